@@ -1,0 +1,21 @@
+# Installs the host, the libraries, their headers, and a package for find_package(handoff).
+
+include(CMakePackageConfigHelpers)
+set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/handoff")
+
+install(TARGETS handoff RUNTIME)
+install(TARGETS handoff_host handoff_foo handoff_gil handoff_libpython handoff_python_headers
+  EXPORT handoffTargets
+  INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(DIRECTORY app/include/ extension/gil/include/ extension/foo/include/
+  DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL
+  FILES_MATCHING PATTERN "*.hpp")
+install(EXPORT handoffTargets NAMESPACE handoff:: DESTINATION "${package_folder}")
+
+configure_package_config_file(cmake/handoffConfig.cmake.in handoffConfig.cmake
+  INSTALL_DESTINATION "${package_folder}")
+write_basic_package_version_file(handoffConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES
+  "${CMAKE_CURRENT_BINARY_DIR}/handoffConfig.cmake"
+  "${CMAKE_CURRENT_BINARY_DIR}/handoffConfigVersion.cmake"
+  DESTINATION "${package_folder}")
