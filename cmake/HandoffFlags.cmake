@@ -1,6 +1,7 @@
 # handoff_flags(target…): the language, warnings and hardening of our own targets.
 
-option(HANDOFF_WARNINGS_AS_ERRORS "A warning fails the build (for continuous integration)" OFF)
+# CI is set to true by every continuous integration; a user's newer compiler may warn of more.
+option(HANDOFF_WARNINGS_AS_ERRORS "A warning fails the build" $ENV{CI})
 set(HANDOFF_SANITIZE "" CACHE STRING "Sanitizer of our own code: address, thread, undefined or empty")
 
 function(handoff_flags)

@@ -3,7 +3,7 @@
 # Python3_EXECUTABLE decides. Defines
 #   handoff::python_headers  Python.h only; for code that runs inside somebody's Python
 #   handoff::libpython       for an executable that embeds Python (includes python_headers)
-# and HANDOFF_LIBPYTHON_CHOSEN, a sentence that says what was linked and why.
+# and says in the configure output which library was taken, and why not a better one.
 
 set(HANDOFF_LIBPYTHON "auto" CACHE STRING "Embed Python's static or shared library: auto, static, shared")
 set_property(CACHE HANDOFF_LIBPYTHON PROPERTY STRINGS auto static shared)
@@ -24,7 +24,7 @@ execute_process(
   COMMAND "${Python3_EXECUTABLE}" -I "${CMAKE_CURRENT_LIST_DIR}/python_facts.py"
   OUTPUT_VARIABLE HANDOFF_PYTHON_FACTS OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
-foreach(fact IN ITEMS build version include archives shared libraries modules)
+foreach(fact IN ITEMS executable build version include archives shared libraries modules)
   string(JSON HANDOFF_PYTHON_${fact} GET "${HANDOFF_PYTHON_FACTS}" ${fact})
 endforeach()
 
@@ -55,7 +55,7 @@ function(_handoff_try_libpython result link_options libraries pie)
     LINK_LIBRARIES ${libraries}
     COMPILE_OUTPUT_VARIABLE compile_output
     RUN_OUTPUT_VARIABLE run_output
-    ARGS "\"${Python3_EXECUTABLE}\" ${HANDOFF_PYTHON_modules}")
+    ARGS "\"${HANDOFF_PYTHON_executable}\" ${HANDOFF_PYTHON_modules}")
   string(STRIP "${run_output}" run_output)
   if(NOT compiled)
     string(REGEX MATCHALL "[^\n]*(undefined reference|cannot find|relocation|recompile)[^\n]*" reasons
@@ -74,7 +74,7 @@ function(_handoff_try_libpython result link_options libraries pie)
   set(${result} "${reason}" PARENT_SCOPE)
 endfunction()
 
-# Sets HANDOFF_LIBPYTHON_{CHOSEN,LIBRARIES,LINK_OPTIONS,PIE} in the cache.
+# Sets HANDOFF_LIBPYTHON_{CHOSEN,REJECTED,LIBRARIES,LINK_OPTIONS,PIE} in the cache.
 function(_handoff_choose_libpython)
   unset(chosen)
   set(rejected "")
@@ -111,17 +111,19 @@ function(_handoff_choose_libpython)
       set(chosen "${library} (${kind})")
       break()
     endif()
-    string(APPEND rejected "\n     not ${library} (${kind}): ${outcome}")
+    list(APPEND rejected "${library} (${kind}): ${outcome}")
   endforeach()
 
   if(NOT chosen)
+    list(JOIN rejected "\n  " rejected)
     message(FATAL_ERROR
       "No ${HANDOFF_LIBPYTHON} libpython of Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) can be "
-      "embedded.${rejected}\nFor the distribution's Python install libpython${HANDOFF_PYTHON_version}-dev; "
+      "embedded.\n${rejected}\nFor the distribution's Python install libpython${HANDOFF_PYTHON_version}-dev; "
       "a Python built from source needs its libpython (configure --enable-shared). "
       "See ${CMAKE_BINARY_DIR}/CMakeFiles/libpython_test.log")
   endif()
-  set(HANDOFF_LIBPYTHON_CHOSEN "${chosen}${rejected}" CACHE INTERNAL "")
+  set(HANDOFF_LIBPYTHON_CHOSEN "${chosen}" CACHE INTERNAL "")
+  set(HANDOFF_LIBPYTHON_REJECTED "${rejected}" CACHE INTERNAL "")
   set(HANDOFF_LIBPYTHON_LIBRARIES "${libraries}" CACHE INTERNAL "")
   set(HANDOFF_LIBPYTHON_LINK_OPTIONS "${link_options}" CACHE INTERNAL "")
   set(HANDOFF_LIBPYTHON_PIE ${pie} CACHE INTERNAL "")
@@ -135,6 +137,9 @@ if(NOT question STREQUAL "${HANDOFF_LIBPYTHON_QUESTION}")
 endif()
 message(STATUS "Python ${HANDOFF_PYTHON_version}: ${Python3_EXECUTABLE}")
 message(STATUS "libpython: ${HANDOFF_LIBPYTHON_CHOSEN}")
+foreach(reason IN LISTS HANDOFF_LIBPYTHON_REJECTED)
+  message(STATUS "  rather than ${reason}")
+endforeach()
 
 add_library(handoff_libpython INTERFACE)
 add_library(handoff::libpython ALIAS handoff_libpython)

@@ -24,6 +24,8 @@ modules = "_ctypes _ssl _hashlib _sqlite3 _decimal _bz2 _lzma zlib pyexpat math 
 print(
     json.dumps(
         {
+            # What a link or a pyenv shim stands for; it tells an embedded Python where its library is.
+            "executable": sys.executable,
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
             "version": f"{sys.version_info[0]}.{sys.version_info[1]}",

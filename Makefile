@@ -1,0 +1,79 @@
+# The two commands, `make run` and `make test`, and their relatives: each sets up what it needs, once.
+
+DISTRIBUTION_PYTHON := $(firstword $(wildcard /usr/bin/python3) $(shell command -v python3))
+PYTHON     ?= $(DISTRIBUTION_PYTHON)
+PROFILE    ?= debian
+BUILD_TYPE ?= Release
+PREFIX     ?= /usr/local
+
+# The interpreter itself, whatever link, pyenv shim or bare name was given; Conan's profiles read it.
+override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \
+                        $(error PYTHON=$(PYTHON) is not a Python that runs))
+
+BUILD := build/$(BUILD_TYPE)
+JOBS  := $(shell nproc)
+VENV  := $(CURDIR)/.venv/bin
+# For set-up only: what the host runs must not find the tools' virtual environment on its path.
+WITH_TOOLS := PATH="$(VENV):$$PATH" PYTHON='$(PYTHON)'
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build check install clean
+.DELETE_ON_ERROR:
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo
+	@echo 'Variables (now):'
+	@echo '  PYTHON=$(PYTHON)  the Python of everything'
+	@echo '  PROFILE=$(PROFILE)  where Boost and GoogleTest come from: debian, conancenter'
+	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
+
+run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
+	@$(VENV)/cmake --build $(BUILD) --target handoff
+	@$(BUILD)/bin/handoff scripts/count.py
+
+test: build ## Build everything and run every test
+	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
+
+build: $(BUILD)/configured ## Build everything; the host is build/Release/bin/handoff
+	@$(VENV)/cmake --build $(BUILD)
+
+check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
+	@git ls-files -zco --exclude-standard '*.cpp' '*.hpp' | xargs -0 -r $(VENV)/clang-format --dry-run -Werror
+	@$(VENV)/ruff check
+	@$(VENV)/ruff format --check
+	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|extension|tests)/'
+
+install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
+	@$(VENV)/cmake --build $(BUILD)
+	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)'
+
+clean: ## Remove what was built (not .venv)
+	rm -rf build
+
+# ---- set-up, each step once ----------------------------------------------------------------------
+
+.venv/ready: requirements.txt
+	@$(DISTRIBUTION_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo '$(DISTRIBUTION_PYTHON) cannot make virtual environments: apt-get install python3-venv' >&2; \
+	    exit 1; }
+	$(DISTRIBUTION_PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/check: requirements-check.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-check.txt
+	@touch $@
+
+# Configured again, from scratch, when it is asked for something else than last time.
+SETTINGS := $(PROFILE) $(PYTHON) $(BUILD_TYPE) $(CI) $(CXX)
+ifneq ($(SETTINGS),$(shell cat $(BUILD)/configured 2>/dev/null))
+.PHONY: $(BUILD)/configured
+endif
+
+$(BUILD)/configured: .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
+	@rm -rf $(BUILD)/CMakeCache.txt $@
+	$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing
+	$(WITH_TOOLS) cmake -S . -B $(BUILD) -G Ninja --toolchain $(BUILD)/generators/conan_toolchain.cmake \
+	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
+	@echo '$(SETTINGS)' > $@

@@ -1,0 +1,81 @@
+"""What Handoff needs, and how Conan builds, tests and packages it."""
+
+import os
+import re
+
+from conan import ConanFile
+from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
+from conan.tools.files import load
+from conan.tools.system.package_manager import Apt
+
+
+class Handoff(ConanFile):
+    name = "handoff"
+    description = "A python3 in C++ with Boost.Python modules whose threads share the GIL fairly"
+    license = "BSL-1.0"
+    package_type = "static-library"
+    settings = "os", "arch", "compiler", "build_type"
+    # One copy of Boost.Python in a process, hence shared: each copy has its own type registry.
+    default_options = {"boost/*:without_python": False, "boost/*:shared": True}
+    exports_sources = (
+        "CMakeLists.txt",
+        "LICENSE",
+        "cmake/*",
+        "app/*",
+        "extension/*",
+        "scripts/*",
+        "tests/*",
+    )
+
+    def set_version(self):
+        cmake = load(self, os.path.join(self.recipe_folder, "CMakeLists.txt"))
+        self.version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
+
+    def layout(self):
+        cmake_layout(self)
+
+    def requirements(self):
+        self.requires("boost/[>=1.74 <2]")
+
+    def build_requirements(self):
+        self.test_requires("gtest/[>=1.10 <2]")
+
+    def system_requirements(self):
+        if not self.conf.get("user.handoff:distribution", default=False, check_type=bool):
+            return
+        packages = ["libboost-python-dev", "libgtest-dev", "libgmock-dev"]
+        # /usr/bin/python3 is python3.11, say; any other Python brings its own headers.
+        python = re.fullmatch(r"/usr/bin/(python3\.\d+)", os.path.realpath(self._python))
+        if python:
+            packages.append(f"lib{python[1]}-dev")
+        os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
+        # Asks dpkg first: nothing is downloaded when everything is there.
+        Apt(self).install(packages, update=True)
+
+    def generate(self):
+        CMakeDeps(self).generate()
+        toolchain = CMakeToolchain(self)
+        toolchain.cache_variables["Python3_EXECUTABLE"] = self._python
+        # The project has its own presets; Conan need not write a file beside them.
+        toolchain.user_presets_path = False
+        toolchain.generate()
+
+    def build(self):
+        cmake = CMake(self)
+        cmake.configure()
+        cmake.build()
+        cmake.ctest(["--output-on-failure"])
+
+    def package(self):
+        CMake(self).install()
+
+    def package_info(self):
+        # The installed handoffConfig.cmake describes the targets; Conan only says where it is.
+        self.cpp_info.set_property("cmake_find_mode", "none")
+        self.cpp_info.builddirs = ["lib/cmake/handoff"]
+        self.cpp_info.includedirs = []
+        self.cpp_info.libdirs = []
+
+    @property
+    def _python(self):
+        return self.conf.get("user.handoff:python", default="/usr/bin/python3")
