@@ -5,7 +5,7 @@ import re
 
 from conan import ConanFile
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
-from conan.tools.files import load
+from conan.tools.files import copy, load
 from conan.tools.system.package_manager import Apt
 
 
@@ -67,6 +67,7 @@ class Handoff(ConanFile):
         cmake.ctest(["--output-on-failure"])
 
     def package(self):
+        copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))
         CMake(self).install()
 
     def package_info(self):

@@ -15,7 +15,7 @@ function(handoff_flags)
       VISIBILITY_INLINES_HIDDEN ON)
     target_compile_options(${target} PRIVATE
       -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
-      -Wold-style-cast -Wcast-align -Wnull-dereference -Wformat=2
+      -Wold-style-cast -Wcast-align -Wformat=2
       $<$<BOOL:${HANDOFF_WARNINGS_AS_ERRORS}>:-Werror>
       -fstack-protector-strong)
     target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
