@@ -5,7 +5,7 @@ import re
 
 from conan import ConanFile
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
-from conan.tools.files import copy, load
+from conan.tools.files import copy, load, rm
 from conan.tools.system.package_manager import Apt
 
 
@@ -53,6 +53,8 @@ class Handoff(ConanFile):
         Apt(self).install(packages, update=True)
 
     def generate(self):
+        # Of another profile's packages nothing may be left for find_package to find.
+        rm(self, "*", self.generators_folder)
         CMakeDeps(self).generate()
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["Python3_EXECUTABLE"] = self._python
