@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from conan import ConanFile
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
@@ -28,7 +29,7 @@ class Handoff(ConanFile):
     )
 
     def set_version(self):
-        cmake = load(self, os.path.join(self.recipe_folder, "CMakeLists.txt"))
+        cmake = load(self, Path(self.recipe_folder, "CMakeLists.txt"))
         self.version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
 
     def layout(self):
@@ -45,7 +46,7 @@ class Handoff(ConanFile):
             return
         packages = ["libboost-python-dev", "libgtest-dev", "libgmock-dev"]
         # /usr/bin/python3 is python3.11, say; any other Python brings its own headers.
-        python = re.fullmatch(r"/usr/bin/(python3\.\d+)", os.path.realpath(self._python))
+        python = re.fullmatch(r"/usr/bin/(python3\.\d+)", str(Path(self._python).resolve()))
         if python:
             packages.append(f"lib{python[1]}-dev")
         os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
@@ -69,7 +70,7 @@ class Handoff(ConanFile):
         cmake.ctest(["--output-on-failure"])
 
     def package(self):
-        copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))
+        copy(self, "LICENSE", self.source_folder, Path(self.package_folder, "licenses"))
         CMake(self).install()
 
     def package_info(self):

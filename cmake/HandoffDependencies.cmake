@@ -1,7 +1,11 @@
 # Boost.Python for exactly the chosen Python, and GoogleTest: from the distribution or from Conan.
+#
+# Defines handoff::boost_python: Boost's own name for it depends on who packaged it.
 
 # Both ship a BoostConfig.cmake; CMake's own FindBoost is obsolete.
 string(REPLACE "." "" python_tag "python${HANDOFF_PYTHON_version}")
+# Recent versions look for Python themselves, under a name of their own.
+set(Python_EXECUTABLE "${HANDOFF_PYTHON_executable}")
 # Shared by default: each copy of the library has its own registry of converters, and a host that
 # contains one statically could not exchange types with other Boost.Python modules.
 if(NOT DEFINED Boost_USE_STATIC_LIBS)
@@ -9,18 +13,16 @@ if(NOT DEFINED Boost_USE_STATIC_LIBS)
 endif()
 find_package(Boost 1.74 CONFIG QUIET COMPONENTS ${python_tag})
 
-# Conan's targets exist even for a component that Boost was not built with, hence the test of both.
 if(NOT Boost_FOUND OR NOT (TARGET Boost::${python_tag} OR TARGET boost::${python_tag}))
   set(others "")
-  foreach(folder IN LISTS Boost_DIR Boost_CONSIDERED_CONFIGS)
-    if(folder MATCHES "\\.cmake$")
-      cmake_path(GET folder PARENT_PATH folder)
+  file(GLOB variants
+    "${Boost_DIR}/../boost_python-*/libboost_python-variant-shared-py*.cmake"
+    "${Boost_DIR}/../boost_python3*-shared")
+  foreach(variant IN LISTS variants)
+    if(variant MATCHES "python-variant-shared-py([0-9.]+)\\.cmake$" OR variant MATCHES "boost_python(3[0-9]+)-")
+      string(REGEX REPLACE "^3([0-9])" "3.\\1" version "${CMAKE_MATCH_1}")
+      list(APPEND others "${version}")
     endif()
-    file(GLOB variants "${folder}/../boost_python-*/libboost_python-variant-shared-py*.cmake")
-    foreach(variant IN LISTS variants)
-      string(REGEX REPLACE ".*-py(.*)\\.cmake" "\\1" variant "${variant}")
-      list(APPEND others "${variant}")
-    endforeach()
   endforeach()
   list(REMOVE_DUPLICATES others)
   list(JOIN others ", " others)
@@ -36,8 +38,16 @@ if(NOT Boost_FOUND OR NOT (TARGET Boost::${python_tag} OR TARGET boost::${python
     "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter).")
 endif()
 message(STATUS "Boost.Python ${Boost_VERSION} for Python ${HANDOFF_PYTHON_version}: ${Boost_DIR}")
+add_library(handoff_boost_python INTERFACE)
+add_library(handoff::boost_python ALIAS handoff_boost_python)
+set_target_properties(handoff_boost_python PROPERTIES EXPORT_NAME boost_python)
+if(TARGET Boost::${python_tag})
+  target_link_libraries(handoff_boost_python INTERFACE Boost::${python_tag})
+else()
+  target_link_libraries(handoff_boost_python INTERFACE Boost::python)
+endif()
 # Its own headers include deprecated ones of Boost, which say so in every file that includes them.
-target_compile_definitions(Boost::python INTERFACE
+target_compile_definitions(handoff_boost_python INTERFACE
   BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)
 
 if(BUILD_TESTING)

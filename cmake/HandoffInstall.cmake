@@ -7,8 +7,8 @@ install(TARGETS handoff RUNTIME)
 install(TARGETS handoff_host handoff_foo handoff_gil
   EXPORT handoffTargets
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-# These two say where this machine's Python is, and have no headers of ours.
-install(TARGETS handoff_libpython handoff_python_headers EXPORT handoffTargets)
+# These say where this machine's Python and Boost are, and have no headers of ours.
+install(TARGETS handoff_libpython handoff_python_headers handoff_boost_python EXPORT handoffTargets)
 install(DIRECTORY app/include/ extension/gil/include/ extension/foo/include/
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL
   FILES_MATCHING PATTERN "*.hpp")

@@ -1,4 +1,4 @@
-"""Prints, as JSON, what CMake must know of this Python in order to build with it and to embed it."""
+"""Prints, as JSON, what CMake must know of this Python to build with it and to embed it."""
 
 import json
 import sys
@@ -17,14 +17,16 @@ def existing(*names):
     return list(dict.fromkeys(str(path.resolve()) for path in paths if path.is_file()))
 
 
-libraries = " ".join(var(name) or "" for name in ("LIBS", "MODLIBS", "SYSLIBS")).split()
+words = " ".join(var(name) or "" for name in ("LIBS", "MODLIBS", "SYSLIBS")).split()
+# Debian's 3.14 has stray backslashes among them.
+libraries = [word for word in words if word.startswith("-")]
 shared = existing(f"libpython{version}.so", var("INSTSONAME"))
-modules = "_ctypes _ssl _hashlib _sqlite3 _decimal _bz2 _lzma zlib pyexpat math _json _struct".split()
+modules = "_bz2 _ctypes _decimal _hashlib _json _lzma _sqlite3 _ssl _struct math pyexpat zlib"
 
 print(
     json.dumps(
         {
-            # What a link or a pyenv shim stands for; it tells an embedded Python where its library is.
+            # Not the link or pyenv shim that stands for it: an embedded Python starts from here.
             "executable": sys.executable,
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
@@ -34,7 +36,7 @@ print(
             "shared": shared[0] if shared else "",
             "libraries": ";".join(dict.fromkeys(libraries)),
             # Only what this Python was built with; a missing OpenSSL is not libpython's fault.
-            "modules": " ".join(name for name in modules if find_spec(name)),
+            "modules": " ".join(name for name in modules.split() if find_spec(name)),
         }
     )
 )
