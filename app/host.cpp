@@ -1,0 +1,40 @@
+// host: CPython's own main, step by step, so that a failure is an exit code.
+#include <handoff/host.hpp>
+
+#include "startup.hpp"
+
+#include <cstdio>
+
+namespace handoff {
+
+host& host::add_module(std::string_view name, PyObject* (*init)()) {
+    startup::add_module(name, init);
+    return *this;
+}
+
+int host::run(int argc, char* argv[]) {
+    startup::claim();
+
+    // As Modules/main.c does. The command line is read before the rest, for what decides how
+    // the rest is decoded: -E, -I, -X utf8, the locale.
+    PyPreConfig preconfig;
+    PyPreConfig_InitPythonConfig(&preconfig);
+    PyStatus status = Py_PreInitializeFromBytesArgs(&preconfig, argc, argv);
+    if (PyStatus_Exception(status) == 0) {
+        startup::config config;
+        status = PyConfig_SetBytesArgv(config.get(), argc, argv);
+        if (PyStatus_Exception(status) == 0) {
+            status = Py_InitializeFromConfig(config.get());
+        }
+    }
+    if (PyStatus_IsExit(status) != 0) {
+        return status.exitcode;
+    }
+    if (PyStatus_Exception(status) != 0) {
+        std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
+        return 1;
+    }
+    return Py_RunMain();
+}
+
+}  // namespace handoff

@@ -1,0 +1,67 @@
+// The checks of what Python passes to Foo.
+#include "arguments.hpp"
+
+#include <boost/python/errors.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace handoff {
+
+namespace py = boost::python;
+
+namespace {
+
+template <class... Values>
+[[noreturn]] void raise(PyObject* type, char const* format, Values... values) {
+    PyErr_Format(type, format, values...);
+    throw py::error_already_set();
+}
+
+}  // namespace
+
+std::chrono::duration<double> seconds_from(py::object const& value, char const* name) {
+    double const number = PyFloat_AsDouble(value.ptr());
+    if (number == -1.0 && PyErr_Occurred() != nullptr) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
+            PyErr_Clear();
+            raise(PyExc_TypeError, "%s must be a number of seconds, not %R", name, value.ptr());
+        }
+        throw py::error_already_set();
+    }
+    return std::chrono::duration<double>(number);
+}
+
+std::optional<std::chrono::microseconds> timeout_from(py::object const& value) {
+    if (value.is_none()) {
+        return std::nullopt;
+    }
+    std::chrono::duration<double> const timeout = seconds_from(value, "timeout");
+    if (std::isnan(timeout.count())) {
+        raise(PyExc_ValueError, "timeout must be a number of seconds or None, not %R", value.ptr());
+    }
+    // Source: CPython's threading.TIMEOUT_MAX, where timeouts are nanoseconds in 64 bits.
+    if (timeout >= std::chrono::duration<double>(std::chrono::nanoseconds::max())) {
+        raise(PyExc_OverflowError, "timeout is too long: %R s; None waits without one",
+              value.ptr());
+    }
+    auto const in_microseconds = std::chrono::ceil<std::chrono::microseconds>(
+        std::max(timeout, std::chrono::duration<double>(0)));
+    return in_microseconds;
+}
+
+Py_ssize_t count_from(py::object const& value) {
+    if (PyIndex_Check(value.ptr()) == 0) {
+        raise(PyExc_TypeError, "count must be an integer, not %R", value.ptr());
+    }
+    Py_ssize_t const count = PyNumber_AsSsize_t(value.ptr(), PyExc_OverflowError);
+    if (count == -1 && PyErr_Occurred() != nullptr) {
+        throw py::error_already_set();
+    }
+    if (count < 0) {
+        raise(PyExc_ValueError, "count must not be negative, not %R", value.ptr());
+    }
+    return count;
+}
+
+}  // namespace handoff

@@ -1,0 +1,80 @@
+// foo: the class behind Python's Foo.Foo, and the module's init function for a host to register.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <boost/python/list.hpp>
+#include <boost/python/object.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+/// Makes module `Foo`. Give it to handoff::host::add_module or PyImport_AppendInittab.
+/// GIL: held.
+extern "C" [[gnu::visibility("default")]] PyObject* PyInit_Foo();
+
+namespace handoff {
+
+class ticker;
+
+/// A worker that appends the next integer to a Python list once every interval, beside Python.
+///
+/// Another Boost.Python module takes and returns it as `foo&` or std::shared_ptr<foo>, once `Foo`
+/// has been imported.
+///
+/// GIL:     any on entry, the same on return, unless a member says otherwise. Released wherever a
+///          member waits, the destructor included.
+/// Threads: any.
+class [[gnu::visibility("default")]] foo {
+public:
+    using seconds = std::chrono::duration<double>;
+
+    /// The longest interval, so that times to come can be reckoned in nanoseconds: 146 years.
+    static constexpr seconds longest_interval{4.6e9};
+
+    /// on_message is called with each integer after it was appended; None: nothing is called.
+    /// GIL:    held.
+    /// Throws: std::invalid_argument for an interval that is not finite, not positive, shorter
+    ///         than the clock's tick (1 ns) or longer than longest_interval; error_already_set
+    ///         (TypeError) when on_message is neither callable nor None.
+    explicit foo(seconds interval, boost::python::object const& on_message = {});
+
+    /// Stops.
+    ~foo();
+
+    foo(foo const&) = delete;
+    foo& operator=(foo const&) = delete;
+
+    /// A message at once, and then one every interval: due = start + n * interval, no drift. It
+    /// may be late by a hundredth of the interval, at most 10 ms, to share a hold of the GIL
+    /// with others that are due, and by one wait for the GIL.
+    /// Throws: std::runtime_error when running, when Python is shutting down, or when no thread
+    ///         can be made; the Foo is as it was.
+    void start();
+
+    /// Ends the run: when it returns no message follows and no callback is in progress. What is
+    /// late by then is delivered first, for at most 0.1 s. Within on_message it does not wait.
+    void stop() noexcept;
+
+    [[nodiscard]] bool running() const noexcept;
+    [[nodiscard]] seconds interval() const noexcept;
+
+    /// The live list. GIL: held.
+    [[nodiscard]] boost::python::list messages() const;
+
+    /// What on_message raised and thereby ended the last run, or None. GIL: held.
+    [[nodiscard]] boost::python::object error() const;
+
+    /// Waits until `count` messages have been delivered, on_message included.
+    /// Returns: whether they were; false at the timeout, or when the Foo is not running.
+    /// GIL:     held on entry and on return.
+    /// Throws:  error_already_set: KeyboardInterrupt or what a signal's handler raised;
+    ///          RuntimeError within its own on_message, where it would wait for itself.
+    bool wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout = {});
+
+private:
+    std::shared_ptr<ticker> ticker_;
+};
+
+}  // namespace handoff

@@ -1,0 +1,111 @@
+// Module Foo: the table of contents. What each entry does is said in <handoff/foo.hpp>.
+#include <handoff/foo.hpp>
+#include <handoff/gil/without_gil.hpp>
+
+#include <boost/python.hpp>
+
+#include "arguments.hpp"
+#include "python_scheduler.hpp"
+
+#include <memory>
+
+namespace py = boost::python;
+using handoff::foo;
+
+namespace {
+
+std::shared_ptr<foo> make(py::object const& interval, py::object const& on_message) {
+    return std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message);
+}
+
+bool wait_for(foo& self, py::object const& count, py::object const& timeout) {
+    return self.wait(handoff::count_from(count), handoff::timeout_from(timeout));
+}
+
+py::object enter_context(py::object const& self) {
+    foo& it = py::extract<foo&>(self);
+    it.start();
+    return self;
+}
+
+void exit_context(foo& self, py::object const&, py::object const&, py::object const&) { self.stop(); }
+
+double interval(foo const& self) { return self.interval().count(); }
+
+Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
+
+py::object represent(py::object const& self) {
+    foo const& it = py::extract<foo const&>(self);
+    return "<%s.%s interval=%r %s messages=%d>" %
+           py::make_tuple(self.attr("__class__").attr("__module__"),
+                          self.attr("__class__").attr("__qualname__"), interval(it),
+                          it.running() ? "running" : "stopped", length(it));
+}
+
+void refuse_copy(py::object const& self, py::object const&) {
+    PyErr_Format(PyExc_TypeError,
+                 "cannot copy or pickle %R: it runs in this process; make another Foo, and copy "
+                 "its messages",
+                 self.ptr());
+    throw py::error_already_set();
+}
+
+}  // namespace
+
+BOOST_PYTHON_MODULE(Foo) {
+    using handoff::without_gil;
+    using py::arg;
+
+    py::docstring_options const ours_only(true, false, false);
+    py::scope().attr("__doc__") =
+        "Native workers that append to Python lists, beside Python.\n\n"
+        "    f = Foo(interval=1.0)\n"
+        "    f.start()           # prints 0, 1, 2 ... once a second\n"
+        "    f.wait(3)           # until three messages are there\n"
+        "    f.stop()            # at once; none follows\n"
+        "    f.messages          # [0, 1, 2]\n";
+
+    py::class_<foo, std::shared_ptr<foo>, boost::noncopyable>(
+        "Foo",
+        "Foo(interval=1.0, on_message=print)\n--\n\n"
+        "Append the next integer to `messages`, at once on start() and then every `interval`\n"
+        "seconds, on a native thread, and call on_message(n) after each; None calls nothing.\n\n"
+        "The rate is fixed: message n is due at start + n * interval, and comes at most a\n"
+        "hundredth of the interval (10 ms) and one wait for the GIL later. What falls due while\n"
+        "Python is busy is delivered as soon as the GIL can be had. A Foo that is dropped, or\n"
+        "still runs when Python exits, is stopped in order.\n\n"
+        "An exception in on_message ends the Foo, goes to threading.excepthook, and is kept in\n"
+        "`error`. A Foo that is part of a reference cycle runs until stop() or exit.",
+        py::no_init)
+        .def("__init__",
+             py::make_constructor(&make, py::default_call_policies(),
+                                  (arg("interval") = 1.0,
+                                   arg("on_message") = py::import("builtins").attr("print"))))
+        .def("start", without_gil(&foo::start),
+             "start() -> None\n\n"
+             "Begin: a message at once, then one every interval. Goes on counting after a stop().\n"
+             "RuntimeError when it is running, when Python is shutting down, or when there is no\n"
+             "memory for a thread.")
+        .def("stop", without_gil(&foo::stop),
+             "stop() -> None\n\n"
+             "End: when it returns no message follows and no on_message is in progress. What is\n"
+             "late by then is delivered first, for at most 0.1 s. From any thread; does nothing\n"
+             "when stopped; within on_message that message is the last.")
+        .def("wait", &wait_for, (arg("self"), arg("count"), arg("timeout") = py::object()),
+             "wait(count, timeout=None) -> bool\n\n"
+             "Wait until `count` messages have been delivered, on_message included, or `timeout`\n"
+             "seconds have passed, or the Foo has stopped. Whether they were delivered.")
+        .add_property("running", &foo::running,
+                      "Whether it was started, and neither stopped nor ended by an error.")
+        .add_property("interval", &interval, "Seconds from one message to the next.")
+        .add_property("messages", &foo::messages, "The live list of the integers so far.")
+        .add_property("error", &foo::error,
+                      "The exception that ended the last run, or None. start() clears it.")
+        .def("__enter__", &enter_context, "start(), and the Foo itself.")
+        .def("__exit__", &exit_context, "stop().")
+        .def("__len__", &length)
+        .def("__repr__", &represent)
+        .def("__reduce_ex__", &refuse_copy);
+
+    handoff::tie_scheduler_to_interpreter();
+}

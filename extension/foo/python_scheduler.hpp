@@ -1,0 +1,26 @@
+// python_scheduler(): the process's one scheduler, whose turns hold the GIL.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include "scheduler.hpp"
+
+namespace handoff {
+
+/// The scheduler that serves every Foo. Its threads are attached to Python once; a turn is one
+/// hold of the GIL. Lives as long as the process: it is never destroyed, only closed.
+///
+/// GIL:     any; unchanged.
+/// Threads: any.
+scheduler& python_scheduler();
+
+/// Ties the scheduler to the interpreter's life: closed by an `atexit` function, that is after
+/// Python's non-daemon threads have ended and before the interpreter is taken apart; made idle
+/// in the child of an os.fork().
+///
+/// GIL:    held.
+/// Throws: boost::python::error_already_set.
+/// Source: CPython's Py_FinalizeEx: threading._shutdown, then atexit, then finalization.
+void tie_scheduler_to_interpreter();
+
+}  // namespace handoff

@@ -1,0 +1,465 @@
+// scheduler: who leads, who delivers, who waits for whom.
+#include "scheduler.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <thread>
+#include <utility>
+
+namespace handoff {
+
+/// One of the scheduler's threads. Guarded by the mutex.
+struct scheduler::worker {
+    std::thread thread;
+    std::shared_ptr<task> delivering;   // what it delivers now
+    time_point delivering_since{};
+    task const* awaiting = nullptr;     // whose end it waits for, in a stop() made by a delivery
+};
+
+/// All that a fork leaves behind in the child: the threads, and what they may have locked.
+struct scheduler::shared_state {
+    std::mutex mutex;
+    std::condition_variable leader_wakes;
+    std::condition_variable standby_wakes;
+    std::condition_variable run_ended;
+
+    boost::intrusive::multiset<
+        task, boost::intrusive::member_hook<task, boost::intrusive::set_member_hook<>, &task::hook_>,
+        boost::intrusive::compare<task::earlier>>
+        queue;
+    std::deque<worker> workers;  // their addresses are stable
+    worker* leader = nullptr;
+    std::size_t dormant = 0;   // standbys that wait to be called
+    std::size_t watching = 0;  // standbys that watch a delivery
+    std::size_t awaiting = 0;  // stop()s that wait for a run to end
+    std::size_t active = 0;    // tasks that are not idle
+    std::size_t given_up = 0;  // tasks whose drain did not end in time
+    bool closed = false;       // no start() any more
+    bool finishing = false;    // threads return
+    bool left_behind = false;  // by a fork: this is the child's copy of its parent's state
+};
+
+namespace {
+
+/// Which of a scheduler's threads the current thread is; null for any other.
+thread_local void const* current_worker = nullptr;
+
+/// The same, of this scheduler's threads.
+template <class Workers>
+auto* self_among(Workers& workers) noexcept {
+    auto const self = std::find_if(workers.begin(), workers.end(),
+                                   [](auto& each) { return &each == current_worker; });
+    return self == workers.end() ? nullptr : &*self;
+}
+
+}  // namespace
+
+scheduler::scheduler(surroundings around)
+    : around_(std::move(around)), state_(std::make_unique<shared_state>()) {}
+
+scheduler::~scheduler() { close(); }
+
+void scheduler::start(task& started) {
+    shared_state& state = *state_;
+    lock held(state.mutex);
+    if (state.closed) {
+        throw scheduler_closed("it is too late, everything has been stopped for good");
+    }
+    if (started.running_) {
+        throw task_running("it is running already");
+    }
+    if (state.workers.empty()) {
+        add_first_thread(state);
+    }
+    started.running_ = true;
+    if (started.active_) {
+        started.begin_again_ = true;
+    } else {
+        begin_run(state, started);
+    }
+}
+
+void scheduler::stop(task& stopped) noexcept {
+    shared_state& state = *state_;
+    lock held(state.mutex);
+    if (!stopped.active_) {
+        return;
+    }
+    time_point const now = clock::now();
+    begin_drain(stopped, std::max(now - stopped.leeway(), stopped.begin_), now + stop_grace);
+    if (stopped.deliverer_ != nullptr && stopped.deliverer_ == current_worker) {
+        stopped.cut_ = true;
+        return;
+    }
+    bool const queued = stopped.deliverer_ == nullptr;
+    if (queued && stopped.due_ > stopped.last_due_) {
+        become_idle(state, stopped);
+        return;
+    }
+    await_end(held, state, stopped);
+}
+
+void scheduler::end(task& ended) noexcept {
+    lock const held(state_->mutex);
+    begin_drain(ended, ended.begin_, ended.begin_);
+    ended.cut_ = true;
+}
+
+bool scheduler::running(task const& asked) const noexcept {
+    lock const held(state_->mutex);
+    return asked.running_;
+}
+
+bool scheduler::delivering(task const& asked) const noexcept {
+    lock const held(state_->mutex);
+    return asked.deliverer_ != nullptr && asked.deliverer_ == current_worker;
+}
+
+void scheduler::about_to_wait() noexcept {
+    shared_state& state = *state_;
+    lock const held(state.mutex);
+    if (worker* const self = self_among(state.workers)) {
+        hand_over_lead(state, *self);
+    }
+}
+
+std::size_t scheduler::close() noexcept {
+    shared_state& state = *state_;
+    lock held(state.mutex);
+    state.closed = true;
+    time_point const now = clock::now();
+    for (worker const& each : state.workers) {
+        if (each.delivering != nullptr) {
+            begin_drain(*each.delivering, now, now + close_grace);
+        }
+    }
+    for (auto next = state.queue.begin(); next != state.queue.end();) {
+        task& queued = *next++;
+        begin_drain(queued, now, now + close_grace);
+        if (queued.due_ > queued.last_due_) {
+            become_idle(state, queued);
+        }
+    }
+    if (self_among(state.workers) != nullptr) {
+        return 0;
+    }
+
+    // What is still queued at the end of the grace has no thread left that could deliver it.
+    state.run_ended.wait_until(held, now + close_grace, [&] { return state.active == 0; });
+    while (!state.queue.empty()) {
+        ++state.given_up;
+        become_idle(state, *state.queue.begin());
+    }
+    state.run_ended.wait(held, [&] { return state.active == 0; });
+
+    state.finishing = true;
+    state.leader_wakes.notify_all();
+    state.standby_wakes.notify_all();
+    std::deque<worker> finished;
+    finished.swap(state.workers);
+    held.unlock();
+    for (worker& each : finished) {
+        each.thread.join();
+    }
+    return state.given_up;
+}
+
+void scheduler::before_fork() noexcept { state_->mutex.lock(); }
+
+void scheduler::after_fork_in_parent() noexcept { state_->mutex.unlock(); }
+
+void scheduler::after_fork_in_child() {
+    // The parent's threads do not exist here, yet its objects name them as owners and waiters:
+    // none can be used or destroyed. A delivery that forked returns into its old state.
+    shared_state& parents = *state_.release();
+    state_ = std::make_unique<shared_state>();
+    state_->closed = parents.closed;
+    parents.left_behind = true;
+    parents.finishing = true;
+    auto forget = [&](task& forgotten) {
+        forgotten.deliverer_ = nullptr;
+        forgotten.running_ = false;
+        forgotten.begin_again_ = false;
+        forgotten.cut_ = true;  // for the delivery that forked
+        become_idle(parents, forgotten);
+    };
+    for (worker const& each : parents.workers) {
+        if (each.delivering != nullptr) {
+            forget(*each.delivering);
+        }
+    }
+    while (!parents.queue.empty()) {
+        forget(*parents.queue.begin());
+    }
+    parents.mutex.unlock();
+}
+
+/// Makes a thread. The future is ready when it is inside its surroundings, or could not get there.
+std::future<void> scheduler::add_thread(shared_state& state) {
+    std::promise<void> inside;
+    std::future<void> is_inside = inside.get_future();
+    worker& added = state.workers.emplace_back();
+    try {
+        added.thread = std::thread([this, &state, &added, inside = std::move(inside)]() mutable {
+            current_worker = &added;
+            bool entered = false;
+            try {
+                around_.thread([&] {
+                    entered = true;
+                    inside.set_value();
+                    work(state, added);
+                });
+            } catch (...) {
+                if (entered) {
+                    throw;  // a defect: std::terminate says which
+                }
+                inside.set_exception(std::current_exception());
+            }
+        });
+    } catch (...) {
+        state.workers.pop_back();
+        throw;
+    }
+    return is_inside;
+}
+
+/// Waits, mutex held, until the thread is inside its surroundings: they must not need the mutex.
+void scheduler::add_first_thread(shared_state& state) {
+    try {
+        add_thread(state).get();
+    } catch (...) {
+        if (!state.workers.empty()) {
+            state.workers.back().thread.join();
+            state.workers.pop_back();
+        }
+        throw;
+    }
+}
+
+void scheduler::work(shared_state& state, worker& self) {
+    lock held(state.mutex);
+    while (!state.finishing) {
+        if (state.leader == nullptr) {
+            state.leader = &self;
+        }
+        if (state.leader != &self) {
+            stand_by(held, state, self);
+        } else if (state.queue.empty()) {
+            state.leader_wakes.wait(held);
+        } else if (state.queue.begin()->place_ > clock::now()) {
+            // By value: the task may be stopped, and gone, while we wait for its time.
+            time_point const until = state.queue.begin()->place_;
+            state.leader_wakes.wait_until(held, until);
+        } else {
+            take_turn(held, state, self);
+        }
+    }
+}
+
+void scheduler::take_turn(lock& held, shared_state& state, worker& self) {
+    auto deliveries = [&] {
+        held.lock();
+        time_point now = clock::now();
+        time_point const leave = now + longest_turn;
+        while (state.leader == &self && !state.queue.empty() &&
+               state.queue.begin()->due_ <= now && state.queue.begin()->not_before_ <= now &&
+               now < leave) {
+            deliver_one(held, state, self, now, leave);
+            now = clock::now();
+        }
+        held.unlock();
+    };
+    held.unlock();
+    around_.turn(std::ref(deliveries));  // by reference: nothing is allocated
+    held.lock();
+}
+
+void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_point now,
+                            time_point leave) {
+    task& due = *state.queue.begin();
+    state.queue.erase(state.queue.begin());
+    due.deliverer_ = &self;
+    self.delivering = due.shared_from_this();
+    self.delivering_since = now;
+    if (due.may_block() && !state.queue.empty()) {
+        call_standby(state);
+    }
+    turn current(due, due.draining_ ? std::min(now, due.last_due_) : now, leave);
+
+    held.unlock();
+    std::optional<time_point> const next_due = due.deliver(current);
+    held.lock();
+
+    std::shared_ptr<task> kept = std::move(self.delivering);
+    if (!state.left_behind) {
+        put_back(state, due, next_due, current.delivered_);
+    }
+    if (kept.use_count() == 1) {
+        // Its owner let go of it during the delivery. What it holds may run any code as it goes.
+        held.unlock();
+        kept.reset();
+        held.lock();
+    }
+}
+
+/// After a delivery: back into the queue, or idle.
+void scheduler::put_back(shared_state& state, task& due, std::optional<time_point> next_due,
+                         unsigned delivered) noexcept {
+    due.deliverer_ = nullptr;
+    if (next_due && !due.cut_) {
+        time_point const now = clock::now();
+        bool const owed = !due.draining_ || *next_due <= due.last_due_;
+        bool const in_time = !due.draining_ || now < due.give_up_;
+        if (owed && in_time) {
+            // One that is behind goes behind the others that are due; one that could not deliver
+            // at all (its list is being sorted) is asked again a little later.
+            time_point const earliest = delivered == 0 ? now + longest_turn : now;
+            queue(state, due, *next_due, std::max(*next_due, earliest));
+            return;
+        }
+        if (owed && state.closed) {
+            ++state.given_up;
+        }
+    }
+    due.running_ = due.running_ && due.begin_again_;
+    become_idle(state, due);
+}
+
+/// Waits to be called, then watches for as long as deliveries follow each other, and takes the
+/// lead when one of them takes too long.
+void scheduler::stand_by(lock& held, shared_state& state, worker& self) {
+    worker const& leader = *state.leader;
+    if (leader.delivering == nullptr || !leader.delivering->may_block()) {
+        ++state.dormant;
+        state.standby_wakes.wait(held);
+        --state.dormant;
+    } else if (time_point const late = leader.delivering_since + patience; clock::now() < late) {
+        ++state.watching;
+        state.standby_wakes.wait_until(held, late);
+        --state.watching;
+    } else {
+        state.leader = &self;
+    }
+}
+
+/// Has a standby watch the leader's delivery. Returns whether there is one; if none can be made,
+/// the other tasks wait for that delivery.
+bool scheduler::call_standby(shared_state& state) noexcept {
+    if (state.dormant > 0) {
+        state.standby_wakes.notify_one();
+        return true;
+    }
+    if (state.watching > 0) {
+        return true;
+    }
+    try {
+        if (state.workers.size() < most_threads) {
+            add_thread(state);
+            return true;
+        }
+    } catch (std::exception const&) {
+        return false;
+    }
+    return false;
+}
+
+/// The caller's thread is about to wait: another leads from now on. Returns whether there is one.
+bool scheduler::hand_over_lead(shared_state& state, worker& self) noexcept {
+    if (state.leader != &self) {
+        return true;
+    }
+    if (!call_standby(state)) {
+        return false;
+    }
+    state.leader = nullptr;
+    state.standby_wakes.notify_one();
+    return true;
+}
+
+void scheduler::begin_run(shared_state& state, task& begun) noexcept {
+    time_point const now = clock::now();
+    ++begun.run_;
+    ++state.active;
+    begun.active_ = true;
+    begun.begin_again_ = false;
+    begun.draining_ = false;
+    begun.cut_ = false;
+    begun.give_up_ = now;
+    begun.begin_ = now;
+    begun.begun(now);
+    queue(state, begun, now, now);
+}
+
+void scheduler::queue(shared_state& state, task& queued, time_point due,
+                      time_point not_before) noexcept {
+    queued.due_ = due;
+    queued.not_before_ = not_before;
+    bool const in_time = not_before == due && due != queued.begin_;
+    queued.place_ = not_before + (in_time ? queued.leeway() : clock::duration(0));
+    auto const position = state.queue.insert(queued);
+    if (position != state.queue.begin() || state.leader == nullptr) {
+        return;
+    }
+    if (state.leader->delivering != nullptr && state.leader->delivering->may_block()) {
+        call_standby(state);
+    } else {
+        state.leader_wakes.notify_one();
+    }
+}
+
+void scheduler::begin_drain(task& drained, time_point last_due, time_point give_up) noexcept {
+    drained.running_ = false;
+    drained.begin_again_ = false;
+    if (!drained.draining_) {
+        drained.draining_ = true;
+        drained.last_due_ = last_due;
+    }
+    drained.give_up_ = std::max(drained.give_up_, give_up);
+}
+
+void scheduler::become_idle(shared_state& state, task& ended) noexcept {
+    if (ended.hook_.is_linked()) {
+        state.queue.erase(state.queue.iterator_to(ended));
+    }
+    ended.active_ = false;
+    --state.active;
+    ended.ended();
+    if (ended.begin_again_) {
+        begin_run(state, ended);
+    }
+    if (state.awaiting > 0 || state.closed) {
+        state.run_ended.notify_all();
+    }
+}
+
+void scheduler::await_end(lock& held, shared_state& state, task& awaited) noexcept {
+    worker* const self = self_among(state.workers);
+    if (self != nullptr) {
+        for (worker const* link = awaited.deliverer_; link != nullptr;
+             link = link->awaiting != nullptr ? link->awaiting->deliverer_ : nullptr) {
+            if (link == self) {
+                return;  // a ring: that delivery waits, in the end, for the caller's
+            }
+        }
+        if (!hand_over_lead(state, *self) && awaited.deliverer_ == nullptr) {
+            become_idle(state, awaited);  // nobody is left to deliver what was due
+            return;
+        }
+        self->awaiting = &awaited;
+    }
+    ++state.awaiting;
+    std::uint64_t const run = awaited.run_;
+    auto has_ended = [&] { return !awaited.active_ || awaited.run_ != run; };
+    state.run_ended.wait_until(held, awaited.give_up_, has_ended);
+    if (!has_ended() && awaited.deliverer_ == nullptr) {
+        become_idle(state, awaited);  // every thread is busy, and the grace is over
+    }
+    state.run_ended.wait(held, has_ended);
+    --state.awaiting;
+    if (self != nullptr) {
+        self->awaiting = nullptr;
+    }
+}
+
+}  // namespace handoff

@@ -1,0 +1,236 @@
+// scheduler: delivers what is due, on native threads of its own. Knows no Python.
+#pragma once
+
+#include <boost/intrusive/set.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+
+namespace handoff {
+
+/// One clock, one ordered set of due times and a few threads serve every task.
+///
+/// Overview
+///   A task has a due time, and a leeway by which it may be late. When the first leeway ends, the
+///   leading thread enters a *turn* (for Foo: one hold of the GIL), delivers in it every task
+///   that is due by then, also those that fell due while it waited to enter, and goes back to
+///   the clock. So tasks that are due at about the same time share a turn.
+///
+/// Threads
+///   None before the first start(). One leads: it alone watches the clock. When a delivery takes
+///   longer than `patience` (a callback that blocks), a standby takes the lead, so that the other
+///   tasks go on; the late thread becomes a standby when it is back. At most `most_threads`.
+///
+/// Life of a task
+///
+///     state        running()   start()              stop(), end()
+///     idle         no          -> queued            nothing to do
+///     queued       yes         task_running         -> idle; if due: -> draining
+///     delivering   yes         task_running         -> draining
+///     draining     no          again when drained   waits as well
+///
+///   To drain is to deliver what was owed when stop() was called, due and its leeway over, for at
+///   most the grace. What is due within its leeway is not delivered any more, except by close().
+///
+/// Locks
+///   One mutex: not held while a turn is waited for, while a task delivers, while a thread is
+///   joined. A delivering thread takes it for moments, while it holds what its turn holds.
+///
+/// Threads: every member may be called from any thread, unless it says otherwise.
+class scheduler {
+public:
+    using clock = std::chrono::steady_clock;
+    using time_point = clock::time_point;
+
+    /// How long a delivery may take before another thread takes the lead.
+    static constexpr std::chrono::milliseconds patience{5};
+    /// How long one turn may last before it is left and entered again, so that others get in.
+    static constexpr std::chrono::milliseconds longest_turn{1};
+    /// How long stop() goes on delivering what was due, before it gives the rest up.
+    static constexpr std::chrono::milliseconds stop_grace{100};
+    /// The same for close(): leaving the program is not in a hurry.
+    static constexpr std::chrono::seconds close_grace{2};
+    static constexpr std::size_t most_threads = 16;
+
+    class task;
+    class turn;
+
+    /// What surrounds our work: for Foo, an attachment to Python and a hold of the GIL. Each is
+    /// called with the work and must call it, once, on the same thread.
+    struct surroundings {
+        using work = std::function<void()>;
+        std::function<void(work const&)> thread = [](work const& body) { body(); };
+        std::function<void(work const&)> turn = [](work const& body) { body(); };
+    };
+
+    class task_running : public std::logic_error {
+        using logic_error::logic_error;
+    };
+    class scheduler_closed : public std::logic_error {
+        using logic_error::logic_error;
+    };
+
+    explicit scheduler(surroundings around);
+    /// Closes. REQUIRES: what close() requires.
+    ~scheduler();
+
+    scheduler(scheduler const&) = delete;
+    scheduler& operator=(scheduler const&) = delete;
+
+    /// Makes the task due now. While an earlier run of it is draining, the new one begins when
+    /// that has ended.
+    /// Throws: task_running; scheduler_closed; std::system_error or std::bad_alloc when no thread
+    ///         can be made. In each case the task is as it was.
+    /// REQUIRES: nothing is held that a turn waits for (for Foo: the GIL is released).
+    void start(task& started);
+
+    /// Ends the task's run: when it returns, no delivery of that run follows or is in progress.
+    /// Idempotent. Returns at once when nothing was owed. From the task's own delivery it does not
+    /// wait, and that delivery is the last; nor does it wait where that would close a ring of
+    /// deliveries that stop each other.
+    /// REQUIRES: as start().
+    void stop(task& stopped) noexcept;
+
+    /// Ends the run from within the task's own delivery; that delivery is the last.
+    void end(task& ended) noexcept;
+
+    /// Whether the task was started, and neither stopped nor ended since.
+    [[nodiscard]] bool running(task const& asked) const noexcept;
+
+    /// Whether the calling thread is delivering this task.
+    [[nodiscard]] bool delivering(task const& asked) const noexcept;
+
+    /// Lets another thread lead while the caller, if it is one of ours, waits for something that
+    /// another delivery may have to bring about.
+    void about_to_wait() noexcept;
+
+    /// Stops every task and joins every thread; start() throws from then on. Idempotent.
+    /// Returns: how many tasks gave up messages that were due, at the end of the grace.
+    /// REQUIRES: as start(). From a delivery, it returns without waiting.
+    std::size_t close() noexcept;
+
+    /// Around fork(). In the child every task is idle, and no thread exists until a start().
+    void before_fork() noexcept;
+    void after_fork_in_parent() noexcept;
+    void after_fork_in_child();
+
+private:
+    struct worker;
+    struct shared_state;
+    using lock = std::unique_lock<std::mutex>;
+
+    std::future<void> add_thread(shared_state& state);
+    void add_first_thread(shared_state& state);
+    void work(shared_state& state, worker& self);
+    void take_turn(lock& held, shared_state& state, worker& self);
+    void deliver_one(lock& held, shared_state& state, worker& self, time_point now, time_point leave);
+    void put_back(shared_state& state, task& due, std::optional<time_point> next_due,
+                  unsigned delivered) noexcept;
+    static void stand_by(lock& held, shared_state& state, worker& self);
+    bool call_standby(shared_state& state) noexcept;
+    bool hand_over_lead(shared_state& state, worker& self) noexcept;
+    void begin_run(shared_state& state, task& begun) noexcept;
+    void queue(shared_state& state, task& queued, time_point due, time_point not_before) noexcept;
+    static void begin_drain(task& drained, time_point last_due, time_point give_up) noexcept;
+    void become_idle(shared_state& state, task& ended) noexcept;
+    void await_end(lock& held, shared_state& state, task& awaited) noexcept;
+
+    surroundings around_;
+    std::unique_ptr<shared_state> state_;
+};
+
+/// Something to deliver again and again. Its owner keeps it alive until stop() has returned; a
+/// delivery keeps it alive for itself.
+class scheduler::task : public std::enable_shared_from_this<task> {
+public:
+    task() = default;
+    virtual ~task() = default;
+    task(task const&) = delete;
+    task& operator=(task const&) = delete;
+
+    /// Told when a run begins; its first message is due then.
+    virtual void begun(time_point due) noexcept = 0;
+
+    /// Delivers one message, and another while `now.delivered_and_covers(its due time)`.
+    /// Returns: when the next one is due; nullopt when the run has ended.
+    virtual std::optional<time_point> deliver(turn& now) noexcept = 0;
+
+    /// Told when a run has ended, on whatever thread ended it. Must not wait for anything.
+    virtual void ended() noexcept = 0;
+
+    /// How much later than due a message may come, so that it shares a turn with others; the
+    /// first of a run comes at once.
+    [[nodiscard]] virtual clock::duration leeway() const noexcept = 0;
+
+    /// Whether a delivery may take long: then another thread stands by.
+    [[nodiscard]] virtual bool may_block() const noexcept = 0;
+
+private:
+    friend class scheduler;
+    friend class turn;
+
+    struct earlier {
+        bool operator()(task const& a, task const& b) const noexcept {
+            return a.place_ < b.place_;
+        }
+    };
+
+    // Guarded by the scheduler's mutex; the atomics are also read by a turn, without it.
+    boost::intrusive::set_member_hook<> hook_;
+    time_point begin_{};             // of the run
+    time_point due_{};               // of the next message
+    time_point not_before_{};        // for one that is behind, or could not deliver
+    time_point place_{};             // in the queue
+    time_point last_due_{};          // draining: a message due later is not delivered
+    time_point give_up_{};           // draining: the end of the grace
+    std::uint64_t run_ = 0;          // counts the runs
+    worker* deliverer_ = nullptr;    // the thread that delivers it now
+    bool running_ = false;
+    bool active_ = false;            // queued, delivering or draining
+    bool begin_again_ = false;       // draining: start() was called
+    std::atomic<bool> draining_ = false;
+    std::atomic<bool> cut_ = false;  // draining, and nothing more is delivered
+};
+
+/// How far a task may go in one delivery.
+class scheduler::turn {
+public:
+    /// Counts a message that was delivered. Returns whether the next one, due then, belongs to
+    /// this turn as well: it was due when the turn began, the turn has not lasted too long, and
+    /// the task was not stopped from within.
+    [[nodiscard]] bool delivered_and_covers(time_point next_due) noexcept {
+        ++delivered_;
+        return next_due <= now_ && !task_.cut_.load(std::memory_order_relaxed) &&
+               (delivered_ % clock_stride_ != 0 || in_time());
+    }
+
+private:
+    friend class scheduler;
+
+    /// To read the clock costs about as much as to append: without a callback, once for so many.
+    static constexpr unsigned append_stride = 32;
+
+    turn(task& delivered, time_point now, time_point leave) noexcept
+        : task_(delivered),
+          now_(now),
+          leave_(leave),
+          clock_stride_(delivered.may_block() ? 1 : append_stride) {}
+
+    [[nodiscard]] bool in_time() const noexcept { return clock::now() < leave_; }
+
+    task& task_;
+    time_point now_;
+    time_point leave_;
+    unsigned clock_stride_;
+    unsigned delivered_ = 0;
+};
+
+}  // namespace handoff
