@@ -4,8 +4,9 @@
 
 # Both ship a BoostConfig.cmake; CMake's own FindBoost is obsolete.
 string(REPLACE "." "" python_tag "python${HANDOFF_PYTHON_version}")
-# Recent versions look for Python themselves, under a name of their own.
-set(Python_EXECUTABLE "${HANDOFF_PYTHON_executable}")
+# Recent versions look for Python themselves, and would take the newest.
+set(Python_INCLUDE_DIR "${HANDOFF_PYTHON_include}")
+set(Python_LIBRARY "${HANDOFF_PYTHON_library}")
 # Shared by default: each copy of the library has its own registry of converters, and a host that
 # contains one statically could not exchange types with other Boost.Python modules.
 if(NOT DEFINED Boost_USE_STATIC_LIBS)
@@ -37,6 +38,14 @@ if(NOT Boost_FOUND OR NOT (TARGET Boost::${python_tag} OR TARGET boost::${python
     "Choose a Python that matches (make PYTHON=/usr/bin/python3, or -DPython3_EXECUTABLE=…), install "
     "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter).")
 endif()
+if(TARGET Python::Module)
+  get_target_property(headers Python::Module INTERFACE_INCLUDE_DIRECTORIES)
+  if(NOT HANDOFF_PYTHON_include IN_LIST headers)
+    message(FATAL_ERROR "Boost.Python would use the headers of another Python: ${headers} instead of "
+      "${HANDOFF_PYTHON_include}. Say which one with -DPython_ROOT_DIR=…")
+  endif()
+endif()
+
 message(STATUS "Boost.Python ${Boost_VERSION} for Python ${HANDOFF_PYTHON_version}: ${Boost_DIR}")
 add_library(handoff_boost_python INTERFACE)
 add_library(handoff::boost_python ALIAS handoff_boost_python)

@@ -24,7 +24,7 @@ execute_process(
   COMMAND "${Python3_EXECUTABLE}" -I "${CMAKE_CURRENT_LIST_DIR}/python_facts.py"
   OUTPUT_VARIABLE HANDOFF_PYTHON_FACTS OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
-foreach(fact IN ITEMS executable build version include archives shared libraries modules)
+foreach(fact IN ITEMS executable build version include archives shared library libraries modules)
   string(JSON HANDOFF_PYTHON_${fact} GET "${HANDOFF_PYTHON_FACTS}" ${fact})
 endforeach()
 

@@ -20,6 +20,7 @@ def existing(*names):
 words = " ".join(var(name) or "" for name in ("LIBS", "MODLIBS", "SYSLIBS")).split()
 # Debian's 3.14 has stray backslashes among them.
 libraries = [word for word in words if word.startswith("-")]
+archives = existing(f"libpython{version}.a", f"libpython{version}-pic.a")
 shared = existing(f"libpython{version}.so", var("INSTSONAME"))
 modules = "_bz2 _ctypes _decimal _hashlib _json _lzma _sqlite3 _ssl _struct math pyexpat zlib"
 
@@ -32,8 +33,9 @@ print(
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
             "version": f"{sys.version_info[0]}.{sys.version_info[1]}",
             "include": sysconfig.get_path("include"),
-            "archives": ";".join(existing(f"libpython{version}.a", f"libpython{version}-pic.a")),
-            "shared": shared[0] if shared else "",
+            "archives": ";".join(archives),
+            "shared": next(iter(shared), ""),
+            "library": next(iter(shared + archives), ""),
             "libraries": ";".join(dict.fromkeys(libraries)),
             # Only what this Python was built with; a missing OpenSSL is not libpython's fault.
             "modules": " ".join(name for name in modules.split() if find_spec(name)),
