@@ -251,17 +251,22 @@ void scheduler::work(shared_state& state, worker& self) {
             // By value: the task may be stopped, and gone, while we wait for its time.
             time_point const until = state.queue.begin()->place_;
             state.leader_wakes.wait_until(held, until);
-        } else {
-            take_turn(held, state, self);
+        } else if (bool const more_is_due = take_turn(held, state, self); more_is_due) {
+            held.unlock();
+            std::this_thread::sleep_for(pause);
+            held.lock();
         }
     }
 }
 
-void scheduler::take_turn(lock& held, shared_state& state, worker& self) {
+/// Delivers what is due. Returns whether the turn was over before all was delivered.
+bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
+    time_point now{};
+    time_point leave{};
     auto deliveries = [&] {
         held.lock();
-        time_point now = clock::now();
-        time_point const leave = now + longest_turn;
+        now = clock::now();
+        leave = now + longest_turn;
         while (state.leader == &self && !state.queue.empty() &&
                state.queue.begin()->due_ <= now && state.queue.begin()->not_before_ <= now &&
                now < leave) {
@@ -273,6 +278,7 @@ void scheduler::take_turn(lock& held, shared_state& state, worker& self) {
     held.unlock();
     around_.turn(std::ref(deliveries));  // by reference: nothing is allocated
     held.lock();
+    return now >= leave;
 }
 
 void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_point now,

@@ -54,6 +54,9 @@ public:
     static constexpr std::chrono::milliseconds patience{5};
     /// How long one turn may last before it is left and entered again, so that others get in.
     static constexpr std::chrono::milliseconds longest_turn{1};
+    /// How long it then stays out. Who waits for the GIL is only told that it is free, and needs
+    /// this long to wake up and take it; entered again at once, a turn would always win.
+    static constexpr std::chrono::microseconds pause{50};
     /// How long stop() goes on delivering what was due, before it gives the rest up.
     static constexpr std::chrono::milliseconds stop_grace{100};
     /// The same for close(): leaving the program is not in a hurry.
@@ -130,7 +133,7 @@ private:
     std::future<void> add_thread(shared_state& state);
     void add_first_thread(shared_state& state);
     void work(shared_state& state, worker& self);
-    void take_turn(lock& held, shared_state& state, worker& self);
+    bool take_turn(lock& held, shared_state& state, worker& self);
     void deliver_one(lock& held, shared_state& state, worker& self, time_point now, time_point leave);
     void put_back(shared_state& state, task& due, std::optional<time_point> next_due,
                   unsigned delivered) noexcept;
