@@ -43,8 +43,6 @@ target_include_directories(handoff_python_headers SYSTEM INTERFACE "${HANDOFF_PY
 # Links and runs a program that starts this Python, imports extension modules and stops. `result`
 # becomes TRUE, or the reason why not.
 function(_handoff_try_libpython result link_options libraries pie)
-  set(CMAKE_POSITION_INDEPENDENT_CODE ${pie})
-  set(ENV{PYTHONHOME} "")
   try_run(exit_code compiled
     "${CMAKE_CURRENT_BINARY_DIR}/libpython_test"
     "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/libpython_test.cpp"
@@ -58,9 +56,8 @@ function(_handoff_try_libpython result link_options libraries pie)
     ARGS "\"${HANDOFF_PYTHON_executable}\" ${HANDOFF_PYTHON_modules}")
   string(STRIP "${run_output}" run_output)
   if(NOT compiled)
-    string(REGEX MATCHALL "[^\n]*(undefined reference|cannot find|relocation|recompile)[^\n]*" reasons
+    string(REGEX MATCH "[^\n;]*(undefined |cannot find|unable to find|relocation|error:)[^\n;]*" reason
       "${compile_output}")
-    list(GET reasons 0 reason)
     set(reason "it does not link: ${reason}")
   elseif(NOT exit_code STREQUAL "0")
     set(reason "the test program failed (${exit_code}): ${run_output}")
