@@ -6,7 +6,7 @@ PROFILE    ?= debian
 BUILD_TYPE ?= Release
 PREFIX     ?= /usr/local
 
-# The interpreter itself, whatever link, pyenv shim or bare name was given; Conan's profiles read it.
+# The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \
                         $(error PYTHON=$(PYTHON) is not a Python that runs))
 

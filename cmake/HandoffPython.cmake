@@ -11,7 +11,7 @@ if(NOT HANDOFF_LIBPYTHON MATCHES "^(auto|static|shared)$")
   message(FATAL_ERROR "HANDOFF_LIBPYTHON is \"${HANDOFF_LIBPYTHON}\": it must be auto, static or shared.")
 endif()
 
-# A virtual environment or a pyenv shim on PATH must not win over the interpreter that was named,
+# A virtual environment or a version manager's shim on PATH must not win over the interpreter that was named,
 # and without a name the distribution's own comes first: its Boost.Python is made for it.
 set(Python3_FIND_VIRTUALENV STANDARD)
 if(NOT Python3_EXECUTABLE AND EXISTS /usr/bin/python3)

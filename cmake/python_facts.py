@@ -27,7 +27,7 @@ modules = "_bz2 _ctypes _decimal _hashlib _json _lzma _sqlite3 _ssl _struct math
 print(
     json.dumps(
         {
-            # Not the link or pyenv shim that stands for it: an embedded Python starts from here.
+            # Not the link or the shim that stands for it: an embedded Python starts from here.
             "executable": sys.executable,
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
