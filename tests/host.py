@@ -1,0 +1,157 @@
+"""Runs the host and the stock interpreter as processes, on pipes or a terminal, with timeouts."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+import textwrap
+import time
+import unittest
+from pathlib import Path
+from typing import NamedTuple
+
+HOST = os.environ["HANDOFF_HOST"]
+STOCK = os.environ["HANDOFF_PYTHON"]
+TIMEOUT = 60  # seconds, for what takes one: whatever hits it hangs
+
+
+class Outcome(NamedTuple):
+    """What a user sees of an ended program; its own path reads PYTHON, an address 0x0."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def environment(**changes):
+    """This process's variables without those that Python reads, changed; None takes one away."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    variables.update({"NO_COLOR": "1", "TERM": "xterm", **changes})
+    return {name: value for name, value in variables.items() if value is not None}
+
+
+def start(*command, **options):
+    """A process that leads a group of its own, its output on pipes."""
+    options = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": environment(),
+        "start_new_session": True,
+        **options,
+    }
+    return subprocess.Popen([os.fspath(word) for word in command], **options)
+
+
+def finish(process, stdin=None):
+    """Waits for the end of a process and reads what it wrote; kills its group if it hangs."""
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, TIMEOUT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    program = process.args[0]
+
+    def text(written):
+        readable = (written or b"").decode(errors="backslashreplace").replace(program, "PYTHON")
+        return re.sub(r"\b0x[0-9a-f]{6,}", "0x0", readable)
+
+    return Outcome(process.returncode, text(stdout), text(stderr))
+
+
+def run(*command, stdin=None, **options):
+    """Runs a process to its end; stdin is bytes or a string."""
+    if stdin is not None:
+        stdin = stdin if isinstance(stdin, bytes) else stdin.encode()
+        options["stdin"] = subprocess.PIPE
+    return finish(start(*command, **options), stdin)
+
+
+class Terminal:
+    """A process whose controlling terminal is in our hands. What is read has no escape codes."""
+
+    def __init__(self, *command, **options):
+        self.ours, its = pty.openpty()
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("4H", 50, 200, 0, 0))
+        self.process = start(
+            *command,
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            **options,
+        )
+        os.close(its)
+        self.unread = ""
+
+    def close(self):
+        """Ends the process, by force if need be."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(TIMEOUT)
+        os.close(self.ours)
+
+    def send(self, keys):
+        os.write(self.ours, keys.encode())
+
+    def read_until(self, text):
+        """What came up to and with the text."""
+        deadline = time.monotonic() + TIMEOUT
+        while text not in self.unread:
+            if not self._read(deadline):
+                raise AssertionError(f"{text!r} did not come, but {self.unread!r}")
+        before, text, self.unread = self.unread.partition(text)
+        return before + text
+
+    def finish(self):
+        """Waits for the end. What was not read yet, and the exit code."""
+        deadline = time.monotonic() + TIMEOUT
+        while self._read(deadline):
+            pass
+        return self.process.wait(max(1, deadline - time.monotonic())), self.unread
+
+    def _read(self, deadline):
+        if not select.select([self.ours], [], [], max(0, deadline - time.monotonic()))[0]:
+            raise AssertionError(f"the program is silent after {self.unread!r}")
+        try:
+            read = os.read(self.ours, 65536)
+        except OSError:  # EIO: nobody has the terminal any more
+            return False
+        text = self.unread + read.decode(errors="backslashreplace")
+        self.unread = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r", "", text)
+        return bool(read)
+
+
+class InFolder(unittest.TestCase):
+    """A test with a folder of its own, where its processes run."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name).resolve()
+
+    def write(self, name, text):
+        """Makes a file; the text is bytes, or a string that may be indented as a whole."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
+        return path
+
+    def host(self, *arguments, **options):
+        return run(HOST, *arguments, **{"cwd": self.folder, **options})
+
+    def same(self, *arguments, **options):
+        """Runs the host and the stock interpreter, demands the same, and returns it."""
+        host, stock = (
+            run(program, *arguments, **{"cwd": self.folder, **options}) for program in (HOST, STOCK)
+        )
+        self.assertEqual(host, stock)
+        return host
