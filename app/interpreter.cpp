@@ -50,7 +50,8 @@ py::object bytes(std::string_view content) {
 void run_in_main(py::object const& source, py::object const& file) {
     py::object const builtins = py::import("builtins");
     py::object const code = builtins.attr("compile")(source, file, "exec", 0, true);
-    builtins.attr("exec")(code, py::import("__main__").attr("__dict__"));
+    py::object const names = py::import("__main__").attr("__dict__");
+    builtins.attr("exec")(code, names);
 }
 
 void check(PyStatus const& status) {
@@ -107,10 +108,16 @@ void interpreter::start() {
     config->install_signal_handlers = chosen.signal_handlers ? 1 : 0;
     set_arguments(*config.get(), chosen.arguments);
     check(Py_InitializeFromConfig(config.get()));
+    // Here, as whoever imports it first is the main thread to it, for good.
+    if (!py::handle<>(py::allow_null(PyImport_ImportModule("threading")))) {
+        python_error const failure = python_error::fetch();
+        Py_FinalizeEx();
+        throw std::runtime_error(std::string("cannot start Python: ") + failure.what());
+    }
 
     life_->started_by = std::this_thread::get_id();
     life_->main_thread = PyEval_SaveThread();
-    std::lock_guard const held(life_->mutex);
+    std::scoped_lock const held(life_->mutex);
     life_->open = true;
 }
 
@@ -136,7 +143,7 @@ void interpreter::stop() {
 }
 
 bool interpreter::running() const noexcept {
-    std::lock_guard const held(life_->mutex);
+    std::scoped_lock const held(life_->mutex);
     return life_->open;
 }
 
@@ -158,7 +165,7 @@ py::object interpreter::find(std::string_view module, std::string_view function)
 }
 
 interpreter::call_in_progress::call_in_progress(interpreter& called) : called_(called) {
-    std::lock_guard const held(called_.life_->mutex);
+    std::scoped_lock const held(called_.life_->mutex);
     // A call within a call goes on to its end, also while stop() waits for it.
     if (!called_.life_->open && calls_of_this_thread == 0) {
         throw std::logic_error(called_.life_->started_by == std::thread::id()
@@ -171,7 +178,7 @@ interpreter::call_in_progress::call_in_progress(interpreter& called) : called_(c
 
 interpreter::call_in_progress::~call_in_progress() {
     --calls_of_this_thread;
-    std::lock_guard const held(called_.life_->mutex);
+    std::scoped_lock const held(called_.life_->mutex);
     --called_.life_->calls_in_progress;
     called_.life_->call_ended.notify_all();
 }

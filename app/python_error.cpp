@@ -70,10 +70,10 @@ python_error python_error::fetch() {
     py::object const exception{py::handle<>(take_raised_exception())};
     std::string traceback;
     try {
+        py::object const type = exception.attr("__class__");
+        py::object const stack = exception.attr("__traceback__");
         py::object const lines =
-            py::import("traceback")
-                .attr("format_exception")(exception.attr("__class__"), exception,
-                                          exception.attr("__traceback__"));
+            py::import("traceback").attr("format_exception")(type, exception, stack);
         traceback = text(py::str("").join(lines));
     } catch (py::error_already_set const&) {
         PyErr_Clear();  // an exception that cannot be formatted is still one with a type

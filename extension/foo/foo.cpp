@@ -12,7 +12,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
-#include <utility>
+#include <system_error>
 
 namespace handoff {
 
@@ -45,32 +45,35 @@ foo::seconds checked(foo::seconds interval) {
     return interval;
 }
 
-py::object const& checked(py::object const& on_message) {
+std::shared_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_message) {
     if (!on_message.is_none() && PyCallable_Check(on_message.ptr()) == 0) {
         PyErr_Format(PyExc_TypeError, "on_message must be callable or None, not %R",
                      on_message.ptr());
         throw py::error_already_set();
     }
-    return on_message;
+    tie_scheduler_to_interpreter();
+    return std::make_shared<ticker>(checked(interval), on_message);
 }
 
 }  // namespace
 
 foo::foo(seconds interval, py::object const& on_message)
-    : ticker_(std::make_shared<ticker>(checked(interval), checked(on_message))) {}
+    : ticker_(make_ticker(interval, on_message)) {}
 
 foo::~foo() { stop(); }
 
 void foo::start() {
-    gil_acquire for_the_error;
-    py::object last_error;
-    std::swap(last_error, ticker_->error());
+    static constexpr auto refusal = "cannot start this Foo: ";
+    gil_release while_starting;
     try {
-        gil_release while_starting;
         python_scheduler().start(*ticker_);
-    } catch (std::exception const& failure) {
-        std::swap(last_error, ticker_->error());
-        throw std::runtime_error(std::string("cannot start this Foo: ") + failure.what());
+    } catch (scheduler::task_running const&) {
+        throw std::runtime_error(std::string(refusal) + "it is running already; stop() it first");
+    } catch (scheduler::scheduler_closed const&) {
+        throw std::runtime_error(std::string(refusal) + "Python is shutting down");
+    } catch (std::system_error const& failure) {
+        throw std::runtime_error(std::string(refusal) + "no thread can be made (" +
+                                 failure.what() + ")");
     }
 }
 

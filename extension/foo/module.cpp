@@ -23,7 +23,7 @@ bool wait_for(foo& self, py::object const& count, py::object const& timeout) {
 }
 
 py::object enter_context(py::object const& self) {
-    foo& it = py::extract<foo&>(self);
+    foo& it = py::extract<foo&>(self)();
     it.start();
     return self;
 }
@@ -35,7 +35,7 @@ double interval(foo const& self) { return self.interval().count(); }
 Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
 
 py::object represent(py::object const& self) {
-    foo const& it = py::extract<foo const&>(self);
+    foo const& it = py::extract<foo const&>(self)();
     return "<%s.%s interval=%r %s messages=%d>" %
            py::make_tuple(self.attr("__class__").attr("__module__"),
                           self.attr("__class__").attr("__qualname__"), interval(it),

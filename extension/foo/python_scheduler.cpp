@@ -4,10 +4,10 @@
 #include <handoff/gil.hpp>
 #include <handoff/gil/without_gil.hpp>
 
-#include <boost/python/dict.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/object.hpp>
-#include <boost/python/tuple.hpp>
+
+#include <pthread.h>
 
 namespace handoff {
 
@@ -29,6 +29,14 @@ scheduler& python_scheduler() {
 
 namespace {
 
+/// Inside fork() itself, with no Python code before or after: what holds the scheduler's mutex
+/// must not run any, and Python's own fork hooks are such code.
+void tie_to_fork() {
+    pthread_atfork([] { python_scheduler().before_fork(); },
+                   [] { python_scheduler().after_fork_in_parent(); },
+                   [] { python_scheduler().after_fork_in_child(); });
+}
+
 void close_at_exit() {
     std::size_t const given_up = python_scheduler().close();
     if (given_up > 0) {
@@ -45,19 +53,18 @@ void close_at_exit() {
 void tie_scheduler_to_interpreter() {
     namespace py = boost::python;
 
+    static bool tied = false;  // guarded by the GIL
+    if (tied) {
+        return;
+    }
+    tied = true;
+
     // Here rather than at the first error: its first import decides which thread is the main one.
     py::import("threading");
 
     py::import("atexit").attr("register")(without_gil(&close_at_exit));
 
-    // With the GIL, so that no delivery is in the middle of a list when the process is copied.
-    py::dict hooks;
-    hooks["before"] = py::make_function(+[] { python_scheduler().before_fork(); });
-    hooks["after_in_parent"] =
-        py::make_function(+[] { python_scheduler().after_fork_in_parent(); });
-    hooks["after_in_child"] = py::make_function(+[] { python_scheduler().after_fork_in_child(); });
-    py::object const register_at_fork = py::import("os").attr("register_at_fork");
-    py::handle<> const done(PyObject_Call(register_at_fork.ptr(), py::tuple().ptr(), hooks.ptr()));
+    tie_to_fork();
 }
 
 }  // namespace handoff

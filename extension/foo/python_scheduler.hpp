@@ -14,9 +14,9 @@ namespace handoff {
 /// Threads: any.
 scheduler& python_scheduler();
 
-/// Ties the scheduler to the interpreter's life: closed by an `atexit` function, that is after
-/// Python's non-daemon threads have ended and before the interpreter is taken apart; made idle
-/// in the child of an os.fork().
+/// Ties the scheduler to the interpreter's life, once: closed by an `atexit` function, that is after
+/// Python's non-daemon threads have ended and before the interpreter is taken apart. And to the
+/// process's: in the child of a fork() every Foo is stopped.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.

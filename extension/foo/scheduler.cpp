@@ -64,10 +64,10 @@ void scheduler::start(task& started) {
     shared_state& state = *state_;
     lock held(state.mutex);
     if (state.closed) {
-        throw scheduler_closed("it is too late, everything has been stopped for good");
+        throw scheduler_closed("the scheduler is closed");
     }
     if (started.running_) {
-        throw task_running("it is running already");
+        throw task_running("the task is running");
     }
     if (state.workers.empty()) {
         add_first_thread(state);
@@ -177,21 +177,20 @@ void scheduler::after_fork_in_child() {
     state_->closed = parents.closed;
     parents.left_behind = true;
     parents.finishing = true;
-    auto forget = [&](task& forgotten) {
+    auto const forget = [](task& forgotten) {
         forgotten.deliverer_ = nullptr;
         forgotten.running_ = false;
+        forgotten.active_ = false;
         forgotten.begin_again_ = false;
         forgotten.cut_ = true;  // for the delivery that forked
-        become_idle(parents, forgotten);
+        forgotten.left_behind();
     };
     for (worker const& each : parents.workers) {
         if (each.delivering != nullptr) {
             forget(*each.delivering);
         }
     }
-    while (!parents.queue.empty()) {
-        forget(*parents.queue.begin());
-    }
+    parents.queue.clear_and_dispose([&](task* queued) { forget(*queued); });
     parents.mutex.unlock();
 }
 
@@ -430,9 +429,10 @@ void scheduler::become_idle(shared_state& state, task& ended) noexcept {
     }
     ended.active_ = false;
     --state.active;
-    ended.ended();
     if (ended.begin_again_) {
         begin_run(state, ended);
+    } else {
+        ended.ended();
     }
     if (state.awaiting > 0 || state.closed) {
         state.run_ended.notify_all();

@@ -120,7 +120,7 @@ public:
     /// REQUIRES: as start(). From a delivery, it returns without waiting.
     std::size_t close() noexcept;
 
-    /// Around fork(). In the child every task is idle, and no thread exists until a start().
+    /// For pthread_atfork(). In the child every task is idle, and no thread exists until a start().
     void before_fork() noexcept;
     void after_fork_in_parent() noexcept;
     void after_fork_in_child();
@@ -166,8 +166,13 @@ public:
     /// Returns: when the next one is due; nullopt when the run has ended.
     virtual std::optional<time_point> deliver(turn& now) noexcept = 0;
 
-    /// Told when a run has ended, on whatever thread ended it. Must not wait for anything.
+    /// Told when a run has ended, and none follows it at once, on whatever thread ended it. Must
+    /// not wait for anything.
     virtual void ended() noexcept = 0;
+
+    /// Told instead, in the child of a fork(), where no other thread exists: a mutex of the
+    /// task's may be locked, by a thread of the parent's, for ever.
+    virtual void left_behind() noexcept = 0;
 
     /// How much later than due a message may come, so that it shares a turn with others; the
     /// first of a run comes at once.

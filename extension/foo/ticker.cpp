@@ -45,7 +45,13 @@ public:
     [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
 
     /// At most once.
-    void wake() noexcept { PyThread_release_lock(woken_); }
+    void wake(bool reached) noexcept {
+        reached_ = reached;
+        PyThread_release_lock(woken_);
+    }
+
+    /// Whether it was woken because the count was reached. REQUIRES: it is registered no more.
+    [[nodiscard]] bool reached() const noexcept { return reached_; }
 
     /// GIL: not held. Returns early when a signal arrives.
     PyLockStatus wait(std::chrono::microseconds at_most) const noexcept {
@@ -54,6 +60,7 @@ public:
 
 private:
     Py_ssize_t count_;
+    bool reached_ = false;
     PyThread_type_lock woken_;
 };
 
@@ -62,15 +69,21 @@ ticker::ticker(seconds interval, py::object on_message)
       interval_(interval),
       has_callback_(!python_.get().on_message.is_none()) {}
 
+py::object ticker::error() const { return fresh_ ? py::object() : python_.get().error; }
+
 void ticker::begun(scheduler::time_point due) noexcept {
     begin_ = due;
     due_ = due;
     ticks_ = 0;
-    std::lock_guard const held(waiting_);
+    fresh_ = true;
+    std::scoped_lock const held(waiting_);
     active_ = true;
 }
 
 std::optional<scheduler::time_point> ticker::deliver(scheduler::turn& now) noexcept {
+    if (fresh_.exchange(false)) {
+        python_.get().error = py::object();
+    }
     do {
         if (being_sorted(messages().ptr())) {
             return due_;
@@ -115,7 +128,7 @@ bool ticker::deliver_next() {
 /// Ends the run, keeps the error, and gives it to threading.excepthook, as threading.Thread does.
 void ticker::report_error() {
     py::object const exception{py::handle<>(take_raised_exception())};
-    error() = exception;
+    python_.get().error = exception;
     python_scheduler().end(*this);
     try {
         py::object const threading = py::import("threading");
@@ -129,33 +142,41 @@ void ticker::report_error() {
 }
 
 void ticker::ended() noexcept {
-    std::lock_guard const held(waiting_);
+    std::scoped_lock const held(waiting_);
     active_ = false;
-    wake_if([](waiter const&) { return true; });
+    for (waiter* const each : waiters_) {
+        each->wake(false);
+    }
+    waiters_.clear();
+    has_waiters_ = false;
+}
+
+void ticker::left_behind() noexcept {
+    std::construct_at(&waiting_);
+    std::construct_at(&waiters_);
+    has_waiters_ = false;
+    active_ = false;
 }
 
 void ticker::wake_waiters() noexcept {
     // A waiter registers with the GIL, which is held here: one that is not seen has not begun.
-    if (has_waiters_.load(std::memory_order_relaxed)) {
-        std::lock_guard const held(waiting_);
-        wake_if([this](waiter const& each) { return each.count() <= delivered_; });
+    if (!has_waiters_.load(std::memory_order_relaxed)) {
+        return;
     }
-}
-
-template <class Condition>
-void ticker::wake_if(Condition woken) noexcept {
-    std::erase_if(waiters_, [&](waiter* each) {
-        bool const wake = woken(*each);
-        if (wake) {
-            each->wake();
+    std::scoped_lock const held(waiting_);
+    std::erase_if(waiters_, [this](waiter* each) {
+        bool const reached = each->count() <= delivered_;
+        if (reached) {
+            each->wake(true);
         }
-        return wake;
+        return reached;
     });
     has_waiters_ = !waiters_.empty();
 }
 
 bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {
     using clock = scheduler::clock;
+    static constexpr std::chrono::hours a_lifetime{24 * 365 * 100};  // so that times do not overflow
     auto const reached = [&] { return std::min(delivered_, py::len(messages())) >= count; };
     if (reached()) {
         return true;
@@ -168,7 +189,7 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
 
     waiter self(count);
     {
-        std::lock_guard const held(waiting_);
+        std::scoped_lock const held(waiting_);
         if (!active_) {
             return false;
         }
@@ -177,7 +198,7 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
     }
     std::optional<clock::time_point> deadline;
     if (timeout) {
-        deadline = clock::now() + *timeout;
+        deadline = clock::now() + std::min<clock::duration>(*timeout, a_lifetime);
     }
     PyLockStatus status = PY_LOCK_INTR;
     bool interrupted = false;
@@ -193,14 +214,14 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
         interrupted = status == PY_LOCK_INTR && PyErr_CheckSignals() != 0;
     }
     {
-        std::lock_guard const held(waiting_);
+        std::scoped_lock const held(waiting_);
         std::erase(waiters_, &self);
         has_waiters_ = !waiters_.empty();
     }
     if (interrupted) {
         throw py::error_already_set();
     }
-    return reached();
+    return self.reached();
 }
 
 }  // namespace handoff

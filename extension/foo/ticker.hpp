@@ -35,7 +35,7 @@ public:
 
     /// GIL: held, for the reference that is returned and for as long as it is used.
     [[nodiscard]] boost::python::list& messages() const noexcept { return python_.get().messages; }
-    [[nodiscard]] boost::python::object& error() const noexcept { return python_.get().error; }
+    [[nodiscard]] boost::python::object error() const;
 
     /// Waits until `count` messages have been delivered, the last one's on_message included.
     /// Returns: whether they were; false at the timeout, or when the run ended before.
@@ -47,6 +47,7 @@ public:
     void begun(scheduler::time_point due) noexcept override;
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
     void ended() noexcept override;
+    void left_behind() noexcept override;
     [[nodiscard]] scheduler::clock::duration leeway() const noexcept override;
     [[nodiscard]] bool may_block() const noexcept override { return has_callback_; }
 
@@ -61,8 +62,6 @@ private:
     bool deliver_next();
     void report_error();
     void wake_waiters() noexcept;
-    template <class Condition>
-    void wake_if(Condition woken) noexcept;
 
     gil_owned<references> python_;
     seconds interval_;
@@ -72,6 +71,7 @@ private:
     scheduler::time_point begin_{};
     scheduler::time_point due_{};
     std::uint64_t ticks_ = 0;
+    std::atomic<bool> fresh_ = false;  // the run has delivered nothing: `error` is the last one's
 
     std::mutex waiting_;
     std::vector<waiter*> waiters_;

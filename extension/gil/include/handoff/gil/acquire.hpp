@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
+#include <handoff/gil/take.hpp>
 
 namespace handoff {
 
@@ -27,10 +28,10 @@ public:
             return;
         }
         if (PyThreadState* const own = PyGILState_GetThisThreadState()) {
-            PyEval_RestoreThread(own);
+            detail::take_gil([own] { PyEval_RestoreThread(own); });
             did_ = deed::acquired;
         } else {
-            PyGILState_Ensure();
+            detail::take_gil([] { PyGILState_Ensure(); });
             did_ = deed::made_a_state;
         }
     }

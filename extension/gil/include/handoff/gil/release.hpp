@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
+#include <handoff/gil/take.hpp>
 
 namespace handoff {
 
@@ -26,7 +27,7 @@ public:
 
     ~gil_release() {
         if (saved_ != nullptr) {
-            PyEval_RestoreThread(saved_);
+            detail::take_gil([this] { PyEval_RestoreThread(saved_); });
         }
     }
 

@@ -1,0 +1,13 @@
+"""The smallest story: a native worker beside Python.
+
+Look at: three numbers arrive, one every tenth of a second, printed by a thread that is not
+Python's; then stop() ends them.
+"""
+
+from Foo import Foo
+
+f = Foo(interval=0.1)
+f.start()
+f.wait(3)
+f.stop()
+print(f)

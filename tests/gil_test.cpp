@@ -1,0 +1,319 @@
+// The GIL toolkit: what each guard does on entry, in scope and at the end.
+#include "embedded_python.hpp"
+
+#include <handoff/gil.hpp>
+
+#include <boost/python.hpp>
+
+#include <atomic>
+#include <latch>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace py = boost::python;
+using handoff::gil_acquire;
+using handoff::gil_attachment;
+using handoff::gil_held;
+using handoff::gil_owned;
+using handoff::gil_release;
+
+/// How many thread states the interpreter has.
+std::size_t thread_states() {
+    gil_acquire gil;
+    std::size_t count = 0;
+    for (PyThreadState* each = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
+         each != nullptr; each = PyThreadState_Next(each)) {
+        ++count;
+    }
+    return count;
+}
+
+/// A Python object that says, when it dies, whether the GIL was held.
+py::object tell_tale(std::atomic<int>& died_with_gil) {
+    return py::object(py::handle<>(PyCapsule_New(&died_with_gil, nullptr, [](PyObject* self) {
+        auto* const told = static_cast<std::atomic<int>*>(PyCapsule_GetPointer(self, nullptr));
+        *told = gil_held() ? 1 : 0;
+    })));
+}
+
+TEST(GilHeld, IsFalseOnceTheInterpreterHasStarted) { EXPECT_FALSE(gil_held()); }
+
+TEST(GilHeld, IsTrueInTheScopeOfAGuardOnly) {
+    {
+        gil_acquire gil;
+        EXPECT_TRUE(gil_held());
+    }
+    EXPECT_FALSE(gil_held());
+}
+
+TEST(GilHeld, IsAboutTheCallingThread) {
+    gil_acquire gil;
+    bool held_elsewhere = true;
+    std::thread([&] { held_elsewhere = gil_held(); }).join();
+    EXPECT_FALSE(held_elsewhere);
+}
+
+TEST(GilHeld, IsRightAfterASubinterpreterHasExisted) {
+    gil_acquire gil;
+    PyThreadState* const main = PyThreadState_Get();
+    PyThreadState* const sub = Py_NewInterpreter();
+    ASSERT_NE(sub, nullptr);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(main);
+
+    EXPECT_TRUE(gil_held());
+    gil_release released;
+    EXPECT_FALSE(gil_held());
+}
+
+TEST(GilAcquire, NestsOnTheSameThread) {
+    gil_acquire outer;
+    {
+        gil_acquire inner;
+        EXPECT_TRUE(gil_held());
+    }
+    EXPECT_TRUE(gil_held());
+}
+
+TEST(GilAcquire, IsUndoneByAnException) {
+    try {
+        gil_acquire gil;
+        throw std::runtime_error("passing");
+    } catch (std::runtime_error const&) {
+        EXPECT_FALSE(gil_held());
+    }
+}
+
+TEST(GilAcquire, NestsInsideARelease) {
+    gil_acquire outer;
+    {
+        gil_release released;
+        {
+            gil_acquire inner;
+            EXPECT_TRUE(gil_held());
+        }
+        EXPECT_FALSE(gil_held());
+    }
+    EXPECT_TRUE(gil_held());
+}
+
+TEST(GilAcquire, LeavesNoThreadStateBehindOnANativeThread) {
+    std::size_t const before = thread_states();
+    std::thread([] {
+        gil_acquire gil;
+        EXPECT_TRUE(gil_held());
+    }).join();
+    EXPECT_EQ(thread_states(), before);
+}
+
+TEST(GilAcquire, ExcludesEveryOtherThread) {
+    constexpr int threads = 8;
+    constexpr int rounds = 2'000;
+    int inside = 0;  // guarded by the GIL, and by nothing else
+    int most_inside = 0;
+    std::vector<std::thread> workers;
+    for (int i = 0; i < threads; ++i) {
+        workers.emplace_back([&] {
+            gil_attachment attached;
+            for (int round = 0; round < rounds; ++round) {
+                gil_acquire gil;
+                most_inside = std::max(most_inside, ++inside);
+                --inside;
+            }
+        });
+    }
+    for (std::thread& each : workers) {
+        each.join();
+    }
+    EXPECT_EQ(most_inside, 1);
+    EXPECT_EQ(inside, 0);
+}
+
+TEST(GilRelease, DoesNothingWhenTheGilIsNotHeld) {
+    {
+        gil_release nothing_to_do;
+        EXPECT_FALSE(gil_held());
+    }
+    EXPECT_FALSE(gil_held());
+}
+
+TEST(GilRelease, Nests) {
+    gil_acquire gil;
+    {
+        gil_release outer;
+        {
+            gil_release inner;
+            EXPECT_FALSE(gil_held());
+        }
+        EXPECT_FALSE(gil_held());
+    }
+    EXPECT_TRUE(gil_held());
+}
+
+TEST(GilRelease, IsUndoneByAnException) {
+    gil_acquire gil;
+    try {
+        gil_release released;
+        throw std::runtime_error("passing");
+    } catch (std::runtime_error const&) {
+        EXPECT_TRUE(gil_held());
+    }
+}
+
+TEST(GilRelease, LetsANativeThreadIn) {
+    gil_acquire gil;
+    bool ran = false;
+    gil_release while_joining;
+    std::thread([&] {
+        gil_acquire inside;
+        ran = true;
+    }).join();
+    EXPECT_TRUE(ran);
+}
+
+TEST(GilAttachment, KeepsOneThreadStateBetweenAcquires) {
+    std::thread([] {
+        gil_attachment attached;
+        EXPECT_FALSE(gil_held());
+        PyThreadState* first = nullptr;
+        {
+            gil_acquire gil;
+            first = PyThreadState_Get();
+        }
+        gil_acquire again;
+        EXPECT_EQ(PyThreadState_Get(), first);
+    }).join();
+}
+
+TEST(GilAttachment, KeepsThreadLocalValues) {
+    auto& python = embedded_python::python();
+    python.run_string("import threading; kept = threading.local()");
+    std::thread([&] {
+        gil_attachment attached;
+        python.run_string("kept.value = 42");
+        python.run_string("assert kept.value == 42");
+    }).join();
+}
+
+TEST(GilAttachment, EndsWithItsThreadState) {
+    std::size_t const before = thread_states();
+    std::thread([&] {
+        gil_attachment attached;
+        EXPECT_EQ(thread_states(), before + 1);
+    }).join();
+    EXPECT_EQ(thread_states(), before);
+}
+
+TEST(GilAttachment, DoesNothingOnAThreadThatHasAState) {
+    std::thread([] {
+        gil_attachment outer;
+        {
+            gil_attachment inner;
+        }
+        gil_acquire gil;  // would use a deleted state, had the inner one deleted it
+        EXPECT_EQ(PyThreadState_Get(), PyGILState_GetThisThreadState());
+    }).join();
+}
+
+TEST(GilOwned, DropsItsReferenceUnderTheGilOnANativeThread) {
+    std::atomic<int> died_with_gil = -1;
+    {
+        gil_owned<py::object> owned;
+        {
+            gil_acquire gil;
+            owned = gil_owned<py::object>(tell_tale(died_with_gil));
+        }
+        std::thread([moved = std::move(owned)] { EXPECT_TRUE(moved); }).join();
+    }
+    EXPECT_EQ(died_with_gil, 1);
+}
+
+TEST(GilOwned, ReplacesItsValueUnderTheGil) {
+    std::atomic<int> died_with_gil = -1;
+    gil_owned<py::object> owned;
+    {
+        gil_acquire gil;
+        owned = gil_owned<py::object>(tell_tale(died_with_gil));
+    }
+    owned = gil_owned<py::object>();
+    EXPECT_EQ(died_with_gil, 1);
+    EXPECT_FALSE(owned);
+}
+
+TEST(GilOwned, ResetEmptiesItOnce) {
+    std::atomic<int> died_with_gil = -1;
+    gil_owned<py::object> owned;
+    {
+        gil_acquire gil;
+        owned = gil_owned<py::object>(tell_tale(died_with_gil));
+    }
+    owned.reset();
+    owned.reset();
+    EXPECT_EQ(died_with_gil, 1);
+}
+
+TEST(TakeRaisedException, BringsTheExceptionWithItsTraceback) {
+    gil_acquire gil;
+    py::object const globals = py::import("__main__").attr("__dict__");
+    py::handle<> const result(
+        py::allow_null(PyRun_String("1 / 0", Py_eval_input, globals.ptr(), globals.ptr())));
+    ASSERT_FALSE(result);
+
+    py::object const raised{py::handle<>(handoff::take_raised_exception())};
+    EXPECT_EQ(PyErr_Occurred(), nullptr);
+    EXPECT_TRUE(PyErr_GivenExceptionMatches(raised.ptr(), PyExc_ZeroDivisionError));
+    EXPECT_FALSE(py::object(raised.attr("__traceback__")).is_none());
+}
+
+TEST(Handoff, WorkerRunsOnceMainReleasesAndNotBefore) {
+    std::promise<void> entered;
+    std::future<void> has_entered = entered.get_future();
+    std::latch about_to_acquire(1);
+    std::thread worker;
+    {
+        gil_acquire main_holds;
+        worker = std::thread([&] {
+            about_to_acquire.count_down();
+            gil_acquire gil;
+            entered.set_value();
+        });
+        about_to_acquire.wait();
+        EXPECT_EQ(has_entered.wait_for(a_while), std::future_status::timeout);
+    }
+    EXPECT_TRUE(arrives(has_entered));
+    worker.join();
+}
+
+TEST(Handoff, ManyWorkersLoseNoItem) {
+    constexpr int threads = 16;
+    constexpr int items = 500;
+    gil_owned<py::list> list;
+    {
+        gil_acquire gil;
+        list = gil_owned<py::list>(py::list());
+    }
+    std::vector<std::thread> workers;
+    for (int i = 0; i < threads; ++i) {
+        workers.emplace_back([&] {
+            gil_attachment attached;
+            for (int item = 0; item < items; ++item) {
+                gil_acquire gil;
+                list.get().append(py::len(list.get()));
+            }
+        });
+    }
+    for (std::thread& each : workers) {
+        each.join();
+    }
+    gil_acquire gil;
+    ASSERT_EQ(py::len(list.get()), threads * items);
+    for (int i = 0; i < threads * items; ++i) {
+        ASSERT_EQ(py::extract<int>(list.get()[i])(), i);
+    }
+}
+
+}  // namespace

@@ -1,0 +1,243 @@
+// The interpreter as part of an application: running code, and how its errors arrive.
+#include "embedded_python.hpp"
+
+#include <boost/python/import.hpp>
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using handoff::python_error;
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Property;
+using testing::StartsWith;
+using testing::ThrowsMessage;
+
+handoff::interpreter& python() { return embedded_python::python(); }
+
+/// The python_error that `work` throws.
+template <class Work>
+python_error error_of(Work work) {
+    try {
+        work();
+    } catch (python_error const& error) {
+        return error;
+    }
+    throw std::logic_error("nothing was thrown");
+}
+
+class ScriptFile : public testing::Test {
+protected:
+    void write(std::string_view content) {
+        std::ofstream(path, std::ios::binary).write(content.data(),
+                                                    static_cast<std::streamsize>(content.size()));
+    }
+    void TearDown() override { std::filesystem::remove(path); }
+
+    std::filesystem::path path =
+        std::filesystem::path(testing::TempDir()) /
+        ("handoff_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
+         ".py");
+};
+
+TEST(Interpreter, ReturnsFromStartWithTheGilReleased) { EXPECT_FALSE(handoff::gil_held()); }
+
+TEST(Interpreter, RefusesASecondStartInTheProcess) {
+    handoff::interpreter second;
+    EXPECT_THAT([&] { second.start(); },
+                ThrowsMessage<std::logic_error>(HasSubstr("started in this process before")));
+    EXPECT_FALSE(second.running());
+    EXPECT_TRUE(python().running());
+}
+
+TEST(Interpreter, RefusesAModuleOnceStarted) {
+    EXPECT_THAT([] { python().add_module("late", &PyInit_Foo); },
+                ThrowsMessage<std::logic_error>(
+                    AllOf(HasSubstr("'late'"), HasSubstr("before Python starts"))));
+}
+
+TEST(Interpreter, RunsStatementsInMain) {
+    python().run_string("x = 6");
+    python().run_string("assert x * 7 == 42 and __name__ == '__main__'");
+}
+
+TEST(Interpreter, CallsAFunctionAndConvertsItsResult) {
+    EXPECT_DOUBLE_EQ(python().call<double>("math", "hypot", 3.0, 4.0), 5.0);
+    EXPECT_EQ(python().call<std::string>("os.path", "join", "a", "b"), "a/b");
+    python().call("gc", "collect");
+}
+
+TEST(Interpreter, LeavesTheGilAsItWas) {
+    python().run_string("pass");
+    EXPECT_FALSE(handoff::gil_held());
+    handoff::gil_acquire gil;
+    python().run_string("pass");
+    EXPECT_TRUE(handoff::gil_held());
+}
+
+TEST(Interpreter, RunsFromAnyThread) {
+    python().run_string("seen = []");
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i) {
+        threads.emplace_back([i] {
+            for (int round = 0; round < 50; ++round) {
+                python().run_string("seen.append(" + std::to_string(i) + ")");
+            }
+        });
+    }
+    for (std::thread& each : threads) {
+        each.join();
+    }
+    EXPECT_EQ(python().invoke([] {
+        return boost::python::len(boost::python::import("__main__").attr("seen"));
+    }),
+              8 * 50);
+}
+
+TEST(Interpreter, LetsOtherThreadsRunPythonBetweenItsCalls) {
+    python().run_string("import threading; ready = threading.Event()");
+    auto waiting = std::async(std::launch::async,
+                              [] { python().run_string("assert ready.wait(20)"); });
+    python().run_string("ready.set()");
+    EXPECT_TRUE(arrives(waiting));
+    waiting.get();
+}
+
+TEST(Interpreter, SetsTheArguments) {
+    EXPECT_EQ(python().invoke([] {
+        return boost::python::len(boost::python::import("sys").attr("argv"));
+    }),
+              1);
+}
+
+TEST(PythonErrors, ArriveWithTypeMessageAndTraceback) {
+    python_error const error = error_of([] {
+        python().run_string("def f():\n    raise ValueError('bad: 3')\nf()", "story.py");
+    });
+    EXPECT_EQ(error.type(), "ValueError");
+    EXPECT_EQ(error.message(), "bad: 3");
+    EXPECT_STREQ(error.what(), "ValueError: bad: 3");
+    EXPECT_THAT(error.traceback(),
+                AllOf(StartsWith("Traceback (most recent call last):\n"),
+                      HasSubstr("File \"story.py\", line 2, in f\n"),
+                      EndsWith("ValueError: bad: 3\n")));
+    EXPECT_EQ(error.exit_code(), std::nullopt);
+}
+
+TEST(PythonErrors, NameTheModuleOfTheirType) {
+    python_error const error = error_of([] { python().call("json", "loads", "{"); });
+    EXPECT_EQ(error.type(), "json.decoder.JSONDecodeError");
+}
+
+TEST(PythonErrors, ShowTheirCause) {
+    python_error const error = error_of([] {
+        python().run_string(
+            "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise KeyError('k') from e");
+    });
+    EXPECT_THAT(error.traceback(), AllOf(HasSubstr("ZeroDivisionError: division by zero"),
+                                         HasSubstr("direct cause"), EndsWith("KeyError: 'k'\n")));
+}
+
+TEST(PythonErrors, SurviveAnExceptionThatCannotBePrinted) {
+    python_error const error = error_of([] {
+        python().run_string(
+            "class Mute(Exception):\n    def __str__(self): raise RuntimeError\nraise Mute");
+    });
+    EXPECT_EQ(error.type(), "Mute");
+    EXPECT_EQ(error.message(), "<exception str() failed>");
+}
+
+TEST(PythonErrors, LeaveNoErrorBehindAndTheGilFree) {
+    error_of([] { python().run_string("1 / 0"); });
+    EXPECT_FALSE(handoff::gil_held());
+    python().run_string("pass");
+}
+
+TEST(PythonErrors, SystemExitCarriesItsCode) {
+    EXPECT_EQ(error_of([] { python().run_string("import sys; sys.exit(3)"); }).exit_code(), 3);
+    EXPECT_EQ(error_of([] { python().run_string("raise SystemExit"); }).exit_code(), 0);
+    python_error const text = error_of([] { python().run_string("raise SystemExit('full')"); });
+    EXPECT_EQ(text.exit_code(), 1);
+    EXPECT_EQ(text.message(), "full");
+}
+
+TEST(PythonErrors, NameAModuleOrAFunctionThatIsNotThere) {
+    EXPECT_THAT(error_of([] { python().call("no_such_module", "f"); }),
+                AllOf(Property(&python_error::type, "ModuleNotFoundError"),
+                      Property(&python_error::message, HasSubstr("no_such_module"))));
+    EXPECT_THAT(error_of([] { python().call("math", "no_such_function"); }),
+                AllOf(Property(&python_error::type, "AttributeError"),
+                      Property(&python_error::message, HasSubstr("no_such_function"))));
+}
+
+TEST(PythonErrors, AResultThatCannotBeConvertedIsATypeError) {
+    EXPECT_EQ(error_of([] { python().call<int>("os.path", "join", "a", "b"); }).type(),
+              "TypeError");
+}
+
+TEST(PythonErrors, AreNotMixedUpWithErrorsOfCpp) {
+    EXPECT_THAT([] { python().invoke([] { throw std::out_of_range("mine"); }); },
+                ThrowsMessage<std::out_of_range>("mine"));
+    EXPECT_FALSE(handoff::gil_held());
+}
+
+TEST_F(ScriptFile, RunsAsMainAndKnowsItsPath) {
+    write("assert __name__ == '__main__'\nwhere = __file__\n");
+    python().run_file(path);
+    EXPECT_EQ(python().invoke([] {
+        return std::string(
+            boost::python::extract<std::string>(boost::python::import("__main__").attr("where")));
+    }),
+              path.string());
+}
+
+TEST_F(ScriptFile, MayDeclareItsEncoding) {
+    write("# -*- coding: latin-1 -*-\ntext = '\xe9'\nassert ord(text) == 0xe9\n");
+    python().run_file(path);
+}
+
+TEST_F(ScriptFile, MayBeginWithAByteOrderMark) {
+    write("\xef\xbb\xbfmark = 1\n");
+    python().run_file(path);
+}
+
+TEST_F(ScriptFile, ThatIsMissingIsFileNotFoundError) {
+    EXPECT_THAT(error_of([&] { python().run_file(path); }),
+                AllOf(Property(&python_error::type, "FileNotFoundError"),
+                      Property(&python_error::message, HasSubstr(path.string()))));
+}
+
+TEST_F(ScriptFile, ThatIsADirectoryIsIsADirectoryError) {
+    std::filesystem::create_directory(path);
+    EXPECT_EQ(error_of([&] { python().run_file(path); }).type(), "IsADirectoryError");
+}
+
+TEST_F(ScriptFile, ThatIsNotUtf8IsSyntaxError) {
+    write("text = '\xe9'\n");
+    EXPECT_EQ(error_of([&] { python().run_file(path); }).type(), "SyntaxError");
+}
+
+TEST_F(ScriptFile, WithASyntaxErrorNamesFileAndLine) {
+    write("good = 1\nbad =\n");
+    python_error const error = error_of([&] { python().run_file(path); });
+    EXPECT_EQ(error.type(), "SyntaxError");
+    EXPECT_THAT(error.traceback(),
+                HasSubstr("File \"" + path.string() + "\", line 2"));
+}
+
+TEST_F(ScriptFile, WithANullByteIsAnErrorAndNotCutShort) {
+    using namespace std::string_view_literals;
+    write("before = 1\n\0after = 2\n"sv);
+    EXPECT_THAT(error_of([&] { python().run_file(path); }).message(), HasSubstr("null byte"));
+}
+
+}  // namespace

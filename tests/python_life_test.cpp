@@ -1,0 +1,236 @@
+// Python's life in a process: what may come before it, how it ends, and that there is one.
+//
+// Each case needs a process in which Python has not been started, which ctest gives it.
+#include <handoff/foo.hpp>
+#include <handoff/gil.hpp>
+#include <handoff/host.hpp>
+#include <handoff/interpreter.hpp>
+
+#include <boost/python.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+
+namespace {
+
+using handoff::host;
+using handoff::interpreter;
+using handoff::python_error;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+int run(host& python, std::string statements) {
+    std::array<std::string, 3> words{"python", "-c", std::move(statements)};
+    std::array<char*, 4> argv{words[0].data(), words[1].data(), words[2].data(), nullptr};
+    return python.run(3, argv.data());
+}
+
+TEST(HostLife, ReturnsTheExitCode) {
+    host python;
+    EXPECT_EQ(run(python, "raise ValueError"), 1);
+}
+
+TEST(HostLifeDeathTest, EndsTheProcessOnSysExit) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(
+        {
+            host python;
+            run(python, "import sys; sys.exit(7)");
+        },
+        testing::ExitedWithCode(7), "");
+}
+
+TEST(HostLife, ImportsTheModulesThatWereAdded) {
+    host python;
+    python.add_module("Foo", &PyInit_Foo).add_module("Second", &PyInit_Foo);
+    EXPECT_EQ(run(python, "import Foo, sys; assert 'Second' in sys.builtin_module_names"), 0);
+}
+
+TEST(HostLife, RunsOnceInAProcess) {
+    host python;
+    EXPECT_EQ(run(python, "pass"), 0);
+    EXPECT_THAT([&] { run(python, "pass"); },
+                ThrowsMessage<std::logic_error>(HasSubstr("started in this process before")));
+    interpreter another;
+    EXPECT_THROW(another.start(), std::logic_error);
+}
+
+TEST(HostLife, DoesNotRunInAPythonThatSomebodyElseStarted) {
+    Py_Initialize();
+    host python;
+    EXPECT_THROW(run(python, "pass"), std::logic_error);
+    Py_FinalizeEx();
+}
+
+TEST(HostLife, RefusesAModuleNameTwice) {
+    host python;
+    python.add_module("Foo", &PyInit_Foo);
+    EXPECT_THAT([&] { python.add_module("Foo", &PyInit_Foo); },
+                ThrowsMessage<std::invalid_argument>(
+                    AllOf(HasSubstr("'Foo'"), HasSubstr("built in already"))));
+}
+
+TEST(HostLife, RefusesTheNameOfABuiltInModule) {
+    host python;
+    EXPECT_THROW(python.add_module("sys", &PyInit_Foo), std::invalid_argument);
+}
+
+TEST(HostLife, RefusesANameThatCannotBeImported) {
+    host python;
+    EXPECT_THAT([&] { python.add_module("my-module", &PyInit_Foo); },
+                ThrowsMessage<std::invalid_argument>(HasSubstr("'my-module'")));
+    EXPECT_THROW(python.add_module("", &PyInit_Foo), std::invalid_argument);
+    EXPECT_THROW(python.add_module("1st", &PyInit_Foo), std::invalid_argument);
+}
+
+TEST(HostLife, RefusesAModuleWithoutAFunction) {
+    host python;
+    EXPECT_THROW(python.add_module("Foo", nullptr), std::invalid_argument);
+}
+
+TEST(HostLife, RefusesAModuleAfterTheRun) {
+    host python;
+    run(python, "pass");
+    EXPECT_THAT([&] { python.add_module("Foo", &PyInit_Foo); },
+                ThrowsMessage<std::logic_error>(HasSubstr("before Python starts")));
+}
+
+TEST(InterpreterLife, RefusesToRunBeforeTheStart) {
+    interpreter python;
+    EXPECT_THAT([&] { python.run_string("pass"); },
+                ThrowsMessage<std::logic_error>(HasSubstr("start() comes first")));
+    EXPECT_FALSE(python.running());
+}
+
+TEST(InterpreterLife, RefusesToRunAfterTheStop) {
+    interpreter python;
+    python.start();
+    EXPECT_TRUE(python.running());
+    python.stop();
+    python.stop();
+    EXPECT_FALSE(python.running());
+    EXPECT_THAT([&] { python.run_string("pass"); },
+                ThrowsMessage<std::logic_error>(HasSubstr("has been stopped")));
+}
+
+TEST(InterpreterLife, DoesNotStartAgain) {
+    interpreter python;
+    python.start();
+    python.stop();
+    EXPECT_THROW(python.start(), std::logic_error);
+}
+
+TEST(InterpreterLife, AFailedStartIsAnExceptionWithTheReason) {
+    setenv("PYTHONHOME", "/nonexistent", 1);
+    interpreter python;
+    EXPECT_THAT([&] { python.start(); },
+                ThrowsMessage<std::runtime_error>(HasSubstr("cannot start Python")));
+    EXPECT_FALSE(python.running());
+}
+
+TEST(InterpreterLife, ReadsNoEnvironmentWhenIsolated) {
+    setenv("PYTHONHOME", "/nonexistent", 1);
+    interpreter python({.isolated = true});
+    python.start();
+    python.run_string("import sys; assert sys.flags.isolated");
+}
+
+TEST(InterpreterLife, PassesItsArgumentsOn) {
+    interpreter python({.arguments = {"robot", "--speed", "3"}});
+    python.start();
+    python.run_string("import sys; assert sys.argv == ['robot', '--speed', '3'], sys.argv");
+}
+
+TEST(InterpreterLife, StopsEveryFooInOrder) {
+    using namespace std::chrono_literals;
+    using handoff::foo;
+    std::promise<long> messages;
+    interpreter python;
+    python.add_module("Foo", &PyInit_Foo);
+    python.start();
+    python.run_string(R"(
+import atexit, time
+atexit.register(lambda: report(len(f.messages) >= int((stopped - started) / 0.001)))
+from Foo import Foo
+f = Foo(0.001, None)
+f.start()
+started = time.monotonic()
+assert f.wait(50, 20)
+)");
+    python.invoke([&] {
+        boost::python::import("__main__").attr("report") = boost::python::make_function(
+            [&](bool all) { messages.set_value(all ? 1 : 0); }, boost::python::default_call_policies(),
+            boost::mpl::vector<void, bool>());
+    });
+    python.run_string("stopped = time.monotonic()");
+    python.stop();
+    EXPECT_EQ(messages.get_future().get(), 1);
+}
+
+TEST(InterpreterLife, StopWaitsForTheCallsInProgress) {
+    using namespace std::chrono_literals;
+    interpreter python;
+    python.start();
+    std::promise<void> entered;
+    std::promise<void> go_on;
+    bool returned = false;
+    std::thread caller([&] {
+        python.invoke([&] {
+            handoff::gil_release while_waiting;
+            entered.set_value();
+            go_on.get_future().wait();
+            returned = true;
+        });
+    });
+    entered.get_future().wait();
+    auto release = std::async(std::launch::async, [&] {
+        // stop() has begun when calls are refused.
+        while (python.running()) {
+            std::this_thread::yield();
+        }
+        EXPECT_THROW(python.run_string("pass"), std::logic_error);
+        go_on.set_value();
+    });
+    python.stop();
+    EXPECT_TRUE(returned);
+    caller.join();
+}
+
+TEST(InterpreterLife, StopIsRefusedWithinACall) {
+    interpreter python;
+    python.start();
+    EXPECT_THAT([&] { python.invoke([&] { python.stop(); }); },
+                ThrowsMessage<std::logic_error>(HasSubstr("would wait for itself")));
+    EXPECT_TRUE(python.running());
+}
+
+TEST(InterpreterLife, StopIsRefusedOnAnotherThread) {
+    interpreter python;
+    python.start();
+    auto elsewhere = std::async(std::launch::async, [&] { python.stop(); });
+    EXPECT_THAT([&] { elsewhere.get(); },
+                ThrowsMessage<std::logic_error>(HasSubstr("the thread that called start()")));
+    EXPECT_TRUE(python.running());
+}
+
+TEST(InterpreterLife, GilOwnedOutlivesItHarmlessly) {
+    handoff::gil_owned<boost::python::object> outliving;
+    {
+        interpreter python;
+        python.start();
+        python.invoke([&] {
+            outliving = handoff::gil_owned<boost::python::object>(boost::python::list());
+        });
+    }
+    outliving.reset();
+    EXPECT_FALSE(outliving);
+}
+
+}  // namespace

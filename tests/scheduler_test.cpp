@@ -1,0 +1,388 @@
+// The scheduler on its own: no Python, only tasks, threads and the clock.
+#include "scheduler.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using handoff::scheduler;
+using namespace std::chrono_literals;
+
+constexpr auto long_enough = 20s;
+
+/// A task that runs a function for each message and is due again after an interval.
+class job : public scheduler::task {
+public:
+    using action = std::function<void(job&)>;
+
+    job(scheduler::clock::duration interval, action each) : each_(std::move(each)), interval_(interval) {}
+
+    void begun(scheduler::time_point due) noexcept override {
+        begin_ = due_ = due;
+        messages_ = 0;
+    }
+
+    std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override {
+        do {
+            each_(*this);
+            std::lock_guard const held(mutex_);
+            ++delivered_;
+            threads_.insert(std::this_thread::get_id());
+            due_ = begin_ + ++messages_ * interval_;
+            changed_.notify_all();
+        } while (now.delivered_and_covers(due_));
+        return ends_ ? std::nullopt : std::optional(due_);
+    }
+
+    void left_behind() noexcept override {}
+
+    void ended() noexcept override {
+        std::lock_guard const held(mutex_);
+        ++ends_seen_;
+    }
+
+    [[nodiscard]] scheduler::clock::duration leeway() const noexcept override { return 0ns; }
+    [[nodiscard]] bool may_block() const noexcept override { return true; }
+
+    /// Whether so many were delivered, within `long_enough`.
+    bool delivers(int count) {
+        std::unique_lock held(mutex_);
+        return changed_.wait_for(held, long_enough, [&] { return delivered_ >= count; });
+    }
+
+    [[nodiscard]] int delivered() const {
+        std::lock_guard const held(mutex_);
+        return delivered_;
+    }
+    [[nodiscard]] int ends_seen() const {
+        std::lock_guard const held(mutex_);
+        return ends_seen_;
+    }
+    void end_after_this() { ends_ = true; }
+
+private:
+    action each_;
+    scheduler::clock::duration interval_;
+    scheduler::time_point begin_{};
+    scheduler::time_point due_{};
+    int messages_ = 0;
+    bool ends_ = false;
+
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    int delivered_ = 0;
+    int ends_seen_ = 0;
+    std::set<std::thread::id> threads_;
+};
+
+/// The tasks outlive the scheduler, which is closed at the end of each test.
+class Scheduler : public testing::Test {
+protected:
+    std::shared_ptr<job> every(scheduler::clock::duration interval,
+                               job::action each = [](job&) {}) {
+        return tasks_.emplace_back(std::make_shared<job>(interval, std::move(each)));
+    }
+
+private:
+    std::vector<std::shared_ptr<job>> tasks_;
+
+protected:
+    scheduler it{{}};
+};
+
+class SchedulerSurroundings : public Scheduler {};
+
+TEST_F(Scheduler, DeliversAtOnce) {
+    auto const task = every(1h);
+    it.start(*task);
+    EXPECT_TRUE(task->delivers(1));
+    it.stop(*task);
+    EXPECT_EQ(task->delivered(), 1);
+}
+
+TEST_F(Scheduler, DeliversTheFirstMessageEvenIfStoppedAtOnce) {
+    auto const task = every(1h);
+    it.start(*task);
+    it.stop(*task);
+    EXPECT_EQ(task->delivered(), 1);
+}
+
+TEST_F(Scheduler, DeliversAtAFixedRate) {
+    auto const task = every(1ms);
+    auto const begin = scheduler::clock::now();
+    it.start(*task);
+    auto const started = scheduler::clock::now();
+    ASSERT_TRUE(task->delivers(100));
+    auto const before_stop = scheduler::clock::now();
+    it.stop(*task);
+    auto const end = scheduler::clock::now();
+    EXPECT_GE(task->delivered(), (before_stop - started) / 1ms + 1);  // nothing due is missing
+    EXPECT_LE(task->delivered(), (end - begin) / 1ms + 1);            // and nothing is early
+}
+
+TEST_F(Scheduler, StopsATaskThatIsNotDueWithoutWaitingForItsTime) {
+    auto const task = every(1h);
+    it.start(*task);
+    ASSERT_TRUE(task->delivers(1));
+    it.stop(*task);  // the test's timeout is shorter than the hour
+    EXPECT_FALSE(it.running(*task));
+    EXPECT_EQ(task->ends_seen(), 1);
+}
+
+TEST_F(Scheduler, StopIsIdempotent) {
+    auto const task = every(1ms);
+    it.stop(*task);
+    it.start(*task);
+    it.stop(*task);
+    it.stop(*task);
+    EXPECT_EQ(task->ends_seen(), 1);
+}
+
+TEST_F(Scheduler, StopWaitsForTheDeliveryInProgress) {
+    std::latch entered(1);
+    std::latch leave(1);
+    auto const task = every(1h, [&](job&) {
+        entered.count_down();
+        leave.wait();
+    });
+    it.start(*task);
+    entered.wait();
+    auto stopped = std::async(std::launch::async, [&] { it.stop(*task); });
+    EXPECT_EQ(stopped.wait_for(50ms), std::future_status::timeout);
+    leave.count_down();
+    EXPECT_EQ(stopped.wait_for(long_enough), std::future_status::ready);
+    EXPECT_EQ(task->delivered(), 1);
+}
+
+TEST_F(Scheduler, StopFromTheTasksOwnDeliveryMakesItTheLast) {
+    auto const task = every(1us, [&](job& self) { it.stop(self); });
+    it.start(*task);
+    ASSERT_TRUE(task->delivers(1));
+    it.stop(*task);
+    EXPECT_EQ(task->delivered(), 1);
+}
+
+TEST_F(Scheduler, TwoTasksThatStopEachOtherBothEnd) {
+    std::latch both_in(2);
+    std::shared_ptr<job> other;
+    auto const one = every(1h, [&](job&) {
+        both_in.arrive_and_wait();
+        it.stop(*other);
+    });
+    other = every(1h, [&](job&) {
+        both_in.arrive_and_wait();
+        it.stop(*one);
+    });
+    it.start(*one);
+    it.start(*other);
+    EXPECT_TRUE(one->delivers(1));
+    EXPECT_TRUE(other->delivers(1));
+    it.stop(*one);
+    it.stop(*other);
+}
+
+TEST_F(Scheduler, ADeliveryMayStopATaskThatIsDue) {
+    std::latch started(1);
+    auto const other = every(1us);
+    auto const one = every(1h, [&](job&) {
+        it.start(*other);
+        it.stop(*other);
+        started.count_down();
+    });
+    it.start(*one);
+    started.wait();
+    EXPECT_GE(other->delivered(), 1);
+    EXPECT_FALSE(it.running(*other));
+}
+
+TEST_F(Scheduler, RefusesToStartATaskThatRuns) {
+    auto const task = every(1h);
+    it.start(*task);
+    EXPECT_THROW(it.start(*task), scheduler::task_running);
+    EXPECT_TRUE(it.running(*task));
+}
+
+TEST_F(Scheduler, StartsAgainAfterAStop) {
+    auto const task = every(1h);
+    it.start(*task);
+    it.stop(*task);
+    it.start(*task);
+    EXPECT_TRUE(task->delivers(2));
+}
+
+TEST_F(Scheduler, StartsAgainFromTheTasksOwnDelivery) {
+    auto const task = every(1h, [&, first = true](job& self) mutable {
+        if (std::exchange(first, false)) {
+            it.stop(self);
+            it.start(self);
+        }
+    });
+    it.start(*task);
+    EXPECT_TRUE(task->delivers(2));
+    EXPECT_TRUE(it.running(*task));
+    EXPECT_EQ(task->ends_seen(), 0);
+}
+
+TEST_F(Scheduler, ATaskMayEndItself) {
+    auto const task = every(1us, [&](job& self) { self.end_after_this(); });
+    it.start(*task);
+    ASSERT_TRUE(task->delivers(1));
+    it.stop(*task);
+    EXPECT_FALSE(it.running(*task));
+    EXPECT_EQ(task->ends_seen(), 1);
+}
+
+TEST_F(Scheduler, ABlockedDeliveryHoldsUpNoOtherTask) {
+    std::latch unblock(1);
+    auto const blocked = every(1h, [&](job&) { unblock.wait(); });
+    auto const other = every(1ms);
+    it.start(*blocked);
+    it.start(*other);
+    EXPECT_TRUE(other->delivers(50));
+    unblock.count_down();
+    it.stop(*blocked);  // before what it refers to goes
+}
+
+TEST_F(Scheduler, TheLeadIsTakenOverAsOftenAsDeliveriesBlock) {
+    std::latch unblock(1);
+    std::vector<std::shared_ptr<job>> blocked;
+    for (std::size_t i = 0; i < scheduler::most_threads - 2; ++i) {
+        blocked.push_back(every(1h, [&](job&) { unblock.wait(); }));
+        it.start(*blocked.back());
+    }
+    auto const other = every(1ms);
+    it.start(*other);
+    EXPECT_TRUE(other->delivers(50));
+    unblock.count_down();
+    for (auto const& each : blocked) {
+        it.stop(*each);
+    }
+}
+
+TEST_F(Scheduler, OneThatCannotKeepUpDoesNotStarveAnother) {
+    auto const too_fast = every(1ns);
+    auto const other = every(1ms);
+    it.start(*too_fast);
+    it.start(*other);
+    EXPECT_TRUE(other->delivers(50));
+    it.stop(*too_fast);
+}
+
+TEST_F(Scheduler, StopGivesUpWhatCannotBeDeliveredInTime) {
+    std::latch entered(1);
+    auto const slow = every(1ns, [&, first = true](job&) mutable {
+        if (std::exchange(first, false)) {
+            entered.count_down();
+        }
+    });
+    it.start(*slow);
+    entered.wait();
+    it.stop(*slow);  // millions are due, and more fall due than can be delivered
+    EXPECT_FALSE(it.running(*slow));
+}
+
+TEST_F(Scheduler, ATaskDroppedInItsOwnDeliveryLivesUntilThatReturns) {
+    std::promise<bool> alive;
+    std::shared_ptr<job> owner;
+    std::latch owned(1);
+    owner = std::make_shared<job>(1h, [&](job& self) {
+        owned.wait();
+        std::weak_ptr<scheduler::task> const watch = self.weak_from_this();
+        it.stop(self);
+        owner.reset();
+        alive.set_value(!watch.expired());
+    });
+    std::weak_ptr<job> const watch = owner;
+    it.start(*owner);
+    owned.count_down();
+    EXPECT_TRUE(alive.get_future().get());
+    it.close();
+    EXPECT_TRUE(watch.expired());
+}
+
+TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
+    std::vector<std::shared_ptr<job>> tasks;
+    for (int i = 0; i < 10; ++i) {
+        tasks.push_back(every(1ms));
+        it.start(*tasks.back());
+    }
+    auto const started = scheduler::clock::now();
+    ASSERT_TRUE(tasks.back()->delivers(20));
+    auto const before_close = scheduler::clock::now();
+    EXPECT_EQ(it.close(), 0U);
+    for (auto const& each : tasks) {
+        EXPECT_FALSE(it.running(*each));
+        EXPECT_GE(each->delivered(), (before_close - started) / 1ms + 1);
+    }
+}
+
+TEST_F(Scheduler, CloseCountsTheTasksThatGaveUp) {
+    auto const too_slow = every(1us, [](job&) { std::promise<void>().get_future().wait_for(10ms); });
+    it.start(*too_slow);
+    ASSERT_TRUE(too_slow->delivers(1));
+    EXPECT_EQ(it.close(), 1U);  // ten thousand are due, of which it can deliver two hundred
+}
+
+TEST_F(Scheduler, RefusesToStartOnceClosed) {
+    it.close();
+    it.close();
+    auto const task = every(1h);
+    EXPECT_THROW(it.start(*task), scheduler::scheduler_closed);
+    EXPECT_FALSE(it.running(*task));
+}
+
+TEST_F(SchedulerSurroundings, EveryDeliveryIsInsideAThreadAndATurn) {
+    thread_local bool in_thread = false;
+    thread_local bool in_turn = false;
+    scheduler surrounded({.thread =
+                      [](auto const& body) {
+                          in_thread = true;
+                          body();
+                          in_thread = false;
+                      },
+                  .turn =
+                      [](auto const& deliveries) {
+                          in_turn = true;
+                          deliveries();
+                          in_turn = false;
+                      }});
+    std::promise<std::pair<bool, bool>> inside;
+    auto const task = every(1h, [&](job&) { inside.set_value({in_thread, in_turn}); });
+    surrounded.start(*task);
+    EXPECT_THAT(inside.get_future().get(), testing::Pair(true, true));
+}
+
+TEST_F(SchedulerSurroundings, AThreadThatCannotEnterThemIsAnErrorOfStart) {
+    bool fails = true;
+    scheduler surrounded({.thread =
+                      [&](auto const& body) {
+                          if (fails) {
+                              throw std::bad_alloc();
+                          }
+                          body();
+                      }});
+    auto const task = every(1h);
+    EXPECT_THROW(surrounded.start(*task), std::bad_alloc);
+    EXPECT_FALSE(surrounded.running(*task));
+
+    fails = false;
+    surrounded.start(*task);
+    EXPECT_TRUE(task->delivers(1));
+}
+
+}  // namespace
