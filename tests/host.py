@@ -75,6 +75,19 @@ def run(*command, stdin=None, **options):
     return finish(start(*command, **options), stdin)
 
 
+def wait_until_asleep(process):
+    """Until the main thread waits for something. A signal that comes just before that is seen late.
+
+    Python notes a signal and looks at it between two instructions: one that arrives between the
+    last look and a call that blocks does not interrupt the call, in no python3.
+    """
+    deadline = time.monotonic() + TIMEOUT
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        if time.monotonic() > deadline:
+            raise AssertionError("the program does not wait for anything")
+        os.sched_yield()
+
+
 class Terminal:
     """A process whose controlling terminal is in our hands. What is read has no escape codes."""
 

@@ -3,14 +3,16 @@
 import signal
 from pathlib import Path
 
-from host import HOST, STOCK, InFolder, Terminal, environment, finish, run, start
+from host import HOST, STOCK, InFolder, Terminal, environment, finish, run, start, wait_until_asleep
 
 
 class Signals(InFolder):
-    def interrupted(self, program, script, number=signal.SIGINT):
-        """Sends a signal to the script, on one line, when it has printed a line."""
+    def interrupted(self, program, script, number=signal.SIGINT, busy=False):
+        """Sends a signal to the script when it has printed a line and waits, unless it is busy."""
         process = start(program, "-c", script, cwd=self.folder)
         process.stdout.readline()
+        if not busy:
+            wait_until_asleep(process)
         process.send_signal(number)
         return finish(process)
 
@@ -18,13 +20,15 @@ class Signals(InFolder):
         for waiting in (
             "time.sleep(600)",
             "threading.Event().wait()",
-            "threading.Lock().acquire(timeout=600); [0 for _ in iter(int, 1)]",
-            "[0 for _ in iter(int, 1)]",
             "os.read(os.pipe()[0], 1)",
+            "[0 for _ in iter(int, 1)]",
         ):
             with self.subTest(waiting):
                 script = f"import os, threading, time; print(1, flush=True); {waiting}"
-                host, stock = (self.interrupted(program, script) for program in (HOST, STOCK))
+                host, stock = (
+                    self.interrupted(program, script, busy="iter" in waiting)
+                    for program in (HOST, STOCK)
+                )
                 self.assertEqual((host.code, host.stdout), (stock.code, stock.stdout))
                 self.assertEqual(host.stderr.splitlines()[-1], "KeyboardInterrupt")
                 self.assertEqual(host.code, -signal.SIGINT)
@@ -62,6 +66,7 @@ class Signals(InFolder):
             )
             self.addCleanup(terminal.close)
             terminal.read_until("ready")
+            wait_until_asleep(terminal.process)
             terminal.send("\x03")
             code, rest = terminal.finish()
             self.assertEqual(code, -signal.SIGINT)
@@ -72,11 +77,15 @@ class Signals(InFolder):
             terminal = Terminal(program, env=environment(HOME=str(self.folder)))
             self.addCleanup(terminal.close)
             terminal.read_until(">>> ")
-            terminal.send("half a li\x03")
+            terminal.send("half a li")
+            terminal.read_until("half a li")
+            wait_until_asleep(terminal.process)
+            terminal.send("\x03")
             terminal.read_until("KeyboardInterrupt")
             terminal.read_until(">>> ")
             terminal.send("import time; print('sl' 'eeps'); time.sleep(600)\n")
             terminal.read_until("\nsleeps\n")
+            wait_until_asleep(terminal.process)
             terminal.send("\x03")
             terminal.read_until("KeyboardInterrupt")
             terminal.read_until(">>> ")
