@@ -510,7 +510,8 @@ class Wait(unittest.TestCase):
             if n == 4:
                 f.messages.clear()
 
-        with Foo(0.001, on_message) as f:
+        f = Foo(0.001, on_message)
+        with f:
             self.assertIs(f.wait(5, in_wait), True)
 
     def test_is_about_the_new_run_when_restarted_during_a_callback(self):
@@ -555,7 +556,8 @@ class Wait(unittest.TestCase):
             except RuntimeError as error:
                 caught.append(str(error))
 
-        with Foo(0.001, on_message) as f:
+        f = Foo(0.001, on_message)
+        with f:
             self.assertTrue(f.wait(3, PATIENCE))
         self.assertTrue(all(already))
         self.assertEqual(len(caught), len(f))

@@ -299,7 +299,8 @@ class Messages(unittest.TestCase):
             seen.append(n)
             f.messages.clear()
 
-        with Foo(0.001, on_message) as f:
+        f = Foo(0.001, on_message)
+        with f:
             while len(seen) < 5:
                 f.wait(1, 0.01)
         self.assertEqual(seen, [0] * len(seen))
@@ -355,10 +356,8 @@ class Messages(unittest.TestCase):
             until_next(witness)
             return n
 
-        with (
-            Foo(0.001, None) as witness,
-            Foo(0.001, lambda n: f.messages.sort(key=key)) as f,
-        ):
+        f = Foo(0.001, lambda n: f.messages.sort(key=key))
+        with Foo(0.001, None) as witness, f:
             self.assertTrue(f.wait(5, PATIENCE))
         self.assertIsNone(f.error)
         self.assertEqual(f.messages, list(range(len(f))))

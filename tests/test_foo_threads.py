@@ -1,5 +1,6 @@
 """Foo and the GIL, from Python: storms of threads, busy interpreters, garbage and forks."""
 
+import contextlib
 import gc
 import random
 import resource
@@ -143,7 +144,8 @@ class BusyPython(unittest.TestCase):
         self.assertLess(grown, 512 * 1024)  # kilobytes
 
     def test_other_foos_are_served_beside_one_that_is_always_due(self):
-        with Foo(1e-9, lambda n: f.messages.clear()) as f, Foo(0.001, None) as other:
+        f = Foo(1e-9, lambda n: f.messages.clear())
+        with f, Foo(0.001, None) as other:
             self.assertTrue(other.wait(50, PATIENCE))
         self.assertEqual(other.messages, numbers(len(other)))
 
@@ -177,8 +179,8 @@ class Storms(unittest.TestCase):
             self.assertGreaterEqual(len(f), 1)
             self.assertEqual(f.messages, numbers(len(f)))
 
-    def test_each_start_that_succeeds_delivers(self):
-        f = Foo(3600.0, None)
+    def test_each_start_that_succeeds_delivers_one_message_at_most(self):
+        f = Foo(3600.0, None)  # a run that is stopped before the last one's end delivers none
         successes = []
 
         def start_and_stop():
@@ -191,7 +193,8 @@ class Storms(unittest.TestCase):
                 f.stop()
 
         all_at_once(*[start_and_stop] * 4)
-        self.assertEqual(f.messages, numbers(len(successes)))
+        self.assertTrue(1 <= len(f) <= len(successes), (len(f), len(successes)))
+        self.assertEqual(f.messages, numbers(len(f)))
 
     def test_start_and_stop_of_many_foos_from_several_threads(self):
         calls = [[] for _ in range(50)]
@@ -226,14 +229,12 @@ class Storms(unittest.TestCase):
             raise ValueError(n)
 
         with mock.patch.object(threading, "excepthook", lambda arguments: None):
-            for _ in range(2000):
+            for _ in range(1000):
                 f = Foo(1e-6, on_message)
                 f.start()
                 while f.running:
-                    try:
+                    with contextlib.suppress(RuntimeError):
                         f.start()
-                    except RuntimeError:
-                        pass
                 f.stop()
                 self.assertIsInstance(f.error, ValueError)
 
@@ -295,30 +296,28 @@ class Storms(unittest.TestCase):
         self.assertEqual(other.messages, numbers(len(other)))
 
     def test_callbacks_start_and_stop_each_others_foos(self):
-        foos = []
+        chosen, over, foos = random.Random(0), threading.Event(), []
 
-        def on_message(n, chosen=random.Random(0)):
-            f = chosen.choice(foos)
-            if f.running:
+        def start_or_stop(f):
+            try:
+                f.start()
+            except RuntimeError:
                 f.stop()
-            else:
-                try:
-                    f.start()
-                except RuntimeError as error:
-                    if "running" not in str(error):
-                        raise
+
+        def on_message(n):
+            if not over.is_set():
+                start_or_stop(chosen.choice(foos))
 
         foos += [Foo(0.001, on_message) for _ in range(20)]
         with Foo(0.001, None) as clock:
-            for tick in range(200):
-                try:
-                    foos[tick % len(foos)].start()
-                except RuntimeError:
-                    pass
+            for tick in range(300):
+                start_or_stop(foos[tick % len(foos)])
                 self.assertTrue(clock.wait(tick, PATIENCE))
-        for _ in range(2):  # the first round's last callbacks may have started some again
-            for f in foos:
-                f.stop()
+        over.set()
+        for f in (
+            foos * 2
+        ):  # a callback that was in progress in the first round may have started one
+            f.stop()
         for f in foos:
             self.assertIsNone(f.error)
             self.assertEqual(f.messages, numbers(len(f)))
@@ -405,7 +404,7 @@ class Forks(unittest.TestCase):
             "    f.stop()\n"
             "    assert f.messages == list(range(len(f)))\n"
         )
-        done = subprocess.run([sys.executable, "-c", script], timeout=3 * PATIENCE, check=False)
+        done = subprocess.run([sys.executable, "-c", script], timeout=2 * PATIENCE, check=False)
         self.assertEqual(done.returncode, 0)
 
 
