@@ -47,7 +47,7 @@ foo::seconds checked(foo::seconds interval) {
 
 std::shared_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_message) {
     if (!on_message.is_none() && PyCallable_Check(on_message.ptr()) == 0) {
-        PyErr_Format(PyExc_TypeError, "on_message must be callable or None, not %R",
+        PyErr_Format(PyExc_TypeError, "on_message must be callable or None, not %.80R",
                      on_message.ptr());
         throw py::error_already_set();
     }

@@ -3,6 +3,7 @@
 #include <handoff/gil/without_gil.hpp>
 
 #include <boost/python.hpp>
+#include <boost/python/raw_function.hpp>
 
 #include "arguments.hpp"
 #include "python_scheduler.hpp"
@@ -18,8 +19,28 @@ std::shared_ptr<foo> make(py::object const& interval, py::object const& on_messa
     return std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message);
 }
 
-bool wait_for(foo& self, py::object const& count, py::object const& timeout) {
-    return self.wait(handoff::count_from(count), handoff::timeout_from(timeout));
+/// Foo.__init__(self, interval=1.0, on_message=print)
+py::object constructor() {
+    handoff::parameters const expected{
+        .format = "|OO:Foo",
+        .names = {"interval", "on_message"},
+        .defaults = {py::object(1.0), py::import("builtins").attr("print")}};
+    return py::raw_function(
+        [expected, construct = py::make_constructor(&make)](py::tuple const& arguments,
+                                                            py::dict const& keywords) {
+            auto const [interval, on_message] = expected.match(arguments, keywords);
+            return construct(py::object(arguments[0]), interval, on_message);
+        },
+        1);
+}
+
+/// Foo.wait(self, count, timeout=None)
+py::object wait(py::tuple const& arguments, py::dict const& keywords) {
+    static handoff::parameters const& expected = *new handoff::parameters{
+        .format = "O|O:wait", .names = {"count", "timeout"}, .defaults = {}};
+    auto const [count, timeout] = expected.match(arguments, keywords);
+    foo& self = py::extract<foo&>(arguments[0])();
+    return py::object(self.wait(handoff::count_from(count), handoff::timeout_from(timeout)));
 }
 
 py::object enter_context(py::object const& self) {
@@ -44,7 +65,7 @@ py::object represent(py::object const& self) {
 
 void refuse_copy(py::object const& self, py::object const&) {
     PyErr_Format(PyExc_TypeError,
-                 "cannot copy or pickle %R: it runs in this process; make another Foo, and copy "
+                 "cannot copy or pickle %.80R: it runs in this process; make another Foo, and copy "
                  "its messages",
                  self.ptr());
     throw py::error_already_set();
@@ -54,7 +75,6 @@ void refuse_copy(py::object const& self, py::object const&) {
 
 BOOST_PYTHON_MODULE(Foo) {
     using handoff::without_gil;
-    using py::arg;
 
     py::docstring_options const ours_only(true, false, false);
     py::scope().attr("__doc__") =
@@ -65,9 +85,9 @@ BOOST_PYTHON_MODULE(Foo) {
         "    f.stop()            # at once; none follows\n"
         "    f.messages          # [0, 1, 2]\n";
 
-    py::class_<foo, std::shared_ptr<foo>, boost::noncopyable>(
+    py::class_<foo, std::shared_ptr<foo>, boost::noncopyable> foo_class(
         "Foo",
-        "Foo(interval=1.0, on_message=print)\n--\n\n"
+        "Foo(interval=1.0, on_message=print)\n\n"
         "Append the next integer to `messages`, at once on start() and then every `interval`\n"
         "seconds, on a native thread, and call on_message(n) after each; None calls nothing.\n\n"
         "The rate is fixed: message n is due at start + n * interval, and comes at most a\n"
@@ -76,11 +96,9 @@ BOOST_PYTHON_MODULE(Foo) {
         "still runs when Python exits, is stopped in order.\n\n"
         "An exception in on_message ends the Foo, goes to threading.excepthook, and is kept in\n"
         "`error`. A Foo that is part of a reference cycle runs until stop() or exit.",
-        py::no_init)
-        .def("__init__",
-             py::make_constructor(&make, py::default_call_policies(),
-                                  (arg("interval") = 1.0,
-                                   arg("on_message") = py::import("builtins").attr("print"))))
+        py::no_init);
+    foo_class
+        .def("__init__", constructor())
         .def("start", without_gil(&foo::start),
              "start() -> None\n\n"
              "Begin: a message at once, then one every interval. Goes on counting after a stop().\n"
@@ -91,7 +109,7 @@ BOOST_PYTHON_MODULE(Foo) {
              "End: when it returns no message follows and no on_message is in progress. What is\n"
              "late by then is delivered first, for at most 0.1 s. From any thread; does nothing\n"
              "when stopped; within on_message that message is the last.")
-        .def("wait", &wait_for, (arg("self"), arg("count"), arg("timeout") = py::object()),
+        .def("wait", py::raw_function(&wait, 1),
              "wait(count, timeout=None) -> bool\n\n"
              "Wait until `count` messages have been delivered, on_message included, or `timeout`\n"
              "seconds have passed, or the Foo has stopped. Whether they were delivered.")
@@ -106,6 +124,14 @@ BOOST_PYTHON_MODULE(Foo) {
         .def("__len__", &length)
         .def("__repr__", &represent)
         .def("__reduce_ex__", &refuse_copy);
+
+    // Boost.Python's properties do not know their names, which their errors would tell.
+    for (char const* const name : {"running", "interval", "messages", "error"}) {
+        py::object const property = foo_class.attr(name);
+        if (PyObject_HasAttrString(property.ptr(), "__set_name__") != 0) {
+            property.attr("__set_name__")(py::object(foo_class), name);
+        }
+    }
 
     handoff::tie_scheduler_to_interpreter();
 }
