@@ -1,7 +1,6 @@
 // host: CPython's own main, step by step, so that a failure is an exit code.
-#include <handoff/host.hpp>
-
 #include "startup.hpp"
+#include <handoff/host.hpp>
 
 #include <cstdio>
 

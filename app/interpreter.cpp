@@ -1,7 +1,6 @@
 // interpreter: start, calls in progress, and the ordered stop.
-#include <handoff/interpreter.hpp>
-
 #include "startup.hpp"
+#include <handoff/interpreter.hpp>
 
 #include <boost/python/dict.hpp>
 #include <boost/python/import.hpp>
@@ -67,8 +66,8 @@ void set_arguments(PyConfig& config, std::vector<std::string> const& arguments) 
         pointers.push_back(const_cast<char*>(each.c_str()));
     }
     config.parse_argv = 0;
-    check(PyConfig_SetBytesArgv(&config, static_cast<Py_ssize_t>(pointers.size()),
-                                pointers.data()));
+    check(
+        PyConfig_SetBytesArgv(&config, static_cast<Py_ssize_t>(pointers.size()), pointers.data()));
 }
 
 }  // namespace

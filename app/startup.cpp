@@ -40,8 +40,7 @@ bool is_built_in(std::string_view name) {
 void add_module(std::string_view name, PyObject* (*init)()) {
     std::string const quoted = "module '" + std::string(name) + "'";
     if (claimed || Py_IsInitialized() != 0) {
-        throw std::logic_error(quoted +
-                               " comes too late: modules are added before Python starts");
+        throw std::logic_error(quoted + " comes too late: modules are added before Python starts");
     }
     if (!is_identifier(name)) {
         throw std::invalid_argument(quoted + " cannot be imported: its name is no identifier");

@@ -17,7 +17,7 @@ set(Python3_FIND_VIRTUALENV STANDARD)
 if(NOT Python3_EXECUTABLE AND EXISTS /usr/bin/python3)
   set(Python3_EXECUTABLE /usr/bin/python3 CACHE FILEPATH "The Python of everything")
 endif()
-find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
 
 # Ask the interpreter itself; CMake's own search for the development files may find another Python's.
 execute_process(

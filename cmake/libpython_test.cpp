@@ -1,4 +1,5 @@
-// Can this libpython be embedded? Starts the Python named, imports modules, says which it is, stops.
+// Can this libpython be embedded? Starts the Python named, imports modules, says which it is,
+// stops.
 
 #include <Python.h>
 

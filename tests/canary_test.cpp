@@ -6,14 +6,13 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <latch>
 #include <optional>
 #include <thread>
+#include <unistd.h>
 
 namespace {
 

@@ -1,10 +1,10 @@
 // Foo from the host's side: who holds the GIL when it starts, waits, calls back and dies.
 #include "embedded_python.hpp"
-
 #include <handoff/foo.hpp>
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
+
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -32,9 +32,9 @@ class FooInItsCallback : public testing::Test {
 protected:
     void SetUp() override {
         gil_acquire gil;
-        py::object const on_message = py::make_function([this](int) { call_back(); },
-                                                        py::default_call_policies(),
-                                                        boost::mpl::vector<void, int>());
+        py::object const on_message =
+            py::make_function([this](int) { call_back(); }, py::default_call_policies(),
+                              boost::mpl::vector<void, int>());
         it = std::make_unique<foo>(1h, on_message);
         it->start();
         gil_release while_it_begins;

@@ -1,6 +1,5 @@
 // The GIL toolkit: what each guard does on entry, in scope and at the end.
 #include "embedded_python.hpp"
-
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>

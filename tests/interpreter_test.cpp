@@ -2,6 +2,7 @@
 #include "embedded_python.hpp"
 
 #include <boost/python/import.hpp>
+
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -38,8 +39,8 @@ python_error error_of(Work work) {
 class ScriptFile : public testing::Test {
 protected:
     void write(std::string_view content) {
-        std::ofstream(path, std::ios::binary).write(content.data(),
-                                                    static_cast<std::streamsize>(content.size()));
+        std::ofstream(path, std::ios::binary)
+            .write(content.data(), static_cast<std::streamsize>(content.size()));
     }
     void TearDown() override { std::filesystem::remove(path); }
 
@@ -105,31 +106,28 @@ TEST(Interpreter, RunsFromAnyThread) {
 
 TEST(Interpreter, LetsOtherThreadsRunPythonBetweenItsCalls) {
     python().run_string("import threading; ready = threading.Event()");
-    auto waiting = std::async(std::launch::async,
-                              [] { python().run_string("assert ready.wait(20)"); });
+    auto waiting =
+        std::async(std::launch::async, [] { python().run_string("assert ready.wait(20)"); });
     python().run_string("ready.set()");
     EXPECT_TRUE(arrives(waiting));
     waiting.get();
 }
 
 TEST(Interpreter, SetsTheArguments) {
-    EXPECT_EQ(python().invoke([] {
-        return boost::python::len(boost::python::import("sys").attr("argv"));
-    }),
+    EXPECT_EQ(python().invoke(
+                  [] { return boost::python::len(boost::python::import("sys").attr("argv")); }),
               1);
 }
 
 TEST(PythonErrors, ArriveWithTypeMessageAndTraceback) {
-    python_error const error = error_of([] {
-        python().run_string("def f():\n    raise ValueError('bad: 3')\nf()", "story.py");
-    });
+    python_error const error = error_of(
+        [] { python().run_string("def f():\n    raise ValueError('bad: 3')\nf()", "story.py"); });
     EXPECT_EQ(error.type(), "ValueError");
     EXPECT_EQ(error.message(), "bad: 3");
     EXPECT_STREQ(error.what(), "ValueError: bad: 3");
-    EXPECT_THAT(error.traceback(),
-                AllOf(StartsWith("Traceback (most recent call last):\n"),
-                      HasSubstr("File \"story.py\", line 2, in f\n"),
-                      EndsWith("ValueError: bad: 3\n")));
+    EXPECT_THAT(error.traceback(), AllOf(StartsWith("Traceback (most recent call last):\n"),
+                                         HasSubstr("File \"story.py\", line 2, in f\n"),
+                                         EndsWith("ValueError: bad: 3\n")));
     EXPECT_EQ(error.exit_code(), std::nullopt);
 }
 
@@ -230,8 +228,7 @@ TEST_F(ScriptFile, WithASyntaxErrorNamesFileAndLine) {
     write("good = 1\nbad =\n");
     python_error const error = error_of([&] { python().run_file(path); });
     EXPECT_EQ(error.type(), "SyntaxError");
-    EXPECT_THAT(error.traceback(),
-                HasSubstr("File \"" + path.string() + "\", line 2"));
+    EXPECT_THAT(error.traceback(), HasSubstr("File \"" + path.string() + "\", line 2"));
 }
 
 TEST_F(ScriptFile, WithANullByteIsAnErrorAndNotCutShort) {

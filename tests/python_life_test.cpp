@@ -7,6 +7,7 @@
 #include <handoff/interpreter.hpp>
 
 #include <boost/python.hpp>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -166,8 +167,8 @@ assert f.wait(50, 20)
 )");
     python.invoke([&] {
         boost::python::import("__main__").attr("report") = boost::python::make_function(
-            [&](bool all) { messages.set_value(all ? 1 : 0); }, boost::python::default_call_policies(),
-            boost::mpl::vector<void, bool>());
+            [&](bool all) { messages.set_value(all ? 1 : 0); },
+            boost::python::default_call_policies(), boost::mpl::vector<void, bool>());
     });
     python.run_string("stopped = time.monotonic()");
     python.stop();
@@ -225,9 +226,8 @@ TEST(InterpreterLife, GilOwnedOutlivesItHarmlessly) {
     {
         interpreter python;
         python.start();
-        python.invoke([&] {
-            outliving = handoff::gil_owned<boost::python::object>(boost::python::list());
-        });
+        python.invoke(
+            [&] { outliving = handoff::gil_owned<boost::python::object>(boost::python::list()); });
     }
     outliving.reset();
     EXPECT_FALSE(outliving);

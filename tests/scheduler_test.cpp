@@ -30,7 +30,8 @@ class job : public scheduler::task {
 public:
     using action = std::function<void(job&)>;
 
-    job(scheduler::clock::duration interval, action each) : each_(std::move(each)), interval_(interval) {}
+    job(scheduler::clock::duration interval, action each)
+        : each_(std::move(each)), interval_(interval) {}
 
     void begun(scheduler::time_point due) noexcept override {
         begin_ = due_ = due;
@@ -93,8 +94,8 @@ private:
 /// The tasks outlive the scheduler, which is closed at the end of each test.
 class Scheduler : public testing::Test {
 protected:
-    std::shared_ptr<job> every(scheduler::clock::duration interval,
-                               job::action each = [](job&) {}) {
+    std::shared_ptr<job> every(
+        scheduler::clock::duration interval, job::action each = [](job&) {}) {
         return tasks_.emplace_back(std::make_shared<job>(interval, std::move(each)));
     }
 
@@ -332,7 +333,8 @@ TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
 }
 
 TEST_F(Scheduler, CloseCountsTheTasksThatGaveUp) {
-    auto const too_slow = every(1us, [](job&) { std::promise<void>().get_future().wait_for(10ms); });
+    auto const too_slow =
+        every(1us, [](job&) { std::promise<void>().get_future().wait_for(10ms); });
     it.start(*too_slow);
     ASSERT_TRUE(too_slow->delivers(1));
     EXPECT_EQ(it.close(), 1U);  // ten thousand are due, of which it can deliver two hundred
@@ -350,17 +352,17 @@ TEST_F(SchedulerSurroundings, EveryDeliveryIsInsideAThreadAndATurn) {
     thread_local bool in_thread = false;
     thread_local bool in_turn = false;
     scheduler surrounded({.thread =
-                      [](auto const& body) {
-                          in_thread = true;
-                          body();
-                          in_thread = false;
-                      },
-                  .turn =
-                      [](auto const& deliveries) {
-                          in_turn = true;
-                          deliveries();
-                          in_turn = false;
-                      }});
+                              [](auto const& body) {
+                                  in_thread = true;
+                                  body();
+                                  in_thread = false;
+                              },
+                          .turn =
+                              [](auto const& deliveries) {
+                                  in_turn = true;
+                                  deliveries();
+                                  in_turn = false;
+                              }});
     std::promise<std::pair<bool, bool>> inside;
     auto const task = every(1h, [&](job&) { inside.set_value({in_thread, in_turn}); });
     surrounded.start(*task);
@@ -369,13 +371,12 @@ TEST_F(SchedulerSurroundings, EveryDeliveryIsInsideAThreadAndATurn) {
 
 TEST_F(SchedulerSurroundings, AThreadThatCannotEnterThemIsAnErrorOfStart) {
     bool fails = true;
-    scheduler surrounded({.thread =
-                      [&](auto const& body) {
-                          if (fails) {
-                              throw std::bad_alloc();
-                          }
-                          body();
-                      }});
+    scheduler surrounded({.thread = [&](auto const& body) {
+        if (fails) {
+            throw std::bad_alloc();
+        }
+        body();
+    }});
     auto const task = every(1h);
     EXPECT_THROW(surrounded.start(*task), std::bad_alloc);
     EXPECT_FALSE(surrounded.running(*task));

@@ -1,6 +1,5 @@
 // without_gil: bindings that run their C++ function with the GIL released.
 #include "embedded_python.hpp"
-
 #include <handoff/gil/without_gil.hpp>
 
 #include <boost/python.hpp>
@@ -48,8 +47,8 @@ private:
         py::scope const inside(module);
         py::class_<camera>("Camera")
             .def("held", without_gil<camera>(&device::held), "held() -> bool")
-            .def("scaled", without_gil<camera>(&device::scaled,
-                                               (arg("self"), arg("value"), arg("by") = 10)))
+            .def("scaled",
+                 without_gil<camera>(&device::scaled, (arg("self"), arg("value"), arg("by") = 10)))
             .def("fail", without_gil(&camera::fail))
             .def("both", without_gil([](camera& self, int more) { return self.factor + more; }));
         py::def("free_function", without_gil(&free_function));

@@ -59,7 +59,8 @@ std::optional<std::chrono::microseconds> timeout_from(py::object const& value) {
     }
     std::chrono::duration<double> const timeout = seconds_from(value, "timeout");
     if (std::isnan(timeout.count())) {
-        raise(PyExc_ValueError, "timeout must be a number of seconds or None, not %.80R", value.ptr());
+        raise(PyExc_ValueError, "timeout must be a number of seconds or None, not %.80R",
+              value.ptr());
     }
     // Source: CPython's threading.TIMEOUT_MAX, where timeouts are nanoseconds in 64 bits.
     if (timeout >= std::chrono::duration<double>(std::chrono::nanoseconds::max())) {

@@ -1,10 +1,8 @@
 // foo: checks, then asks the scheduler, with the GIL released.
-#include <handoff/foo.hpp>
-
-#include <handoff/gil.hpp>
-
 #include "python_scheduler.hpp"
 #include "ticker.hpp"
+#include <handoff/foo.hpp>
+#include <handoff/gil.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
@@ -22,8 +20,8 @@ namespace {
 
 /// As Python writes a float: the shortest text that reads back as the same number.
 std::string repr(double number) {
-    return py::extract<std::string>(py::object(py::handle<>(
-        PyObject_Repr(py::object(py::handle<>(PyFloat_FromDouble(number))).ptr()))));
+    return py::extract<std::string>(py::object(
+        py::handle<>(PyObject_Repr(py::object(py::handle<>(PyFloat_FromDouble(number))).ptr()))));
 }
 
 foo::seconds checked(foo::seconds interval) {
@@ -72,8 +70,8 @@ void foo::start() {
     } catch (scheduler::scheduler_closed const&) {
         throw std::runtime_error(std::string(refusal) + "Python is shutting down");
     } catch (std::system_error const& failure) {
-        throw std::runtime_error(std::string(refusal) + "no thread can be made (" +
-                                 failure.what() + ")");
+        throw std::runtime_error(std::string(refusal) + "no thread can be made (" + failure.what() +
+                                 ")");
     }
 }
 

@@ -1,12 +1,11 @@
 // Module Foo: the table of contents. What each entry does is said in <handoff/foo.hpp>.
+#include "arguments.hpp"
+#include "python_scheduler.hpp"
 #include <handoff/foo.hpp>
 #include <handoff/gil/without_gil.hpp>
 
 #include <boost/python.hpp>
 #include <boost/python/raw_function.hpp>
-
-#include "arguments.hpp"
-#include "python_scheduler.hpp"
 
 #include <memory>
 
@@ -49,7 +48,9 @@ py::object enter_context(py::object const& self) {
     return self;
 }
 
-void exit_context(foo& self, py::object const&, py::object const&, py::object const&) { self.stop(); }
+void exit_context(foo& self, py::object const&, py::object const&, py::object const&) {
+    self.stop();
+}
 
 double interval(foo const& self) { return self.interval().count(); }
 
@@ -97,8 +98,7 @@ BOOST_PYTHON_MODULE(Foo) {
         "An exception in on_message ends the Foo, goes to threading.excepthook, and is kept in\n"
         "`error`. A Foo that is part of a reference cycle runs until stop() or exit.",
         py::no_init);
-    foo_class
-        .def("__init__", constructor())
+    foo_class.def("__init__", constructor())
         .def("start", without_gil(&foo::start),
              "start() -> None\n\n"
              "Begin: a message at once, then one every interval. Goes on counting after a stop().\n"

@@ -1,9 +1,8 @@
 // python_scheduler(): the process's one scheduler, whose turns hold the GIL.
 #pragma once
 
-#include <handoff/gil/python.hpp>
-
 #include "scheduler.hpp"
+#include <handoff/gil/python.hpp>
 
 namespace handoff {
 
@@ -14,9 +13,9 @@ namespace handoff {
 /// Threads: any.
 scheduler& python_scheduler();
 
-/// Ties the scheduler to the interpreter's life, once: closed by an `atexit` function, that is after
-/// Python's non-daemon threads have ended and before the interpreter is taken apart. And to the
-/// process's: in the child of a fork() every Foo is stopped.
+/// Ties the scheduler to the interpreter's life, once: closed by an `atexit` function, that is
+/// after Python's non-daemon threads have ended and before the interpreter is taken apart. And to
+/// the process's: in the child of a fork() every Foo is stopped.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.

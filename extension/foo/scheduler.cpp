@@ -25,7 +25,8 @@ struct scheduler::shared_state {
     std::condition_variable run_ended;
 
     boost::intrusive::multiset<
-        task, boost::intrusive::member_hook<task, boost::intrusive::set_member_hook<>, &task::hook_>,
+        task,
+        boost::intrusive::member_hook<task, boost::intrusive::set_member_hook<>, &task::hook_>,
         boost::intrusive::compare<task::earlier>>
         queue;
     std::deque<worker> workers;  // their addresses are stable
@@ -266,9 +267,8 @@ bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
         held.lock();
         now = clock::now();
         leave = now + longest_turn;
-        while (state.leader == &self && !state.queue.empty() &&
-               state.queue.begin()->due_ <= now && state.queue.begin()->not_before_ <= now &&
-               now < leave) {
+        while (state.leader == &self && !state.queue.empty() && state.queue.begin()->due_ <= now &&
+               state.queue.begin()->not_before_ <= now && now < leave) {
             deliver_one(held, state, self, now, leave);
             now = clock::now();
         }
@@ -301,7 +301,9 @@ void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_
         put_back(state, due, next_due, current.delivered_);
     }
     if (kept.use_count() == 1) {
-        // Its owner let go of it during the delivery. What it holds may run any code as it goes.
+        // Its owner let go of it during the delivery. What it holds may run any code as it goes,
+        // for any time.
+        hand_over_lead(state, self);
         held.unlock();
         kept.reset();
         held.lock();

@@ -89,7 +89,7 @@ public:
     scheduler& operator=(scheduler const&) = delete;
 
     /// Makes the task due now. While an earlier run of it is draining, the new one begins when
-    /// that has ended.
+    /// that has ended; stopped before then, it delivers nothing.
     /// Throws: task_running; scheduler_closed; std::system_error or std::bad_alloc when no thread
     ///         can be made. In each case the task is as it was.
     /// REQUIRES: nothing is held that a turn waits for (for Foo: the GIL is released).
@@ -134,7 +134,8 @@ private:
     void add_first_thread(shared_state& state);
     void work(shared_state& state, worker& self);
     bool take_turn(lock& held, shared_state& state, worker& self);
-    void deliver_one(lock& held, shared_state& state, worker& self, time_point now, time_point leave);
+    void deliver_one(lock& held, shared_state& state, worker& self, time_point now,
+                     time_point leave);
     void put_back(shared_state& state, task& due, std::optional<time_point> next_due,
                   unsigned delivered) noexcept;
     static void stand_by(lock& held, shared_state& state, worker& self);
@@ -186,9 +187,7 @@ private:
     friend class turn;
 
     struct earlier {
-        bool operator()(task const& a, task const& b) const noexcept {
-            return a.place_ < b.place_;
-        }
+        bool operator()(task const& a, task const& b) const noexcept { return a.place_ < b.place_; }
     };
 
     // Guarded by the scheduler's mutex; the atomics are also read by a turn, without it.

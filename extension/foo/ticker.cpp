@@ -117,8 +117,8 @@ bool ticker::deliver_next() {
     if (has_callback_) {
         // By our own reference: the callback may be the last to know it, and drop its Foo.
         py::handle<> const callback(py::borrowed(python_.get().on_message.ptr()));
-        returned = bool(
-            py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
+        returned =
+            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
     }
     delivered_ = n + 1;
     wake_waiters();
@@ -132,9 +132,8 @@ void ticker::report_error() {
     python_scheduler().end(*this);
     try {
         py::object const threading = py::import("threading");
-        py::object const arguments = threading.attr("ExceptHookArgs")(
-            py::make_tuple(exception.attr("__class__"), exception,
-                           exception.attr("__traceback__"), py::object()));
+        py::object const arguments = threading.attr("ExceptHookArgs")(py::make_tuple(
+            exception.attr("__class__"), exception, exception.attr("__traceback__"), py::object()));
         threading.attr("excepthook")(arguments);
     } catch (py::error_already_set const&) {
         PyErr_WriteUnraisable(exception.ptr());
@@ -176,7 +175,8 @@ void ticker::wake_waiters() noexcept {
 
 bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {
     using clock = scheduler::clock;
-    static constexpr std::chrono::hours a_lifetime{24 * 365 * 100};  // so that times do not overflow
+    static constexpr std::chrono::hours a_lifetime{24 * 365 *
+                                                   100};  // so that times do not overflow
     auto const reached = [&] { return std::min(delivered_, py::len(messages())) >= count; };
     if (reached()) {
         return true;

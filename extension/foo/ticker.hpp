@@ -1,12 +1,11 @@
 // ticker: the task behind a Foo. Appends the next integer, calls back, wakes who waits for it.
 #pragma once
 
+#include "scheduler.hpp"
 #include <handoff/gil.hpp>
 
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
-
-#include "scheduler.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -76,7 +75,7 @@ private:
     std::mutex waiting_;
     std::vector<waiter*> waiters_;
     std::atomic<bool> has_waiters_ = false;  // tells, without the mutex, that there are none
-    bool active_ = false;                    // a run has begun and not ended
+    bool active_ = false;  // a run has begun and not ended
 };
 
 }  // namespace handoff

@@ -4,9 +4,8 @@
 #include <handoff/gil/python.hpp>
 
 #if PY_VERSION_HEX < 0x030E0000
-#include <unistd.h>
-
 #include <cxxabi.h>
+#include <unistd.h>
 #endif
 
 namespace handoff::detail {
