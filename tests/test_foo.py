@@ -62,6 +62,19 @@ def raise_at(last):
     return on_message
 
 
+def send_during(in_wait, signal_number):
+    """An on_message that sends that signal once, fifty messages after the wait was announced."""
+    heard = []
+
+    def on_message(n):
+        if in_wait.taken.is_set():
+            heard.append(n)
+            if len(heard) == 50:
+                os.kill(os.getpid(), signal_number)
+
+    return on_message
+
+
 @contextlib.contextmanager
 def caught_hooks():
     """Replaces threading.excepthook, and gives the list of its calls."""
@@ -578,14 +591,7 @@ class Wait(unittest.TestCase):
 
     def test_ctrl_c_interrupts(self):
         in_wait = Announced()
-
-        def interrupt(n):
-            if in_wait.taken.is_set() and not sent:
-                sent.append(n)
-                os.kill(os.getpid(), signal.SIGINT)
-
-        sent = []
-        with Foo(0.001, interrupt) as f:
+        with Foo(0.001, send_during(in_wait, signal.SIGINT)) as f:
             with self.assertRaises(KeyboardInterrupt):
                 f.wait(10**6, in_wait)
             self.assertTrue(f.running)
@@ -593,37 +599,41 @@ class Wait(unittest.TestCase):
         self.assertEqual(f.messages, numbers(len(f)))
 
     def test_a_signals_handler_runs_meanwhile(self):
-        handled = threading.Event()
-        old = signal.signal(signal.SIGUSR1, lambda *_: handled.set())
-        self.addCleanup(signal.signal, signal.SIGUSR1, old)
-
-        def on_message(n):
-            if n == 0:
-                os.kill(os.getpid(), signal.SIGUSR1)
-                handled.wait(PATIENCE)
-
-        with Foo(0.001, on_message) as f:
-            self.assertIs(f.wait(3, PATIENCE), True)
-            self.assertTrue(handled.is_set())
+        in_wait, handled_at = Announced(), []
+        f = Foo(0.001, send_during(in_wait, signal.SIGUSR1))
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        signal.signal(signal.SIGUSR1, lambda *_: handled_at.append(len(f)))
+        with f:
+            self.assertIs(f.wait(500, in_wait), True)
+        self.assertEqual(len(handled_at), 1)
+        self.assertLess(handled_at[0], 500)
 
     def test_raises_what_a_signals_handler_raised(self):
         def handler(*_):
             raise LookupError("from the handler")
 
-        old = signal.signal(signal.SIGUSR1, handler)
-        self.addCleanup(signal.signal, signal.SIGUSR1, old)
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        signal.signal(signal.SIGUSR1, handler)
         in_wait = Announced()
-
-        def on_message(n):
-            in_wait.taken.wait(PATIENCE)
-            if n == 1:
-                os.kill(os.getpid(), signal.SIGUSR1)
-
         with (
-            Foo(0.001, on_message) as f,
+            Foo(0.001, send_during(in_wait, signal.SIGUSR1)) as f,
             self.assertRaisesRegex(LookupError, "from the handler"),
         ):
             f.wait(10**6, in_wait)
+
+    def test_a_signal_that_comes_as_it_begins_interrupts(self):
+        for _ in range(20):
+            in_wait = Announced()
+
+            def on_message(n, in_wait=in_wait):
+                in_wait.taken.wait(PATIENCE)
+                os.kill(os.getpid(), signal.SIGINT)
+
+            f = Foo(ONCE, on_message)
+            with self.assertRaises(KeyboardInterrupt):
+                f.start()
+                f.wait(2, in_wait)
+            f.stop()
 
 
 class ContextManager(unittest.TestCase):
