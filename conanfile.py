@@ -12,7 +12,7 @@ from conan.tools.system.package_manager import Apt
 
 class Handoff(ConanFile):
     name = "handoff"
-    description = "Embeds Python in C++ and runs scripts beside native threads, without a crash or a deadlock"
+    description = "Embeds Python in C++ and runs scripts beside native threads, without a crash"
     license = "BSL-1.0"
     package_type = "static-library"
     settings = "os", "arch", "compiler", "build_type"

@@ -36,5 +36,6 @@ public:
     }
 };
 
+// NOLINTNEXTLINE(bugprone-throwing-static-initialization): a test that cannot begin may end
 inline testing::Environment* const the_python =
     testing::AddGlobalTestEnvironment(std::make_unique<embedded_python>().release());

@@ -80,6 +80,7 @@ TEST_F(FooInItsCallback, StopReleasesTheGilWhileItWaitsForTheCallback) {
     it->stop();
     EXPECT_TRUE(returned);
     EXPECT_TRUE(gil_held());
+    EXPECT_TRUE(arrives(other));
 }
 
 TEST_F(FooInItsCallback, TheDestructorReleasesTheGilWhileItWaitsForTheCallback) {
@@ -88,6 +89,7 @@ TEST_F(FooInItsCallback, TheDestructorReleasesTheGilWhileItWaitsForTheCallback) 
     it.reset();
     EXPECT_TRUE(returned);
     EXPECT_TRUE(gil_held());
+    EXPECT_TRUE(arrives(other));
 }
 
 TEST_F(FooInItsCallback, WaitReleasesTheGil) {
@@ -96,6 +98,7 @@ TEST_F(FooInItsCallback, WaitReleasesTheGil) {
     EXPECT_TRUE(it->wait(1, long_enough));
     EXPECT_TRUE(returned);
     EXPECT_TRUE(gil_held());
+    EXPECT_TRUE(arrives(other));
 }
 
 TEST_F(FooInItsCallback, AnotherFooGoesOn) {

@@ -115,6 +115,7 @@ TEST(GilAcquire, ExcludesEveryOtherThread) {
     int inside = 0;  // guarded by the GIL, and by nothing else
     int most_inside = 0;
     std::vector<std::thread> workers;
+    workers.reserve(threads);
     for (int i = 0; i < threads; ++i) {
         workers.emplace_back([&] {
             gil_attachment attached;
@@ -296,6 +297,7 @@ TEST(Handoff, ManyWorkersLoseNoItem) {
         list = gil_owned<py::list>(py::list());
     }
     std::vector<std::thread> workers;
+    workers.reserve(threads);
     for (int i = 0; i < threads; ++i) {
         workers.emplace_back([&] {
             gil_attachment attached;

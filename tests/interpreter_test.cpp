@@ -88,6 +88,7 @@ TEST(Interpreter, LeavesTheGilAsItWas) {
 TEST(Interpreter, RunsFromAnyThread) {
     python().run_string("seen = []");
     std::vector<std::thread> threads;
+    threads.reserve(8);
     for (int i = 0; i < 8; ++i) {
         threads.emplace_back([i] {
             for (int round = 0; round < 50; ++round) {

@@ -22,7 +22,6 @@ namespace {
 
 using handoff::host;
 using handoff::interpreter;
-using handoff::python_error;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -201,6 +200,7 @@ TEST(InterpreterLife, StopWaitsForTheCallsInProgress) {
     });
     python.stop();
     EXPECT_TRUE(returned);
+    release.get();
     caller.join();
 }
 

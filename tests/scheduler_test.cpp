@@ -41,7 +41,7 @@ public:
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override {
         do {
             each_(*this);
-            std::lock_guard const held(mutex_);
+            std::scoped_lock const held(mutex_);
             ++delivered_;
             threads_.insert(std::this_thread::get_id());
             due_ = begin_ + ++messages_ * interval_;
@@ -53,7 +53,7 @@ public:
     void left_behind() noexcept override {}
 
     void ended() noexcept override {
-        std::lock_guard const held(mutex_);
+        std::scoped_lock const held(mutex_);
         ++ends_seen_;
     }
 
@@ -67,11 +67,11 @@ public:
     }
 
     [[nodiscard]] int delivered() const {
-        std::lock_guard const held(mutex_);
+        std::scoped_lock const held(mutex_);
         return delivered_;
     }
     [[nodiscard]] int ends_seen() const {
-        std::lock_guard const held(mutex_);
+        std::scoped_lock const held(mutex_);
         return ends_seen_;
     }
     void end_after_this() { ends_ = true; }

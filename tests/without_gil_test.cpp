@@ -15,7 +15,7 @@ using handoff::without_gil;
 
 struct device {
     [[nodiscard]] bool held() const noexcept { return gil_held(); }
-    int scaled(int value, int by) { return value * by * factor; }
+    [[nodiscard]] int scaled(int value, int by) const { return value * by * factor; }
     int factor = 1;
 };
 

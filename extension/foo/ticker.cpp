@@ -181,6 +181,11 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
     if (reached()) {
         return true;
     }
+    if (timeout && timeout->count() <= 0) {
+        // Not even for a moment is the GIL released: a thread that lets go of it and takes it back
+        // again and again keeps waking those who wait for it, and they never get to demand it.
+        return false;
+    }
     if (python_scheduler().delivering(*this)) {
         PyErr_Format(PyExc_RuntimeError,
                      "wait(%zd) within this Foo's own on_message would wait for itself", count);
