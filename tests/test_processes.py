@@ -34,10 +34,15 @@ class Signals(InFolder):
                 self.assertEqual(host.code, -signal.SIGINT)
 
     def test_ctrl_c_interrupts_foos_wait(self):
-        outcome = self.interrupted(
-            HOST,
-            "import Foo; f = Foo.Foo(0.001, None); f.start(); print(1, flush=True); f.wait(10**9)",
-        )
+        script = """
+import Foo
+f = Foo.Foo(3600, None)
+f.start()
+f.wait(1)
+print(1, flush=True)
+f.wait(2)
+"""
+        outcome = self.interrupted(HOST, script)
         self.assertEqual(outcome.code, -signal.SIGINT)
         self.assertEqual(outcome.stderr.splitlines()[-1], "KeyboardInterrupt")
 
@@ -50,7 +55,7 @@ class Signals(InFolder):
             f.start()
             try:
                 print(1, flush=True)
-                time.sleep(600)
+                while True: time.sleep(0.05)
             except KeyboardInterrupt:
                 print(f.running, f.wait(len(f) + 20, 30))
                 sys.exit(4)
@@ -112,7 +117,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
 foos = [Foo.Foo(0.001, None) for _ in range(10)]
 for f in foos: f.start()
 print(1, flush=True)
-time.sleep(600)
+while True: time.sleep(0.05)
 """
         self.assertEqual(self.interrupted(HOST, script, signal.SIGTERM), (5, "", ""))
 
