@@ -355,3 +355,33 @@ class AtExit(InFolder):
             """,
             "False True <Foo.Foo \n",
         )
+
+    def test_daemon_threads_that_wait_for_foos(self):
+        self.ends("""
+            import threading, Foo
+            foos = [Foo.Foo(0.001, None) for _ in range(10)]
+            for f in foos:
+                f.start()
+                threading.Thread(target=f.wait, args=[10**9], daemon=True).start()
+            foos[-1].wait(5)
+        """)
+
+    def test_daemon_threads_that_start_and_stop_foos(self):
+        self.ends("""
+            import threading, Foo
+            busy = threading.Semaphore(0)
+            def use():
+                while True:
+                    f = Foo.Foo(0.0001, None)
+                    try:
+                        f.start()
+                    except RuntimeError:
+                        pass  # it is too late
+                    f.wait(3)
+                    f.stop()
+                    busy.release()
+            for _ in range(4):
+                threading.Thread(target=use, daemon=True).start()
+            for _ in range(20):
+                busy.acquire()
+        """)
