@@ -376,7 +376,7 @@ bool scheduler::hand_over_lead(shared_state& state, worker& self) noexcept {
     if (state.leader != &self) {
         return true;
     }
-    if (!call_standby(state)) {
+    if (state.left_behind || !call_standby(state)) {
         return false;
     }
     state.leader = nullptr;
