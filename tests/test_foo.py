@@ -630,9 +630,11 @@ class Wait(unittest.TestCase):
                 os.kill(os.getpid(), signal.SIGINT)
 
             f = Foo(ONCE, on_message)
+            f.start()
+            before = time.monotonic()
             with self.assertRaises(KeyboardInterrupt):
-                f.start()
                 f.wait(2, in_wait)
+            self.assertLess(time.monotonic() - before, PATIENCE)  # not at the timeout
             f.stop()
 
 

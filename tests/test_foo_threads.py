@@ -210,7 +210,7 @@ class Storms(unittest.TestCase):
                     f.stop()
 
         all_at_once(*[lambda seed=seed: start_and_stop(seed) for seed in range(4)])
-        for f, seen in zip(foos, calls):
+        for f, seen in zip(foos, calls, strict=True):
             f.stop()
             self.assertFalse(f.running)
             self.assertEqual(f.messages, numbers(len(f)))
