@@ -140,7 +140,7 @@ class Arguments(unittest.TestCase):
     def test_an_unknown_keyword_is_named(self):
         f = Foo(0.001, None)
         self.assert_names("intervall", lambda: Foo(intervall=1))
-        self.assert_names("count", lambda: Foo(1.0, None, count=1))
+        self.assert_names("count", lambda: Foo(1.0, count=1))
         self.assert_names("seconds", lambda: f.wait(1, seconds=1))
         self.assert_names("now", lambda: f.stop(now=True))
         self.assertTrue(goes_on(f))
