@@ -4,6 +4,7 @@
 #include "python_scheduler.hpp"
 
 #include <boost/python/errors.hpp>
+#include <boost/python/extract.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/tuple.hpp>
@@ -24,42 +25,72 @@ bool being_sorted(PyObject* list) noexcept {
     return reinterpret_cast<PyListObject*>(list)->allocated == -1;
 }
 
+/// A signal that arrives just before a wait begins does not interrupt it: the main thread, which
+/// is to run the handler, looks again this often.
+constexpr std::chrono::milliseconds signal_check{100};
+
+bool in_main_thread() {
+    py::object const main = py::import("threading").attr("main_thread")();
+    return py::extract<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
+}
+
 }  // namespace
 
 /// One wait() in progress. Its lock is Python's own kind, so that a signal interrupts it.
 class ticker::waiter {
 public:
-    explicit waiter(Py_ssize_t count) : count_(count), woken_(PyThread_allocate_lock()) {
+    /// Registers itself, if there is a run to wait for. GIL: held.
+    waiter(ticker& awaited, Py_ssize_t count)
+        : awaited_(awaited), count_(count), woken_(PyThread_allocate_lock()) {
         if (woken_ == nullptr) {
             PyErr_NoMemory();
             throw py::error_already_set();
         }
         PyThread_acquire_lock(woken_, NOWAIT_LOCK);
+        std::scoped_lock const held(awaited_.waiting_);
+        registered_ = awaited_.active_;
+        if (registered_) {
+            awaited_.waiters_.push_back(this);
+            awaited_.has_waiters_ = true;
+        }
     }
-    ~waiter() { PyThread_free_lock(woken_); }
+
+    ~waiter() {
+        {
+            std::scoped_lock const held(awaited_.waiting_);
+            std::erase(awaited_.waiters_, this);
+            awaited_.has_waiters_ = !awaited_.waiters_.empty();
+        }
+        PyThread_free_lock(woken_);
+    }
+
     waiter(waiter const&) = delete;
     waiter& operator=(waiter const&) = delete;
 
-    static constexpr std::chrono::microseconds for_ever{-1};
-
+    [[nodiscard]] bool registered() const noexcept { return registered_; }
     [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
 
-    /// At most once.
+    /// At most once; the caller holds the mutex, and registers it no more.
     void wake(bool reached) noexcept {
         reached_ = reached;
         PyThread_release_lock(woken_);
     }
 
-    /// Whether it was woken because the count was reached. REQUIRES: it is registered no more.
-    [[nodiscard]] bool reached() const noexcept { return reached_; }
-
-    /// GIL: not held. Returns early when a signal arrives.
+    /// Returns early, with PY_LOCK_INTR, when a signal arrives. GIL: not held.
     PyLockStatus wait(std::chrono::microseconds at_most) const noexcept {
         return PyThread_acquire_lock_timed(woken_, at_most.count(), 1);
     }
 
+    /// Whether the count was reached before the wait ended.
+    [[nodiscard]] bool reached() const noexcept {
+        std::scoped_lock const held(awaited_.waiting_);
+        return reached_;
+    }
+
 private:
+    ticker& awaited_;
     Py_ssize_t count_;
+    bool registered_ = false;
     bool reached_ = false;
     PyThread_type_lock woken_;
 };
@@ -175,10 +206,7 @@ void ticker::wake_waiters() noexcept {
 
 bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {
     using clock = scheduler::clock;
-    static constexpr std::chrono::hours a_lifetime{24 * 365 *
-                                                   100};  // so that times do not overflow
-    auto const reached = [&] { return std::min(delivered_, py::len(messages())) >= count; };
-    if (reached()) {
+    if (std::min(delivered_, py::len(messages())) >= count) {
         return true;
     }
     if (timeout && timeout->count() <= 0) {
@@ -192,39 +220,23 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
         throw py::error_already_set();
     }
 
-    waiter self(count);
-    {
-        std::scoped_lock const held(waiting_);
-        if (!active_) {
-            return false;
-        }
-        waiters_.push_back(&self);
-        has_waiters_ = true;
-    }
-    std::optional<clock::time_point> deadline;
-    if (timeout) {
-        deadline = clock::now() + std::min<clock::duration>(*timeout, a_lifetime);
-    }
-    PyLockStatus status = PY_LOCK_INTR;
-    bool interrupted = false;
-    while (status == PY_LOCK_INTR && !interrupted) {
+    // Without a timeout, a hundred years: so that no time overflows.
+    clock::duration const longest = std::chrono::hours(24 * 365 * 100);
+    auto const deadline =
+        clock::now() + (timeout ? std::min<clock::duration>(*timeout, longest) : longest);
+    auto const slice = in_main_thread() ? signal_check : longest;
+    waiter self(*this, count);
+    PyLockStatus status = self.registered() ? PY_LOCK_INTR : PY_LOCK_ACQUIRED;
+    while (status != PY_LOCK_ACQUIRED && clock::now() < deadline) {
         {
             gil_release while_waiting;
             python_scheduler().about_to_wait();
-            status = self.wait(deadline ? std::max(std::chrono::ceil<std::chrono::microseconds>(
-                                                       *deadline - clock::now()),
-                                                   std::chrono::microseconds(0))
-                                        : waiter::for_ever);
+            auto const left = std::clamp(deadline - clock::now(), clock::duration(0), slice);
+            status = self.wait(std::chrono::ceil<std::chrono::microseconds>(left));
         }
-        interrupted = status == PY_LOCK_INTR && PyErr_CheckSignals() != 0;
-    }
-    {
-        std::scoped_lock const held(waiting_);
-        std::erase(waiters_, &self);
-        has_waiters_ = !waiters_.empty();
-    }
-    if (interrupted) {
-        throw py::error_already_set();
+        if (PyErr_CheckSignals() != 0) {
+            throw py::error_already_set();
+        }
     }
     return self.reached();
 }
