@@ -142,7 +142,6 @@ class Arguments(unittest.TestCase):
         self.assert_names("intervall", lambda: Foo(intervall=1))
         self.assert_names("count", lambda: Foo(1.0, count=1))
         self.assert_names("seconds", lambda: f.wait(1, seconds=1))
-        self.assert_names("now", lambda: f.stop(now=True))
         self.assertTrue(goes_on(f))
 
     def test_too_many_are_refused(self):
@@ -151,6 +150,7 @@ class Arguments(unittest.TestCase):
             lambda: Foo(1.0, None, 3),
             lambda: f.start(1),
             lambda: f.stop(1),
+            lambda: f.stop(now=True),
             lambda: f.wait(1, 0, 2),
         ):
             with self.assertRaises(TypeError):
