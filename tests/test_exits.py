@@ -132,8 +132,9 @@ class WhileTenFoosRun(InFolder):
         self.leave("pass", 0, "-i", stdin=b"end = time.monotonic_ns()\n")
 
     def test_with_a_backlog(self):
-        """The GIL is held for long just before the end."""
-        self.leave("sum(range(4 * 10**6))", 0)
+        """The script does not hand the GIL over for its last moments."""
+        alone = "sys.setswitchinterval(600)\n    f.wait(len(f.messages) + 5)"
+        self.leave(f"{alone}\n    sum(range(2 * 10**6))", 0)
 
     def test_ctrl_d_at_the_prompt(self):
         self.write("script.py", TEN_FOOS)
@@ -361,6 +362,18 @@ class AtExit(InFolder):
                 f.start()
                 threading.Thread(target=f.wait, args=[10**9], daemon=True).start()
             foos[-1].wait(5)
+        """)
+
+    def test_daemon_threads_that_stop_foos(self):
+        # Endless calls from C: wherever these threads are at the end, it is within stop().
+        self.ends("""
+            import collections, threading, Foo
+            f = Foo.Foo(0.001, None)
+            f.start()
+            f.wait(3)
+            for _ in range(3):
+                calls = iter(f.stop, "never")
+                threading.Thread(target=collections.deque, args=[calls, 0], daemon=True).start()
         """)
 
     def test_daemon_threads_that_start_and_stop_foos(self):
