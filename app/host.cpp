@@ -1,5 +1,6 @@
 // host: CPython's own main, step by step, so that a failure is an exit code.
 #include "startup.hpp"
+#include <handoff/gil/held.hpp>
 #include <handoff/host.hpp>
 
 #include <cstdio>
@@ -30,6 +31,9 @@ int host::run(int argc, char* argv[]) {
         return status.exitcode;
     }
     if (PyStatus_Exception(status) != 0) {
+        if (gil_held() && PyErr_Occurred() != nullptr) {
+            PyErr_Print();  // what kept it from starting, in Python's words
+        }
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
     }

@@ -238,6 +238,27 @@ class AtExit(InFolder):
             "[0, 1, 2, 3, 4] False\n",
         )
 
+    def test_ctrl_c_ends_the_wait_for_a_callback_that_never_returns(self):
+        path = self.write(
+            "script.py",
+            """
+            import atexit, threading
+            in_callback = threading.Event()
+            from Foo import Foo
+            f = Foo(1, lambda n: (in_callback.set(), threading.Event().wait()))
+            f.start()
+            in_callback.wait()
+            atexit.register(print, "leaving", flush=True)
+            """,
+        )
+        process = start(HOST, path)
+        self.assertEqual(process.stdout.readline(), b"leaving\n")
+        # Foo's hook comes next; it looks for signals again and again.
+        process.send_signal(signal.SIGINT)
+        outcome = finish(process)
+        self.assertEqual(outcome.code, 0)
+        self.assertIn("KeyboardInterrupt", outcome.stderr)
+
     def test_start_after_the_end_is_refused(self):
         self.ends(
             """

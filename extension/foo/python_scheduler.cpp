@@ -2,11 +2,13 @@
 #include "python_scheduler.hpp"
 
 #include <handoff/gil.hpp>
-#include <handoff/gil/without_gil.hpp>
 
+#include <boost/python/errors.hpp>
 #include <boost/python/import.hpp>
+#include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
 
+#include <chrono>
 #include <pthread.h>
 
 namespace handoff {
@@ -37,10 +39,27 @@ void tie_to_fork() {
                    [] { python_scheduler().after_fork_in_child(); });
 }
 
+/// The atexit function. Ctrl-C ends the wait for a callback that does not return, as it ends
+/// Python's own wait for its threads.
 void close_at_exit() {
-    std::size_t const given_up = python_scheduler().close();
+    static constexpr std::chrono::milliseconds signal_check{100};
+    scheduler& closed = python_scheduler();
+    closed.begin_close();
+    for (bool all_idle = false; !all_idle;) {
+        {
+            gil_release while_waiting;
+            all_idle = closed.await_close(signal_check);
+        }
+        if (!all_idle && PyErr_CheckSignals() != 0) {
+            closed.abandon();
+            throw boost::python::error_already_set();
+        }
+    }
+    std::size_t const given_up = [&] {
+        gil_release while_joining;
+        return closed.join();
+    }();
     if (given_up > 0) {
-        gil_acquire to_write;
         PySys_WriteStderr(
             "Foo: at exit, %zu Foo(s) had messages due that could not be delivered within %lld s; "
             "they were given up\n",
@@ -62,7 +81,7 @@ void tie_scheduler_to_interpreter() {
     // Here rather than at the first error: its first import decides which thread is the main one.
     py::import("threading");
 
-    py::import("atexit").attr("register")(without_gil(&close_at_exit));
+    py::import("atexit").attr("register")(py::make_function(&close_at_exit));
 
     tie_to_fork();
 }

@@ -36,6 +36,7 @@ struct scheduler::shared_state {
     std::size_t awaiting = 0;  // stop()s that wait for a run to end
     std::size_t active = 0;    // tasks that are not idle
     std::size_t given_up = 0;  // tasks whose drain did not end in time
+    time_point give_up{};      // when closed: the end of the grace
     bool closed = false;       // no start() any more
     bool finishing = false;    // threads return
     bool left_behind = false;  // by a fork: this is the child's copy of its parent's state
@@ -125,45 +126,79 @@ void scheduler::about_to_wait() noexcept {
     }
 }
 
-std::size_t scheduler::close() noexcept {
+void scheduler::begin_close() noexcept {
     shared_state& state = *state_;
-    lock held(state.mutex);
+    lock const held(state.mutex);
+    if (state.closed) {
+        return;
+    }
     state.closed = true;
     time_point const now = clock::now();
+    state.give_up = now + close_grace;
     for (worker const& each : state.workers) {
         if (each.delivering != nullptr) {
-            begin_drain(*each.delivering, now, now + close_grace);
+            begin_drain(*each.delivering, now, state.give_up);
         }
     }
     for (auto next = state.queue.begin(); next != state.queue.end();) {
         task& queued = *next++;
-        begin_drain(queued, now, now + close_grace);
+        begin_drain(queued, now, state.give_up);
         if (queued.due_ > queued.last_due_) {
             become_idle(state, queued);
         }
     }
-    if (self_among(state.workers) != nullptr) {
-        return 0;
-    }
+}
 
+bool scheduler::await_close(clock::duration at_most) noexcept {
+    shared_state& state = *state_;
+    lock held(state.mutex);
+    auto const all_idle = [&] {
+        return state.active == 0 || self_among(state.workers) != nullptr;  // not itself
+    };
+    time_point const until = clock::now() + at_most;
+    if (state.run_ended.wait_until(held, std::min(until, state.give_up), all_idle)) {
+        return true;
+    }
     // What is still queued at the end of the grace has no thread left that could deliver it.
-    state.run_ended.wait_until(held, now + close_grace, [&] { return state.active == 0; });
-    while (!state.queue.empty()) {
+    while (clock::now() >= state.give_up && !state.queue.empty()) {
         ++state.given_up;
         become_idle(state, *state.queue.begin());
     }
-    state.run_ended.wait(held, [&] { return state.active == 0; });
+    return state.run_ended.wait_until(held, until, all_idle);
+}
 
-    state.finishing = true;
-    state.leader_wakes.notify_all();
-    state.standby_wakes.notify_all();
+std::size_t scheduler::join() noexcept {
+    shared_state& state = *state_;
     std::deque<worker> finished;
-    finished.swap(state.workers);
-    held.unlock();
+    {
+        lock const held(state.mutex);
+        if (self_among(state.workers) != nullptr) {
+            return 0;
+        }
+        state.finishing = true;
+        state.leader_wakes.notify_all();
+        state.standby_wakes.notify_all();
+        finished.swap(state.workers);
+    }
     for (worker& each : finished) {
         each.thread.join();
     }
     return state.given_up;
+}
+
+void scheduler::abandon() noexcept {
+    lock const held(state_->mutex);
+    state_->finishing = true;
+    for (worker& each : state_->workers) {
+        each.thread.detach();
+    }
+}
+
+std::size_t scheduler::close() noexcept {
+    begin_close();
+    while (!await_close(close_grace)) {
+    }
+    return join();
 }
 
 void scheduler::before_fork() noexcept { state_->mutex.lock(); }

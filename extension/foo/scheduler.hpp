@@ -115,9 +115,25 @@ public:
     /// another delivery may have to bring about.
     void about_to_wait() noexcept;
 
-    /// Stops every task and joins every thread; start() throws from then on. Idempotent.
+    /// Begins the end: start() throws from now on, and what is due is delivered for the last time.
+    /// Idempotent.
+    void begin_close() noexcept;
+
+    /// Waits until every task is idle, after begin_close(). Returns whether they are; a delivery
+    /// in progress is waited for, however long it takes.
+    /// From a delivery, which cannot wait for itself: true at once.
+    /// REQUIRES: as start().
+    bool await_close(clock::duration at_most) noexcept;
+
+    /// Joins every thread, once await_close() was true; from a delivery, none. Idempotent.
     /// Returns: how many tasks gave up messages that were due, at the end of the grace.
-    /// REQUIRES: as start(). From a delivery, it returns without waiting.
+    /// REQUIRES: as start().
+    std::size_t join() noexcept;
+
+    /// Lets go of the threads instead, when what they deliver does not come to an end.
+    void abandon() noexcept;
+
+    /// All of it: begin_close(), await_close() for as long as it takes, join().
     std::size_t close() noexcept;
 
     /// For pthread_atfork(). In the child every task is idle, and no thread exists until a start().

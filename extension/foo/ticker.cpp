@@ -2,6 +2,7 @@
 #include "ticker.hpp"
 
 #include "python_scheduler.hpp"
+#include <handoff/gil/unwinding.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
@@ -148,8 +149,8 @@ bool ticker::deliver_next() {
     if (has_callback_) {
         // By our own reference: the callback may be the last to know it, and drop its Foo.
         py::handle<> const callback(py::borrowed(python_.get().on_message.ptr()));
-        returned =
-            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
+        returned = bool(py::handle<>(py::allow_null(detail::rather_hang(
+            [&] { return PyObject_CallOneArg(callback.get(), number.get()); }))));
     }
     delivered_ = n + 1;
     wake_waiters();

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
-#include <handoff/gil/take.hpp>
+#include <handoff/gil/unwinding.hpp>
 
 namespace handoff {
 
@@ -27,7 +27,7 @@ public:
 
     ~gil_release() {
         if (saved_ != nullptr) {
-            detail::take_gil([this] { PyEval_RestoreThread(saved_); });
+            detail::rather_hang([this] { PyEval_RestoreThread(saved_); });
         }
     }
 

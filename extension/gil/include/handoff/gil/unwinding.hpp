@@ -1,4 +1,4 @@
-// take_gil(): the one place where a thread waits for the GIL.
+// rather_hang(): what keeps CPython from unwinding a C++ thread that asks for the GIL too late.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -10,25 +10,25 @@
 
 namespace handoff::detail {
 
-/// Calls `wait`, which attaches this thread by PyEval_RestoreThread or PyGILState_Ensure.
+/// Calls `work`, which takes the GIL, or runs Python code that lets go of it and takes it again.
 ///
 /// Once the interpreter is finalizing, a thread that asks for the GIL never gets it. Since 3.14
 /// (and 3.13.8) CPython lets it hang. Earlier it ends the thread by pthread_exit(), which unwinds
 /// the stack: through a destructor, or a catch (...) as in Boost.Python, that is std::terminate
 /// for the whole process. So here it hangs too, until the process ends a moment later.
 /// Source: cpython #105805, #137827.
-template <class Wait>
-auto take_gil(Wait wait) noexcept {
+template <class Work>
+auto rather_hang(Work work) noexcept {
 #if PY_VERSION_HEX < 0x030E0000
     try {
-        return wait();
+        return work();
     } catch (abi::__forced_unwind const&) {
         for (;;) {
             pause();
         }
     }
 #else
-    return wait();
+    return work();
 #endif
 }
 
