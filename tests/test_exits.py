@@ -7,7 +7,7 @@ import json
 import os
 import signal
 
-from host import HOST, STOCK, InFolder, Terminal, environment, finish, start
+from host import HOST, STOCK, InFolder, Terminal, environment, finish, start, wait_until_asleep
 
 REPEAT = int(os.environ.get("HANDOFF_REPEAT", "3"))
 
@@ -253,7 +253,7 @@ class AtExit(InFolder):
         )
         process = start(HOST, path)
         self.assertEqual(process.stdout.readline(), b"leaving\n")
-        # Foo's hook comes next; it looks for signals again and again.
+        wait_until_asleep(process)  # in Foo's hook, which comes next
         process.send_signal(signal.SIGINT)
         outcome = finish(process)
         self.assertEqual(outcome.code, 0)

@@ -1,34 +1,18 @@
 """The scripts in scripts/, as a user runs them, and the question's session, as a user types it."""
 
-import os
-import pty
 import re
-import subprocess
-import time
 import unittest
 from pathlib import Path
 
-HOST = os.environ["HANDOFF_HOST"]
+from host import HOST, Terminal, environment, run
+
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-PATIENCE = 60.0  # seconds until what should have ended is a hang
-
-
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script in the host, in the scripts' folder."""
-    return subprocess.run(
-        [HOST, script, *arguments],
-        cwd=SCRIPTS,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 class Scripts(unittest.TestCase):
     def ends_well(self, script: str, *arguments: str) -> str:
-        result = run(script, *arguments)
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        result = run(HOST, script, *arguments, cwd=SCRIPTS)
+        self.assertEqual((result.code, result.stderr), (0, ""))
         return result.stdout
 
     def test_every_script_says_what_to_look_at(self):
@@ -63,8 +47,8 @@ class Scripts(unittest.TestCase):
         self.assertRegex(output, r"every Foo             at least (9|\d\d+), in order: True")
 
     def test_callback_error_is_reported_kept_and_survived(self):
-        result = run("callback_error.py")
-        self.assertEqual(result.returncode, 0)
+        result = run(HOST, "callback_error.py", cwd=SCRIPTS)
+        self.assertEqual(result.code, 0)
         self.assertIn("failing: [0, 1, 2, 3] ZeroDivisionError('division by zero')", result.stdout)
         self.assertRegex(result.stdout, r"other:   \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9")
         self.assertRegex(result.stdout, r"again:   \[0, 1, 2, 3, 4, 5[^]]*\] None")
@@ -78,46 +62,21 @@ class Scripts(unittest.TestCase):
 
 
 class Session(unittest.TestCase):
-    """The question's session, pasted at the host's prompt in a terminal."""
-
-    PASTED = b"""\
-import example
-import time
-foo = example.Foo()
-foo.start()
-time.sleep(3)
-foo.stop()
-print("len", len(foo), "running", foo.running)
-exit()
-"""
-
     def test_prints_what_the_question_shows(self):
-        process, terminal = pty.fork()
-        if process == 0:
-            os.chdir(SCRIPTS)
-            os.execve(HOST, [HOST], os.environ | {"TERM": "dumb", "PYTHON_BASIC_REPL": "1"})
-        os.write(terminal, self.PASTED)
-        output = self.read_to_the_end(terminal)
-        _, status = os.waitpid(process, 0)
-        self.assertEqual(status, 0, output)
-        # A number may come when the prompt is there already.
-        numbers = re.findall(r"^(?:>>> )?(\d)\r?$", output, re.MULTILINE)
-        self.assertEqual(numbers[:3], list("012"), output)
-        # One more can only be there if the session itself was late to call stop().
-        self.assertIn(f"len {len(numbers)} running False", output)
-
-    def read_to_the_end(self, terminal: int) -> str:
-        output = b""
-        deadline = time.monotonic() + PATIENCE
-        os.set_blocking(terminal, False)
-        while time.monotonic() < deadline:
-            try:
-                some = os.read(terminal, 1000)
-            except BlockingIOError:
-                continue
-            except OSError:  # the other side has closed it
-                break
-            if not some:
-                break
-            output += some
-        return output.decode()
+        prompt = Terminal(HOST, cwd=SCRIPTS, env=environment(PYTHON_BASIC_REPL="1"))
+        self.addCleanup(prompt.close)
+        for line in ("import example", "import time", "foo = example.Foo()"):
+            prompt.read_until(">>> ")
+            prompt.send(line + "\n")
+        prompt.read_until(">>> ")
+        prompt.send("foo.start()\n")
+        prompt.read_until("0\n")
+        prompt.send("time.sleep(3)\n")
+        prompt.read_until("1\n2\n")
+        prompt.send("foo.stop()\n")
+        # One more can only be there if this process was late to go on.
+        prompt.send("print('len', len(foo), foo.messages == list(range(len(foo))), foo)\n")
+        self.assertIn("True <Foo.Foo interval=1.0 stopped", prompt.read_until("messages="))
+        prompt.send("exit()\n")
+        code, _ = prompt.finish()
+        self.assertEqual(code, 0)
