@@ -44,6 +44,11 @@ py::object bytes(std::string_view content) {
         PyBytes_FromStringAndSize(content.data(), static_cast<Py_ssize_t>(content.size()))));
 }
 
+/// A path as Python's str, whatever its bytes are.
+py::object decoded(std::filesystem::path const& path) {
+    return py::import("os").attr("fsdecode")(bytes(path.string()));
+}
+
 /// Compiles from bytes, so that a coding declaration, a BOM and a null byte mean what they mean
 /// to python3, and runs in __main__.
 void run_in_main(py::object const& source, py::object const& file) {
@@ -107,8 +112,15 @@ void interpreter::start() {
     config->install_signal_handlers = chosen.signal_handlers ? 1 : 0;
     set_arguments(*config.get(), chosen.arguments);
     check(Py_InitializeFromConfig(config.get()));
-    // Here, as whoever imports it first is the main thread to it, for good.
-    if (!py::handle<>(py::allow_null(PyImport_ImportModule("threading")))) {
+    try {
+        // Here, as whoever imports it first is the main thread to it, for good.
+        py::import("threading");
+        py::object path = py::import("sys").attr("path");
+        for (auto each = chosen.module_folders.rbegin(); each != chosen.module_folders.rend();
+             ++each) {
+            path.attr("insert")(0, decoded(*each));
+        }
+    } catch (py::error_already_set const&) {
         python_error const failure = python_error::fetch();
         Py_FinalizeEx();
         throw std::runtime_error(std::string("cannot start Python: ") + failure.what());
@@ -148,7 +160,7 @@ bool interpreter::running() const noexcept {
 
 void interpreter::run_file(std::filesystem::path const& script) {
     invoke([&] {
-        py::object const path = py::import("os").attr("fsdecode")(bytes(script.string()));
+        py::object const path = decoded(script);
         py::object const source = py::import("pathlib").attr("Path")(path).attr("read_bytes")();
         py::import("__main__").attr("__file__") = path;
         run_in_main(source, path);

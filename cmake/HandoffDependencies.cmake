@@ -20,8 +20,8 @@ if(NOT Boost_FOUND OR NOT (TARGET Boost::${python_tag} OR TARGET boost::${python
     "${Boost_DIR}/../boost_python-*/libboost_python-variant-shared-py*.cmake"
     "${Boost_DIR}/../boost_python3*-shared")
   foreach(variant IN LISTS variants)
-    if(variant MATCHES "python-variant-shared-py([0-9.]+)\\.cmake$" OR variant MATCHES "boost_python(3[0-9]+)-")
-      string(REGEX REPLACE "^3([0-9])" "3.\\1" version "${CMAKE_MATCH_1}")
+    if(variant MATCHES "(-shared-py|boost_python)(3[0-9.]+)(\\.cmake$|-)")
+      string(REGEX REPLACE "^3([0-9])" "3.\\1" version "${CMAKE_MATCH_2}")
       list(APPEND others "${version}")
     endif()
   endforeach()

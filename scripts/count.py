@@ -7,6 +7,7 @@ of the second.
 
 import sys
 import time
+from collections.abc import Iterator
 
 from Foo import Foo
 
@@ -19,7 +20,16 @@ def step() -> None:
         pass
 
 
+def steps_until(end: float) -> Iterator[float]:
+    """Takes steps until then. How long each took, in seconds."""
+    while (begin := time.perf_counter()) < end:
+        step()
+        yield time.perf_counter() - begin
+
+
 def main() -> None:
+    alone = sum(1 for _ in steps_until(time.perf_counter() + 1.0))
+
     start = time.perf_counter()
     arrivals: list[float] = []
 
@@ -43,7 +53,8 @@ def main() -> None:
     f.stop()
     stopping = time.perf_counter() - begin
     print(f"messages              {f.messages}")
-    print(f"main thread           {steps} steps of {STEP * 1e3:.0f} ms in {elapsed:.3f} s")
+    print(f"main thread           {steps / elapsed:.0f} steps of {STEP * 1e3:.0f} ms a second")
+    print(f"when it is alone      {alone}")
     print(f"its longest step      {longest * 1e3:.1f} ms")
     print(f"stop() took           {stopping * 1e3:.3f} ms")
 

@@ -220,7 +220,8 @@ TEST(Foo, ManyLoseNoMessage) {
 
 TEST(Foo, RefusesAnIntervalThatIsNone) {
     gil_acquire gil;
-    EXPECT_THROW(foo(0s), std::invalid_argument);
+    EXPECT_THAT([] { foo(0s); }, testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(
+                                     "positive, finite number of seconds, not 0.0")));
     EXPECT_THROW(foo(-1s), std::invalid_argument);
     EXPECT_THROW(foo(foo::longest_interval * 2), std::invalid_argument);
 }

@@ -211,8 +211,10 @@ TEST(GilAttachment, EndsWithItsThreadState) {
 TEST(GilAttachment, DoesNothingOnAThreadThatHasAState) {
     std::thread([] {
         gil_attachment outer;
+        std::size_t const before = thread_states();
         {
             gil_attachment inner;
+            EXPECT_EQ(thread_states(), before);
         }
         gil_acquire gil;  // would use a deleted state, had the inner one deleted it
         EXPECT_EQ(PyThreadState_Get(), PyGILState_GetThisThreadState());

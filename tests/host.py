@@ -17,6 +17,9 @@ import unittest
 from pathlib import Path
 from typing import NamedTuple
 
+# A shell without job control starts us with SIGINT ignored, which our processes would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 HOST = os.environ["HANDOFF_HOST"]
 STOCK = os.environ["HANDOFF_PYTHON"]
 TIMEOUT = 60  # seconds, for what takes one: whatever hits it hangs

@@ -13,6 +13,8 @@
 
 #include <array>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
@@ -65,6 +67,7 @@ TEST(HostLife, RunsOnceInAProcess) {
 TEST(HostLife, DoesNotRunInAPythonThatSomebodyElseStarted) {
     Py_Initialize();
     host python;
+    EXPECT_THROW(python.add_module("Foo", &PyInit_Foo), std::logic_error);
     EXPECT_THROW(run(python, "pass"), std::logic_error);
     Py_FinalizeEx();
 }
@@ -186,6 +189,7 @@ TEST(InterpreterLife, StopWaitsForTheCallsInProgress) {
             handoff::gil_release while_waiting;
             entered.set_value();
             go_on.get_future().wait();
+            python.run_string("pass");  // a call within a call goes on to its end
             returned = true;
         });
     });
@@ -219,6 +223,39 @@ TEST(InterpreterLife, StopIsRefusedOnAnotherThread) {
     EXPECT_THAT([&] { elsewhere.get(); },
                 ThrowsMessage<std::logic_error>(HasSubstr("the thread that called start()")));
     EXPECT_TRUE(python.running());
+}
+
+TEST(InterpreterLife, TheThreadThatStartsItIsPythonsMainThread) {
+    interpreter python;
+    python.start();
+    std::thread([&] {
+        python.run_string(
+            "import threading\n"
+            "assert threading.main_thread().ident != threading.get_ident()");
+    }).join();
+    python.stop();
+}
+
+TEST(InterpreterLife, FindsModulesInTheFoldersGiven) {
+    auto const folder = std::filesystem::path(testing::TempDir()) / "handoff_modules";
+    std::filesystem::create_directory(folder);
+    std::ofstream(folder / "handoff_geometry.py") << "def area(a, b): return a * b\n";
+    interpreter python({.module_folders = {folder}});
+    python.start();
+    EXPECT_DOUBLE_EQ(python.call<double>("handoff_geometry", "area", 2.0, 3.0), 6.0);
+    std::filesystem::remove_all(folder);
+}
+
+TEST(InterpreterLife, StopsAFooThatPythonNeverImported) {
+    interpreter python;
+    python.start();
+    auto const only_in_cpp = python.invoke([] {
+        auto const made = std::make_shared<handoff::foo>(std::chrono::milliseconds(1));
+        made->start();
+        return made;
+    });
+    python.stop();
+    EXPECT_FALSE(only_in_cpp->running());
 }
 
 TEST(InterpreterLife, GilOwnedOutlivesItHarmlessly) {

@@ -57,7 +57,8 @@ public:
         ++ends_seen_;
     }
 
-    [[nodiscard]] scheduler::clock::duration leeway() const noexcept override { return 0ns; }
+    [[nodiscard]] scheduler::clock::duration leeway() const noexcept override { return leeway_; }
+    void set_leeway(scheduler::clock::duration leeway) { leeway_ = leeway; }
     [[nodiscard]] bool may_block() const noexcept override { return true; }
 
     /// Whether so many were delivered, within `long_enough`.
@@ -79,6 +80,7 @@ public:
 private:
     action each_;
     scheduler::clock::duration interval_;
+    scheduler::clock::duration leeway_{};
     scheduler::time_point begin_{};
     scheduler::time_point due_{};
     int messages_ = 0;
@@ -121,6 +123,26 @@ TEST_F(Scheduler, DeliversTheFirstMessageEvenIfStoppedAtOnce) {
     it.start(*task);
     it.stop(*task);
     EXPECT_EQ(task->delivered(), 1);
+}
+
+TEST_F(Scheduler, GivesTheFirstMessageNoLeewayAndDropsWhatIsWithinItsOwn) {
+    auto const task = every(1ms);
+    task->set_leeway(1h);
+    it.start(*task);
+    ASSERT_TRUE(task->delivers(1));
+    std::promise<void>().get_future().wait_for(10ms);  // several are due, none is late
+    it.stop(*task);
+    EXPECT_EQ(task->delivered(), 1);
+}
+
+TEST_F(Scheduler, StartsATaskWhenItHasHadNothingToDo) {
+    auto const first = every(1h);
+    it.start(*first);
+    ASSERT_TRUE(first->delivers(1));
+    it.stop(*first);
+    auto const second = every(1h);
+    it.start(*second);
+    EXPECT_TRUE(second->delivers(1));
 }
 
 TEST_F(Scheduler, DeliversAtAFixedRate) {

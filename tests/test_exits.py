@@ -259,6 +259,27 @@ class AtExit(InFolder):
         self.assertEqual(outcome.code, 0)
         self.assertIn("KeyboardInterrupt", outcome.stderr)
 
+    def test_what_cannot_be_delivered_in_time_is_given_up_and_told(self):
+        path = self.write(
+            "script.py",
+            """
+            import threading, time
+            from Foo import Foo
+            sorting, never = threading.Event(), threading.Event()
+            f = Foo(0.001, None)
+            f.start()
+            f.wait(3)
+            key = lambda n: (sorting.set(), never.wait())
+            threading.Thread(target=f.messages.sort, kwargs={"key": key}, daemon=True).start()
+            sorting.wait()
+            end = time.monotonic() + 0.01
+            while time.monotonic() < end: pass  # several fall due
+            """,
+        )
+        outcome = self.host(path)
+        self.assertEqual((outcome.code, outcome.stdout), (0, ""))
+        self.assertIn("1 Foo(s) had messages due that could not be delivered", outcome.stderr)
+
     def test_start_after_the_end_is_refused(self):
         self.ends(
             """
@@ -319,7 +340,9 @@ class AtExit(InFolder):
             def fail(n): 1 / 0
             f = Foo.Foo(0.001, fail)
             f.start()
-            f.wait(2)
+            while f.running: pass
+            import threading
+            assert threading.current_thread() is threading.main_thread()
             print(f.running, repr(f.error))
             """,
         )

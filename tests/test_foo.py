@@ -16,6 +16,9 @@ from unittest import mock
 
 from Foo import Foo
 
+# A shell without job control starts us with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ONCE = 3600.0  # an interval of which a test sees the first message only
 PATIENCE = 10.0  # seconds until a test that hangs fails
 A_WHILE = 0.05  # seconds in which what must not happen would have happened

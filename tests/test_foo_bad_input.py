@@ -270,6 +270,14 @@ class Wait(unittest.TestCase):
         self.assertTrue(self.f.wait(0, -1))
         self.assertTrue(goes_on(self.f))
 
+    def test_a_count_that_raises_is_not_hidden(self):
+        class Count:
+            def __index__(self):
+                raise KeyError("mine")
+
+        with self.assertRaisesRegex(KeyError, "mine"):
+            Foo().wait(Count())
+
 
 class Attributes(unittest.TestCase):
     def test_cannot_be_replaced_or_deleted_and_are_named(self):
@@ -394,6 +402,20 @@ class Messages(unittest.TestCase):
             with self.assertRaises(LookupError):
                 f.messages.sort(key=key)
             self.assertTrue(goes_on(f))
+
+
+class Initialisation(unittest.TestCase):
+    def test_of_anything_but_a_foo_is_refused(self):
+        for other in (1, "text", None, object()):
+            with self.subTest(other), self.assertRaisesRegex(TypeError, "needs a Foo, not"):
+                Foo.__init__(other)
+
+    def test_a_second_time_is_refused_and_changes_nothing(self):
+        with Foo(0.001, None) as f:
+            with self.assertRaisesRegex(RuntimeError, "initialised before"):
+                f.__init__(3)
+            self.assertTrue(f.wait(10, 20))
+            self.assertEqual(f.interval, 0.001)
 
 
 class Copies(unittest.TestCase):

@@ -298,6 +298,22 @@ if __name__ == "__main__":
         """
         self.assertEqual(self.shows("fork", main), "0 " * 10)
 
+    def test_a_wait_in_the_child_knows_that_its_foo_is_stopped(self):
+        main = """
+    f = Foo.Foo(0.001, None)
+    f.start()
+    assert f.wait(3, 60)
+    import threading
+    waiting = threading.Thread(target=f.wait, args=[10**9], daemon=True)
+    waiting.start()
+    child = context.Process(target=f.wait, args=[10**9])  # false at once, not in a million seconds
+    child.start()
+    child.join(30)
+    print(child.exitcode)
+    f.stop()
+        """
+        self.assertEqual(self.shows("fork", main).strip(), "0")
+
     def test_fork_from_on_message(self):
         main = """
     children = []

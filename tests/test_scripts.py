@@ -35,7 +35,8 @@ class Scripts(unittest.TestCase):
         output = self.ends_well("count.py")
         self.assertEqual(re.findall(r"^(\d)    at \d\.\d+ s$", output, re.MULTILINE), list("012"))
         self.assertIn("messages              [0, 1, 2]\n", output)
-        self.assertRegex(output, r"main thread           [1-9]\d* steps")
+        self.assertRegex(output, r"main thread           [1-9]\d* steps of 1 ms a second\n")
+        self.assertRegex(output, r"when it is alone      [1-9]\d*\n")
         self.assertRegex(output, r"stop\(\) took           \d+\.\d+ ms")
 
     def test_example_plays_the_session(self):

@@ -63,13 +63,12 @@ std::optional<std::chrono::microseconds> timeout_from(py::object const& value) {
               value.ptr());
     }
     // Source: CPython's threading.TIMEOUT_MAX, where timeouts are nanoseconds in 64 bits.
-    if (timeout >= std::chrono::duration<double>(std::chrono::nanoseconds::max())) {
+    static constexpr std::chrono::duration<double> longest = std::chrono::nanoseconds::max();
+    if (timeout >= longest) {
         raise(PyExc_OverflowError, "timeout is too long: %.80R s; None waits without one",
               value.ptr());
     }
-    auto const in_microseconds = std::chrono::ceil<std::chrono::microseconds>(
-        std::max(timeout, std::chrono::duration<double>(0)));
-    return in_microseconds;
+    return std::chrono::ceil<std::chrono::microseconds>(std::max(timeout, -longest));
 }
 
 Py_ssize_t count_from(py::object const& value) {

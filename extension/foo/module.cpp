@@ -18,6 +18,19 @@ std::shared_ptr<foo> make(py::object const& interval, py::object const& on_messa
     return std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message);
 }
 
+/// Boost.Python would write over any object, and put a second Foo beside a first.
+void refuse_what_is_no_new_foo(py::object const& self) {
+    PyTypeObject* const foo_class = py::converter::registered<foo>::converters.get_class_object();
+    if (PyObject_TypeCheck(self.ptr(), foo_class) == 0) {
+        PyErr_Format(PyExc_TypeError, "Foo.__init__() needs a Foo, not %.80R", self.ptr());
+        throw py::error_already_set();
+    }
+    if (py::extract<foo&>(self).check()) {
+        PyErr_Format(PyExc_RuntimeError, "%.80R has been initialised before", self.ptr());
+        throw py::error_already_set();
+    }
+}
+
 /// Foo.__init__(self, interval=1.0, on_message=print)
 py::object constructor() {
     handoff::parameters const expected{
@@ -27,8 +40,10 @@ py::object constructor() {
     return py::raw_function(
         [expected, construct = py::make_constructor(&make)](py::tuple const& arguments,
                                                             py::dict const& keywords) {
+            py::object const self = arguments[0];
+            refuse_what_is_no_new_foo(self);
             auto const [interval, on_message] = expected.match(arguments, keywords);
-            return construct(py::object(arguments[0]), interval, on_message);
+            return construct(self, interval, on_message);
         },
         1);
 }

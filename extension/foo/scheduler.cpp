@@ -118,14 +118,6 @@ bool scheduler::delivering(task const& asked) const noexcept {
     return asked.deliverer_ != nullptr && asked.deliverer_ == current_worker;
 }
 
-void scheduler::about_to_wait() noexcept {
-    shared_state& state = *state_;
-    lock const held(state.mutex);
-    if (worker* const self = self_among(state.workers)) {
-        hand_over_lead(state, *self);
-    }
-}
-
 void scheduler::begin_close() noexcept {
     shared_state& state = *state_;
     lock const held(state.mutex);
@@ -184,14 +176,6 @@ std::size_t scheduler::join() noexcept {
         each.thread.join();
     }
     return state.given_up;
-}
-
-void scheduler::abandon() noexcept {
-    lock const held(state_->mutex);
-    state_->finishing = true;
-    for (worker& each : state_->workers) {
-        each.thread.detach();
-    }
 }
 
 std::size_t scheduler::close() noexcept {
@@ -456,8 +440,8 @@ void scheduler::begin_drain(task& drained, time_point last_due, time_point give_
     if (!drained.draining_) {
         drained.draining_ = true;
         drained.last_due_ = last_due;
+        drained.give_up_ = give_up;
     }
-    drained.give_up_ = std::max(drained.give_up_, give_up);
 }
 
 void scheduler::become_idle(shared_state& state, task& ended) noexcept {
@@ -494,11 +478,14 @@ void scheduler::await_end(lock& held, shared_state& state, task& awaited) noexce
     ++state.awaiting;
     std::uint64_t const run = awaited.run_;
     auto has_ended = [&] { return !awaited.active_ || awaited.run_ != run; };
-    state.run_ended.wait_until(held, awaited.give_up_, has_ended);
-    if (!has_ended() && awaited.deliverer_ == nullptr) {
-        become_idle(state, awaited);  // every thread is busy, and the grace is over
+    while (!has_ended()) {
+        time_point const now = clock::now();
+        if (awaited.deliverer_ == nullptr && now >= awaited.give_up_) {
+            become_idle(state, awaited);  // every thread is busy, and the grace is over
+        } else {
+            state.run_ended.wait_until(held, std::max(awaited.give_up_, now + stop_grace));
+        }
     }
-    state.run_ended.wait(held, has_ended);
     --state.awaiting;
     if (self != nullptr) {
         self->awaiting = nullptr;

@@ -111,10 +111,6 @@ public:
     /// Whether the calling thread is delivering this task.
     [[nodiscard]] bool delivering(task const& asked) const noexcept;
 
-    /// Lets another thread lead while the caller, if it is one of ours, waits for something that
-    /// another delivery may have to bring about.
-    void about_to_wait() noexcept;
-
     /// Begins the end: start() throws from now on, and what is due is delivered for the last time.
     /// Idempotent.
     void begin_close() noexcept;
@@ -129,9 +125,6 @@ public:
     /// Returns: how many tasks gave up messages that were due, at the end of the grace.
     /// REQUIRES: as start().
     std::size_t join() noexcept;
-
-    /// Lets go of the threads instead, when what they deliver does not come to an end.
-    void abandon() noexcept;
 
     /// All of it: begin_close(), await_close() for as long as it takes, join().
     std::size_t close() noexcept;

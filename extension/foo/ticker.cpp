@@ -231,7 +231,6 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
     while (status != PY_LOCK_ACQUIRED && clock::now() < deadline) {
         {
             gil_release while_waiting;
-            python_scheduler().about_to_wait();
             auto const left = std::clamp(deadline - clock::now(), clock::duration(0), slice);
             status = self.wait(std::chrono::ceil<std::chrono::microseconds>(left));
         }

@@ -20,10 +20,10 @@ namespace handoff {
 
 /// Owns Python's life in an application that is not a Python command line.
 ///
-///     handoff::interpreter python;
+///     handoff::interpreter python({.module_folders = {"scripts"}});
 ///     python.add_module("Foo", &PyInit_Foo);
 ///     python.start();                                       // the GIL is free on return
-///     python.run_file("setup.py");
+///     python.run_file("scripts/prepare.py");
 ///     auto const area = python.call<double>("geometry", "area", 2.0, 3.0);
 ///     python.stop();                                        // or the destructor
 ///
@@ -38,6 +38,9 @@ public:
     struct options {
         /// sys.argv; the first is the program's name.
         std::vector<std::string> arguments = {""};
+        /// Folders to find modules in, before Python's own. Python adds neither the current folder
+        /// nor a script's by itself.
+        std::vector<std::filesystem::path> module_folders = {};
         /// Reads neither PYTHON* variables nor the user's site-packages, as `python3 -I`.
         bool isolated = false;
         /// Python handles SIGINT and ignores SIGPIPE, as `python3`. Otherwise they stay yours.
