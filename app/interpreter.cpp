@@ -116,9 +116,9 @@ void interpreter::start() {
         // Here, as whoever imports it first is the main thread to it, for good.
         py::import("threading");
         py::object path = py::import("sys").attr("path");
-        for (auto each = chosen.module_folders.rbegin(); each != chosen.module_folders.rend();
-             ++each) {
-            path.attr("insert")(0, decoded(*each));
+        Py_ssize_t place = 0;
+        for (auto const& folder : chosen.module_folders) {
+            path.attr("insert")(place++, decoded(folder));
         }
     } catch (py::error_already_set const&) {
         python_error const failure = python_error::fetch();
