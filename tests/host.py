@@ -64,7 +64,9 @@ def finish(process, stdin=None):
     program = process.args[0]
 
     def text(written):
-        readable = (written or b"").decode(errors="backslashreplace").replace(program, "PYTHON")
+        readable = (written or b"").decode(errors="backslashreplace")
+        if Path(program).is_absolute():
+            readable = readable.replace(program, "PYTHON")
         return re.sub(r"\b0x[0-9a-f]{6,}", "0x0", readable)
 
     return Outcome(process.returncode, text(stdout), text(stderr))
