@@ -321,6 +321,23 @@ class Storms(unittest.TestCase):
             self.assertEqual(f.messages, numbers(len(f)))
 
 
+def start_in_cycles(count):
+    """Running Foos to which only cycles of their own refer; their callbacks, weakly."""
+
+    class Callback:
+        def __call__(self, n):
+            pass
+
+    callbacks = weakref.WeakSet()
+    for _ in range(count):
+        callback = Callback()
+        callbacks.add(callback)
+        cycle = [Foo(0.0005, callback)]
+        cycle.append(cycle)
+        cycle[0].start()
+    return callbacks
+
+
 class Garbage(unittest.TestCase):
     def test_collecting_while_foos_run(self):
         def on_message(n):
@@ -341,20 +358,9 @@ class Garbage(unittest.TestCase):
             self.assertEqual(f.messages, numbers(len(f)))
 
     def test_running_foos_are_stopped_by_the_collector(self):
-        class Callback:
-            def __call__(self, n):
-                pass
-
         gc.disable()
         self.addCleanup(gc.enable)
-        callbacks = weakref.WeakSet()
-        for _ in range(100):
-            callback = Callback()
-            callbacks.add(callback)
-            cycle = [Foo(0.0005, callback)]
-            cycle.append(cycle)
-            cycle[0].start()
-        del callback, cycle
+        callbacks = start_in_cycles(100)
         self.assertEqual(len(callbacks), 100)
         gc.collect()
         self.assertEqual(len(callbacks), 0)
@@ -362,19 +368,7 @@ class Garbage(unittest.TestCase):
     def test_running_foos_are_stopped_by_a_collection_in_a_callback(self):
         gc.disable()
         self.addCleanup(gc.enable)
-
-        class Callback:
-            def __call__(self, n):
-                pass
-
-        callbacks = weakref.WeakSet()
-        for _ in range(20):
-            callback = Callback()
-            callbacks.add(callback)
-            cycle = [Foo(0.0005, callback)]
-            cycle.append(cycle)
-            cycle[0].start()
-        del callback, cycle
+        callbacks = start_in_cycles(20)
         with Foo(3600.0, lambda n: gc.collect()) as f:
             self.assertTrue(f.wait(1, PATIENCE))
         self.assertIsNone(f.error)

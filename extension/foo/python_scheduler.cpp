@@ -8,7 +8,6 @@
 #include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
 
-#include <chrono>
 #include <pthread.h>
 
 namespace handoff {
@@ -42,7 +41,6 @@ void tie_to_fork() {
 /// The atexit function. Ctrl-C ends the wait for a callback that does not return, as it ends
 /// Python's own wait for its threads.
 void close_at_exit() {
-    static constexpr std::chrono::milliseconds signal_check{100};
     scheduler& closed = python_scheduler();
     closed.begin_close();
     for (bool all_idle = false; !all_idle;) {

@@ -4,7 +4,13 @@
 #include "scheduler.hpp"
 #include <handoff/gil/python.hpp>
 
+#include <chrono>
+
 namespace handoff {
+
+/// A signal that arrives just before a wait begins does not interrupt it: the main thread, which
+/// is to run the handler, looks again this often.
+inline constexpr std::chrono::milliseconds signal_check{100};
 
 /// The scheduler that serves every Foo. Its threads are attached to Python once; a turn is one
 /// hold of the GIL. Lives as long as the process: it is never destroyed, only closed.

@@ -411,7 +411,6 @@ void scheduler::begin_run(shared_state& state, task& begun) noexcept {
     begun.begin_again_ = false;
     begun.draining_ = false;
     begun.cut_ = false;
-    begun.give_up_ = now;
     begun.begin_ = now;
     begun.begun(now);
     queue(state, begun, now, now);

@@ -26,10 +26,6 @@ bool being_sorted(PyObject* list) noexcept {
     return reinterpret_cast<PyListObject*>(list)->allocated == -1;
 }
 
-/// A signal that arrives just before a wait begins does not interrupt it: the main thread, which
-/// is to run the handler, looks again this often.
-constexpr std::chrono::milliseconds signal_check{100};
-
 bool in_main_thread() {
     py::object const main = py::import("threading").attr("main_thread")();
     return py::extract<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
