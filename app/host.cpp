@@ -1,5 +1,6 @@
 // host: CPython's own main, step by step, so that a failure is an exit code.
 #include "startup.hpp"
+#include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/host.hpp>
 
@@ -35,6 +36,11 @@ int host::run(int argc, char* argv[]) {
             PyErr_Print();  // what kept it from starting, in Python's words
         }
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
+        return 1;
+    }
+    // Before the script registers anything at exit, so that the gate closes after all of it.
+    if (!gil_gate::open()) {
+        PyErr_Print();
         return 1;
     }
     return Py_RunMain();

@@ -58,6 +58,16 @@ void run_in_main(py::object const& source, py::object const& file) {
     builtins.attr("exec")(code, names);
 }
 
+/// As Python's own shutdown deals with an error on the way.
+template <class Work>
+void run_or_report(Work work) {
+    try {
+        work();
+    } catch (py::error_already_set const&) {
+        PyErr_WriteUnraisable(nullptr);
+    }
+}
+
 void check(PyStatus const& status) {
     if (PyStatus_Exception(status) != 0) {
         throw std::runtime_error(startup::message_of(status));
@@ -120,6 +130,9 @@ void interpreter::start() {
         for (auto const& folder : chosen.module_folders) {
             path.attr("insert")(place++, decoded(folder));
         }
+        if (!gil_gate::open()) {
+            throw py::error_already_set();
+        }
     } catch (py::error_already_set const&) {
         python_error const failure = python_error::fetch();
         Py_FinalizeEx();
@@ -148,6 +161,17 @@ void interpreter::stop() {
         life_->call_ended.wait(held, [this] { return life_->calls_in_progress == 0; });
     }
     PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr));
+    // What Py_FinalizeEx() does first, so that it can be seen whether the rest is safe.
+    run_or_report([] { py::import("threading").attr("_shutdown")(); });
+    run_or_report([] { py::import("atexit").attr("_run_exitfuncs")(); });
+    if (std::size_t const abandoned = gil_gate::abandoned(); abandoned > 0) {
+        for (char const* const stream : {"stdout", "stderr"}) {
+            run_or_report([&] { py::import("sys").attr(stream).attr("flush")(); });
+        }
+        PyEval_SaveThread();
+        throw std::runtime_error("Python was not finalized: " + std::to_string(abandoned) +
+                                 " native thread(s) are still in it, as was said on stderr");
+    }
     if (Py_FinalizeEx() != 0) {
         throw std::runtime_error("Python ended, but what it had buffered could not be written");
     }

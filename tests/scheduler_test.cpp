@@ -347,7 +347,7 @@ TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
     auto const started = scheduler::clock::now();
     ASSERT_TRUE(tasks.back()->delivers(20));
     auto const before_close = scheduler::clock::now();
-    EXPECT_EQ(it.close(), 0U);
+    EXPECT_EQ(it.close().given_up, 0U);
     for (auto const& each : tasks) {
         EXPECT_FALSE(it.running(*each));
         EXPECT_GE(each->delivered(), (before_close - started) / 1ms + 1);
@@ -359,7 +359,8 @@ TEST_F(Scheduler, CloseCountsTheTasksThatGaveUp) {
         every(1us, [](job&) { std::promise<void>().get_future().wait_for(10ms); });
     it.start(*too_slow);
     ASSERT_TRUE(too_slow->delivers(1));
-    EXPECT_EQ(it.close(), 1U);  // ten thousand are due, of which it can deliver two hundred
+    EXPECT_EQ(it.close().given_up,
+              1U);  // ten thousand are due, of which it can deliver two hundred
 }
 
 TEST_F(Scheduler, RefusesToStartOnceClosed) {
@@ -384,6 +385,7 @@ TEST_F(SchedulerSurroundings, EveryDeliveryIsInsideAThreadAndATurn) {
                                   in_turn = true;
                                   deliveries();
                                   in_turn = false;
+                                  return true;
                               }});
     std::promise<std::pair<bool, bool>> inside;
     auto const task = every(1h, [&](job&) { inside.set_value({in_thread, in_turn}); });

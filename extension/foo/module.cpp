@@ -7,6 +7,7 @@
 #include <boost/python.hpp>
 #include <boost/python/raw_function.hpp>
 
+#include <array>
 #include <memory>
 
 namespace py = boost::python;
@@ -57,10 +58,17 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
     return py::object(self.wait(handoff::count_from(count), handoff::timeout_from(timeout)));
 }
 
-py::object enter_context(py::object const& self) {
-    foo& it = py::extract<foo&>(self)();
-    it.start();
-    return self;
+/// Raises the audit event Foo.start, whose hook may refuse.
+void start(py::back_reference<foo&> self) {
+    if (PySys_Audit("Foo.start", "O", self.source().ptr()) != 0) {
+        throw py::error_already_set();
+    }
+    self.get().start();
+}
+
+py::object enter_context(py::back_reference<foo&> self) {
+    start(self);
+    return self.source();
 }
 
 void exit_context(foo& self, py::object const&, py::object const&, py::object const&) {
@@ -87,9 +95,7 @@ void refuse_copy(py::object const& self, py::object const&) {
     throw py::error_already_set();
 }
 
-}  // namespace
-
-BOOST_PYTHON_MODULE(Foo) {
+void fill_module() {
     using handoff::without_gil;
 
     py::docstring_options const ours_only(true, false, false);
@@ -114,7 +120,7 @@ BOOST_PYTHON_MODULE(Foo) {
         "`error`. A Foo that is part of a reference cycle runs until stop() or exit.",
         py::no_init);
     foo_class.def("__init__", constructor())
-        .def("start", without_gil(&foo::start),
+        .def("start", &start,
              "start() -> None\n\n"
              "Begin: a message at once, then one every interval. Goes on counting after a stop().\n"
              "RuntimeError when it is running, when Python is shutting down, or when there is no\n"
@@ -149,4 +155,67 @@ BOOST_PYTHON_MODULE(Foo) {
     }
 
     handoff::tie_scheduler_to_interpreter();
+}
+
+/// Foo lives in one interpreter: Boost.Python has one registry of types for the process, the
+/// scheduler one thread state a thread, and both rely on its GIL.
+bool refuse_interpreter() {
+    char const* why = nullptr;
+#ifdef Py_GIL_DISABLED
+    why = "Foo needs the GIL, and this is a free-threaded build of Python; use one with the GIL";
+#else
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        why =
+            "Foo can be imported in the main interpreter only, and this is a subinterpreter: "
+            "Boost.Python has one registry of types for the whole process";
+    }
+#endif
+    if (why != nullptr) {
+        py::handle<> const text(py::allow_null(PyUnicode_FromString(why)));
+        py::handle<> const name(py::allow_null(PyUnicode_FromString("Foo")));
+        if (text && name) {
+            PyErr_SetImportError(text.get(), name.get(), nullptr);
+        }
+    }
+    return why != nullptr;
+}
+
+/// Runs at every import that finds no Foo in sys.modules.
+int execute(PyObject* module) {
+    static PyObject* first = nullptr;  // guarded by the GIL
+    if (refuse_interpreter()) {
+        return -1;
+    }
+    if (first != nullptr) {
+        // A class is registered with Boost.Python once: a second module has the first one's.
+        return PyDict_Update(PyModule_GetDict(module), PyModule_GetDict(first));
+    }
+    bool const failed = py::handle_exception([module] {
+        py::object const filled{py::handle<>(py::borrowed(module))};
+        py::scope const within(filled);
+        fill_module();
+    });
+    if (failed) {
+        return -1;
+    }
+    first = Py_NewRef(module);
+    return 0;
+}
+
+}  // namespace
+
+/// BOOST_PYTHON_MODULE, but in two phases: of a module with one, Python gives a subinterpreter a
+/// copy, unasked. Source: PEP 489, PEP 684.
+PyObject* PyInit_Foo() {
+    static std::array slots = {
+        PyModuleDef_Slot{Py_mod_exec, reinterpret_cast<void*>(&execute)},
+#if PY_VERSION_HEX >= 0x030C0000
+        // It is we who refuse, and say why.
+        PyModuleDef_Slot{Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+        PyModuleDef_Slot{0, nullptr},
+    };
+    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "Foo",   nullptr, 0,      nullptr,
+                                     slots.data(),          nullptr, nullptr, nullptr};
+    return PyModuleDef_Init(&definition);
 }

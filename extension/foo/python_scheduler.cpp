@@ -1,30 +1,67 @@
 // The scheduler's ties to Python: attachment, the GIL, atexit and fork.
 #include "python_scheduler.hpp"
 
+#include "ticker.hpp"
 #include <handoff/gil.hpp>
 
 #include <boost/python/errors.hpp>
+#include <boost/python/handle.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
 
 #include <pthread.h>
+#include <stop_token>
+#include <utility>
 
 namespace handoff {
 
+namespace py = boost::python;
+
+namespace {
+
+constexpr char const* thread_name = "Foo";
+
+/// For sys.addaudithook(). A hook that raises is reported, and the thread goes on.
+void audit(char const* event) noexcept {
+    if (PySys_Audit(event, "sk", thread_name, PyThread_get_thread_native_id()) != 0) {
+        PyErr_WriteUnraisable(nullptr);
+    }
+}
+
+/// A thread of the scheduler's, from its registration at the gate on. What Python is to know of
+/// it waits for its first turn: whoever made it may hold what a holder of the GIL waits for.
+void run_thread(scheduler::surroundings::work const& body) {
+    gil_registration const registered(thread_name);
+    if (!registered) {
+        throw scheduler::scheduler_closed("Python is shutting down");
+    }
+    pthread_setname_np(pthread_self(), thread_name);
+    std::stop_callback const at_the_end(registered.stop_token(),
+                                        [] { python_scheduler().begin_close(); });
+    body();
+    if (gil_try_acquire to_tell; to_tell) {
+        audit("handoff.thread_stop");
+    }
+}
+
+bool take_turn(scheduler::surroundings::work const& deliveries) {
+    static thread_local bool is_known = false;
+    gil_try_acquire to_deliver;
+    if (!to_deliver) {
+        return false;
+    }
+    if (!std::exchange(is_known, true)) {
+        audit("handoff.thread_start");
+    }
+    deliveries();
+    return true;
+}
+
+}  // namespace
+
 scheduler& python_scheduler() {
-    static auto& only = *new scheduler({
-        .thread =
-            [](auto const& body) {
-                gil_attachment attached;
-                body();
-            },
-        .turn =
-            [](auto const& deliveries) {
-                gil_acquire to_deliver;
-                deliveries();
-            },
-    });
+    static auto& only = *new scheduler({.thread = &run_thread, .turn = &take_turn});
     return only;
 }
 
@@ -38,38 +75,60 @@ void tie_to_fork() {
                    [] { python_scheduler().after_fork_in_child(); });
 }
 
+void tell(scheduler::ending const& lost, char const* until) {
+    if (lost.given_up > 0) {
+        PySys_WriteStderr(
+            "Foo: at exit, %zu Foo(s) had messages due that could not be delivered within %lld s; "
+            "they were given up\n",
+            lost.given_up, static_cast<long long>(scheduler::close_grace.count()));
+    }
+    for (auto const& [task, thread] : lost.abandoned) {
+        auto const& stuck = static_cast<ticker const&>(*task);
+        py::object what("on_message of a Foo");
+        try {
+            what = stuck.delivery_in_progress();
+        } catch (py::error_already_set const&) {
+            PyErr_WriteUnraisable(nullptr);  // a repr() of the user's
+        }
+        PySys_FormatStderr("Foo: at exit, %S had not returned %s; it is abandoned%s\n", what.ptr(),
+                           until, stuck.behind() ? ", and so are the messages due since" : "");
+    }
+}
+
 /// The atexit function. Ctrl-C ends the wait for a callback that does not return, as it ends
 /// Python's own wait for its threads.
 void close_at_exit() {
     scheduler& closed = python_scheduler();
+    auto const deadline = scheduler::clock::now() + callback_grace;
+    bool all_idle = false;
+    bool interrupted = false;
     closed.begin_close();
-    for (bool all_idle = false; !all_idle;) {
+    while (!all_idle && !interrupted && scheduler::clock::now() < deadline) {
         {
             gil_release while_waiting;
             all_idle = closed.await_close(signal_check);
         }
-        if (!all_idle && PyErr_CheckSignals() != 0) {
-            PySys_WriteStderr("Foo: interrupted while an on_message was in progress at exit\n");
-            throw boost::python::error_already_set();
-        }
+        interrupted = PyErr_CheckSignals() != 0;
     }
-    std::size_t const given_up = [&] {
+    py::handle<> const interruption(
+        py::allow_null(interrupted ? take_raised_exception() : nullptr));
+    auto const lost = [&] {
         gil_release while_joining;
         return closed.join();
     }();
-    if (given_up > 0) {
-        PySys_WriteStderr(
-            "Foo: at exit, %zu Foo(s) had messages due that could not be delivered within %lld s; "
-            "they were given up\n",
-            given_up, static_cast<long long>(scheduler::close_grace.count()));
+    for (auto const& each : lost.abandoned) {
+        gil_gate::abandon(each.thread);
+    }
+    tell(lost, interrupted ? "at Ctrl-C" : "within 10 s");
+    if (interruption) {
+        PyErr_SetObject(PyExceptionInstance_Class(interruption.get()), interruption.get());
+        throw py::error_already_set();
     }
 }
 
 }  // namespace
 
 void tie_scheduler_to_interpreter() {
-    namespace py = boost::python;
-
     static bool tied = false;  // guarded by the GIL
     if (tied) {
         return;
@@ -79,6 +138,10 @@ void tie_scheduler_to_interpreter() {
     // Here rather than at the first error: its first import decides which thread is the main one.
     py::import("threading");
 
+    // First, so that it closes after the scheduler.
+    if (!gil_gate::open()) {
+        throw py::error_already_set();
+    }
     py::import("atexit").attr("register")(py::make_function(&close_at_exit));
 
     tie_to_fork();

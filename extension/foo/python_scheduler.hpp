@@ -12,6 +12,9 @@ namespace handoff {
 /// is to run the handler, looks again this often.
 inline constexpr std::chrono::milliseconds signal_check{100};
 
+/// How long an on_message in progress is waited for at exit.
+inline constexpr std::chrono::seconds callback_grace{10};
+
 /// The scheduler that serves every Foo. Its threads are attached to Python once; a turn is one
 /// hold of the GIL. Lives as long as the process: it is never destroyed, only closed.
 ///
@@ -20,8 +23,13 @@ inline constexpr std::chrono::milliseconds signal_check{100};
 scheduler& python_scheduler();
 
 /// Ties the scheduler to the interpreter's life, once: closed by an `atexit` function, that is
-/// after Python's non-daemon threads have ended and before the interpreter is taken apart. And to
-/// the process's: in the child of a fork() every Foo is stopped.
+/// after Python's non-daemon threads have ended and before the interpreter is taken apart; an
+/// on_message that does not return within its grace is named on stderr and abandoned. And to the
+/// process's: in the child of a fork() every Foo is stopped. Its threads are registered at the
+/// gate, which this opens.
+///
+/// Raises the audit events `handoff.thread_start` and `handoff.thread_stop`, with the thread's name
+/// and its native id, on that thread.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.

@@ -15,10 +15,12 @@ struct scheduler::worker {
     std::shared_ptr<task> delivering;   // what it delivers now
     time_point delivering_since{};
     task const* awaiting = nullptr;     // whose end it waits for, in a stop() made by a delivery
+    bool abandoned = false;             // by join(): what it delivers is no longer ours
 };
 
 /// All that a fork leaves behind in the child: the threads, and what they may have locked.
 struct scheduler::shared_state {
+    std::mutex adding_first;  // held until the first thread is there; before the other
     std::mutex mutex;
     std::condition_variable leader_wakes;
     std::condition_variable standby_wakes;
@@ -37,6 +39,7 @@ struct scheduler::shared_state {
     std::size_t active = 0;    // tasks that are not idle
     std::size_t given_up = 0;  // tasks whose drain did not end in time
     time_point give_up{};      // when closed: the end of the grace
+    bool has_thread = false;   // the first is inside its surroundings
     bool closed = false;       // no start() any more
     bool finishing = false;    // threads return
     bool left_behind = false;  // by a fork: this is the child's copy of its parent's state
@@ -65,20 +68,27 @@ scheduler::~scheduler() { close(); }
 void scheduler::start(task& started) {
     shared_state& state = *state_;
     lock held(state.mutex);
-    if (state.closed) {
-        throw scheduler_closed("the scheduler is closed");
-    }
-    if (started.running_) {
-        throw task_running("the task is running");
-    }
-    if (state.workers.empty()) {
+    refuse_start(state, started);
+    if (!state.has_thread) {
+        held.unlock();
         add_first_thread(state);
+        held.lock();
+        refuse_start(state, started);
     }
     started.running_ = true;
     if (started.active_) {
         started.begin_again_ = true;
     } else {
         begin_run(state, started);
+    }
+}
+
+void scheduler::refuse_start(shared_state const& state, task const& started) {
+    if (state.closed) {
+        throw scheduler_closed("the scheduler is closed");
+    }
+    if (started.running_) {
+        throw task_running("the task is running");
     }
 }
 
@@ -125,6 +135,8 @@ void scheduler::begin_close() noexcept {
         return;
     }
     state.closed = true;
+    state.leader_wakes.notify_all();
+    state.standby_wakes.notify_all();
     time_point const now = clock::now();
     state.give_up = now + close_grace;
     for (worker const& each : state.workers) {
@@ -152,33 +164,53 @@ bool scheduler::await_close(clock::duration at_most) noexcept {
         return true;
     }
     // What is still queued at the end of the grace has no thread left that could deliver it.
-    while (clock::now() >= state.give_up && !state.queue.empty()) {
-        ++state.given_up;
-        become_idle(state, *state.queue.begin());
+    if (clock::now() >= state.give_up) {
+        give_up_all(state);
     }
     return state.run_ended.wait_until(held, until, all_idle);
 }
 
-std::size_t scheduler::join() noexcept {
+scheduler::ending scheduler::join() {
     shared_state& state = *state_;
-    std::deque<worker> finished;
+    ending report;
+    std::vector<std::thread> finished;
     {
         lock const held(state.mutex);
         if (self_among(state.workers) != nullptr) {
-            return 0;
+            return report;
         }
+        report.abandoned.reserve(state.workers.size());
+        finished.reserve(state.workers.size());
         state.finishing = true;
         state.leader_wakes.notify_all();
         state.standby_wakes.notify_all();
-        finished.swap(state.workers);
+        for (worker& each : state.workers) {
+            if (!each.thread.joinable()) {
+                continue;
+            }
+            if (each.delivering == nullptr) {
+                finished.push_back(std::move(each.thread));
+                continue;
+            }
+            report.abandoned.push_back({each.delivering, each.thread.native_handle()});
+            each.abandoned = true;
+            each.thread.detach();
+            task& left = *each.delivering;
+            left.deliverer_ = nullptr;
+            left.running_ = false;
+            left.begin_again_ = false;
+            left.cut_ = true;
+            become_idle(state, left);
+        }
+        report.given_up = std::exchange(state.given_up, 0);
     }
-    for (worker& each : finished) {
-        each.thread.join();
+    for (std::thread& each : finished) {
+        each.join();
     }
-    return state.given_up;
+    return report;
 }
 
-std::size_t scheduler::close() noexcept {
+scheduler::ending scheduler::close() {
     begin_close();
     while (!await_close(close_grace)) {
     }
@@ -243,22 +275,37 @@ std::future<void> scheduler::add_thread(shared_state& state) {
     return is_inside;
 }
 
-/// Waits, mutex held, until the thread is inside its surroundings: they must not need the mutex.
+/// Waits until the thread is inside its surroundings; without the mutex, which a fork() takes
+/// while it holds what the thread may need to get there (in Python: the list of thread states).
 void scheduler::add_first_thread(shared_state& state) {
+    std::scoped_lock const one_at_a_time(state.adding_first);
+    std::future<void> is_inside;
+    {
+        lock const held(state.mutex);
+        if (state.has_thread || state.closed) {
+            return;
+        }
+        is_inside = add_thread(state);
+    }
     try {
-        add_thread(state).get();
+        is_inside.get();
     } catch (...) {
-        if (!state.workers.empty()) {
-            state.workers.back().thread.join();
+        std::thread failed;
+        {
+            lock const held(state.mutex);
+            failed.swap(state.workers.back().thread);
             state.workers.pop_back();
         }
+        failed.join();
         throw;
     }
+    lock const held(state.mutex);
+    state.has_thread = true;
 }
 
 void scheduler::work(shared_state& state, worker& self) {
     lock held(state.mutex);
-    while (!state.finishing) {
+    while (!state.finishing && !(state.closed && state.active == 0)) {
         if (state.leader == nullptr) {
             state.leader = &self;
         }
@@ -294,9 +341,24 @@ bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
         held.unlock();
     };
     held.unlock();
-    around_.turn(std::ref(deliveries));  // by reference: nothing is allocated
+    bool const entered = around_.turn(std::ref(deliveries));  // by reference: nothing is allocated
     held.lock();
-    return now >= leave;
+    if (!entered) {
+        give_up_all(state);
+    }
+    return entered && now >= leave;
+}
+
+/// Nothing is delivered any more, and nobody may wait for it.
+void scheduler::give_up_all(shared_state& state) noexcept {
+    state.closed = true;
+    while (!state.queue.empty()) {
+        ++state.given_up;
+        task& queued = *state.queue.begin();
+        queued.running_ = false;
+        queued.begin_again_ = false;
+        become_idle(state, queued);
+    }
 }
 
 void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_point now,
@@ -316,7 +378,7 @@ void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_
     held.lock();
 
     std::shared_ptr<task> kept = std::move(self.delivering);
-    if (!state.left_behind) {
+    if (!state.left_behind && !self.abandoned) {
         put_back(state, due, next_due, current.delivered_);
     }
     if (kept.use_count() == 1) {
@@ -395,7 +457,7 @@ bool scheduler::hand_over_lead(shared_state& state, worker& self) noexcept {
     if (state.leader != &self) {
         return true;
     }
-    if (state.left_behind || !call_standby(state)) {
+    if (state.finishing || !call_standby(state)) {
         return false;
     }
     state.leader = nullptr;
@@ -456,6 +518,10 @@ void scheduler::become_idle(shared_state& state, task& ended) noexcept {
     }
     if (state.awaiting > 0 || state.closed) {
         state.run_ended.notify_all();
+    }
+    if (state.closed && state.active == 0) {
+        state.leader_wakes.notify_all();
+        state.standby_wakes.notify_all();
     }
 }
 

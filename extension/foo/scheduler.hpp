@@ -13,6 +13,8 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <thread>
+#include <vector>
 
 namespace handoff {
 
@@ -27,7 +29,8 @@ namespace handoff {
 /// Threads
 ///   None before the first start(). One leads: it alone watches the clock. When a delivery takes
 ///   longer than `patience` (a callback that blocks), a standby takes the lead, so that the other
-///   tasks go on; the late thread becomes a standby when it is back. At most `most_threads`.
+///   tasks go on; the late thread becomes a standby when it is back. At most `most_threads`. They
+///   end when the scheduler is closed and every task idle.
 ///
 /// Life of a task
 ///
@@ -42,7 +45,7 @@ namespace handoff {
 ///
 /// Locks
 ///   One mutex: not held while a turn is waited for, while a task delivers, while a thread is
-///   joined. A delivering thread takes it for moments, while it holds what its turn holds.
+///   waited for. A delivering thread takes it for moments, while it holds what its turn holds.
 ///
 /// Threads: every member may be called from any thread, unless it says otherwise.
 class scheduler {
@@ -70,8 +73,13 @@ public:
     /// called with the work and must call it, once, on the same thread.
     struct surroundings {
         using work = std::function<void()>;
+        /// May throw instead, which start() passes on.
         std::function<void(work const&)> thread = [](work const& body) { body(); };
-        std::function<void(work const&)> turn = [](work const& body) { body(); };
+        /// May return false instead: nothing can be delivered any more, and all is given up.
+        std::function<bool(work const&)> turn = [](work const& body) {
+            body();
+            return true;
+        };
     };
 
     class task_running : public std::logic_error {
@@ -91,7 +99,7 @@ public:
     /// Makes the task due now. While an earlier run of it is draining, the new one begins when
     /// that has ended; stopped before then, it delivers nothing.
     /// Throws: task_running; scheduler_closed; std::system_error or std::bad_alloc when no thread
-    ///         can be made. In each case the task is as it was.
+    ///         can be made; what the thread's surroundings throw. The task is then as it was.
     /// REQUIRES: nothing is held that a turn waits for (for Foo: the GIL is released).
     void start(task& started);
 
@@ -115,19 +123,30 @@ public:
     /// Idempotent.
     void begin_close() noexcept;
 
-    /// Waits until every task is idle, after begin_close(). Returns whether they are; a delivery
-    /// in progress is waited for, however long it takes.
+    /// Waits until every task is idle, after begin_close(). Returns whether they are.
     /// From a delivery, which cannot wait for itself: true at once.
     /// REQUIRES: as start().
     bool await_close(clock::duration at_most) noexcept;
 
-    /// Joins every thread, once await_close() was true; from a delivery, none. Idempotent.
-    /// Returns: how many tasks gave up messages that were due, at the end of the grace.
-    /// REQUIRES: as start().
-    std::size_t join() noexcept;
+    /// A delivery that did not end, and the thread that was left to it.
+    struct abandoned_delivery {
+        std::shared_ptr<task> of;
+        std::thread::native_handle_type thread;
+    };
+    /// How the end was.
+    struct ending {
+        std::size_t given_up = 0;  // tasks whose messages were due and did not come in the grace
+        std::vector<abandoned_delivery> abandoned;
+    };
 
-    /// All of it: begin_close(), await_close() for as long as it takes, join().
-    std::size_t close() noexcept;
+    /// Ends every thread, after begin_close(); from a delivery, none. One that is still delivering
+    /// is abandoned: its task becomes idle, and it ends when that delivery does. Idempotent.
+    /// Returns:  what was lost, the first time.
+    /// REQUIRES: as start(); the scheduler is not destroyed while an abandoned thread lives.
+    ending join();
+
+    /// All of it, for as long as it takes: begin_close(), await_close(), join().
+    ending close();
 
     /// For pthread_atfork(). In the child every task is idle, and no thread exists until a start().
     void before_fork() noexcept;
@@ -139,10 +158,12 @@ private:
     struct shared_state;
     using lock = std::unique_lock<std::mutex>;
 
+    static void refuse_start(shared_state const& state, task const& started);
     std::future<void> add_thread(shared_state& state);
     void add_first_thread(shared_state& state);
     void work(shared_state& state, worker& self);
     bool take_turn(lock& held, shared_state& state, worker& self);
+    void give_up_all(shared_state& state) noexcept;
     void deliver_one(lock& held, shared_state& state, worker& self, time_point now,
                      time_point leave);
     void put_back(shared_state& state, task& due, std::optional<time_point> next_due,

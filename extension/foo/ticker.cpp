@@ -121,10 +121,21 @@ std::optional<scheduler::time_point> ticker::deliver(scheduler::turn& now) noexc
             return std::nullopt;
         }
         ++ticks_;
-        due_ = begin_ + std::chrono::duration_cast<scheduler::clock::duration>(
-                            interval_ * static_cast<double>(ticks_));
+        due_ = due_of(ticks_);
     } while (now.delivered_and_covers(due_));
     return due_;
+}
+
+scheduler::time_point ticker::due_of(std::uint64_t tick) const noexcept {
+    return begin_ + std::chrono::duration_cast<scheduler::clock::duration>(
+                        interval_ * static_cast<double>(tick));
+}
+
+bool ticker::behind() const noexcept { return due_of(ticks_ + 1) <= scheduler::clock::now(); }
+
+py::object ticker::delivery_in_progress() const {
+    return "on_message(%d) of Foo(interval=%r, on_message=%r)" %
+           py::make_tuple(in_progress_, interval_.count(), python_.get().on_message);
 }
 
 /// A hundredth of the interval, at most 10 ms.
@@ -143,6 +154,7 @@ bool ticker::deliver_next() {
     }
     bool returned = true;
     if (has_callback_) {
+        in_progress_ = n;
         // By our own reference: the callback may be the last to know it, and drop its Foo.
         py::handle<> const callback(py::borrowed(python_.get().on_message.ptr()));
         returned = bool(py::handle<>(py::allow_null(detail::rather_hang(

@@ -43,6 +43,13 @@ public:
     ///          raised; RuntimeError from within its own on_message; MemoryError.
     bool wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout);
 
+    /// "on_message(3) of Foo(interval=1.0, on_message=<function f at 0x...>)", for a delivery that
+    /// is in progress. GIL: held.
+    [[nodiscard]] boost::python::object delivery_in_progress() const;
+
+    /// Whether messages have fallen due after the one in progress. GIL: held.
+    [[nodiscard]] bool behind() const noexcept;
+
     void begun(scheduler::time_point due) noexcept override;
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
     void ended() noexcept override;
@@ -58,6 +65,7 @@ private:
     };
     class waiter;
 
+    [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
     bool deliver_next();
     void report_error();
     void wake_waiters() noexcept;
@@ -66,6 +74,7 @@ private:
     seconds interval_;
     bool has_callback_;
     Py_ssize_t delivered_ = 0;
+    Py_ssize_t in_progress_ = 0;  // the message that on_message was last called with
 
     scheduler::time_point begin_{};
     scheduler::time_point due_{};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/gil/acquire.hpp>
+#include <handoff/gil/try_acquire.hpp>
 
 #include <memory>
 #include <utility>
@@ -17,8 +18,9 @@ namespace handoff {
 /// GIL:      held to construct from a T, to copy out of get(), and to use it. Any for moving,
 ///           reset() and the destructor, which acquire it when there is something to drop.
 /// Threads:  any, one at a time.
-/// REQUIRES: destroyed before the interpreter finalizes. After it, the references are left
-///           alone: their objects are gone with the interpreter.
+/// REQUIRES: where the gate was never opened: destroyed before the interpreter finalizes. Where
+///           Python has ended, or the gate does not let the thread in any more, the references
+///           are left alone: their objects go, or are gone, with the interpreter.
 template <class T>
 class gil_owned {
 public:
@@ -49,12 +51,14 @@ public:
         if (value_ == nullptr) {
             return;
         }
-        if (Py_IsInitialized() == 0) {
+        if (gil_try_acquire to_drop; to_drop) {
+            value_.reset();
+        } else if (!gil_gate::was_opened() && Py_IsInitialized() != 0) {
+            gil_acquire where_nobody_keeps_a_gate;
+            value_.reset();
+        } else {
             static_cast<void>(value_.release());
-            return;
         }
-        gil_acquire to_drop;
-        value_.reset();
     }
 
 private:

@@ -1,0 +1,339 @@
+// gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
+#include <handoff/gil/gate.hpp>
+#include <handoff/gil/release.hpp>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <pthread.h>
+#include <utility>
+#include <vector>
+
+namespace handoff {
+
+namespace detail {
+
+/// The gate itself. The mutex is never held while the GIL is acquired.
+struct gate_state {
+    using clock = std::chrono::steady_clock;
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    passage* first = nullptr;  // of those that are in
+    std::stop_source stop{std::nostopstate};
+    std::atomic<bool> open = false;
+    std::atomic<bool> was_opened = false;
+    bool tied_to_fork = false;
+#if PY_VERSION_HEX >= 0x030F0000
+    PyInterpreterView* view = nullptr;
+    std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by threads of the parent's
+
+    /// Not in the fork() itself, where Python's own locks are not yet free again.
+    void close_what_was_left_behind() noexcept {
+        for (PyInterpreterGuard* const each : std::exchange(left_behind, {})) {
+            PyInterpreterGuard_Close(each);
+        }
+    }
+#endif
+
+    /// Outlives every static object that might ask it.
+    static gate_state& only() noexcept {
+        static auto& it = *new gate_state;
+        return it;
+    }
+
+    /// The calling thread's passage, if it is in.
+    static thread_local passage* own;
+
+    template <class Visit>
+    void for_each_inside(Visit visit) const {
+        for (passage* each = first; each != nullptr;) {
+            visit(*std::exchange(each, each->next_));
+        }
+    }
+
+    bool admit(passage& newcomer) noexcept {
+        if (!open) {
+            return false;
+        }
+#if PY_VERSION_HEX >= 0x030F0000
+        // Not under the mutex: Python forks, for which we lock it, with a lock held that this
+        // takes.
+        newcomer.guard_ = PyInterpreterGuard_FromView(view);
+        if (newcomer.guard_ == nullptr) {
+            return false;
+        }
+#endif
+        std::scoped_lock const held(mutex);
+        if (!open) {
+            abandon(newcomer);
+            return false;
+        }
+        newcomer.thread_ = pthread_self();
+        newcomer.stop_ = stop.get_token();
+        newcomer.next_ = std::exchange(first, &newcomer);
+        if (newcomer.next_ != nullptr) {
+            newcomer.next_->previous_ = &newcomer;
+        }
+        return true;
+    }
+
+    void leave(passage& leaving) noexcept {
+        std::scoped_lock const held(mutex);
+        (leaving.previous_ != nullptr ? leaving.previous_->next_ : first) = leaving.next_;
+        if (leaving.next_ != nullptr) {
+            leaving.next_->previous_ = leaving.previous_;
+        }
+        abandon(leaving);
+        changed.notify_all();
+    }
+
+    /// From now on it keeps neither us nor Python from ending. Mutex held.
+    static void abandon(passage& stuck) noexcept {
+        stuck.abandoned_ = true;
+#if PY_VERSION_HEX >= 0x030F0000
+        if (PyInterpreterGuard* const closed = std::exchange(stuck.guard_, nullptr)) {
+            PyInterpreterGuard_Close(closed);
+        }
+#endif
+    }
+
+    /// Whether all but the calling thread are out. Mutex held.
+    [[nodiscard]] bool empty() const noexcept {
+        bool all_out = true;
+        for_each_inside(
+            [&](passage const& each) { all_out = all_out && (&each == own || each.abandoned_); });
+        return all_out;
+    }
+
+    bool await_empty(clock::time_point until) noexcept {
+        std::unique_lock held(mutex);
+        return changed.wait_until(held, until, [this] { return empty(); });
+    }
+
+    /// Abandons who is in, with a message, and waits until none of them is on its way to the GIL:
+    /// it finds the way barred and turns back. GIL: not held.
+    void abandon_all(bool interrupted) noexcept {
+        std::scoped_lock const held(mutex);
+        for_each_inside([&](passage& each) {
+            if (&each != own && !each.abandoned_) {
+                abandon(each);
+                tell(each, interrupted);
+            }
+        });
+        for_each_inside([](passage const& each) {
+            while (each.acquiring_) {
+                std::this_thread::yield();
+            }
+        });
+    }
+
+    static void tell(passage const& abandoned, bool interrupted) noexcept {
+        std::array<char, 16> system_name{};
+        pthread_getname_np(abandoned.thread_, system_name.data(), system_name.size());
+        bool const registered = !abandoned.name_.empty();
+        std::string_view const name = registered ? abandoned.name_ : system_name.data();
+        std::fprintf(stderr, "handoff: at exit, native thread \"%.*s\" ",
+                     static_cast<int>(name.size()), name.data());
+        if (interrupted) {
+            std::fputs("was still in Python at Ctrl-C", stderr);
+        } else {
+            std::fprintf(stderr, "%s for %lld s",
+                         registered ? "did not end although asked to stop" : "was in Python",
+                         static_cast<long long>(gil_gate::grace.count()));
+        }
+        std::fputs("; it is abandoned, and not let into Python any more\n", stderr);
+    }
+
+    /// In the child of a fork() there are no others; what they have in their stacks, stop
+    /// callbacks too, is not touched any more.
+    void forget_others() noexcept {
+#if PY_VERSION_HEX >= 0x030F0000
+        for_each_inside([this](passage& each) {
+            if (&each != own && each.guard_ != nullptr) {
+                left_behind.push_back(each.guard_);
+            }
+        });
+#endif
+        first = own;
+        if (open) {
+            static_cast<void>(new std::stop_source(std::exchange(stop, std::stop_source())));
+        }
+        if (own != nullptr) {
+            own->previous_ = nullptr;
+            own->next_ = nullptr;
+            own->stop_ = stop.get_token();
+        }
+        std::construct_at(&changed);
+    }
+
+    void tie_to_fork() noexcept {
+        if (!std::exchange(tied_to_fork, true)) {
+            pthread_atfork([] { only().mutex.lock(); }, [] { only().mutex.unlock(); },
+                           [] {
+                               only().forget_others();
+                               only().mutex.unlock();
+                           });
+        }
+    }
+};
+
+thread_local passage* gate_state::own = nullptr;
+
+passage::passage(std::string_view name) noexcept : name_(name), in_(gate_state::own) {
+    if (in_ == nullptr && gate_state::only().admit(*this)) {
+        gate_state::own = in_ = this;
+    }
+}
+
+passage::~passage() {
+    if (in_ == this) {
+        gate_state::own = nullptr;
+        gate_state::only().leave(*this);
+    }
+}
+
+}  // namespace detail
+
+namespace {
+
+using detail::gate_state;
+
+/// A signal that arrives just before a wait begins does not interrupt it: look again so often.
+constexpr std::chrono::milliseconds signal_check{100};
+
+/// Whether the atexit functions are being called, or have been: one more would not be. It is known
+/// where threading has been imported, whose main thread ends just before.
+bool is_shutting_down() noexcept {
+    PyObject* const modules = PyImport_GetModuleDict();  // borrowed
+    PyObject* const threading = PyDict_GetItemString(modules, "threading");  // borrowed
+    PyObject* const main =
+        threading != nullptr ? PyObject_CallMethod(threading, "main_thread", nullptr) : nullptr;
+    PyObject* const alive =
+        main != nullptr ? PyObject_CallMethod(main, "is_alive", nullptr) : nullptr;
+    bool const ended = alive == Py_False;
+    Py_XDECREF(alive);
+    Py_XDECREF(main);
+    PyErr_Clear();  // somebody else's threading
+    return ended;
+}
+
+bool register_at_exit() noexcept {
+    static PyMethodDef close = {
+        "close_gil_gate",
+        [](PyObject*, PyObject*) -> PyObject* {
+            return gil_gate::close() ? Py_NewRef(Py_None) : nullptr;
+        },
+        METH_NOARGS, "Waits for the native threads that are in Python, and lets no other in."};
+    PyObject* const function = PyCFunction_New(&close, nullptr);
+    PyObject* const atexit = PyImport_ImportModule("atexit");
+    PyObject* const registered = function != nullptr && atexit != nullptr
+                                     ? PyObject_CallMethod(atexit, "register", "O", function)
+                                     : nullptr;
+    bool const succeeded = registered != nullptr;
+    Py_XDECREF(registered);
+    Py_XDECREF(atexit);
+    Py_XDECREF(function);
+    return succeeded;
+}
+
+}  // namespace
+
+bool gil_gate::open() noexcept {
+    gate_state& gate = gate_state::only();
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "gil_gate leads into the main interpreter, and this is a subinterpreter");
+        return false;
+    }
+    if (gate.open) {
+        return true;
+    }
+    if (is_shutting_down()) {
+        PyErr_SetString(PyExc_RuntimeError, "gil_gate cannot be opened: Python is shutting down");
+        return false;
+    }
+    try {
+        gate.stop = std::stop_source();
+    } catch (std::bad_alloc const&) {
+        PyErr_NoMemory();
+        return false;
+    }
+#if PY_VERSION_HEX >= 0x030F0000
+    PyInterpreterView* const view = PyInterpreterView_FromCurrent();
+    if (view == nullptr) {
+        return false;
+    }
+    if (PyInterpreterView* const former = std::exchange(gate.view, view)) {
+        PyInterpreterView_Close(former);
+    }
+#endif
+    if (!register_at_exit()) {
+        return false;
+    }
+    gate.tie_to_fork();
+    gate.was_opened = true;
+    gate.open = true;
+    return true;
+}
+
+bool gil_gate::is_open() noexcept { return gate_state::only().open; }
+
+bool gil_gate::was_opened() noexcept { return gate_state::only().was_opened; }
+
+bool gil_gate::close() noexcept {
+    gate_state& gate = gate_state::only();
+    {
+        std::scoped_lock const held(gate.mutex);
+        if (!gate.open.exchange(false)) {
+            return true;
+        }
+#if PY_VERSION_HEX >= 0x030F0000
+        gate.close_what_was_left_behind();
+#endif
+    }
+    auto const until = gate_state::clock::now() + grace;
+    bool all_out = false;
+    bool interrupted = false;
+    {
+        gil_release while_they_hear_of_it;
+        gate.stop.request_stop();
+    }
+    while (!all_out && !interrupted && gate_state::clock::now() < until) {
+        {
+            gil_release while_waiting;
+            all_out = gate.await_empty(std::min(until, gate_state::clock::now() + signal_check));
+        }
+        interrupted = PyErr_CheckSignals() != 0;
+    }
+    if (!all_out) {
+        gil_release while_they_turn_back;
+        gate.abandon_all(interrupted);
+    }
+    return !interrupted;
+}
+
+void gil_gate::abandon(std::thread::native_handle_type thread) noexcept {
+    gate_state& gate = gate_state::only();
+    std::scoped_lock const held(gate.mutex);
+    gate.for_each_inside([&](detail::passage& each) {
+        if (pthread_equal(each.thread_, thread) != 0) {
+            gate_state::abandon(each);
+        }
+    });
+    gate.changed.notify_all();
+}
+
+std::size_t gil_gate::abandoned() noexcept {
+    gate_state& gate = gate_state::only();
+    std::scoped_lock const held(gate.mutex);
+    std::size_t count = 0;
+    gate.for_each_inside([&](detail::passage const& each) { count += each.abandoned_ ? 1 : 0; });
+    return count;
+}
+
+}  // namespace handoff

@@ -1,0 +1,135 @@
+// gil_gate: the way into Python for native threads, closed in order before Python ends.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <stop_token>
+#include <string_view>
+#include <thread>
+
+namespace handoff {
+
+/// Who may come in, who is in, and the end, which comes when nobody is.
+///
+/// Overview
+///   To ask Python whether it is still there is to be too late: the answer holds for a moment. So
+///   native threads come in through one gate, which is closed while they are still welcome, and
+///   waited at until they are out; only then does Python finalize. gil_try_acquire is the way in
+///   for a moment; gil_registration is for a thread that works with Python for longer.
+///
+///     the gate is   newcomers   who is in                  until
+///     not open      are not     -                          open()
+///     open          let in      comes and goes             close()
+///     closing       are not     does so, asked to stop     all are out, or the grace is over
+///     closed        are not     is abandoned: not let in   open(), in the next interpreter's life
+///
+/// Life cycle
+///   open() ties the gate to the interpreter, whose `atexit` functions close it. Those that were
+///   registered later run before, so that a module can stop its own threads first. Who is still
+///   in at the end of the grace is named on stderr.
+///
+/// Backends
+///   Up to Python 3.14 it is this order alone that keeps the interpreter from ending under a
+///   thread. Since 3.15 whoever is in also owns a PyInterpreterGuard, which finalization itself
+///   waits for, and comes in by a PyInterpreterView. Source: PEP 788.
+///
+/// One for the process and its main interpreter. In the child of a fork() only the thread that
+/// forked is in, if it was.
+///
+/// GIL:     any, unchanged, where a member does not say otherwise.
+/// Threads: any.
+class [[gnu::visibility("default")]] gil_gate {
+public:
+    /// How long close() waits for who is in.
+    static constexpr std::chrono::seconds grace{10};
+
+    gil_gate() = delete;
+
+    /// Opens it. Idempotent.
+    /// Returns: false with a Python error set: RuntimeError in a subinterpreter; MemoryError.
+    /// GIL:     held.
+    [[nodiscard]] static bool open() noexcept;
+
+    /// Whether a newcomer would be let in now; the next moment may differ.
+    [[nodiscard]] static bool is_open() noexcept;
+
+    /// Whether open() has succeeded in this process before, be it closed since or not.
+    [[nodiscard]] static bool was_opened() noexcept;
+
+    /// Lets no newcomer in, asks the registered threads to stop, and waits until all are out;
+    /// after the grace, or at Ctrl-C, abandons those that are not. Idempotent.
+    /// Returns: false with a Python error set when the handler of a signal raised it; closed all
+    ///          the same.
+    /// GIL:     held on entry and on return, released while it waits.
+    [[nodiscard]] static bool close() noexcept;
+
+    /// Abandons this thread at once, if it is in: for who has waited for it in vain before.
+    static void abandon(std::thread::native_handle_type thread) noexcept;
+
+    /// How many abandoned threads are still in. Where Python ends but the process does not, any of
+    /// them may come back for a GIL that is gone.
+    [[nodiscard]] static std::size_t abandoned() noexcept;
+};
+
+namespace detail {
+
+/// A thread's being in, from admission to leaving. One within another is the same being in.
+class [[gnu::visibility("default")]] passage {
+public:
+    /// Asks for admission. `name` tells in a message who is late, and has static storage; empty:
+    /// a newcomer, which never registered.
+    explicit passage(std::string_view name) noexcept;
+    ~passage();
+
+    passage(passage const&) = delete;
+    passage& operator=(passage const&) = delete;
+
+    [[nodiscard]] bool admitted() const noexcept { return in_ != nullptr; }
+    [[nodiscard]] std::stop_token stop() const noexcept { return admitted() ? in_->stop_ : stop_; }
+
+    /// Calls `acquire`, which waits for the GIL, unless the thread is abandoned; calls `release`
+    /// if that happens meanwhile. The gate is not closed in between.
+    /// Returns: whether acquire() was called and it remained so.
+    template <class Acquire, class Release>
+    [[nodiscard]] bool unless_abandoned(Acquire acquire, Release release) noexcept {
+        if (!admitted()) {
+            return false;
+        }
+        // The gate sets the second and then reads the first: one of us sees the other.
+        in_->acquiring_ = true;
+        bool may = !in_->abandoned_;
+        if (may) {
+            acquire();
+            may = !in_->abandoned_;
+            if (!may) {
+                release();
+            }
+        }
+        in_->acquiring_ = false;
+        return may;
+    }
+
+private:
+    friend class handoff::gil_gate;
+    friend struct gate_state;
+
+    // Guarded by the gate's mutex, but for the atomics.
+    passage* previous_ = nullptr;
+    passage* next_ = nullptr;
+    std::string_view name_;
+    std::thread::native_handle_type thread_;
+    std::stop_token stop_;
+    std::atomic<bool> acquiring_ = false;
+    std::atomic<bool> abandoned_ = false;
+#if PY_VERSION_HEX >= 0x030F0000
+    PyInterpreterGuard* guard_ = nullptr;
+#endif
+    passage* in_;  // itself, or the one that the thread was in already; null: not admitted
+};
+
+}  // namespace detail
+
+}  // namespace handoff

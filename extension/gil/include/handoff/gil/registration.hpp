@@ -1,0 +1,68 @@
+// gil_registration: a native thread works with Python for a while, and Python's end waits for it.
+#pragma once
+
+#include <handoff/gil/attachment.hpp>
+#include <handoff/gil/gate.hpp>
+
+#include <memory>
+#include <stop_token>
+#include <string_view>
+
+namespace handoff {
+
+/// Registers the calling native thread at the gate and attaches it to Python, for as long as the
+/// registration lives. When Python is about to end, the thread is asked to stop; until it has
+/// unregistered, or the gate's grace is over, gil_try_acquire lets it in as before.
+///
+///     std::jthread sampler([&] {
+///         handoff::gil_registration python("sampler");
+///         while (python && !python.stop_requested()) {
+///             sample const taken = device.read();             // without the GIL
+///             if (handoff::gil_try_acquire gil; gil) {
+///                 consumer(taken);
+///             }
+///         }
+///     });
+///
+/// To be woken from a wait by that request, wait with stop_token().
+///
+/// GIL:      not held on entry; the same on return. The destructor acquires it for a moment.
+/// Threads:  made and destroyed by the same thread.
+/// Throws:   std::bad_alloc when no thread state can be made.
+/// REQUIRES: as gil_try_acquire.
+class [[nodiscard]] gil_registration {
+public:
+    /// Not registered when Python has not begun, is ending or has ended: see operator bool.
+    /// `name` says on stderr who is late at the end. It must have static storage.
+    explicit gil_registration(std::string_view name) : passage_(name) {
+        if (passage_.admitted()) {
+            attached_ = std::make_unique<gil_attachment>();
+        }
+    }
+
+    ~gil_registration() {
+        // Too late to detach: then the thread state stays, and is Python's to clear.
+        bool const detached = passage_.unless_abandoned([this] { attached_.reset(); }, [] {});
+        if (!detached) {
+            static_cast<void>(attached_.release());
+        }
+    }
+
+    gil_registration(gil_registration const&) = delete;
+    gil_registration& operator=(gil_registration const&) = delete;
+
+    [[nodiscard]] explicit operator bool() const noexcept { return attached_ != nullptr; }
+
+    /// Whether the gate is closing.
+    [[nodiscard]] bool stop_requested() const noexcept { return passage_.stop().stop_requested(); }
+
+    /// For std::stop_callback and std::condition_variable_any; without a source when not
+    /// registered.
+    [[nodiscard]] std::stop_token stop_token() const noexcept { return passage_.stop(); }
+
+private:
+    detail::passage passage_;  // outlives the attachment
+    std::unique_ptr<gil_attachment> attached_;
+};
+
+}  // namespace handoff

@@ -1,0 +1,58 @@
+// gil_try_acquire: the calling thread holds the GIL, or is told that Python is no longer there.
+#pragma once
+
+#include <handoff/gil/acquire.hpp>
+#include <handoff/gil/gate.hpp>
+
+#include <optional>
+#include <string_view>
+
+namespace handoff {
+
+/// As gil_acquire, for a native thread that may come when Python is ending, has ended, or has not
+/// begun: then the GIL is not held in scope, and the thread goes on in C++.
+///
+///     void on_frame(frame const& seen) {             // called by a library's own thread
+///         if (handoff::gil_try_acquire gil; gil) {
+///             callback(seen);
+///         }
+///     }
+///
+///     the calling thread                     is let in
+///     holds the GIL                          yes; nothing to do
+///     is registered, or in already           unless the gate has abandoned it
+///     any other                              while the gate is open
+///
+/// For as long as the guard lives, Python does not finalize, up to the gate's grace. So it waits
+/// for the GIL no longer than others hold it, and CPython never ends or hangs the thread.
+///
+/// GIL:      any on entry; the same on return. Held in scope when true.
+/// Threads:  any.
+/// REQUIRES: gil_gate::open() was called, by the host or by a module; otherwise always false.
+///           Destroyed by the thread that made it, in reverse order of construction; no lock held
+///           that a holder of the GIL might wait for.
+class [[nodiscard]] gil_try_acquire {
+public:
+    gil_try_acquire() noexcept {
+        if (gil_held()) {
+            held_ = true;
+            return;
+        }
+        held_ = in_.emplace(std::string_view())
+                    .unless_abandoned([this] { gil_.emplace(); }, [this] { gil_.reset(); });
+    }
+
+    ~gil_try_acquire() = default;
+
+    gil_try_acquire(gil_try_acquire const&) = delete;
+    gil_try_acquire& operator=(gil_try_acquire const&) = delete;
+
+    [[nodiscard]] explicit operator bool() const noexcept { return held_; }
+
+private:
+    std::optional<detail::passage> in_;  // outlives the hold
+    std::optional<gil_acquire> gil_;
+    bool held_ = false;
+};
+
+}  // namespace handoff
