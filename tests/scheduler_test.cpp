@@ -55,6 +55,7 @@ public:
     void ended() noexcept override {
         std::scoped_lock const held(mutex_);
         ++ends_seen_;
+        changed_.notify_all();
     }
 
     [[nodiscard]] scheduler::clock::duration leeway() const noexcept override { return leeway_; }
@@ -65,6 +66,12 @@ public:
     bool delivers(int count) {
         std::unique_lock held(mutex_);
         return changed_.wait_for(held, long_enough, [&] { return delivered_ >= count; });
+    }
+
+    /// Whether its run ended, within `long_enough`.
+    bool ends() {
+        std::unique_lock held(mutex_);
+        return changed_.wait_for(held, long_enough, [&] { return ends_seen_ > 0; });
     }
 
     [[nodiscard]] int delivered() const {
@@ -408,6 +415,46 @@ TEST_F(SchedulerSurroundings, AThreadThatCannotEnterThemIsAnErrorOfStart) {
     fails = false;
     surrounded.start(*task);
     EXPECT_TRUE(task->delivers(1));
+}
+
+TEST_F(SchedulerSurroundings, ATurnThatCannotBeEnteredGivesAllUp) {
+    bool may_enter = true;
+    scheduler surrounded({.turn = [&](auto const& deliveries) {
+        if (may_enter) {
+            deliveries();
+        }
+        return may_enter;
+    }});
+    auto const due = every(1us, [&](job& self) { may_enter = self.delivered() < 3; });
+    surrounded.start(*due);
+    ASSERT_TRUE(due->ends());
+    EXPECT_FALSE(surrounded.running(*due));
+    EXPECT_THROW(surrounded.start(*due), scheduler::scheduler_closed);
+    EXPECT_EQ(surrounded.close().given_up, 1U);
+}
+
+TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
+    static auto& it = *new scheduler({});
+    static std::promise<void> blocks;
+    static std::promise<void> never;
+    auto const stuck = std::make_shared<job>(1h, [](job&) {
+        blocks.set_value();
+        never.get_future().wait();
+    });
+    auto const other = std::make_shared<job>(1ms, [](job&) {});
+    it.start(*stuck);
+    it.start(*other);
+    blocks.get_future().wait();
+    it.begin_close();
+    EXPECT_FALSE(it.await_close(scheduler::stop_grace));
+    EXPECT_FALSE(it.running(*other));
+
+    auto const ending = it.join();
+    ASSERT_EQ(ending.abandoned.size(), 1U);
+    EXPECT_EQ(ending.abandoned.front().of, stuck);
+    it.stop(*stuck);  // does not wait
+    EXPECT_TRUE(stuck->ends());
+    EXPECT_TRUE(it.join().abandoned.empty());
 }
 
 }  // namespace

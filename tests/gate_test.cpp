@@ -1,0 +1,385 @@
+// gil_gate, gil_try_acquire, gil_registration: who is let into Python, and how its end waits.
+//
+// Each case needs a process in which Python has not been started, which ctest gives it.
+#include <handoff/gil.hpp>
+#include <handoff/interpreter.hpp>
+
+#include <boost/python.hpp>
+
+#include <boost/mpl/vector.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace {
+
+using handoff::gil_gate;
+using handoff::gil_registration;
+using handoff::gil_try_acquire;
+using handoff::interpreter;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+namespace py = boost::python;
+
+/// Whether the calling thread is let in, and holds the GIL exactly then.
+bool is_let_in() {
+    gil_try_acquire const gil;
+    EXPECT_EQ(static_cast<bool>(gil), handoff::gil_held());
+    return static_cast<bool>(gil);
+}
+
+bool on_another_thread(std::function<bool()> asked) {
+    return std::async(std::launch::async, std::move(asked)).get();
+}
+
+/// Returns when the gate has begun to close.
+void await_closing() {
+    while (gil_gate::is_open()) {
+        std::this_thread::yield();
+    }
+}
+
+TEST(GilTryAcquire, SaysNoBeforePythonHasStartedAndAfterItHasEnded) {
+    interpreter python;
+    EXPECT_FALSE(is_let_in());
+    python.start();
+    EXPECT_TRUE(is_let_in());
+    EXPECT_TRUE(on_another_thread(is_let_in));
+    python.stop();
+    EXPECT_FALSE(is_let_in());
+    EXPECT_FALSE(on_another_thread(is_let_in));
+}
+
+TEST(GilTryAcquire, RestoresWhatItFound) {
+    interpreter python;
+    python.start();
+    EXPECT_TRUE(on_another_thread([] {
+        {
+            gil_try_acquire outer;
+            EXPECT_TRUE(outer);
+            {
+                gil_try_acquire nested;
+                EXPECT_TRUE(nested);
+            }
+            EXPECT_TRUE(handoff::gil_held());
+            {
+                handoff::gil_release within;
+                EXPECT_TRUE(is_let_in());
+                EXPECT_FALSE(handoff::gil_held());
+            }
+            EXPECT_TRUE(handoff::gil_held());
+        }
+        return !handoff::gil_held();
+    }));
+}
+
+TEST(GilGate, WaitsForANewcomerThatIsInPython) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_in;
+    bool was_let_back_in = false;
+    std::thread newcomer([&] {
+        gil_try_acquire gil;
+        ASSERT_TRUE(gil);
+        {
+            handoff::gil_release while_waiting;
+            is_in.set_value();
+            await_closing();
+        }
+        was_let_back_in = is_let_in() && Py_IsInitialized() != 0;
+    });
+    is_in.get_future().wait();
+    python.stop();
+    EXPECT_TRUE(was_let_back_in);
+    newcomer.join();
+}
+
+TEST(GilGate, RefusesNewcomersWhileItCloses) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_in;
+    std::promise<bool> late;
+    std::thread first([&] {
+        gil_try_acquire gil;
+        handoff::gil_release while_waiting;
+        is_in.set_value();
+        late.get_future().wait();  // so Python is still there when the other comes
+    });
+    is_in.get_future().wait();
+    bool was_let_in = true;
+    std::thread second([&] {
+        await_closing();
+        was_let_in = is_let_in() || static_cast<bool>(gil_registration("late"));
+        late.set_value(true);
+    });
+    python.stop();
+    second.join();
+    first.join();
+    EXPECT_FALSE(was_let_in);
+}
+
+TEST(GilRegistration, IsAskedToStopAndServedUntilItEnds) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_registered;
+    int after_the_request = 0;
+    std::thread registered([&] {
+        gil_registration const at_the_gate("worker");
+        ASSERT_TRUE(at_the_gate);
+        EXPECT_FALSE(at_the_gate.stop_requested());
+        is_registered.set_value();
+        while (!at_the_gate.stop_requested()) {
+            std::this_thread::yield();
+        }
+        for (int n = 0; n < 100; ++n) {
+            gil_try_acquire gil;
+            after_the_request += gil && Py_IsInitialized() != 0 ? 1 : 0;
+        }
+    });
+    is_registered.get_future().wait();
+    python.stop();
+    EXPECT_EQ(after_the_request, 100);
+    registered.join();
+}
+
+TEST(GilRegistration, ItsStopTokenWakesAWait) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_registered;
+    bool woken = false;
+    std::thread registered([&] {
+        gil_registration const at_the_gate("sleeper");
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock held(mutex);
+        is_registered.set_value();
+        never.wait(held, at_the_gate.stop_token(), [] { return false; });
+        woken = at_the_gate.stop_requested();
+    });
+    is_registered.get_future().wait();
+    python.stop();
+    EXPECT_TRUE(woken);
+    registered.join();
+}
+
+TEST(GilRegistration, KeepsItsThreadState) {
+    interpreter python;
+    python.start();
+    EXPECT_TRUE(on_another_thread([] {
+        gil_registration const at_the_gate("keeper");
+        std::array<PyThreadState*, 2> states{};
+        for (PyThreadState*& each : states) {
+            gil_try_acquire gil;
+            each = PyThreadState_Get();
+        }
+        return states[0] == states[1];
+    }));
+}
+
+TEST(GilRegistration, NestsAndIsRefusedWherePythonIsNot) {
+    EXPECT_FALSE(gil_registration("early"));
+    interpreter python;
+    python.start();
+    EXPECT_TRUE(on_another_thread([] {
+        gil_registration const outer("outer");
+        {
+            EXPECT_TRUE(gil_registration("inner"));
+        }
+        return is_let_in();
+    }));
+    python.stop();
+    EXPECT_FALSE(gil_registration("late"));
+}
+
+/// What happens to threads that do not leave. They outlive Python's end, as their process does.
+struct stuck_threads {
+    std::promise<void> release;
+    std::shared_future<void> released = release.get_future().share();
+    std::array<std::promise<void>, 2> are_in;
+    std::array<std::promise<bool>, 2> were_let_in_again;
+
+    std::thread registered{[this] {
+        gil_registration const at_the_gate("deaf");
+        are_in[0].set_value();
+        released.wait();
+        were_let_in_again[0].set_value(is_let_in());
+    }};
+    std::thread newcomer{[this] {
+        gil_try_acquire gil;
+        handoff::gil_release for_ever;
+        are_in[1].set_value();
+        released.wait();
+        were_let_in_again[1].set_value(is_let_in());
+    }};
+
+    stuck_threads() {
+        for (std::promise<void>& each : are_in) {
+            each.get_future().wait();
+        }
+    }
+    ~stuck_threads() {
+        registered.join();
+        newcomer.join();
+    }
+};
+
+TEST(GilGate, NamesAndAbandonsWhoDoesNotLeave) {
+    interpreter python;
+    python.start();
+    pthread_setname_np(pthread_self(), "main");
+    stuck_threads stuck;
+    pthread_setname_np(stuck.newcomer.native_handle(), "stranger");
+    testing::internal::CaptureStderr();
+    EXPECT_THAT([&] { python.stop(); },
+                ThrowsMessage<std::runtime_error>(
+                    AllOf(HasSubstr("not finalized"), HasSubstr("2 native thread(s)"))));
+    EXPECT_THAT(
+        testing::internal::GetCapturedStderr(),
+        AllOf(HasSubstr("native thread \"deaf\" did not end although asked to stop for 10 s"),
+              HasSubstr("native thread \"stranger\" was in Python for 10 s"),
+              HasSubstr("abandoned")));
+    EXPECT_EQ(gil_gate::abandoned(), 2U);
+    stuck.release.set_value();
+    for (auto& each : stuck.were_let_in_again) {
+        EXPECT_FALSE(each.get_future().get());
+    }
+}
+
+TEST(GilGate, CtrlCEndsTheWait) {
+    interpreter python({.signal_handlers = true});
+    python.start();
+    stuck_threads stuck;
+    std::thread user([] {
+        await_closing();
+        kill(getpid(), SIGINT);
+    });
+    testing::internal::CaptureStderr();
+    EXPECT_THROW(python.stop(), std::runtime_error);
+    EXPECT_THAT(
+        testing::internal::GetCapturedStderr(),
+        AllOf(HasSubstr("\"deaf\" was still in Python at Ctrl-C"), HasSubstr("KeyboardInterrupt")));
+    user.join();
+    stuck.release.set_value();
+}
+
+TEST(GilGate, ClosesAfterTheAtexitFunctionsThatWereRegisteredLater) {
+    interpreter python;
+    python.start();
+    bool was_open = false;
+    python.invoke([&] {
+        py::import("atexit").attr("register")(
+            py::make_function([&] { was_open = gil_gate::is_open(); }, py::default_call_policies(),
+                              boost::mpl::vector<void>()));
+    });
+    python.stop();
+    EXPECT_TRUE(was_open);
+    EXPECT_FALSE(gil_gate::is_open());
+}
+
+TEST(GilGate, IsNotOpenedFromASubinterpreter) {
+    interpreter python;
+    python.start();
+    python.invoke([] {
+        PyThreadState* const main = PyThreadState_Get();
+        PyThreadState* const sub = Py_NewInterpreter();
+        EXPECT_FALSE(gil_gate::open());
+        EXPECT_NE(PyErr_ExceptionMatches(PyExc_RuntimeError), 0);
+        PyErr_Clear();
+        Py_EndInterpreter(sub);
+        PyThreadState_Swap(main);
+        EXPECT_TRUE(gil_gate::open());
+    });
+}
+
+TEST(GilGate, IsNotOpenedAgainWhilePythonShutsDown) {
+    interpreter python;
+    python.start();
+    std::optional<bool> opened;
+    python.invoke([&] {
+        py::import("atexit").attr("register")(py::make_function(
+            [&] {
+                EXPECT_TRUE(gil_gate::close());
+                opened = gil_gate::open();
+                PyErr_Clear();
+            },
+            py::default_call_policies(), boost::mpl::vector<void>()));
+    });
+    python.stop();
+    EXPECT_EQ(opened, false);
+}
+
+TEST(GilGate, InAForkedChildOnlyTheThreadThatForkedIsIn) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_registered;
+    std::promise<void> release;
+    std::thread registered([&, released = release.get_future().share()] {
+        gil_registration const at_the_gate("parents");
+        std::stop_callback const not_in_the_child(at_the_gate.stop_token(), [&] { std::abort(); });
+        is_registered.set_value();
+        released.wait();
+    });
+    is_registered.get_future().wait();
+    pid_t const child = python.invoke([] {
+        PyOS_BeforeFork();
+        pid_t const forked = fork();
+        forked == 0 ? PyOS_AfterFork_Child() : PyOS_AfterFork_Parent();
+        return forked;
+    });
+    if (child == 0) {
+        alarm(5);  // shorter than the grace
+        bool const in = is_let_in();
+        python.stop();
+        std::_Exit(in && !is_let_in() ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    release.set_value();
+    registered.join();
+    python.stop();
+}
+
+TEST(GilOwned, DroppedByAThreadThatIsTooLateIsLeftAlone) {
+    interpreter python;
+    python.start();
+    handoff::gil_owned<py::object> owned;
+    python.invoke([&] { owned = handoff::gil_owned<py::object>(py::list()); });
+    std::promise<void> is_in;
+    std::promise<void> dropped;
+    std::thread in([&] {
+        gil_try_acquire gil;
+        handoff::gil_release while_waiting;
+        is_in.set_value();
+        dropped.get_future().wait();
+    });
+    is_in.get_future().wait();
+    std::thread late([&] {
+        await_closing();
+        owned.reset();
+        dropped.set_value();
+    });
+    python.stop();
+    EXPECT_FALSE(owned);
+    late.join();
+    in.join();
+}
+
+}  // namespace
