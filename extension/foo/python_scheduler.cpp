@@ -39,9 +39,15 @@ void run_thread(scheduler::surroundings::work const& body) {
     pthread_setname_np(pthread_self(), thread_name);
     std::stop_callback const at_the_end(registered.stop_token(),
                                         [] { python_scheduler().begin_close(); });
+    pid_t const process = getpid();
     body();
     if (gil_try_acquire to_tell; to_tell) {
         audit("handoff.thread_stop");
+        if (getpid() != process) {
+            // An on_message forked, and has returned: this is the child's main thread, and the end
+            // of its program.
+            Py_Exit(EXIT_SUCCESS);
+        }
     }
 }
 
