@@ -3,6 +3,7 @@
 #include <handoff/foo.hpp>
 #include <handoff/gil.hpp>
 
+#include <boost/mpl/vector.hpp>
 #include <boost/python.hpp>
 
 #include <gmock/gmock.h>

@@ -6,6 +6,7 @@
 #include <handoff/host.hpp>
 #include <handoff/interpreter.hpp>
 
+#include <boost/mpl/vector.hpp>
 #include <boost/python.hpp>
 
 #include <gmock/gmock.h>
