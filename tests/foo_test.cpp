@@ -3,9 +3,9 @@
 #include <handoff/foo.hpp>
 #include <handoff/gil.hpp>
 
-#include <boost/mpl/vector.hpp>
 #include <boost/python.hpp>
 
+#include <boost/mpl/vector.hpp>
 #include <gmock/gmock.h>
 
 #include <atomic>

@@ -29,8 +29,9 @@ public:
 
     /// Everything `python3` does with these arguments and this environment, from its command line
     /// to the exit code: scripts, -m, -c, standard input, the interactive prompt.
-    /// Returns: the exit code. An interpreter that cannot start: a message on stderr, and 1. As
-    ///          Py_RunMain, it does not return from sys.exit(): Python finalizes, and exit()s.
+    /// Returns: the exit code. An interpreter that cannot start: a message on stderr, and 1.
+    ///          Before Python 3.14 it does not return from sys.exit(): Python finalizes,
+    ///          and exit()s.
     /// GIL:     not held on return; Python has been finalized.
     /// Throws:  std::logic_error when Python has started before in this process.
     int run(int argc, char* argv[]);
