@@ -80,7 +80,7 @@ double interval(foo const& self) { return self.interval().count(); }
 Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
 
 py::object represent(py::object const& self) {
-    foo const& it = py::extract<foo const&>(self)();
+    foo& it = py::extract<foo&>(self)();
     return "<%s.%s interval=%r %s messages=%d>" %
            py::make_tuple(self.attr("__class__").attr("__module__"),
                           self.attr("__class__").attr("__qualname__"), interval(it),
