@@ -66,7 +66,8 @@ def finish(process, stdin=None):
     def text(written):
         readable = (written or b"").decode(errors="backslashreplace")
         if Path(program).is_absolute():
-            readable = readable.replace(program, "PYTHON")
+            # Where the name ends there: /usr/bin/python3 is no part of /usr/bin/python3.13.
+            readable = re.sub(rf"{re.escape(program)}(?!\.?\w)", "PYTHON", readable)
         return re.sub(r"\b0x[0-9a-f]{6,}", "0x0", readable)
 
     return Outcome(process.returncode, text(stdout), text(stderr))
@@ -144,7 +145,7 @@ class Terminal:
         except OSError:  # EIO: nobody has the terminal any more
             return False
         text = self.unread + read.decode(errors="backslashreplace")
-        self.unread = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r", "", text)
+        self.unread = re.sub(r"\x1b\[[0-?]*[@-~]|\x1b[=>]|\r", "", text)
         return bool(read)
 
 
