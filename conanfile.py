@@ -44,7 +44,10 @@ class Handoff(ConanFile):
     def system_requirements(self):
         if not self.conf.get("user.handoff:distribution", default=False, check_type=bool):
             return
-        packages = ["libboost-python-dev", "libgtest-dev", "libgmock-dev"]
+        packages = ["libgtest-dev", "libgmock-dev"]
+        # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.
+        if not any(Path("/usr/lib").glob("*/libboost_python3*.so")):
+            packages.append("libboost-python-dev")
         # /usr/bin/python3 is python3.11, say; any other Python brings its own headers.
         python = re.fullmatch(r"/usr/bin/(python3\.\d+)", str(Path(self._python).resolve()))
         if python:
