@@ -17,7 +17,7 @@ VENV  := $(CURDIR)/.venv/bin
 WITH_TOOLS := PATH="$(VENV):$$PATH" PYTHON='$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build check install clean
+.PHONY: help run test build check matrix install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -27,6 +27,7 @@ help: ## Say what can be made
 	@echo '  PYTHON=$(PYTHON)  the Python of everything'
 	@echo '  PROFILE=$(PROFILE)  where Boost and GoogleTest come from: debian, conancenter'
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
+	@echo '  ROWS=$(ROWS)  those of the matrix (docs/matrix.md); all unless given'
 
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
 	@$(VENV)/cmake --build $(BUILD) --target handoff
@@ -43,6 +44,9 @@ check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|extension|tests)/'
+
+matrix: ## Run every test on other Debians, Pythons, Boosts and compilers (root)
+	@MIRROR='$(MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)
 
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD)

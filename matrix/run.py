@@ -1,0 +1,233 @@
+"""Builds and tests the project on other Debians, each in a root file system of its own.
+
+As a user would there: the README's prerequisites, the sources, `make test`. See docs/matrix.md.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).resolve().parent.parent
+CACHE = PROJECT / ".matrix"
+TABLE = PROJECT / "docs" / "matrix.md"
+MIRROR = os.environ.get("MIRROR") or "http://deb.debian.org/debian"
+MINUTES = float(os.environ.get("MINUTES") or 60)  # for a row's `make test`, and for its root
+KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class Row(NamedTuple):
+    """A Debian, what is installed there before `make test`, and what follows those two words."""
+
+    suite: str
+    packages: tuple[str, ...] = ()
+    compiler: str = "g++"
+    settings: tuple[str, ...] = ()
+
+    @property
+    def prerequisites(self):
+        """The README's, and NumPy: the one test that wants it is skipped without."""
+        readme = ("python3", "python3-venv", "git", "make", self.compiler)
+        return (*readme, "python3-numpy", *self.packages)
+
+
+ROWS = {
+    "debian12": Row("bookworm"),
+    "debian12-boost1.81": Row("bookworm", packages=("libboost-python1.81-dev",)),
+    "debian13": Row("trixie"),
+    "debian13-clang": Row("trixie", compiler="clang", settings=("CXX=clang++",)),
+    "sid-python3.14": Row("sid"),
+    "sid-python3.15": Row(
+        "sid",
+        packages=("python3.15", "python3.15-venv"),
+        settings=("PYTHON=/usr/bin/python3.15",),
+    ),
+}
+
+# Namespaces of its own: what is mounted and started in them is gone when this program is.
+APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+# Their first process, which stays, to be the parent of orphans.
+ENTER = """
+set -e
+mount -t proc proc "$1/proc"
+mount -t tmpfs tmpfs "$1/tmp"
+mount -t tmpfs tmpfs "$1/dev"
+for device in null zero full random urandom tty; do
+    touch "$1/dev/$device"
+    mount --bind "/dev/$device" "$1/dev/$device"
+done
+mkdir "$1/dev/pts" "$1/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$1/dev/pts"
+mount -t tmpfs tmpfs "$1/dev/shm"
+ln -s pts/ptmx "$1/dev/ptmx"
+ln -s /proc/self/fd "$1/dev/fd"
+root=$1
+shift
+chroot "$root" "$@"
+"""
+
+
+class NoRootError(Exception):
+    """Why a row says nothing about the project."""
+
+
+def call(command, log, **options):
+    """Runs a command, its output in the log; returns its exit code, None if it took too long."""
+    process = subprocess.Popen(
+        [*APART, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        **options,
+    )
+    try:
+        return process.wait(MINUTES * 60)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def call_inside(root, command, log):
+    """Runs a command in a root file system, which has the caller's network and little else."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("PIP_") or name.lower().endswith("_proxy")
+    }
+    variables |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    if CERTIFICATES.exists():  # the caller's may have a proxy's among them
+        inside = root / CERTIFICATES.relative_to("/")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CERTIFICATES, inside)
+        for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            variables[name] = str(CERTIFICATES)
+    return call(["sh", "-c", ENTER, "enter", root, *command], log, env=variables)
+
+
+def make_root(row, folder, log):
+    """Makes the row's root file system, unless it is there and as the row wants it."""
+    root, made = folder / "root", folder / "made"
+    recipe = " ".join((row.suite, MIRROR, *row.prerequisites))
+    if made.exists() and made.read_text() == recipe:
+        return root
+    made.unlink(missing_ok=True)
+    subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
+    packages = CACHE / "packages" / row.suite
+    packages.mkdir(parents=True, exist_ok=True)
+    options = ("--variant=minbase", f"--keyring={KEYS}", f"--cache-dir={packages}")
+    if call(["debootstrap", *options, row.suite, root, MIRROR], log) != 0:
+        raise NoRootError(f"{row.suite} could not be had from {MIRROR}; MIRROR=… is another")
+    # Unstable's index, signed like the others, is valid for a week only: too short for a mirror
+    # that lags behind, or a machine whose clock runs ahead.
+    lenient = "[check-valid-until=no] " if row.suite == "sid" else ""
+    (root / "etc/apt/sources.list").write_text(f"deb {lenient}{MIRROR} {row.suite} main\n")
+    install = "apt-get update; apt-get install -y --no-install-recommends $*; apt-get clean"
+    command = ("env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", install, "install")
+    if call_inside(root, (*command, *row.prerequisites), log) != 0:
+        raise NoRootError(f"{row.suite} could not install {' '.join(row.prerequisites)}")
+    made.write_text(recipe)
+    return root
+
+
+def copy_sources(to):
+    """Replaces the sources by what git knows here, edits included; what was built there stays."""
+    to.mkdir(exist_ok=True)
+    for path in to.iterdir():
+        if path.name not in ("build", ".venv"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    command = ("git", "ls-files", "-zco", "--exclude-standard")
+    known = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
+    for name in known.decode().split("\0"):
+        if name and (PROJECT / name).exists():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, to / name)
+    # It is configured anew, and the log says with what.
+    (to / "build/Release/configured").unlink(missing_ok=True)
+
+
+def test(row, folder):
+    """Runs a row. Returns whether it is green, and what it was and how it ended, for the table."""
+    with (folder / "log").open("w") as log:
+        root = make_root(row, folder, log)
+        copy_sources(root / "handoff")
+        code = call_inside(root, ("make", "-C", "/handoff", "test", *row.settings), log)
+    text = (folder / "log").read_text(errors="replace")
+
+    def last(pattern, otherwise="?"):
+        return (re.findall(pattern, text, re.MULTILINE) or [otherwise])[-1]
+
+    late = f"took longer than {MINUTES:g} minutes"
+    return code == 0, (
+        last(r"^-- Python (\S+): "),
+        last(r"^-- Boost\.Python (\S+) "),
+        last(r"^-- The CXX compiler identification is (.*)$").replace("GNU", "g++"),
+        last(r"^\d+% tests passed.*$", late if code is None else "no tests run"),
+    )
+
+
+def note(name, cells):
+    """Writes a row of the table in the documentation anew."""
+    new = f"| {' | '.join((name, *cells[:3], str(date.today()), cells[3]))} |"
+    lines = TABLE.read_text().splitlines()
+    lines = [new if line.startswith(f"| {name} |") else line for line in lines]
+    TABLE.write_text("\n".join(lines) + "\n")
+
+
+def check_machine():
+    """Ends the program where it cannot work, and says what it wants."""
+    if os.geteuid() != 0:
+        sys.exit("make matrix makes root file systems, and needs root: sudo make matrix")
+    wanted = {"debootstrap": "debootstrap", "unshare": "util-linux", "git": "git"}
+    missing = [package for program, package in wanted.items() if not shutil.which(program)]
+    if not KEYS.exists():
+        missing.append("debian-archive-keyring")
+    if missing:
+        sys.exit(f"make matrix needs more programs: apt-get install {' '.join(missing)}")
+
+
+def main(names):
+    for name in names:
+        if name not in ROWS:
+            sys.exit(f"there is no row {name} in the matrix; there are {', '.join(ROWS)}")
+    check_machine()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    CACHE.mkdir(exist_ok=True)
+    alone = (CACHE / "lock").open("w")
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another make matrix is at work in {CACHE}")
+
+    red = []
+    for name in names or ROWS:
+        folder = CACHE / name
+        folder.mkdir(exist_ok=True)
+        start = time.monotonic()
+        try:
+            green, cells = test(ROWS[name], folder)
+        except NoRootError as reason:
+            green, cells = False, ("?", "?", "?", str(reason))
+        if "% tests passed" in cells[3]:
+            note(name, cells)
+        minutes, seconds = divmod(round(time.monotonic() - start), 60)
+        columns = (f"{name:18}", *(f"{cell:6}" for cell in cells[:2]), f"{cells[2]:13}", cells[3])
+        print("  ".join(columns) + f"  ({minutes}:{seconds:02})", flush=True)
+        if not green:
+            red.append(name)
+    if red:
+        sys.exit("\n".join(f"red: {CACHE / name / 'log'}" for name in red))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
