@@ -2,7 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/waiting.hpp>
 
 namespace handoff {
 
@@ -28,10 +28,10 @@ public:
             return;
         }
         if (PyThreadState* const own = PyGILState_GetThisThreadState()) {
-            detail::rather_hang([own] { PyEval_RestoreThread(own); });
+            detail::await_gil([own] { PyEval_RestoreThread(own); });
             did_ = deed::acquired;
         } else {
-            detail::rather_hang([] { PyGILState_Ensure(); });
+            detail::await_gil([] { PyGILState_Ensure(); });
             did_ = deed::made_a_state;
         }
     }

@@ -41,7 +41,7 @@ public:
 
     ~gil_attachment() {
         if (state_ != nullptr) {
-            detail::rather_hang([this] { PyEval_RestoreThread(state_); });
+            detail::await_gil([this] { PyEval_RestoreThread(state_); });
             PyThreadState_Clear(state_);
             PyThreadState_DeleteCurrent();
         }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/waiting.hpp>
 
 namespace handoff {
 
@@ -27,7 +27,7 @@ public:
 
     ~gil_release() {
         if (saved_ != nullptr) {
-            detail::rather_hang([this] { PyEval_RestoreThread(saved_); });
+            detail::await_gil([this] { PyEval_RestoreThread(saved_); });
         }
     }
 
