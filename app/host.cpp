@@ -3,10 +3,34 @@
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/host.hpp>
+#include <handoff/watchdog.hpp>
+
+#include <boost/python/errors.hpp>
 
 #include <cstdio>
+#include <exception>
 
 namespace handoff {
+
+namespace {
+
+/// As the command line and the environment say. Returns whether they could be followed; a message
+/// on stderr if not.
+bool start_watchdog() {
+    try {
+        if (auto const patience = watchdog::asked_for()) {
+            watchdog::start(*patience);
+        }
+        return true;
+    } catch (std::exception const& failure) {
+        std::fprintf(stderr, "handoff: %s\n", failure.what());
+    } catch (boost::python::error_already_set const&) {
+        PyErr_Print();
+    }
+    return false;
+}
+
+}  // namespace
 
 host& host::add_module(std::string_view name, PyObject* (*init)()) {
     startup::add_module(name, init);
@@ -38,7 +62,12 @@ int host::run(int argc, char* argv[]) {
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
     }
-    // Before the script registers anything at exit, so that the gate closes after all of it.
+    // Before the script registers anything at exit, so that the gate closes after all of it, and
+    // the watchdog ends last.
+    if (!start_watchdog()) {
+        Py_FinalizeEx();
+        return 1;
+    }
     if (!gil_gate::open()) {
         PyErr_Print();
         return 1;

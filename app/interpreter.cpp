@@ -1,6 +1,7 @@
 // interpreter: start, calls in progress, and the ordered stop.
 #include "startup.hpp"
 #include <handoff/interpreter.hpp>
+#include <handoff/watchdog.hpp>
 
 #include <boost/python/dict.hpp>
 #include <boost/python/import.hpp>
@@ -130,9 +131,15 @@ void interpreter::start() {
         for (auto const& folder : chosen.module_folders) {
             path.attr("insert")(place++, decoded(folder));
         }
+        if (auto const patience = chosen.watchdog ? chosen.watchdog : watchdog::asked_for()) {
+            watchdog::start(*patience);  // so that it ends last
+        }
         if (!gil_gate::open()) {
             throw py::error_already_set();
         }
+    } catch (std::exception const& failure) {
+        Py_FinalizeEx();
+        throw std::runtime_error(std::string("cannot start Python: ") + failure.what());
     } catch (py::error_already_set const&) {
         python_error const failure = python_error::fetch();
         Py_FinalizeEx();

@@ -28,7 +28,8 @@ public:
     host& add_module(std::string_view name, PyObject* (*init)());
 
     /// Everything `python3` does with these arguments and this environment, from its command line
-    /// to the exit code: scripts, -m, -c, standard input, the interactive prompt.
+    /// to the exit code: scripts, -m, -c, standard input, the interactive prompt. And
+    /// `-X handoff-watchdog=SECONDS`, or HANDOFF_WATCHDOG: see handoff/watchdog.hpp.
     /// Returns: the exit code. An interpreter that cannot start: a message on stderr, and 1.
     ///          Before Python 3.14 it does not return from sys.exit(): Python finalizes,
     ///          and exit()s.

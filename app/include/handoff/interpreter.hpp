@@ -8,8 +8,10 @@
 #include <boost/python/extract.hpp>
 #include <boost/python/object.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,6 +47,9 @@ public:
         bool isolated = false;
         /// Python handles SIGINT and ignores SIGPIPE, as `python3`. Otherwise they stay yours.
         bool signal_handlers = false;
+        /// A thread that waits longer for the GIL gets a report on stderr: handoff/watchdog.hpp.
+        /// Unless isolated, HANDOFF_WATCHDOG says so too.
+        std::optional<std::chrono::duration<double>> watchdog = {};
     };
 
     interpreter();

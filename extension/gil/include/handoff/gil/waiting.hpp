@@ -1,6 +1,8 @@
 // await_gil(): the one way in which our guards wait for the GIL, noted where a watchdog reads it.
 #pragma once
 
+#include <handoff/gil/assertion.hpp>
+#include <handoff/gil/mutex.hpp>
 #include <handoff/gil/unwinding.hpp>
 
 #include <atomic>
@@ -74,11 +76,25 @@ private:
     gil_wait* next_ = nullptr;
 };
 
+/// In a debug build: aborts when the caller is about to wait for the GIL with a mutex held.
+inline void assert_no_mutex_held() {
+#ifndef NDEBUG
+    if (mutexes_held > 0) {
+        rule_broken(
+            "waits for the GIL, and holds " + std::to_string(mutexes_held) + " handoff::mutex",
+            "who holds the GIL and waits for that mutex never gets it, nor this thread the "
+            "GIL",
+            "copy what you need, unlock, and only then acquire; or acquire before locking");
+    }
+#endif
+}
+
 /// Calls `take`, which waits for the GIL and takes it. What it costs beyond that: one load.
 ///
 /// GIL: not held on entry, held on return.
 template <class Take>
 void await_gil(Take take) noexcept {
+    assert_no_mutex_held();
     if (gil_wait::watched.load(std::memory_order_relaxed)) [[unlikely]] {
         gil_wait const noted;
         rather_hang(take);

@@ -1,0 +1,192 @@
+// thread_stacks: the signal, its handler, and the wait for the answers.
+#include "thread_stacks.hpp"
+
+#include <handoff/gil/held.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <execinfo.h>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <semaphore.h>
+#include <stdexcept>
+#include <sys/syscall.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+namespace handoff {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds longest_answer{100};
+constexpr std::chrono::seconds longest_round{2};
+
+/// Travels with the signal. One that was not answered in time stays for ever: it may be yet.
+struct question {
+    question() { sem_init(&answered, 0, 0); }
+    ~question() { sem_destroy(&answered); }
+    question(question const&) = delete;
+    question& operator=(question const&) = delete;
+
+    sem_t answered{};
+    pthread_t thread{};
+    bool holds_gil = false;
+    int count = 0;
+    std::array<void*, 100> frames{};
+    void* interrupted_at = nullptr;
+};
+
+void* interrupted_at([[maybe_unused]] void const* context) {
+#if defined(__x86_64__)
+    return reinterpret_cast<void*>(
+        static_cast<ucontext_t const*>(context)->uc_mcontext.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+    return reinterpret_cast<void*>(static_cast<ucontext_t const*>(context)->uc_mcontext.pc);
+#else
+    return nullptr;
+#endif
+}
+
+/// Runs in the thread that is asked, wherever it was: only what is async-signal-safe.
+void answer(int, siginfo_t* received, void* context) {
+    if (received->si_code != SI_QUEUE || received->si_pid != getpid()) {
+        return;  // not from us
+    }
+    int const saved = errno;
+    auto& asked = *static_cast<question*>(received->si_value.sival_ptr);
+    asked.thread = pthread_self();
+    asked.holds_gil = gil_held();
+    asked.interrupted_at = interrupted_at(context);
+    asked.count = backtrace(asked.frames.data(), static_cast<int>(asked.frames.size()));
+    sem_post(&asked.answered);
+    errno = saved;
+}
+
+bool wait_for(sem_t& posted, steady_clock::duration at_most) {
+    auto const until = (steady_clock::now() + at_most).time_since_epoch();
+    auto const seconds = std::chrono::floor<std::chrono::seconds>(until);
+    timespec const deadline{
+        .tv_sec = seconds.count(),
+        .tv_nsec = std::chrono::nanoseconds(until - seconds).count(),
+    };
+    int result = 0;
+    do {
+        result = sem_clockwait(&posted, CLOCK_MONOTONIC, &deadline);
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+std::string first_line(std::filesystem::path const& file) {
+    std::string line;
+    std::getline(std::ifstream(file), line);
+    return line;
+}
+
+/// Source: proc(5), "SigBlk".
+bool blocks(std::filesystem::path const& thread, int signal_number) {
+    static constexpr std::string_view wanted = "SigBlk:";
+    std::ifstream status(thread / "status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with(wanted)) {
+            auto const mask = std::stoull(line.substr(wanted.size()), nullptr, 16);
+            return ((mask >> static_cast<unsigned>(signal_number - 1)) & 1U) != 0;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+int unused_signal() {
+    // From the end: whoever uses some takes the first ones. Not the last, which is valgrind's.
+    for (int number = SIGRTMAX - 1; number >= SIGRTMIN; --number) {
+        struct sigaction used{};
+        if (sigaction(number, nullptr, &used) == 0 && (used.sa_flags & SA_SIGINFO) == 0 &&
+            used.sa_handler == SIG_DFL) {
+            return number;
+        }
+    }
+    throw std::runtime_error("every real-time signal is in use");
+}
+
+stack_signal::stack_signal() : number_(unused_signal()) {
+    std::array<void*, 1> loads_libgcc{};
+    backtrace(loads_libgcc.data(), 1);
+    struct sigaction action{};
+    action.sa_sigaction = &answer;
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    sigfillset(&action.sa_mask);
+    sigaction(number_, &action, &before_);
+}
+
+stack_signal::~stack_signal() {
+    struct sigaction ignored{};
+    ignored.sa_handler = SIG_IGN;
+    sigaction(number_, &ignored, nullptr);
+    sigaction(number_, &before_, nullptr);
+}
+
+std::vector<thread_stack> stack_signal::ask_every_thread() const {
+    auto const end_of_round = steady_clock::now() + longest_round;
+    std::vector<thread_stack> threads;
+    std::error_code gone;
+    for (auto const& entry : std::filesystem::directory_iterator("/proc/self/task", gone)) {
+        std::filesystem::path const& folder = entry.path();
+        thread_stack asked{.id = static_cast<pid_t>(std::stoi(folder.filename().string())),
+                           .name = first_line(folder / "comm"),
+                           .silent = {}};
+        if (asked.id == gettid()) {
+            continue;
+        }
+        if (steady_clock::now() > end_of_round) {
+            asked.silent = "there are too many threads to ask them all";
+        } else if (blocks(folder, number_)) {
+            asked.silent = "it blocks signal " + std::to_string(number_);
+        } else {
+            ask(asked);
+        }
+        threads.push_back(std::move(asked));
+    }
+    std::ranges::sort(threads, {}, &thread_stack::id);
+    return threads;
+}
+
+void stack_signal::ask(thread_stack& asked) const {
+    struct sigaction now{};
+    sigaction(number_, nullptr, &now);
+    if ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != &answer) {
+        asked.silent = "somebody else handles signal " + std::to_string(number_) + " now";
+        return;
+    }
+    auto asking = std::make_unique<question>();
+    siginfo_t sent{};
+    sent.si_code = SI_QUEUE;
+    sent.si_pid = getpid();
+    sent.si_uid = getuid();
+    sent.si_value.sival_ptr = asking.get();
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), asked.id, number_, &sent) != 0) {
+        asked.silent = "it has ended";
+        return;
+    }
+    if (!wait_for(asking->answered, longest_answer)) {
+        static auto& unanswered = *new std::vector<std::unique_ptr<question>>;
+        unanswered.push_back(std::move(asking));
+        asked.silent = "it does not answer signal " + std::to_string(number_);
+        return;
+    }
+    asked.handle = asking->thread;
+    asked.holds_gil = asking->holds_gil;
+    auto const end = asking->frames.begin() + asking->count;
+    // Without the handler's own frames.
+    auto const begin = std::find(asking->frames.begin(), end, asking->interrupted_at);
+    asked.frames.assign(begin == end ? asking->frames.begin() : begin, end);
+}
+
+}  // namespace handoff

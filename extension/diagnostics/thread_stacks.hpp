@@ -1,0 +1,57 @@
+// thread_stacks: asks every thread of the process where it is, and whether it holds the GIL.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <csignal>
+#include <pthread.h>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace handoff {
+
+/// What a thread answered, or why it did not.
+struct thread_stack {
+    pid_t id = 0;
+    std::string name;             // as `top -H` and gdb show it
+    std::string silent;           // why it did not answer; empty if it did
+    pthread_t handle{};           // this and what follows: of one that answered
+    bool holds_gil = false;
+    std::vector<void*> frames{};  // the innermost first
+};
+
+/// A signal that no one else uses, for as long as it lives. A thread that gets it notes its own
+/// stack, in the signal's handler, and goes on; a call that waits may return early, with EINTR,
+/// as for any other signal.
+///
+/// GIL:     not needed; unchanged.
+/// Source:  backtrace(3): async-signal-safe once libgcc has been loaded, since glibc 2.35 also
+///          beside a dlopen().
+class stack_signal {
+public:
+    /// Throws: std::runtime_error when every real-time signal is taken.
+    stack_signal();
+    /// Nobody asks any more. A signal that is still pending is discarded.
+    ~stack_signal();
+
+    stack_signal(stack_signal const&) = delete;
+    stack_signal& operator=(stack_signal const&) = delete;
+
+    /// Asks one thread after the other, the caller excepted, and waits for each at most a tenth of
+    /// a second, for all at most two. Threads: one at a time.
+    [[nodiscard]] std::vector<thread_stack> ask_every_thread() const;
+
+    [[nodiscard]] int number() const noexcept { return number_; }
+
+private:
+    void ask(thread_stack& asked) const;
+
+    int number_;
+    struct sigaction before_{};
+};
+
+/// A real-time signal that nobody handles. Throws: std::runtime_error.
+[[nodiscard]] int unused_signal();
+
+}  // namespace handoff

@@ -1,0 +1,423 @@
+// watchdog: the thread that asks for the GIL, the thread that reports, and their ties to Python.
+#include "thread_stacks.hpp"
+#include <handoff/gil.hpp>
+#include <handoff/gil/stack.hpp>
+#include <handoff/watchdog.hpp>
+
+#include <boost/python/dict.hpp>
+#include <boost/python/errors.hpp>
+#include <boost/python/extract.hpp>
+#include <boost/python/import.hpp>
+#include <boost/python/make_function.hpp>
+#include <boost/python/object.hpp>
+#include <boost/python/str.hpp>
+#include <boost/python/tuple.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <pthread.h>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace handoff::watchdog {
+
+namespace py = boost::python;
+
+namespace {
+
+using clock = detail::gil_wait::clock;
+
+/// The watchdog's own thread that asks for the GIL.
+constexpr auto probe_name = "handoff-probe";
+
+/// The GIL is asked for this often, or twice within the patience.
+constexpr std::chrono::seconds longest_between_probes{1};
+/// How long stop() waits for a report in progress, which may hang in a full pipe.
+constexpr std::chrono::seconds longest_stop{2};
+/// A reporter that wakes up later than this has been stopped or starved, and so has everybody.
+constexpr std::chrono::milliseconds longest_oversleep{100};
+
+void write_stderr(std::string_view text) {
+    while (!text.empty()) {
+        ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
+        if (written < 0 && errno != EINTR) {
+            return;
+        }
+        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    }
+}
+
+std::string in_seconds(clock::duration time) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.4g s", seconds(time).count());
+    return text.data();
+}
+
+/// Has faulthandler write every Python thread's stack, in the signal's handler, which reads them
+/// without the GIL. The signal is only ever raised in the thread that reports.
+class python_stacks {
+public:
+    /// GIL: held. Throws: boost::python::error_already_set; std::runtime_error.
+    python_stacks() : number_(unused_signal()) {
+        constexpr bool all_threads = true;
+        py::import("faulthandler").attr("register")(number_, STDERR_FILENO, all_threads);
+        sigaction(number_, nullptr, &handler_);
+    }
+
+    /// GIL: held.
+    ~python_stacks() {
+        try {
+            py::import("faulthandler").attr("unregister")(number_);
+        } catch (py::error_already_set const&) {
+            PyErr_Clear();
+        }
+    }
+
+    python_stacks(python_stacks const&) = delete;
+    python_stacks& operator=(python_stacks const&) = delete;
+
+    /// GIL: not needed.
+    void write() const {
+        struct sigaction now{};
+        sigaction(number_, nullptr, &now);
+        if (now.sa_handler != handler_.sa_handler) {
+            write_stderr("  (somebody else handles signal " + std::to_string(number_) + " now)\n");
+            return;
+        }
+        pthread_kill(pthread_self(), number_);  // delivered before it returns
+    }
+
+    [[nodiscard]] int number() const noexcept { return number_; }
+
+private:
+    int number_;
+    struct sigaction handler_{};
+};
+
+/// What a process needs once, whatever forks.
+struct signals {
+    stack_signal stacks;
+    python_stacks python;
+};
+
+/// One thread's part of the report.
+std::string description(thread_stack const& thread, detail::symbols& names) {
+    std::string text = "thread \"";
+    text.append(thread.name).append("\", tid ").append(std::to_string(thread.id));
+    if (thread.id == getpid()) {
+        text.append(", the main thread");
+    }
+    if (!thread.silent.empty()) {
+        return text.append(": ").append(thread.silent).append("\n");
+    }
+    std::array<char, 32> handle{};
+    std::snprintf(handle.data(), handle.size(), ", 0x%016lx\n",
+                  static_cast<unsigned long>(thread.handle));  // as faulthandler writes it
+    text.append(handle.data());
+    return thread.name == probe_name ? text : text.append(stack_text(names, thread.frames));
+}
+
+/// Whether its stack says that it waits for the GIL, in code that is not ours.
+bool waits_for_gil(thread_stack const& thread, detail::symbols& names) {
+    static constexpr std::array<std::string_view, 6> takers = {
+        "take_gil",          "PyEval_RestoreThread", "PyEval_AcquireThread",
+        "PyGILState_Ensure", "PyThreadState_Ensure", "PyThreadState_EnsureFromView",
+    };
+    return std::ranges::any_of(thread.frames, [&](void const* frame) {
+        std::string const function = names.find(static_cast<char const*>(frame) - 1).function;
+        return std::ranges::find(takers, std::string_view(function).substr(
+                                             0, function.find('.'))) != takers.end();
+    });
+}
+
+std::string report(signals const& asking, std::vector<detail::gil_wait::note> const& waits,
+                   clock::duration longest, clock::duration patience) {
+    std::map<pthread_t, clock::time_point> since;
+    for (auto const& wait : waits) {
+        since.emplace(wait.thread, wait.since);
+    }
+    detail::symbols names;
+    std::string waiting;
+    std::string holding;
+    std::string others;
+    std::string silent;
+    clock::time_point const now = clock::now();
+    for (thread_stack const& thread : asking.stacks.ask_every_thread()) {
+        if (!thread.silent.empty()) {
+            silent += "Not known: " + description(thread, names);
+        } else if (thread.holds_gil) {
+            holding += "Holds the GIL: " + description(thread, names);
+        } else if (auto const wait = since.find(thread.handle); wait != since.end()) {
+            waiting += "Waits for the GIL, for " + in_seconds(now - wait->second) + ": " +
+                       description(thread, names);
+        } else if (waits_for_gil(thread, names)) {
+            waiting += "Waits for the GIL: " + description(thread, names);
+        } else {
+            others += "Does not hold it: " + description(thread, names);
+        }
+    }
+    std::string text = "\nhandoff watchdog: a thread has waited ";
+    text.append(in_seconds(longest)).append(" for the GIL, longer than ");
+    text.append(in_seconds(patience)).append("\n").append(waiting);
+    if (holding.empty()) {
+        // Then any of the others may be the reason.
+        text += others + silent + "No thread that answered holds the GIL at this moment.\n";
+    } else {
+        text += holding + silent;
+    }
+    return text + "Python's threads:\n";
+}
+
+constexpr std::string_view advice =
+    "handoff watchdog: who holds the GIL must release it before it waits or works long without "
+    "Python (gil_release, without_gil, Py_BEGIN_ALLOW_THREADS). The program goes on.\n\n";
+
+/// The two threads of one process's watchdog.
+class watch : public std::enable_shared_from_this<watch> {
+public:
+    watch(clock::duration patience, std::shared_ptr<signals const> asking)
+        : patience_(patience), asking_(std::move(asking)) {}
+
+    /// Throws: std::system_error. A thread keeps the object alive. GIL: any.
+    void start() {
+        detail::gil_wait::watched = true;
+        try {
+            run("handoff-watch", &watch::report_long_waits);
+            run(probe_name, &watch::probe);
+        } catch (...) {
+            stop();  // there is no probe, which would need the GIL
+            throw;
+        }
+    }
+
+    /// Returns whether both threads have ended; one that has not is left alone.
+    /// GIL: not held, as the probe may wait for it.
+    bool stop() noexcept {
+        detail::gil_wait::watched = false;
+        std::unique_lock held(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
+        bool const ended = changed_.wait_for(held, longest_stop, [this] { return running_ == 0; });
+        held.unlock();
+        for (std::thread& each : threads_) {
+            ended ? each.join() : each.detach();
+        }
+        threads_.clear();
+        return ended;
+    }
+
+    [[nodiscard]] clock::duration patience() const noexcept { return patience_; }
+
+private:
+    void run(char const* name, void (watch::*work)()) {
+        // Signals of the application's are not for these threads.
+        sigset_t all;
+        sigset_t before;
+        sigfillset(&all);
+        sigdelset(&all, asking_->stacks.number());
+        sigdelset(&all, asking_->python.number());
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        try {
+            std::scoped_lock const held(mutex_);
+            threads_.emplace_back([self = shared_from_this(), name, work] {
+                pthread_setname_np(pthread_self(), name);
+                ((*self).*work)();
+                std::scoped_lock const ending(self->mutex_);
+                --self->running_;
+                self->changed_.notify_all();
+            });
+            ++running_;
+        } catch (...) {
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);
+            throw;
+        }
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    }
+
+    /// Sleeps. Returns whether to go on.
+    bool sleep_until(clock::time_point time) {
+        std::unique_lock held(mutex_);
+        return !changed_.wait_until(held, time, [this] { return stopping_; });
+    }
+
+    /// Waits for the GIL as anybody does, through the guard that notes it.
+    void probe() {
+        gil_attachment attached;
+        auto const pause = std::min<clock::duration>(patience_ / 2, longest_between_probes);
+        while (sleep_until(clock::now() + pause)) {
+            gil_acquire to_see_that_it_is_to_be_had;
+        }
+    }
+
+    /// Never asks for the GIL.
+    void report_long_waits() {
+        clock::time_point not_before = clock::now();  // nobody's wait counts from earlier
+        clock::time_point wake_up = not_before + patience_;
+        clock::duration limit = patience_;
+        while (sleep_until(wake_up)) {
+            clock::time_point const now = clock::now();
+            if (now - wake_up > std::max<clock::duration>(patience_ / 2, longest_oversleep)) {
+                not_before = now;
+            }
+            auto waits = detail::gil_wait::all();
+            clock::time_point oldest = now;
+            for (auto& wait : waits) {
+                wait.since = std::max(wait.since, not_before);
+                oldest = std::min(oldest, wait.since);
+            }
+            clock::duration const longest = now - oldest;
+            if (longest < patience_) {
+                limit = patience_;
+            } else if (longest >= limit) {
+                limit = 2 * longest;
+                write_report(waits, longest);
+            }
+            wake_up = std::max(clock::now() + std::chrono::milliseconds(1),
+                               std::min(now + patience_, oldest + limit));
+        }
+    }
+
+    void write_report(std::vector<detail::gil_wait::note> const& waits,
+                      clock::duration longest) const {
+        try {
+            write_stderr(report(*asking_, waits, longest, patience_));
+        } catch (std::exception const& failure) {
+            write_stderr(std::string("\nhandoff watchdog: a thread has waited too long for the "
+                                     "GIL, and who could not be found out: ") +
+                         failure.what() + "\n");
+        }
+        asking_->python.write();
+        write_stderr(advice);
+    }
+
+    clock::duration patience_;
+    std::shared_ptr<signals const> asking_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool stopping_ = false;
+    unsigned running_ = 0;
+    std::vector<std::thread> threads_;
+};
+
+/// Guarded by the GIL. Never destroyed at exit: a thread may be left.
+struct state {
+    std::shared_ptr<signals const> asking;
+    std::shared_ptr<watch> current;
+};
+
+state& the() {
+    static auto& only = *new state;
+    return only;
+}
+
+void watch_again_in_child() {
+    if (the().current == nullptr) {
+        return;
+    }
+    // Its threads are the parent's, and so is what they have locked.
+    auto const& parents = **new std::shared_ptr<watch>(std::move(the().current));
+    auto again = std::make_shared<watch>(parents.patience(), the().asking);
+    again->start();
+    the().current = std::move(again);
+}
+
+/// Once in a process, and its children.
+void tie_to_process() {
+    static bool tied = false;  // guarded by the GIL
+    if (std::exchange(tied, true)) {
+        return;
+    }
+    using detail::gil_wait;
+    pthread_atfork(&gil_wait::before_fork, &gil_wait::after_fork_in_parent,
+                   &gil_wait::after_fork_in_child);
+    py::dict in_child;
+    in_child["after_in_child"] = py::make_function(&watch_again_in_child);
+    py::import("os").attr("register_at_fork")(*py::tuple(), **in_child);
+    py::import("atexit").attr("register")(py::make_function(&stop));
+}
+
+/// Throws: std::invalid_argument, beginning with `source`.
+seconds checked(double number, std::string const& source) {
+    if (!std::isfinite(number) || number <= 0) {
+        throw std::invalid_argument(source + " must be a positive, finite number of seconds");
+    }
+    return std::min<seconds>(seconds(number), std::chrono::hours(24 * 365 * 100));
+}
+
+seconds parsed(std::string_view text, std::string const& source) {
+    double number = 0;
+    auto const* const end = text.data() + text.size();
+    auto const [rest, error] = std::from_chars(text.data(), end, number);
+    return checked(error == std::errc() && rest == end ? number : 0, source);
+}
+
+}  // namespace
+
+std::optional<seconds> asked_for() {
+    static constexpr auto option = "handoff-watchdog";
+    static constexpr auto variable = "HANDOFF_WATCHDOG";
+    py::object const sys = py::import("sys");
+    py::object const value = sys.attr("_xoptions").attr("get")(option);
+    if (!value.is_none()) {
+        // Without "=", the value is True.
+        std::string const text =
+            PyUnicode_Check(value.ptr()) != 0 ? py::extract<std::string>(value)() : std::string();
+        return parsed(text, "-X " + std::string(option) + "=" + text);
+    }
+    bool const ignored = py::extract<bool>(sys.attr("flags").attr("ignore_environment") != 0);
+    char const* const set = ignored ? nullptr : std::getenv(variable);
+    if (set == nullptr || *set == '\0') {
+        return std::nullopt;
+    }
+    return parsed(set, std::string(variable) + "=" + set);
+}
+
+void start(seconds patience) {
+    auto const limit = std::chrono::duration_cast<clock::duration>(
+        checked(patience.count(), "the watchdog's patience, " + std::to_string(patience.count())));
+    state& its = the();
+    if (its.current != nullptr) {
+        throw std::logic_error("the watchdog is watching already");
+    }
+    if (fcntl(STDERR_FILENO, F_GETFD) < 0) {
+        return;  // nobody would see it
+    }
+    tie_to_process();
+    if (its.asking == nullptr) {
+        its.asking = std::make_shared<signals const>();
+    }
+    auto started = std::make_shared<watch>(std::max(limit, clock::duration(1)), its.asking);
+    started->start();
+    its.current = std::move(started);
+}
+
+void stop() {
+    std::shared_ptr<watch> const ended = std::exchange(the().current, nullptr);
+    if (ended == nullptr) {
+        return;
+    }
+    bool const all_ended = [&] {
+        gil_release while_stopping;
+        return ended->stop();
+    }();
+    if (all_ended) {
+        the().asking.reset();
+    }
+}
+
+}  // namespace handoff::watchdog

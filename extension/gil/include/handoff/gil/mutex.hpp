@@ -1,0 +1,116 @@
+// mutex: one that is never held while the GIL is waited for; a debug build sees to it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+namespace handoff {
+
+namespace detail {
+
+/// How many of our mutexes the calling thread holds. Visible, so that a host and the modules that
+/// it loads count together; counted in every build, so that differently built ones do.
+[[gnu::visibility("default")]] inline constinit thread_local unsigned mutexes_held = 0;
+
+}  // namespace detail
+
+/// A std::mutex for what is also used under the GIL. A thread that waits for the GIL while it
+/// holds such a mutex deadlocks with one that holds the GIL and waits for the mutex; so in a debug
+/// build it is an assertion to wait for the GIL with a handoff::mutex held, whether or not another
+/// thread is there at that moment.
+///
+///     handoff::mutex mutex_;
+///     ...
+///     auto const value = [&] { std::scoped_lock held(mutex_); return value_; }();
+///     handoff::gil_acquire gil;
+///     callback_(value);
+///
+/// Needs no Python.h; costs what std::mutex costs.
+///
+/// GIL:     any; unchanged.
+/// Threads: any; unlocked by the thread that locked it.
+class mutex {
+public:
+    void lock() {
+        native_.lock();
+        ++detail::mutexes_held;
+    }
+
+    [[nodiscard]] bool try_lock() {
+        bool const locked = native_.try_lock();
+        detail::mutexes_held += locked ? 1 : 0;
+        return locked;
+    }
+
+    void unlock() {
+        --detail::mutexes_held;
+        native_.unlock();
+    }
+
+private:
+    friend class condition_variable;
+
+    std::mutex native_;
+};
+
+/// std::condition_variable for it. Who waits here cannot wait for the GIL, and holds the mutex
+/// again when it returns.
+class condition_variable {
+public:
+    void notify_one() noexcept { native_.notify_one(); }
+    void notify_all() noexcept { native_.notify_all(); }
+
+    void wait(std::unique_lock<mutex>& held) {
+        native_lock by_its_own_kind(held);
+        native_.wait(by_its_own_kind.lock);
+    }
+
+    template <class Predicate>
+    void wait(std::unique_lock<mutex>& held, Predicate ready) {
+        while (!ready()) {
+            wait(held);
+        }
+    }
+
+    template <class Clock, class Duration>
+    std::cv_status wait_until(std::unique_lock<mutex>& held,
+                              std::chrono::time_point<Clock, Duration> const& deadline) {
+        native_lock by_its_own_kind(held);
+        return native_.wait_until(by_its_own_kind.lock, deadline);
+    }
+
+    template <class Clock, class Duration, class Predicate>
+    bool wait_until(std::unique_lock<mutex>& held,
+                    std::chrono::time_point<Clock, Duration> const& deadline, Predicate ready) {
+        while (!ready()) {
+            if (wait_until(held, deadline) == std::cv_status::timeout) {
+                return ready();
+            }
+        }
+        return true;
+    }
+
+    template <class Rep, class Period, class Predicate>
+    bool wait_for(std::unique_lock<mutex>& held, std::chrono::duration<Rep, Period> const& at_most,
+                  Predicate ready) {
+        return wait_until(held, std::chrono::steady_clock::now() + at_most, std::move(ready));
+    }
+
+private:
+    /// The same lock as std::condition_variable knows it, for one wait.
+    struct native_lock {
+        explicit native_lock(std::unique_lock<mutex> const& held)
+            : lock(held.mutex()->native_, std::adopt_lock) {}
+        ~native_lock() { lock.release(); }
+        native_lock(native_lock const&) = delete;
+        native_lock& operator=(native_lock const&) = delete;
+
+        std::unique_lock<std::mutex> lock;
+    };
+
+    std::condition_variable native_;
+};
+
+}  // namespace handoff
