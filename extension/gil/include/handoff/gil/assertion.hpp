@@ -1,30 +1,14 @@
-// assertion: in a debug build, a rule of the GIL's that is broken ends the process, in words.
+// assertion: in a debug build, whoever breaks a rule of the GIL's is told, and the process aborts.
 #pragma once
 
-#ifndef NDEBUG
-#include <handoff/gil/stack.hpp>
-
-#include <cstdio>
-#include <pthread.h>
-#include <unistd.h>
-#endif
+#include <string_view>
 
 namespace handoff::detail {
 
-#ifndef NDEBUG
-/// Says on stderr who broke which rule, where, and what to do; then aborts.
-[[noreturn, gnu::cold, gnu::noinline]] inline void rule_broken(std::string const& what,
-                                                               char const* why,
-                                                               char const* instead) {
-    std::array<char, 16> name{};
-    pthread_getname_np(pthread_self(), name.data(), name.size());
-    std::string const text = "handoff: thread \"" + std::string(name.data()) + "\" (" +
-                             std::to_string(gettid()) + ") " + what + "\nWhy it is wrong: " + why +
-                             "\nWhat to do: " + instead + "\nIts C++ stack:\n" + stack_text();
-    std::fputs(text.c_str(), stderr);
-    std::abort();
-}
-#endif
+/// Says on stderr which thread did what, why that is wrong, what to do, and where it was: its C++
+/// stack. Then aborts.
+[[noreturn, gnu::cold]] void rule_broken(std::string_view what, std::string_view why,
+                                         std::string_view instead) noexcept;
 
 /// In a debug build: aborts when the caller holds the GIL, in an operation that may wait for a
 /// thread which wants it.
@@ -32,12 +16,14 @@ namespace handoff::detail {
 /// `held` says whether it does: gil_held, or what stands in for it where no Python is known.
 template <class Held>
 void assert_gil_released([[maybe_unused]] Held const& held,
-                         [[maybe_unused]] char const* operation) {
+                         [[maybe_unused]] std::string_view operation) noexcept {
 #ifndef NDEBUG
     if (held()) {
-        rule_broken(std::string("calls ") + operation + ", and holds the GIL",
-                    "it waits for a thread that may wait for the GIL: neither goes on",
-                    "release it first, `gil_release while_waiting;`, or bind with without_gil()");
+        rule_broken(operation,
+                    "it may wait for a thread that waits for the GIL, which the caller "
+                    "holds: neither would go on",
+                    "release the GIL first (gil_release while_waiting;), or bind the function with "
+                    "without_gil()");
     }
 #endif
 }

@@ -76,15 +76,14 @@ private:
     gil_wait* next_ = nullptr;
 };
 
-/// In a debug build: aborts when the caller is about to wait for the GIL with a mutex held.
-inline void assert_no_mutex_held() {
+/// In a debug build: aborts when the caller, about to wait for the GIL, holds a handoff::mutex.
+inline void assert_no_mutex_held() noexcept {
 #ifndef NDEBUG
     if (mutexes_held > 0) {
-        rule_broken(
-            "waits for the GIL, and holds " + std::to_string(mutexes_held) + " handoff::mutex",
-            "who holds the GIL and waits for that mutex never gets it, nor this thread the "
-            "GIL",
-            "copy what you need, unlock, and only then acquire; or acquire before locking");
+        rule_broken("waiting for the GIL while it holds a handoff::mutex",
+                    "who holds the GIL and waits for that mutex does not get it, nor this thread "
+                    "the GIL: neither would go on",
+                    "copy what you need under the mutex, unlock it, and acquire the GIL then");
     }
 #endif
 }
