@@ -233,9 +233,12 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
     clock::duration const longest = std::chrono::hours(24 * 365 * 100);
     auto const deadline =
         clock::now() + (timeout ? std::min<clock::duration>(*timeout, longest) : longest);
-    auto const slice = in_main_thread() ? signal_check : longest;
     waiter self(*this, count);
-    PyLockStatus status = self.registered() ? PY_LOCK_INTR : PY_LOCK_ACQUIRED;
+    if (!self.registered()) {
+        return false;
+    }
+    auto const slice = in_main_thread() ? signal_check : longest;
+    PyLockStatus status = PY_LOCK_INTR;
     while (status != PY_LOCK_ACQUIRED && clock::now() < deadline) {
         {
             gil_release while_waiting;
