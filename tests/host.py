@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -23,6 +24,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 HOST = os.environ["HANDOFF_HOST"]
 STOCK = os.environ["HANDOFF_PYTHON"]
 TIMEOUT = 60  # seconds, for what takes one: whatever hits it hangs
+REPEAT = os.environ.get("HANDOFF_REPEAT")  # how often what happens once in a process is done
+CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT}
+
+
+class HangError(AssertionError):
+    """A process did not end."""
+
+
+class CrashError(AssertionError):
+    """A process was ended by a fault of its own."""
+
+
+class LossError(AssertionError):
+    """A message that was due did not come, or one that was not due did."""
 
 
 class Outcome(NamedTuple):
@@ -53,11 +68,29 @@ def start(*command, **options):
     return subprocess.Popen([os.fspath(word) for word in command], **options)
 
 
-def finish(process, stdin=None):
-    """Waits for the end of a process and reads what it wrote; kills its group if it hangs."""
+def stacks(process):
+    """Where each of its threads is, if there is a debugger to ask."""
+    if shutil.which("gdb") is None:
+        return "where it hangs, gdb would show"
+    command = ["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all backtrace"]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        shown = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
+        return shown.stdout.decode(errors="backslashreplace")
+    return "where it hangs, gdb cannot see"
+
+
+def finish(process, stdin=None, aborts=False):
+    """Waits for the end of a process and reads what it wrote; kills its group if it hangs.
+
+    A crash is an error, unless the program is one that aborts.
+    """
     with process:
         try:
             stdout, stderr = process.communicate(stdin, TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise HangError(
+                f"{process.args} goes on after {TIMEOUT} s:\n{stacks(process)}"
+            ) from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -70,7 +103,10 @@ def finish(process, stdin=None):
             readable = re.sub(rf"{re.escape(program)}(?!\.?\w)", "PYTHON", readable)
         return re.sub(r"\b0x[0-9a-f]{6,}", "0x0", readable)
 
-    return Outcome(process.returncode, text(stdout), text(stderr))
+    outcome = Outcome(process.returncode, text(stdout), text(stderr))
+    if outcome.code in CRASHES and not aborts:
+        raise CrashError(f"{process.args} crashes: {outcome}")
+    return outcome
 
 
 def run(*command, stdin=None, **options):
@@ -163,6 +199,11 @@ class InFolder(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
         return path
+
+    def again(self, once, times=3):
+        """Does it as often as HANDOFF_REPEAT says; `make exits` counts what goes wrong."""
+        for _ in range(int(REPEAT or times)):
+            once()
 
     def host(self, *arguments, **options):
         return run(HOST, *arguments, **{"cwd": self.folder, **options})

@@ -1,120 +1,59 @@
 """Leaving the program while Foos run: in order, nothing lost, and with the same exit code.
 
-HANDOFF_REPEAT=100 leaves that often in each way.
+HANDOFF_REPEAT=100 leaves that often in each way; `make exits` does so under load.
 """
 
-import json
-import os
 import signal
+import textwrap
 
-from host import HOST, STOCK, InFolder, Terminal, environment, finish, start, wait_until_asleep
-
-REPEAT = int(os.environ.get("HANDOFF_REPEAT", "3"))
-
-# Stands in for Foo in the stock interpreter, so that the program is the same to the letter.
-NO_FOO = """
-class Foo:
-    def __init__(self, interval, on_message): self.messages = []
-    def start(self): pass
-    def wait(self, count, timeout=0): __import__("time").sleep(timeout)
-"""
-
-# Registered before Foo is imported, report() runs after Foo's own hook: what it sees is final.
-TEN_FOOS = """
-import atexit, json, signal, sys, time
-
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
-
-@atexit.register
-def report():
-    now = time.monotonic_ns()
-    rows = [(f.messages, *row) for f, row in zip(foos, rows_of_foos)]
-    with open("report.json", "w") as file:
-        json.dump((end, now, rows), file)
-
-import Foo
-
-foos, rows_of_foos, end = [], [], None
-for n in range(10):
-    called = None if n % 2 else []
-    f = Foo.Foo(0.001, called if called is None else called.append)
-    before = time.monotonic_ns()
-    f.start()
-    foos.append(f)
-    rows_of_foos.append((called, before, time.monotonic_ns()))
-"""
-
-LEAVE = """
-f.wait(5)
-try:
-    {}
-finally:
-    end = time.monotonic_ns()
-"""
+from host import HOST, STOCK, InFolder, Terminal, environment
+from ten_foos import TEN_FOOS, BesideTenFoos
 
 
-class WhileTenFoosRun(InFolder):
-    """The host must end as the stock interpreter does, which has no Foo."""
+def joined(*parts):
+    """One script of several, each indented in its own way."""
+    return "".join(textwrap.dedent(part) for part in parts)
 
-    def setUp(self):
-        super().setUp()
-        self.write("Foo.py", NO_FOO)
-        self.report = self.folder / "report.json"
 
-    def check_report(self):
-        """Every message due before the end of the script came, and none before it was due."""
-        end, now, rows = json.loads(self.report.read_text())
-        self.report.unlink()
-        self.assertEqual(len(rows), 10)
-        for messages, called, before, after in rows:
-            self.assertEqual(messages, list(range(len(messages))))
-            self.assertIn(called, (None, messages))
-            self.assertGreaterEqual(len(messages), (end - after) // 1_000_000 + 1)
-            self.assertLessEqual(len(messages), (now - before) // 1_000_000 + 1)
+ON_SIGTERM = "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
 
-    def leave(self, leave, code, *options, act=None, stdin=None, whole=True):
-        """Leaves again and again; `act` is done to the process when it has printed a line."""
-        script = self.write("script.py", TEN_FOOS + LEAVE.replace("{}", leave))
 
-        def outcome(program):
-            variables = environment(PYTHONPATH=str(self.folder))
-            pipe = {} if stdin is None else {"stdin": -1}
-            process = start(program, *options, script, cwd=self.folder, env=variables, **pipe)
-            if act:
-                process.stdout.readline()
-                act(process)
-            ended = finish(process, stdin)
-            return ended if whole else ended._replace(stderr=ended.stderr.splitlines()[-1:])
-
-        stock = outcome(STOCK)
-        self.assertEqual(stock.code, code)
-        self.report.unlink()
-        for _ in range(REPEAT):
-            self.assertEqual(outcome(HOST), stock)
-            self.check_report()
+class Leaving(BesideTenFoos):
+    """As the stock interpreter leaves."""
 
     def test_end_of_script(self):
-        self.leave("pass", 0)
+        self.leaves("pass", 0)
 
     def test_end_of_script_in_development_mode(self):
-        self.leave("pass", 0, "-X", "dev")
+        self.leaves("pass", 0, "-X", "dev")
 
     def test_exit_code(self):
-        self.leave("sys.exit(3)", 3)
+        self.leaves("sys.exit(3)", 3)
 
     def test_exit_with_a_text(self):
-        self.leave("sys.exit('text')", 1)
+        self.leaves("sys.exit('text')", 1)
 
     def test_uncaught_exception(self):
-        self.leave("1 / 0", 1)
+        self.leaves("1 / 0", 1)
 
     def test_error_in_atexit(self):
-        self.leave("atexit.register(lambda: 1 / 0)", 0)
+        self.leaves("atexit.register(lambda: 1 / 0)", 0)
 
-    def signalled(self, number, code, waiting):
+    def test_os_exit(self):
+        self.leaves("import os; os._exit(5)", 5, reports=False)
+
+    def test_os_abort(self):
+        no_core = "import os, resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))"
+        self.leaves(f"{no_core}; os.abort()", -signal.SIGABRT, reports=False, aborts=True)
+
+    def signalled(self, number, code, waiting, **how):
         # Waits in a loop: a signal that comes just before a wait begins is seen when that ends.
-        forever = f"print(1, flush=True)\n    while True: {waiting}"
-        self.leave(forever, code, act=lambda process: process.send_signal(number), whole=False)
+        forever = f"print(1, flush=True)\nwhile True: {waiting}"
+        if number == signal.SIGTERM and code == 7:
+            forever = ON_SIGTERM + forever
+        self.leaves(
+            forever, code, act=lambda process: process.send_signal(number), whole=False, **how
+        )
 
     def test_ctrl_c_while_asleep(self):
         self.signalled(signal.SIGINT, -signal.SIGINT, "time.sleep(0.05)")
@@ -125,16 +64,115 @@ class WhileTenFoosRun(InFolder):
     def test_ctrl_c_while_waiting_for_foo(self):
         self.signalled(signal.SIGINT, -signal.SIGINT, "f.wait(10**9, 0.05)")
 
-    def test_exit_in_a_signal_handler(self):
+    def test_ctrl_c_twice(self):
+        script = """
+            try:
+                print("runs", flush=True)
+                while True: time.sleep(0.05)
+            except KeyboardInterrupt:
+                print("cleans up", flush=True)
+                while True: time.sleep(0.05)
+        """
+
+        def twice(process):
+            process.send_signal(signal.SIGINT)
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+
+        self.leaves(script, -signal.SIGINT, act=twice, whole=False)
+
+    def test_sigterm_with_a_handler(self):
         self.signalled(signal.SIGTERM, 7, "time.sleep(0.05)")
 
+    def test_sigterm_without_a_handler(self):
+        self.signalled(signal.SIGTERM, -signal.SIGTERM, "time.sleep(0.05)", reports=False)
+
+    def test_sys_exit_in_a_thread_ends_that_thread_only(self):
+        self.leaves(
+            """
+            import threading
+            for leave in sys.exit, lambda n: exec("raise SystemExit"):
+                thread = threading.Thread(target=leave, args=[9])
+                thread.start()
+                thread.join()
+            print("goes on")
+            """,
+            0,
+        )
+
+    def test_uncaught_exception_in_a_thread_ends_that_thread_only(self):
+        self.leaves(
+            """
+            import threading
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+            sys.exit(6)
+            """,
+            6,
+            whole=False,
+        )
+
+    def test_a_thread_interrupts_the_main_thread(self):
+        self.leaves(
+            """
+            import _thread
+            _thread.start_new_thread(_thread.interrupt_main, ())
+            while True: time.sleep(0.05)
+            """,
+            -signal.SIGINT,
+            whole=False,
+        )
+
+    def test_os_exit_in_a_thread(self):
+        self.leaves(
+            """
+            import os, threading
+            threading.Thread(target=os._exit, args=[5]).start()
+            while True: time.sleep(0.05)
+            """,
+            5,
+            reports=False,
+        )
+
+    def test_thread_that_outlives_the_script(self):
+        self.leaves(
+            """
+            import threading
+            def outlive():
+                global end
+                threading.main_thread().join()
+                f.wait(len(f.messages) + 20, 0.02)
+                end = time.monotonic_ns()
+            threading.Thread(target=outlive).start()
+            """,
+            0,
+        )
+
+    def test_daemon_threads_that_are_still_in_python(self):
+        self.leaves(
+            """
+            import threading
+            def compute():
+                while True: sum(range(100))
+            def allocate():
+                while True: [str(n) for n in range(100)]
+            def sleep():
+                while True: time.sleep(1e-5)
+            for each in compute, allocate, sleep, threading.Event().wait:
+                threading.Thread(target=each, daemon=True).start()
+            time.sleep(0.01)
+            """,
+            0,
+        )
+
     def test_end_of_input_after_the_script(self):
-        self.leave("pass", 0, "-i", stdin=b"end = time.monotonic_ns()\n")
+        self.leaves("pass", 0, "-i", stdin=b"end = time.monotonic_ns()\n")
 
     def test_with_a_backlog(self):
         """The script does not hand the GIL over for its last moments."""
-        alone = "sys.setswitchinterval(600)\n    f.wait(len(f.messages) + 5)"
-        self.leave(f"{alone}\n    sum(range(2 * 10**6))", 0)
+        alone = "sys.setswitchinterval(600)\nf.wait(len(f.messages) + 5)"
+        self.leaves(f"{alone}\nsum(range(2 * 10**6))", 0)
 
     def test_ctrl_d_at_the_prompt(self):
         self.write("script.py", TEN_FOOS)
@@ -142,57 +180,367 @@ class WhileTenFoosRun(InFolder):
         def outcome(program):
             variables = environment(PYTHONPATH=str(self.folder), HOME=str(self.folder))
             terminal = Terminal(program, env=variables, cwd=self.folder)
-            self.addCleanup(terminal.close)
-            terminal.read_until(">>> ")
-            for line in ("exec(open('script.py').read())", "end = time.monotonic_ns()"):
-                terminal.send(line + "\n")
+            try:
                 terminal.read_until(">>> ")
-            terminal.send("\x04")
-            code, rest = terminal.finish()
+                for line in ("exec(open('script.py').read())", "end = time.monotonic_ns()"):
+                    terminal.send(line + "\n")
+                    terminal.read_until(">>> ")
+                terminal.send("\x04")
+                code, rest = terminal.finish()
+            finally:
+                terminal.close()
             return code, rest.strip()
 
         stock = outcome(STOCK)
         self.assertEqual(stock, (0, ""))
-        self.report.unlink()
-        for _ in range(REPEAT):
+        (self.folder / "report.json").unlink()
+
+        def once():
             self.assertEqual(outcome(HOST), stock)
             self.check_report()
 
-    def test_a_thousand_foos(self):
-        script = """
-import atexit
-@atexit.register
-def report():
-    print(sum(f.running for f in foos), min(map(len, foos)) > 0)
-import Foo
-foos = [Foo.Foo(0.05, None) for _ in range(1000)]
-for f in foos: f.start()
-"""
-        for _ in range(REPEAT):
-            self.assertEqual(self.host("-c", script), (0, "0 True\n", ""))
+        self.again(once)
 
 
-class AtExit(InFolder):
+class WhoKnowsTheFoo(BesideTenFoos):
+    def test_a_global_of_the_script(self):
+        self.ends("assert f is globals()['f']")
+
+    def test_a_global_of_another_module(self):
+        self.write_script("pass", to="keeper.py")
+        self.write("script.py", "import keeper")
+
+        def once():
+            self.assertEqual(self.leave(HOST), (0, "", ""))
+            self.check_report()
+
+        self.again(once)
+
+    def test_a_reference_cycle_that_it_is_part_of(self):
+        self.ends(
+            """
+            class Holder:
+                def __init__(self):
+                    self.called = []
+                    self.foo = Foo.Foo(0.001, self.on_message)
+                def on_message(self, n):
+                    self.called.append(n)
+            for holder in [Holder() for _ in range(10)]:
+                run(holder.foo, holder.called)
+            del holder, foos, f
+            """,
+            runs=20,
+        )
+
+    def test_a_reference_cycle_that_refers_to_it(self):
+        self.ends("""
+            import gc
+            gc.disable()
+            class Holder: pass
+            holder = Holder()
+            holder.itself, holder.foos = holder, foos
+            del holder, foos, f
+        """)
+
+    def test_an_atexit_function(self):
+        self.ends("""
+            for each in foos:
+                atexit.register(each.stop)
+            del each, foos, f
+        """)
+
+    def test_an_atexit_function_that_drops_it(self):
+        self.ends("""
+            atexit.register(foos.clear)
+            del f
+        """)
+
+    def test_an_atexit_function_that_uses_it(self):
+        self.ends(
+            """
+            def use():
+                global end
+                g = Foo.Foo(0.001, None)
+                run(g)
+                print(g.wait(20), f.wait(len(f) + 20))
+                end = time.monotonic_ns()
+            atexit.register(use)
+            """,
+            "True True\n",
+            runs=11,
+        )
+
+    def test_a_destructor_called_during_shutdown(self):
+        self.ends(
+            """
+            class Last:
+                def __init__(self, foo):
+                    self.foo = foo
+                def __del__(self):
+                    count = len(self.foo)
+                    self.foo.stop()
+                    waited = self.foo.wait(count), self.foo.wait(count + 1)
+                    print(self.foo.running, count > 4, waited, repr(self.foo)[:9])
+            last = Last(f)
+            last.cycle = last
+            del f, foos
+            """,
+            "False True (True, False) <Foo.Foo \n",
+        )
+
+    def test_daemon_threads_that_wait_for_it(self):
+        self.ends("""
+            import threading
+            for each in foos:
+                threading.Thread(target=each.wait, args=[10**9], daemon=True).start()
+            f.wait(len(f) + 5)
+        """)
+
+    def test_daemon_threads_that_stop_it(self):
+        # Endless calls from C: wherever these threads are at the end, it is within stop().
+        self.ends("""
+            import collections, threading
+            g = Foo.Foo(0.001, None)
+            g.start()
+            for _ in range(3):
+                calls = iter(g.stop, "never")
+                threading.Thread(target=collections.deque, args=[calls, 0], daemon=True).start()
+        """)
+
+    def test_daemon_threads_that_start_and_stop_it(self):
+        self.ends("""
+            import threading
+            busy = threading.Semaphore(0)
+            def use():
+                while True:
+                    g = Foo.Foo(0.0001, None)
+                    try:
+                        g.start()
+                    except RuntimeError:
+                        pass  # it is too late
+                    g.wait(3)
+                    g.stop()
+                    busy.release()
+            for _ in range(4):
+                threading.Thread(target=use, daemon=True).start()
+            for _ in range(20):
+                busy.acquire()
+        """)
+
+
+class StartedDuringShutdown(BesideTenFoos):
+    REFUSED = """
+            def start(late):
+                try:
+                    late.start()
+                except RuntimeError as error:
+                    print(error)
+                    print(late.running, len(late) > 2, late.wait(10**9))
+                    late.stop()
+    """
+    SAYS = "cannot start this Foo: Python is shutting down\n"
+
+    def test_after_foos_hook_is_refused(self):
+        self.ends(
+            joined(self.REFUSED, "last_words.append(lambda: (start(f), start(Foo.Foo())))"),
+            f"{self.SAYS}False True False\n{self.SAYS}False False False\n",
+        )
+
+    def test_in_an_earlier_atexit_function_is_not(self):
+        self.ends(
+            """
+            g = Foo.Foo(0.001, None)
+            last_words.append(lambda: print(len(g) >= 20, g.running))
+            atexit.register(lambda: (g.start(), g.wait(20)))
+            """,
+            "True False\n",
+        )
+
+    def test_from_a_destructor_during_the_teardown_of_modules_is_refused(self):
+        self.ends(
+            joined(
+                self.REFUSED,
+                """
+            class Last:
+                def __init__(self, foo):
+                    self.foo, self.start, self.new = foo, start, Foo.Foo(0.001, None)
+                def __del__(self):
+                    self.start(self.foo)
+                    self.start(self.new)
+            last = Last(f)
+            last.cycle = last
+            """,
+            ),
+            f"{self.SAYS}False True False\n{self.SAYS}False False False\n",
+        )
+
+    def test_from_a_callback_in_progress_is_refused(self):
+        self.ends(
+            """
+            import os, threading
+            threading.excepthook = lambda error: print(error.exc_value)
+            entered = threading.Event()
+            def start_late(n):
+                entered.set()
+                while g.running: os.sched_yield()
+                h.start()
+            g, h = Foo.Foo(3600, start_late), Foo.Foo(0.001, None)
+            last_words.append(lambda: print(repr(g.error)[:12], h.running))
+            g.start()
+            entered.wait()
+            """,
+            self.SAYS + "RuntimeError False\n",
+        )
+
+    def test_from_a_daemon_thread_is_refused(self):
+        # The callback keeps Foo's hook waiting until the thread has met with the refusal.
+        self.ends(
+            """
+            import os, threading
+            entered, refused = threading.Event(), threading.Event()
+            def await_refusal(n):
+                entered.set()
+                refused.wait()
+            def start_and_stop():
+                h = Foo.Foo(0.001, None)
+                try:
+                    while True:
+                        h.start()
+                        h.stop()
+                except RuntimeError as error:
+                    print(error)
+                    refused.set()
+            g = Foo.Foo(3600, await_refusal)
+            g.start()
+            entered.wait()
+            threading.Thread(target=start_and_stop, daemon=True).start()
+            """,
+            self.SAYS,
+        )
+
+    def test_when_foo_was_not_even_imported_before_is_refused(self):
+        path = self.write(
+            "script.py",
+            """
+            import atexit
+            @atexit.register
+            def late():
+                import Foo
+                global f
+                f = Foo.Foo(0.001)
+                try:
+                    f.start()
+                except RuntimeError as error:
+                    print(error)
+            """,
+        )
+        self.again(lambda: self.assertEqual(self.host(path), (0, self.SAYS, "")))
+
+
+class CallbackInProgress(BesideTenFoos):
+    BLOCKED = """
+            import threading
+            entered = threading.Event()
+            def block(n):
+                entered.set()
+                {}
+            blocked = Foo.Foo(1.0, block)
+            blocked.start()
+            entered.wait()
+    """
+    # Says when Foo's hook has begun, as the main thread is in it then.
+    CLOSING = """
+            def tell():
+                while blocked.running: time.sleep(0.001)
+                print("closing", flush=True)
+            threading.Thread(target=tell, daemon=True).start()
+    """
+
+    def test_is_waited_for(self):
+        # The callbacks block until Foo's hook has begun to stop them, and are seen to return.
+        self.ends(
+            """
+            import os, threading
+            returned = []
+            last_words.append(lambda: print(sorted(returned), any(g.running for g in blocked)))
+            entered, release = threading.Semaphore(0), threading.Event()
+            def block(number, n):
+                entered.release()
+                release.wait()
+                returned.append(number)
+            blocked = [Foo.Foo(3600, lambda n, i=i: block(i, n)) for i in range(5)]
+            for g in blocked: g.start()
+            for g in blocked: entered.acquire()
+            def let_go():
+                while any(g.running for g in blocked): os.sched_yield()
+                release.set()
+            threading.Thread(target=let_go, daemon=True).start()
+            """,
+            "[0, 1, 2, 3, 4] False\n",
+        )
+
+    def abandoned(self, outcome, code, because):
+        """What was abandoned is named, and nothing else was lost."""
+        self.assertEqual(outcome.code, code)
+        self.assertIn("on_message(0) of Foo(interval=1.0", outcome.stderr)
+        self.assertIn("function block", outcome.stderr)
+        self.assertIn("abandoned", outcome.stderr)
+        self.assertIn(because, outcome.stderr)
+        self.check_report()
+
+    def test_that_blocks_for_ever_is_abandoned_after_ten_seconds(self):
+        for_ever = self.BLOCKED.replace("{}", "threading.Event().wait()")
+        self.write_script(joined(for_ever, "sys.exit(3)"))
+        self.again(lambda: self.abandoned(self.leave(HOST), 3, "10 s"), times=1)
+
+    def interrupted(self, waiting, code, stays=""):
+        """Ctrl-C ends the wait in Foo's hook; `stays` keeps the script itself from ending."""
+        script = self.BLOCKED.replace("{}", waiting)
+        self.write_script(joined(script, self.CLOSING, f"print(1, flush=True)\n{stays}"))
+
+        def ctrl_c(process):
+            if stays:
+                process.send_signal(signal.SIGINT)
+            self.assertEqual(process.stdout.readline(), b"closing\n")  # Foo's hook waits
+            process.send_signal(signal.SIGINT)
+
+        self.again(lambda: self.abandoned(self.leave(HOST, act=ctrl_c), code, "KeyboardInterrupt"))
+
+    def test_that_blocks_for_ever_is_abandoned_at_ctrl_c(self):
+        self.interrupted("threading.Event().wait()", 0)
+
+    def test_that_blocks_outside_python_is_abandoned_at_ctrl_c(self):
+        self.interrupted("__import__('os').read(__import__('os').pipe()[0], 1)", 0)
+
+    def test_that_computes_for_ever_is_abandoned_at_ctrl_c(self):
+        self.interrupted("while True: pass", 0)
+
+    def test_that_blocks_for_ever_is_abandoned_at_the_second_ctrl_c(self):
+        stays = "while True: time.sleep(0.05)\n"
+        self.interrupted("threading.Event().wait()", -signal.SIGINT, stays)
+
+
+class Ending(InFolder):
+    """Ends that need a program of their own."""
+
     def ends(self, script, stdout="", code=0):
         """Runs the script again and again: its output, nothing on stderr."""
         path = self.write("script.py", script)
-        for _ in range(REPEAT):
-            self.assertEqual(self.host(path), (code, stdout, ""))
+        self.again(lambda: self.assertEqual(self.host(path), (code, stdout, "")))
 
-    def test_foo_in_a_reference_cycle(self):
-        self.ends("""
+    def test_a_thousand_foos(self):
+        self.ends(
+            """
+            import atexit
+            @atexit.register
+            def report():
+                print(sum(f.running for f in foos), min(map(len, foos)) > 0)
             import Foo
-            class Holder: pass
-            holder = Holder()
-            holder.foo = Foo.Foo(0.001, lambda n, holder=holder: None)
-            holder.foo.start()
-            holder.foo.wait(3)
-            del holder
-        """)
-
-    def test_foo_that_only_its_module_knows(self):
-        self.write("keeper.py", "import Foo\nf = Foo.Foo(0.001, None)\nf.start()\nf.wait(3)\n")
-        self.ends("import keeper")
+            foos = [Foo.Foo(0.05, None) for _ in range(1000)]
+            for f in foos: f.start()
+            """,
+            "0 True\n",
+        )
 
     def test_first_message_of_a_script_that_ends_at_once(self):
         self.ends("import Foo; f = Foo.Foo(3600); f.start()", "0\n")
@@ -209,55 +557,13 @@ class AtExit(InFolder):
             f.wait(20)
             """,
         )
-        for _ in range(REPEAT):
+
+        def once():
             outcome = self.host(path)
             lines = "".join(f"{n}\n" for n in range(int(outcome.stderr)))
             self.assertEqual((outcome.code, outcome.stdout), (0, lines))
 
-    def test_callback_in_progress_is_waited_for(self):
-        # The callbacks block until Foo's hook has begun to stop them, and are seen to return.
-        self.ends(
-            """
-            import atexit, os, threading
-            returned = []
-            atexit.register(lambda: print(sorted(returned), any(f.running for f in foos)))
-            import Foo
-            entered, release = threading.Semaphore(0), threading.Event()
-            def block(number, n):
-                entered.release()
-                release.wait()
-                returned.append(number)
-            foos = [Foo.Foo(3600, lambda n, i=i: block(i, n)) for i in range(5)]
-            for f in foos: f.start()
-            for f in foos: entered.acquire()
-            def let_go():
-                while any(f.running for f in foos): os.sched_yield()
-                release.set()
-            threading.Thread(target=let_go, daemon=True).start()
-            """,
-            "[0, 1, 2, 3, 4] False\n",
-        )
-
-    def test_ctrl_c_ends_the_wait_for_a_callback_that_never_returns(self):
-        path = self.write(
-            "script.py",
-            """
-            import atexit, threading
-            in_callback = threading.Event()
-            from Foo import Foo
-            f = Foo(1, lambda n: (in_callback.set(), threading.Event().wait()))
-            f.start()
-            in_callback.wait()
-            atexit.register(print, "leaving", flush=True)
-            """,
-        )
-        process = start(HOST, path)
-        self.assertEqual(process.stdout.readline(), b"leaving\n")
-        wait_until_asleep(process)  # in Foo's hook, which comes next
-        process.send_signal(signal.SIGINT)
-        outcome = finish(process)
-        self.assertEqual(outcome.code, 0)
-        self.assertIn("KeyboardInterrupt", outcome.stderr)
+        self.again(once)
 
     def test_what_cannot_be_delivered_in_time_is_given_up_and_told(self):
         path = self.write(
@@ -276,61 +582,13 @@ class AtExit(InFolder):
             while time.monotonic() < end: pass  # several fall due
             """,
         )
-        outcome = self.host(path)
-        self.assertEqual((outcome.code, outcome.stdout), (0, ""))
-        self.assertIn("1 Foo(s) had messages due that could not be delivered", outcome.stderr)
 
-    def test_start_after_the_end_is_refused(self):
-        self.ends(
-            """
-            import atexit
-            @atexit.register
-            def late():
-                for late_one in f, Foo.Foo(0.001, None):
-                    try:
-                        late_one.start()
-                    except RuntimeError as error:
-                        print(type(error).__name__)
-                    print(late_one.running, len(late_one) > 2, late_one.wait(10**9))
-                    late_one.stop()
-            import Foo
-            f = Foo.Foo(0.001, None)
-            f.start()
-            f.wait(3)
-            """,
-            "RuntimeError\nFalse True False\nRuntimeError\nFalse False False\n",
-        )
+        def once():
+            outcome = self.host(path)
+            self.assertEqual((outcome.code, outcome.stdout), (0, ""))
+            self.assertIn("1 Foo(s) had messages due that could not be delivered", outcome.stderr)
 
-    def test_start_in_an_earlier_atexit_function(self):
-        self.ends(
-            """
-            import atexit
-            atexit.register(lambda: print(len(f) >= 20, f.running))
-            import Foo
-            f = Foo.Foo(0.001, None)
-            atexit.register(lambda: (f.start(), f.wait(20)))
-            """,
-            "True False\n",
-        )
-
-    def test_start_from_a_callback_in_progress_is_refused(self):
-        self.ends(
-            """
-            import atexit, os, threading
-            atexit.register(lambda: print(type(f.error).__name__, g.running))
-            import Foo
-            threading.excepthook = lambda error: None
-            entered = threading.Event()
-            def start_late(n):
-                entered.set()
-                while f.running: os.sched_yield()
-                g.start()
-            f, g = Foo.Foo(3600, start_late), Foo.Foo(0.001, None)
-            f.start()
-            entered.wait()
-            """,
-            "RuntimeError False\n",
-        )
+        self.again(once, times=1)
 
     def test_error_in_a_callback_without_threading(self):
         path = self.write(
@@ -346,12 +604,15 @@ class AtExit(InFolder):
             print(f.running, repr(f.error))
             """,
         )
-        for _ in range(REPEAT):
+
+        def once():
             outcome = self.host(path)
             self.assertEqual(outcome.code, 0)
             self.assertEqual(outcome.stdout, "False ZeroDivisionError('division by zero')\n")
             self.assertEqual(outcome.stderr.count("Traceback"), 1)
             self.assertTrue(outcome.stderr.endswith("\nZeroDivisionError: division by zero\n"))
+
+        self.again(once)
 
     def test_system_exit_in_a_callback_ends_its_foo_only(self):
         self.ends(
@@ -366,76 +627,3 @@ class AtExit(InFolder):
             "False SystemExit(5)\n",
             code=4,
         )
-
-    def test_thread_that_outlives_the_script(self):
-        self.ends(
-            """
-            import threading, Foo
-            f = Foo.Foo(0.001, None)
-            f.start()
-            def late():
-                threading.main_thread().join()
-                print(f.running, f.wait(len(f) + 20, 60))
-            threading.Thread(target=late).start()
-            """,
-            "True True\n",
-        )
-
-    def test_destructors_after_the_end(self):
-        self.ends(
-            """
-            import Foo
-            class Last:
-                def __init__(self, foo): self.foo = foo
-                def __del__(self):
-                    self.foo.stop()
-                    print(self.foo.running, len(self.foo) > 2, repr(self.foo)[:9])
-            last = Last(Foo.Foo(0.001, None))
-            last.cycle = last
-            last.foo.start()
-            last.foo.wait(3)
-            """,
-            "False True <Foo.Foo \n",
-        )
-
-    def test_daemon_threads_that_wait_for_foos(self):
-        self.ends("""
-            import threading, Foo
-            foos = [Foo.Foo(0.001, None) for _ in range(10)]
-            for f in foos:
-                f.start()
-                threading.Thread(target=f.wait, args=[10**9], daemon=True).start()
-            foos[-1].wait(5)
-        """)
-
-    def test_daemon_threads_that_stop_foos(self):
-        # Endless calls from C: wherever these threads are at the end, it is within stop().
-        self.ends("""
-            import collections, threading, Foo
-            f = Foo.Foo(0.001, None)
-            f.start()
-            f.wait(3)
-            for _ in range(3):
-                calls = iter(f.stop, "never")
-                threading.Thread(target=collections.deque, args=[calls, 0], daemon=True).start()
-        """)
-
-    def test_daemon_threads_that_start_and_stop_foos(self):
-        self.ends("""
-            import threading, Foo
-            busy = threading.Semaphore(0)
-            def use():
-                while True:
-                    f = Foo.Foo(0.0001, None)
-                    try:
-                        f.start()
-                    except RuntimeError:
-                        pass  # it is too late
-                    f.wait(3)
-                    f.stop()
-                    busy.release()
-            for _ in range(4):
-                threading.Thread(target=use, daemon=True).start()
-            for _ in range(20):
-                busy.acquire()
-        """)
