@@ -69,14 +69,17 @@ def start(*command, **options):
 
 
 def stacks(process):
-    """Where each of its threads is, if there is a debugger to ask."""
+    """Where each thread of its group is, if there is a debugger to ask."""
     if shutil.which("gdb") is None:
         return "where it hangs, gdb would show"
-    command = ["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all backtrace"]
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        shown = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
-        return shown.stdout.decode(errors="backslashreplace")
-    return "where it hangs, gdb cannot see"
+    shown = ""
+    for pid in (int(entry.name) for entry in Path("/proc").glob("[0-9]*")):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            if os.getpgid(pid) == process.pid:
+                gdb = ["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all backtrace"]
+                seen = subprocess.run(gdb, capture_output=True, timeout=TIMEOUT, check=False)
+                shown += f"process {pid}:\n{seen.stdout.decode(errors='backslashreplace')}"
+    return shown
 
 
 def finish(process, stdin=None, aborts=False):

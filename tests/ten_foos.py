@@ -55,6 +55,11 @@ finally:
 """
 
 
+def joined(*parts):
+    """One script of several, each of which may be indented as a whole."""
+    return "".join(textwrap.dedent(part) for part in parts)
+
+
 class BesideTenFoos(InFolder):
     """Scripts that find `f`, `foos` and `run` there; what they append to last_words is called last.
 

@@ -4,16 +4,9 @@ HANDOFF_REPEAT=100 leaves that often in each way; `make exits` does so under loa
 """
 
 import signal
-import textwrap
 
 from host import HOST, STOCK, InFolder, Terminal, environment
-from ten_foos import TEN_FOOS, BesideTenFoos
-
-
-def joined(*parts):
-    """One script of several, each indented in its own way."""
-    return "".join(textwrap.dedent(part) for part in parts)
-
+from ten_foos import TEN_FOOS, BesideTenFoos, joined
 
 ON_SIGTERM = "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
 
