@@ -23,7 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HOST = os.environ["HANDOFF_HOST"]
 STOCK = os.environ["HANDOFF_PYTHON"]
-TIMEOUT = 60  # seconds, for what takes one: whatever hits it hangs
+TIMEOUT = 20  # seconds, for what takes one: whatever hits it hangs
 REPEAT = os.environ.get("HANDOFF_REPEAT")  # how often what happens once in a process is done
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT}
 

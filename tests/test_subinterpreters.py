@@ -11,9 +11,11 @@ INTERPRETERS = """
     except ImportError:  # before 3.13
         import _xxsubinterpreters as interpreters
 
-    def configurations():
-        '''With a GIL of its own, where there is such a thing, and with the main one's.'''
-        return ("isolated", "legacy") if hasattr(interpreters, "new_config") else (True, False)
+    def create(isolated):
+        '''With a GIL of its own, where there is such a thing, or with the main one's.'''
+        if hasattr(interpreters, "new_config"):
+            return interpreters.create("isolated" if isolated else "legacy")
+        return interpreters.create(isolated=isolated)
 
     def import_in(interpreter):
         failed = interpreters.run_string(interpreter, '''if True:
@@ -49,9 +51,9 @@ class ImportingFoo(BesideTenFoos):
 
         self.imports(
             """
-            for configuration in configurations():
+            for isolated in (True, False):
                 for _ in range(5):
-                    interpreter = interpreters.create(configuration)
+                    interpreter = create(isolated)
                     import_in(interpreter)
                     interpreters.destroy(interpreter)
             assert f.wait(len(f) + 20, 60)
@@ -71,12 +73,12 @@ class ImportingFoo(BesideTenFoos):
         self.imports(
             """
             import threading
-            def work(configuration):
-                interpreter = interpreters.create(configuration)
+            def work(isolated):
+                interpreter = create(isolated)
                 import_in(interpreter)
                 interpreters.destroy(interpreter)
-            for configuration in configurations():
-                thread = threading.Thread(target=work, args=[configuration])
+            for isolated in (True, False):
+                thread = threading.Thread(target=work, args=[isolated])
                 thread.start()
                 assert f.wait(len(f) + 20, 60)
                 thread.join()
@@ -87,11 +89,11 @@ class ImportingFoo(BesideTenFoos):
         )
 
     def test_is_refused_before_main_imports_it_which_then_can(self):
-        for first in "0", "1":
-            with self.subTest(first):
+        for isolated in True, False:
+            with self.subTest(isolated):
                 self.imports(
                     f"""
-                    interpreter = interpreters.create(configurations()[{first}])
+                    interpreter = create(isolated={isolated})
                     import_in(interpreter)
                     import Foo
                     with Foo.Foo(0.001, None) as f:
@@ -129,10 +131,10 @@ class ImportingFoo(BesideTenFoos):
 
 class LeavingBesideASubinterpreter(BesideTenFoos):
     def test_that_is_left_behind(self):
-        self.leaves(joined(INTERPRETERS, "kept = interpreters.create(configurations()[0])"), 0)
+        self.leaves(joined(INTERPRETERS, "kept = create(isolated=True)"), 0)
 
     def test_that_has_refused_foo_and_is_left_behind(self):
-        script = "kept = interpreters.create(configurations()[0])\nimport_in(kept)"
+        script = "kept = create(isolated=True)\nimport_in(kept)"
         self.write_script(joined(INTERPRETERS, script))
 
         def once():
@@ -149,8 +151,8 @@ class Host(InFolder):
         script = joined(
             INTERPRETERS,
             """
-            for configuration in configurations():
-                interpreter = interpreters.create(configuration)
+            for isolated in (True, False):
+                interpreter = create(isolated)
                 interpreters.run_string(interpreter, "import sys; print(len(sys.argv), flush=True)")
                 interpreters.destroy(interpreter)
             """,
