@@ -300,7 +300,7 @@ class Environment(InFolder):
             "PYTHONHASHSEED": "0",
             "PYTHONWARNINGS": "error,ignore",
             "PYTHONIOENCODING": "latin-1",
-            "PYTHONUTF8": "1",
+            "PYTHONUTF8": "0" if sys.version_info >= (3, 15) else "1",  # not as it is anyway
             "PYTHONDEVMODE": "1",
             "PYTHONVERBOSE": "",
             "LC_ALL": "C",
