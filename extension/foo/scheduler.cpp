@@ -4,14 +4,19 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <thread>
 #include <utility>
 
 namespace handoff {
 
-/// One of the scheduler's threads. Guarded by the mutex.
+/// One of the scheduler's threads, or room for one. Guarded by the mutex.
 struct scheduler::worker {
+    enum progress { vacant, entering, inside };
+
     std::thread thread;
+    progress is = vacant;
+    std::exception_ptr failure;         // why it could not enter its surroundings
     std::shared_ptr<task> delivering;   // what it delivers now
     time_point delivering_since{};
     task const* awaiting = nullptr;     // whose end it waits for, in a stop() made by a delivery
@@ -25,6 +30,7 @@ struct scheduler::shared_state {
     std::condition_variable leader_wakes;
     std::condition_variable standby_wakes;
     std::condition_variable run_ended;
+    std::condition_variable worker_changed;
 
     boost::intrusive::multiset<
         task,
@@ -246,60 +252,61 @@ void scheduler::after_fork_in_child() {
     parents.mutex.unlock();
 }
 
-/// Makes a thread. The future is ready when it is inside its surroundings, or could not get there.
-std::future<void> scheduler::add_thread(shared_state& state) {
-    std::promise<void> inside;
-    std::future<void> is_inside = inside.get_future();
-    worker& added = state.workers.emplace_back();
+/// Makes a thread, if there is room for one. It may yet become vacant, when it cannot enter its
+/// surroundings.
+scheduler::worker* scheduler::add_thread(shared_state& state) {
+    auto const room = std::find_if(state.workers.begin(), state.workers.end(),
+                                   [](worker const& each) { return each.is == worker::vacant; });
+    bool const is_new = room == state.workers.end();
+    if (is_new && state.workers.size() == most_threads) {
+        return nullptr;
+    }
+    worker& added = is_new ? state.workers.emplace_back() : *room;
+    if (added.thread.joinable()) {
+        added.thread.join();  // it failed, and has nothing left to do
+    }
+    added.thread = std::thread([this, &state, &added] { enter(state, added); });
+    added.is = worker::entering;
+    return &added;
+}
+
+/// What a thread does.
+void scheduler::enter(shared_state& state, worker& self) {
+    current_worker = &self;
+    auto const change_to = [&](auto progress) {
+        lock const held(state.mutex);
+        self.is = progress;
+        state.worker_changed.notify_all();
+    };
+    bool entered = false;
     try {
-        added.thread = std::thread([this, &state, &added, inside = std::move(inside)]() mutable {
-            current_worker = &added;
-            bool entered = false;
-            try {
-                around_.thread([&] {
-                    entered = true;
-                    inside.set_value();
-                    work(state, added);
-                });
-            } catch (...) {
-                if (entered) {
-                    throw;  // a defect: std::terminate says which
-                }
-                inside.set_exception(std::current_exception());
-            }
+        around_.thread([&] {
+            entered = true;
+            change_to(worker::inside);
+            work(state, self);
         });
     } catch (...) {
-        state.workers.pop_back();
-        throw;
+        if (entered) {
+            throw;  // a defect: std::terminate says which
+        }
+        self.failure = std::current_exception();
+        change_to(worker::vacant);
     }
-    return is_inside;
 }
 
 /// Waits until the thread is inside its surroundings; without the mutex, which a fork() takes
 /// while it holds what the thread may need to get there (in Python: the list of thread states).
 void scheduler::add_first_thread(shared_state& state) {
     std::scoped_lock const one_at_a_time(state.adding_first);
-    std::future<void> is_inside;
-    {
-        lock const held(state.mutex);
-        if (state.has_thread || state.closed) {
-            return;
-        }
-        is_inside = add_thread(state);
+    lock held(state.mutex);
+    if (state.has_thread || state.closed) {
+        return;
     }
-    try {
-        is_inside.get();
-    } catch (...) {
-        std::thread failed;
-        {
-            lock const held(state.mutex);
-            failed.swap(state.workers.back().thread);
-            state.workers.pop_back();
-        }
-        failed.join();
-        throw;
+    worker const& first = *add_thread(state);
+    state.worker_changed.wait(held, [&] { return first.is != worker::entering; });
+    if (first.is == worker::vacant) {
+        std::rethrow_exception(first.failure);
     }
-    lock const held(state.mutex);
     state.has_thread = true;
 }
 
@@ -442,14 +449,10 @@ bool scheduler::call_standby(shared_state& state) noexcept {
         return true;
     }
     try {
-        if (state.workers.size() < most_threads) {
-            add_thread(state);
-            return true;
-        }
+        return add_thread(state) != nullptr;
     } catch (std::exception const&) {
         return false;
     }
-    return false;
 }
 
 /// The caller's thread is about to wait: another leads from now on. Returns whether there is one.

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -159,7 +158,8 @@ private:
     using lock = std::unique_lock<std::mutex>;
 
     static void refuse_start(shared_state const& state, task const& started);
-    std::future<void> add_thread(shared_state& state);
+    worker* add_thread(shared_state& state);
+    void enter(shared_state& state, worker& self);
     void add_first_thread(shared_state& state);
     void work(shared_state& state, worker& self);
     bool take_turn(lock& held, shared_state& state, worker& self);
