@@ -5,7 +5,30 @@
 
 #include <new>
 
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
+extern "C" void _PyThreadState_SetCurrent(PyThreadState*);  // exported; in an internal header
+#endif
+
 namespace handoff {
+
+namespace detail {
+
+/// PyThreadState_New(), null when there is no memory. That of 3.11 crashes then; these are its two
+/// halves.
+/// Source: CPython 3.11's Python/pystate.c.
+inline PyThreadState* new_thread_state() noexcept {
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
+    PyThreadState* const made = _PyThreadState_Prealloc(PyInterpreterState_Main());
+    if (made != nullptr) {
+        _PyThreadState_SetCurrent(made);
+    }
+    return made;
+#else
+    return PyThreadState_New(PyInterpreterState_Main());
+#endif
+}
+
+}  // namespace detail
 
 /// Gives the calling native thread a Python thread state for as long as the attachment lives.
 ///
@@ -32,7 +55,7 @@ class [[nodiscard]] gil_attachment {
 public:
     gil_attachment() {
         if (PyGILState_GetThisThreadState() == nullptr) {
-            state_ = PyThreadState_New(PyInterpreterState_Main());
+            state_ = detail::new_thread_state();
             if (state_ == nullptr) {
                 throw std::bad_alloc();
             }
