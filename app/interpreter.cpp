@@ -7,7 +7,6 @@
 #include <boost/python/import.hpp>
 #include <boost/python/str.hpp>
 
-#include <condition_variable>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -24,8 +23,8 @@ struct interpreter::life {
     PyThreadState* main_thread = nullptr;  // its state, while Python runs
     std::thread::id started_by;
 
-    mutable std::mutex mutex;  // never held while the GIL is acquired
-    std::condition_variable call_ended;
+    mutable handoff::mutex mutex;
+    condition_variable call_ended;
     std::size_t calls_in_progress = 0;
     bool open = false;  // calls may come in
 };

@@ -2,7 +2,6 @@
 #include "scheduler.hpp"
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
 #include <exception>
 #include <thread>
@@ -25,12 +24,12 @@ struct scheduler::worker {
 
 /// All that a fork leaves behind in the child: the threads, and what they may have locked.
 struct scheduler::shared_state {
-    std::mutex adding_first;  // held until the first thread is there; before the other
-    std::mutex mutex;
-    std::condition_variable leader_wakes;
-    std::condition_variable standby_wakes;
-    std::condition_variable run_ended;
-    std::condition_variable worker_changed;
+    handoff::mutex adding_first;  // held until the first thread is there; before the other
+    handoff::mutex mutex;
+    condition_variable leader_wakes;
+    condition_variable standby_wakes;
+    condition_variable run_ended;
+    condition_variable worker_changed;
 
     boost::intrusive::multiset<
         task,

@@ -1,6 +1,8 @@
 // scheduler: delivers what is due, on native threads of its own. Knows no Python.
 #pragma once
 
+#include <handoff/gil/mutex.hpp>
+
 #include <boost/intrusive/set.hpp>
 
 #include <atomic>
@@ -155,7 +157,7 @@ public:
 private:
     struct worker;
     struct shared_state;
-    using lock = std::unique_lock<std::mutex>;
+    using lock = std::unique_lock<mutex>;
 
     static void refuse_start(shared_state const& state, task const& started);
     worker* add_thread(shared_state& state);

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -81,7 +80,7 @@ private:
     std::uint64_t ticks_ = 0;
     std::atomic<bool> fresh_ = false;  // the run has delivered nothing: `error` is the last one's
 
-    std::mutex waiting_;
+    mutex waiting_;
     std::vector<waiter*> waiters_;
     std::atomic<bool> has_waiters_ = false;  // tells, without the mutex, that there are none
     bool active_ = false;  // a run has begun and not ended
