@@ -1,10 +1,10 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
 #include <handoff/gil/gate.hpp>
+#include <handoff/gil/mutex.hpp>
 #include <handoff/gil/release.hpp>
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -17,12 +17,12 @@ namespace handoff {
 
 namespace detail {
 
-/// The gate itself. The mutex is never held while the GIL is acquired.
+/// The gate itself.
 struct gate_state {
     using clock = std::chrono::steady_clock;
 
-    std::mutex mutex;
-    std::condition_variable changed;
+    handoff::mutex mutex;
+    condition_variable changed;
     passage* first = nullptr;  // of those that are in
     std::stop_source stop{std::nostopstate};
     std::atomic<bool> open = false;
