@@ -76,9 +76,27 @@ namespace {
 /// Inside fork() itself, with no Python code before or after: what holds the scheduler's mutex
 /// must not run any, and Python's own fork hooks are such code.
 void tie_to_fork() {
-    pthread_atfork([] { python_scheduler().before_fork(); },
-                   [] { python_scheduler().after_fork_in_parent(); },
-                   [] { python_scheduler().after_fork_in_child(); });
+    static bool tied = false;  // guarded by the GIL
+    if (!tied && pthread_atfork([] { python_scheduler().before_fork(); },
+                                [] { python_scheduler().after_fork_in_parent(); },
+                                [] { python_scheduler().after_fork_in_child(); }) != 0) {
+        throw std::bad_alloc();
+    }
+    tied = true;
+}
+
+/// What an abandoned thread was doing, for stderr.
+py::object description(scheduler::abandoned_delivery const& abandoned) {
+    try {
+        if (abandoned.of != nullptr) {
+            auto const& stuck = static_cast<ticker const&>(*abandoned.of);
+            return stuck.delivery_in_progress();
+        }
+    } catch (py::error_already_set const&) {
+        PyErr_WriteUnraisable(nullptr);  // a repr() of the user's
+    }
+    return py::object(abandoned.of != nullptr ? "on_message of a Foo"
+                                              : "a finalizer of a Foo that was dropped");
 }
 
 void tell(scheduler::ending const& lost, char const* until) {
@@ -88,16 +106,11 @@ void tell(scheduler::ending const& lost, char const* until) {
             "they were given up\n",
             lost.given_up, static_cast<long long>(scheduler::close_grace.count()));
     }
-    for (auto const& [task, thread] : lost.abandoned) {
-        auto const& stuck = static_cast<ticker const&>(*task);
-        py::object what("on_message of a Foo");
-        try {
-            what = stuck.delivery_in_progress();
-        } catch (py::error_already_set const&) {
-            PyErr_WriteUnraisable(nullptr);  // a repr() of the user's
-        }
-        PySys_FormatStderr("Foo: at exit, %S had not returned %s; it is abandoned%s\n", what.ptr(),
-                           until, stuck.behind() ? ", and so are the messages due since" : "");
+    for (auto const& each : lost.abandoned) {
+        bool const behind = each.of != nullptr && static_cast<ticker const&>(*each.of).behind();
+        PySys_FormatStderr("Foo: at exit, %S had not returned %s; it is abandoned%s\n",
+                           description(each).ptr(), until,
+                           behind ? ", and so are the messages due since" : "");
     }
 }
 
@@ -139,7 +152,6 @@ void tie_scheduler_to_interpreter() {
     if (tied) {
         return;
     }
-    tied = true;
 
     // Here rather than at the first error: its first import decides which thread is the main one.
     py::import("threading");
@@ -148,9 +160,9 @@ void tie_scheduler_to_interpreter() {
     if (!gil_gate::open()) {
         throw py::error_already_set();
     }
-    py::import("atexit").attr("register")(py::make_function(&close_at_exit));
-
     tie_to_fork();
+    py::import("atexit").attr("register")(py::make_function(&close_at_exit));
+    tied = true;
 }
 
 }  // namespace handoff

@@ -17,6 +17,7 @@ struct scheduler::worker {
     progress is = vacant;
     std::exception_ptr failure;         // why it could not enter its surroundings
     std::shared_ptr<task> delivering;   // what it delivers now
+    bool letting_go = false;            // of a task that its owner dropped meanwhile
     time_point delivering_since{};
     task const* awaiting = nullptr;     // whose end it waits for, in a stop() made by a delivery
     bool abandoned = false;             // by join(): what it delivers is no longer ours
@@ -42,6 +43,7 @@ struct scheduler::shared_state {
     std::size_t watching = 0;  // standbys that watch a delivery
     std::size_t awaiting = 0;  // stop()s that wait for a run to end
     std::size_t active = 0;    // tasks that are not idle
+    std::size_t letting_go = 0;  // threads that do
     std::size_t given_up = 0;  // tasks whose drain did not end in time
     time_point give_up{};      // when closed: the end of the grace
     bool has_thread = false;   // the first is inside its surroundings
@@ -74,6 +76,9 @@ void scheduler::start(task& started) {
     shared_state& state = *state_;
     lock held(state.mutex);
     refuse_start(state, started);
+    if (forks_child_ == nullptr) {
+        forks_child_ = std::make_unique<shared_state>();
+    }
     if (!state.has_thread) {
         held.unlock();
         add_first_thread(state);
@@ -162,7 +167,8 @@ bool scheduler::await_close(clock::duration at_most) noexcept {
     shared_state& state = *state_;
     lock held(state.mutex);
     auto const all_idle = [&] {
-        return state.active == 0 || self_among(state.workers) != nullptr;  // not itself
+        return (state.active == 0 && state.letting_go == 0) ||
+               self_among(state.workers) != nullptr;  // not itself
     };
     time_point const until = clock::now() + at_most;
     if (state.run_ended.wait_until(held, std::min(until, state.give_up), all_idle)) {
@@ -193,13 +199,16 @@ scheduler::ending scheduler::join() {
             if (!each.thread.joinable()) {
                 continue;
             }
-            if (each.delivering == nullptr) {
+            if (each.delivering == nullptr && !each.letting_go) {
                 finished.push_back(std::move(each.thread));
                 continue;
             }
             report.abandoned.push_back({each.delivering, each.thread.native_handle()});
             each.abandoned = true;
             each.thread.detach();
+            if (each.letting_go) {
+                continue;
+            }
             task& left = *each.delivering;
             left.deliverer_ = nullptr;
             left.running_ = false;
@@ -227,10 +236,14 @@ void scheduler::before_fork() noexcept { state_->mutex.lock(); }
 void scheduler::after_fork_in_parent() noexcept { state_->mutex.unlock(); }
 
 void scheduler::after_fork_in_child() {
+    if (forks_child_ == nullptr) {
+        state_->mutex.unlock();  // nothing was ever started
+        return;
+    }
     // The parent's threads do not exist here, yet its objects name them as owners and waiters:
     // none can be used or destroyed. A delivery that forked returns into its old state.
     shared_state& parents = *state_.release();
-    state_ = std::make_unique<shared_state>();
+    state_ = std::move(forks_child_);
     state_->closed = parents.closed;
     parents.left_behind = true;
     parents.finishing = true;
@@ -391,9 +404,14 @@ void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_
         // Its owner let go of it during the delivery. What it holds may run any code as it goes,
         // for any time.
         hand_over_lead(state, self);
+        self.letting_go = true;
+        ++state.letting_go;
         held.unlock();
         kept.reset();
         held.lock();
+        --state.letting_go;
+        self.letting_go = false;
+        state.run_ended.notify_all();
     }
 }
 

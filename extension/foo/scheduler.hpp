@@ -124,14 +124,14 @@ public:
     /// Idempotent.
     void begin_close() noexcept;
 
-    /// Waits until every task is idle, after begin_close(). Returns whether they are.
+    /// Waits until every task is idle or destroyed, after begin_close(). Returns whether they are.
     /// From a delivery, which cannot wait for itself: true at once.
     /// REQUIRES: as start().
     bool await_close(clock::duration at_most) noexcept;
 
     /// A delivery that did not end, and the thread that was left to it.
     struct abandoned_delivery {
-        std::shared_ptr<task> of;
+        std::shared_ptr<task> of;  // null: of one that was dropped, and is being destroyed
         std::thread::native_handle_type thread;
     };
     /// How the end was.
@@ -181,6 +181,7 @@ private:
 
     surroundings around_;
     std::unique_ptr<shared_state> state_;
+    std::unique_ptr<shared_state> forks_child_;  // its state_; made early, as fork() cannot fail
 };
 
 /// Something to deliver again and again. Its owner keeps it alive until stop() has returned; a

@@ -171,14 +171,15 @@ struct gate_state {
         std::construct_at(&changed);
     }
 
-    void tie_to_fork() noexcept {
-        if (!std::exchange(tied_to_fork, true)) {
-            pthread_atfork([] { only().mutex.lock(); }, [] { only().mutex.unlock(); },
-                           [] {
-                               only().forget_others();
-                               only().mutex.unlock();
-                           });
-        }
+    /// Returns whether there was memory for it.
+    bool tie_to_fork() noexcept {
+        tied_to_fork = tied_to_fork ||
+                       pthread_atfork([] { only().mutex.lock(); }, [] { only().mutex.unlock(); },
+                                      [] {
+                                          only().forget_others();
+                                          only().mutex.unlock();
+                                      }) == 0;
+        return tied_to_fork;
     }
 };
 
@@ -272,10 +273,13 @@ bool gil_gate::open() noexcept {
         PyInterpreterView_Close(former);
     }
 #endif
+    if (!gate.tie_to_fork()) {
+        PyErr_NoMemory();
+        return false;
+    }
     if (!register_at_exit()) {
         return false;
     }
-    gate.tie_to_fork();
     gate.was_opened = true;
     gate.open = true;
     return true;

@@ -51,11 +51,12 @@ public:
         if (value_ == nullptr) {
             return;
         }
+        auto const drop = [this] { value_.reset(); };  // runs finalizers, which may run Python
         if (gil_try_acquire to_drop; to_drop) {
-            value_.reset();
+            detail::rather_hang(drop);
         } else if (!gil_gate::was_opened() && Py_IsInitialized() != 0) {
             gil_acquire where_nobody_keeps_a_gate;
-            value_.reset();
+            detail::rather_hang(drop);
         } else {
             static_cast<void>(value_.release());
         }
