@@ -16,8 +16,12 @@ VENV  := $(CURDIR)/.venv/bin
 # For set-up only: what the host runs must not find the tools' virtual environment on its path.
 WITH_TOOLS := PATH="$(VENV):$$PATH" PYTHON='$(PYTHON)'
 
+# The stock interpreter judges the host; what it knows of processes it has from the tests.
+STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)' PYTHONPATH=tests \
+          '$(PYTHON)'
+
 .DEFAULT_GOAL := help
-.PHONY: help run test build check matrix install clean
+.PHONY: help run test build check matrix stress exits install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -47,6 +51,12 @@ check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
 
 matrix: ## Run every test on other Debians, Pythons, Boosts and compilers (root)
 	@MIRROR='$(MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)
+
+stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); says what went wrong
+	@$(STRESS) stress $(or $(MINUTES),5) $(SEED)
+
+exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='fork …')
+	@$(STRESS) stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
 
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD)

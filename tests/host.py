@@ -23,7 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HOST = os.environ["HANDOFF_HOST"]
 STOCK = os.environ["HANDOFF_PYTHON"]
-TIMEOUT = 20  # seconds, for what takes one: whatever hits it hangs
+TIMEOUT = 60  # seconds, for what takes one: whatever hits it hangs
 REPEAT = os.environ.get("HANDOFF_REPEAT")  # how often what happens once in a process is done
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT}
 
@@ -63,6 +63,7 @@ def start(*command, **options):
         "stderr": subprocess.PIPE,
         "env": environment(),
         "start_new_session": True,
+        "bufsize": 0,  # what readline() has not returned, communicate() still finds
         **options,
     }
     return subprocess.Popen([os.fspath(word) for word in command], **options)

@@ -220,7 +220,7 @@ class WhoKnowsTheFoo(BesideTenFoos):
                     self.called.append(n)
             for holder in [Holder() for _ in range(10)]:
                 run(holder.foo, holder.called)
-            del holder, foos, f
+            del holder
             """,
             runs=20,
         )
