@@ -161,12 +161,13 @@ void interpreter::stop() {
     if (calls_of_this_thread > 0) {
         throw std::logic_error("stop() within a call into Python would wait for itself");
     }
+    detail::assert_gil_released(gil_held, "interpreter::stop()");
     {
         std::unique_lock held(life_->mutex);
         life_->open = false;
         life_->call_ended.wait(held, [this] { return life_->calls_in_progress == 0; });
     }
-    PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr));
+    detail::await_gil([this] { PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr)); });
     // What Py_FinalizeEx() does first, so that it can be seen whether the rest is safe.
     run_or_report([] { py::import("threading").attr("_shutdown")(); });
     run_or_report([] { py::import("atexit").attr("_run_exitfuncs")(); });

@@ -67,7 +67,8 @@ bool take_turn(scheduler::surroundings::work const& deliveries) {
 }  // namespace
 
 scheduler& python_scheduler() {
-    static auto& only = *new scheduler({.thread = &run_thread, .turn = &take_turn});
+    static auto& only =
+        *new scheduler({.thread = &run_thread, .turn = &take_turn, .held_by_caller = &gil_held});
     return only;
 }
 

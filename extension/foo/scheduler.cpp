@@ -1,6 +1,8 @@
 // scheduler: who leads, who delivers, who waits for whom.
 #include "scheduler.hpp"
 
+#include <handoff/gil/assertion.hpp>
+
 #include <algorithm>
 #include <deque>
 #include <exception>
@@ -73,6 +75,7 @@ scheduler::scheduler(surroundings around)
 scheduler::~scheduler() { close(); }
 
 void scheduler::start(task& started) {
+    detail::assert_gil_released(around_.held_by_caller, "scheduler::start()");
     shared_state& state = *state_;
     lock held(state.mutex);
     refuse_start(state, started);
@@ -103,6 +106,7 @@ void scheduler::refuse_start(shared_state const& state, task const& started) {
 }
 
 void scheduler::stop(task& stopped) noexcept {
+    detail::assert_gil_released(around_.held_by_caller, "scheduler::stop()");
     shared_state& state = *state_;
     lock held(state.mutex);
     if (!stopped.active_) {
@@ -164,6 +168,7 @@ void scheduler::begin_close() noexcept {
 }
 
 bool scheduler::await_close(clock::duration at_most) noexcept {
+    detail::assert_gil_released(around_.held_by_caller, "scheduler::await_close()");
     shared_state& state = *state_;
     lock held(state.mutex);
     auto const all_idle = [&] {
@@ -182,6 +187,7 @@ bool scheduler::await_close(clock::duration at_most) noexcept {
 }
 
 scheduler::ending scheduler::join() {
+    detail::assert_gil_released(around_.held_by_caller, "scheduler::join()");
     shared_state& state = *state_;
     ending report;
     std::vector<std::thread> finished;

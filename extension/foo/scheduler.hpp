@@ -81,6 +81,9 @@ public:
             body();
             return true;
         };
+        /// Whether the calling thread holds what a turn waits for. A debug build asks, where that
+        /// would be a deadlock.
+        std::function<bool()> held_by_caller = [] { return false; };
     };
 
     class task_running : public std::logic_error {

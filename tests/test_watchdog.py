@@ -1,0 +1,350 @@
+"""The watchdog, seen from outside: what is reported, what is not, and that nothing else changes."""
+
+import itertools
+import re
+import signal
+import time
+import unittest
+from pathlib import Path
+
+from host import HOST, TIMEOUT, InFolder, environment, finish, run, start, wait_until_asleep
+
+# Holds the GIL in a C call until a byte comes on standard input.
+HOLD = """
+import ctypes
+
+def hold(library=ctypes.PyDLL(None)):
+    library.read(0, ctypes.create_string_buffer(1), 1)
+"""
+
+END_OF_REPORT = "The program goes on.\n"
+WAITS = r"Waits for the GIL, for [0-9.]+ s: thread"
+
+
+class Report(InFolder):
+    """A script runs under the watchdog until it has reported, and then to its end."""
+
+    def reports(self, script, *options, patience=0.3, count=1, env=None):
+        """The reports on stderr. Each but the last is waited for; then the GIL is released."""
+        path = self.write("script.py", HOLD + script)
+        if patience is not None:
+            options = ("-X", f"handoff-watchdog={patience}", *options)
+        process = start(
+            HOST, *options, path, cwd=self.folder, stdin=-1, env=environment(**(env or {}))
+        )
+        seen = ""
+        while seen.count(END_OF_REPORT) < count:
+            line = process.stderr.readline().decode()
+            self.assertNotEqual(line, "", f"the program ended after {seen!r}")
+            seen += line
+        process.stdin.write(b"x" * 10)
+        outcome = finish(process)
+        self.assertEqual((outcome.code, outcome.stdout), (0, "done\n"))
+        reports = [each + END_OF_REPORT for each in seen.split(END_OF_REPORT)[:-1]]
+        for report in reports:
+            self.assertRegex(report, r"^\nhandoff watchdog: a thread has waited [0-9.]+ s for the")
+        return reports, outcome.stderr
+
+    def test_names_the_foo_that_waits_and_the_line_that_holds(self):
+        (report,), _ = self.reports("""
+import Foo
+f = Foo.Foo(0.01, None)
+f.start()
+f.wait(1)
+hold()
+f.stop()
+print("done")
+""")
+        self.assertRegex(report, WAITS + r' "Foo", tid [0-9]+, 0x')
+        waits = report[report.index('"Foo"') : report.index("Holds the GIL")]
+        self.assertIn("handoff::scheduler::work(", waits)
+        self.assertRegex(report, r'Holds the GIL: thread "handoff", tid [0-9]+, the main thread')
+        holds = report[report.index("Holds the GIL") : report.index("Python's threads:")]
+        self.assertRegex(holds, "#0 +(__)?read  in ")
+        self.assertIn("main  in ", holds)
+        python = report[report.index("Python's threads:") :]
+        self.assertIn(f'File "{self.folder}/script.py", line 5 in hold\n', python)
+        self.assertIn(f'File "{self.folder}/script.py", line 11 in <module>\n', python)
+        self.assertIn("gil_release", report)
+
+    def test_a_gil_that_only_python_waits_for(self):
+        """No guard of ours waits: the watchdog's own probe does, and finds who else."""
+        (report,), _ = self.reports("""
+import threading, time
+ended, began = threading.Event(), threading.Event()
+def sleeper():
+    while not ended.is_set():
+        began.set()
+        time.sleep(0.001)
+thread = threading.Thread(target=sleeper)
+thread.start()
+began.wait()
+hold()
+ended.set()
+thread.join()
+print("done")
+""")
+        self.assertRegex(report, WAITS + ' "handoff-probe"')
+        waits = re.findall("^Waits for the GIL: thread", report, re.MULTILINE)
+        self.assertEqual(len(waits), 1, report)
+        self.assertIn(" in sleeper\n", report)
+        self.assertIn(" in hold\n", report)
+
+    def test_a_holder_that_is_not_the_main_thread(self):
+        (report,), _ = self.reports("""
+import threading
+thread = threading.Thread(target=hold)
+thread.start()
+thread.join()
+print("done")
+""")
+        self.assertRegex(report, "Holds the GIL: thread .*, tid [0-9]+, 0x")
+        self.assertRegex(report, 'Waits for the GIL: thread "handoff", tid [0-9]+, the main thread')
+
+    def test_again_when_the_time_has_doubled_and_not_before(self):
+        reports, _ = self.reports("hold()\nprint('done')", count=3, patience=0.1)
+        waited = [float(re.search(r"has waited ([0-9.]+) s", report)[1]) for report in reports]
+        for earlier, later in itertools.pairwise(waited):
+            self.assertGreaterEqual(later, 2 * earlier)
+
+    def test_another_wait_is_another_report(self):
+        script = self.write(
+            "script.py", HOLD + "import time\nhold()\ntime.sleep(1)\nhold()\nprint('done')"
+        )
+        process = start(HOST, "-X", "handoff-watchdog=0.3", script, stdin=-1, cwd=self.folder)
+        for _ in range(2):
+            seen = ""
+            while END_OF_REPORT not in seen:
+                line = process.stderr.readline().decode()
+                self.assertNotEqual(line, "", seen)
+                seen += line
+            self.assertRegex(seen, r"a thread has waited 0\.[34]")
+            process.stdin.write(b"x")
+            process.stdin.flush()
+        outcome = finish(process)
+        self.assertEqual((outcome.code, outcome.stdout), (0, "done\n"))
+
+    def test_by_the_environment(self):
+        self.reports("hold()\nprint('done')", patience=None, env={"HANDOFF_WATCHDOG": "0.3"})
+
+    def test_a_thread_that_blocks_signals_is_named_without_its_stack(self):
+        (report,), _ = self.reports("""
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+hold()
+print("done")
+""")
+        self.assertRegex(
+            report,
+            r'Not known: thread "handoff", tid [0-9]+, the main thread: it blocks signal [0-9]+\n',
+        )
+        self.assertIn("No thread that answered holds the GIL", report)
+        self.assertIn(" in hold\n", report)
+
+    def test_a_signal_that_somebody_else_took(self):
+        """It is not sent then: it would run their handler, or end the program."""
+        (report,), _ = self.reports("""
+import signal
+for number in range(signal.SIGRTMIN, signal.SIGRTMAX):
+    signal.signal(number, signal.SIG_DFL)
+hold()
+print("done")
+""")
+        self.assertRegex(report, "somebody else handles signal [0-9]+ now\n")
+        self.assertIn(f"({'somebody else handles signal'}", report[report.index("Python's") :])
+
+    def test_in_the_child_of_a_fork(self):
+        (report,), _ = self.reports("""
+import itertools
+child = os.fork()
+if child == 0:
+    open("child", "w").write(str(os.getpid()))
+    hold()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("done")
+""")
+        child = (self.folder / "child").read_text()
+        self.assertIn(f"tid {child}, the main thread", report)
+        self.assertIn(" in hold\n", report)
+
+    def test_in_an_atexit_function(self):
+        (report,), _ = self.reports("""
+import atexit
+atexit.register(lambda: (hold(), print("done")))
+""")
+        self.assertIn(" in hold\n", report)
+
+    def test_beside_the_users_own_faulthandler(self):
+        (report,), rest = self.reports("""
+import faulthandler, os, signal, sys
+faulthandler.enable()
+faulthandler.register(signal.SIGUSR1)
+hold()
+os.kill(os.getpid(), signal.SIGUSR1)
+assert faulthandler.is_enabled() and faulthandler.unregister(signal.SIGUSR1)
+print("done")
+""")
+        self.assertIn(" in hold\n", report)
+        self.assertIn('script.py", line 12 in <module>\n', rest)
+
+
+class NoReport(InFolder):
+    """What the watchdog does not change."""
+
+    def test_in_a_healthy_busy_program(self):
+        outcome = self.host(
+            "-Xhandoff-watchdog=1",
+            "-c",
+            """
+import Foo, threading, time
+foos = [Foo.Foo(0.001, None if n % 2 else (lambda n: None)) for n in range(20)]
+for f in foos: f.start()
+end = time.monotonic() + 3
+def busy():
+    while time.monotonic() < end: sum(range(1000))
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for t in threads: t.start()
+busy()
+for t in threads: t.join()
+for f in foos: f.stop()
+""",
+        )
+        self.assertEqual(outcome, (0, "", ""))
+
+    def test_while_the_gil_is_free(self):
+        """Asleep, waiting for a Foo, or at the end of the input: nobody waits for the GIL."""
+        outcome = self.host(
+            "-Xhandoff-watchdog=0.05",
+            "-c",
+            """
+import Foo, time
+time.sleep(0.3)
+f = Foo.Foo(1000, None)
+f.start()
+f.wait(2, 0.3)
+""",
+        )
+        self.assertEqual(outcome, (0, "", ""))
+
+    def test_of_a_program_that_was_stopped_and_continued(self):
+        script = self.write(
+            "script.py",
+            """
+            import Foo
+            foos = [Foo.Foo(0.001, None) for n in range(5)]
+            for f in foos: f.start()
+            print(1, flush=True)
+            f = foos[0]
+            n = len(f.messages)
+            while len(f.messages) < n + 3000: sum(range(1000))
+            """,
+        )
+        process = start(HOST, "-X", "handoff-watchdog=0.5", script, cwd=self.folder)
+        process.stdout.readline()
+        for _ in range(3):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.8)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+        self.assertEqual(finish(process), (0, "", ""))
+
+    def test_and_the_same_end(self):
+        """Exit codes and output are those of the program without a watchdog."""
+        for program in (
+            "import sys; sys.exit(3)",
+            "1 / 0",
+            "import os; os._exit(4)",
+            "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+            "raise KeyboardInterrupt",
+            "import atexit; atexit.register(lambda: 1 / 0)",
+            "import threading; threading.Thread(target=print, args=[1]).start()",
+            "import threading, time\n"
+            "threading.Thread(target=time.sleep, args=[99], daemon=True).start()",
+            "import threading\n"
+            "def spin():\n  while True: pass\n"
+            "threading.Thread(target=spin, daemon=True).start()",
+            "import os\npid = os.fork()\nos.waitpid(pid, 0) if pid else None",
+            "import atexit; atexit._clear()",
+            "import subprocess; subprocess.run(['true'], preexec_fn=lambda: None)",
+            "import multiprocessing as m\nm.set_start_method('fork')\n"
+            "p = m.Process(target=print, args=[1], kwargs={'flush': True})\np.start(); p.join()",
+            "import Foo; f = Foo.Foo(0.01, None); f.start(); f.wait(3)",
+        ):
+            with self.subTest(program):
+                # Since 3.12 a fork warns of more than one thread.
+                options = ("-Wignore", "-c", program)
+                begin = time.monotonic()
+                watched = self.host("-X", "handoff-watchdog=60", *options)
+                self.assertLess(time.monotonic() - begin, TIMEOUT / 2)
+                self.assertEqual(watched, self.host(*options))
+
+    def test_and_the_same_closed_streams(self):
+        for streams in ("2>&-", "<&- >&- 2>&-"):
+            with self.subTest(streams):
+                command = f'exec "$0" -X handoff-watchdog=1 -c "import sys; sys.exit(3)" {streams}'
+                self.assertEqual(run("sh", "-c", command, HOST), (3, "", ""))
+
+    def test_and_the_same_reaction_to_ctrl_c(self):
+        process = start(HOST, "-X", "handoff-watchdog=60", "-c", "import time; time.sleep(60)")
+        wait_until_asleep(process)
+        process.send_signal(signal.SIGINT)
+        outcome = finish(process)
+        self.assertEqual(outcome.code, -signal.SIGINT)
+        self.assertIn("KeyboardInterrupt", outcome.stderr)
+
+
+class Asking(InFolder):
+    WRONG = ("abc", "0", "-1", "inf", "nan", "1e999", "1x", " 1", "1,5", "0x1", "")
+    WANTED = "must be a positive, finite number of seconds\n"
+
+    def test_an_option_that_is_no_number_of_seconds(self):
+        for value in self.WRONG:
+            with self.subTest(value):
+                outcome = self.host("-X", f"handoff-watchdog={value}", "-c", "print(1)")
+                message = f"handoff: -X handoff-watchdog={value} {self.WANTED}"
+                self.assertEqual(outcome, (1, "", message))
+
+    def test_an_option_without_a_value(self):
+        outcome = self.host("-X", "handoff-watchdog", "-c", "print(1)")
+        self.assertEqual(outcome, (1, "", f"handoff: -X handoff-watchdog= {self.WANTED}"))
+
+    def test_an_environment_that_is_no_number_of_seconds(self):
+        for value in self.WRONG[:-1]:
+            with self.subTest(value):
+                outcome = self.host("-c", "print(1)", env=environment(HANDOFF_WATCHDOG=value))
+                message = f"handoff: HANDOFF_WATCHDOG={value} {self.WANTED}"
+                self.assertEqual(outcome, (1, "", message))
+
+    def test_an_empty_environment_asks_for_nothing(self):
+        outcome = self.host("-c", "print(1)", env=environment(HANDOFF_WATCHDOG=""))
+        self.assertEqual(outcome, (0, "1\n", ""))
+
+    def test_options_that_ignore_the_environment(self):
+        for option in ("-E", "-I"):
+            with self.subTest(option):
+                env = environment(HANDOFF_WATCHDOG="wrong")
+                self.assertEqual(self.host(option, "-c", "print(1)", env=env), (0, "1\n", ""))
+
+    def test_the_option_wins_over_the_environment(self):
+        env = environment(HANDOFF_WATCHDOG="wrong")
+        threads = "import os; print(len(os.listdir('/proc/self/task')))"
+        outcome = self.host("-X", "handoff-watchdog=5", "-c", threads, env=env)
+        self.assertEqual(outcome, (0, "3\n", ""))
+
+    def test_its_threads_have_names(self):
+        names = (
+            "import os\nfor t in sorted(os.listdir('/proc/self/task')):"
+            " print(open(f'/proc/self/task/{t}/comm').read().strip())"
+        )
+        # A thread takes its name when it runs first.
+        wait = "import time; time.sleep(0.2)\n"
+        outcome = self.host("-X", "handoff-watchdog=5", "-c", wait + names)
+        self.assertEqual(
+            sorted(outcome.stdout.split()),
+            sorted([Path(HOST).name, "handoff-watch", "handoff-probe"]),
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
