@@ -155,7 +155,7 @@ print("done")
 
     def test_in_the_child_of_a_fork(self):
         (report,), _ = self.reports("""
-import itertools
+import os
 child = os.fork()
 if child == 0:
     open("child", "w").write(str(os.getpid()))
@@ -186,7 +186,7 @@ assert faulthandler.is_enabled() and faulthandler.unregister(signal.SIGUSR1)
 print("done")
 """)
         self.assertIn(" in hold\n", report)
-        self.assertIn('script.py", line 12 in <module>\n', rest)
+        self.assertIn('script.py", line 11 in <module>\n', rest)
 
 
 class NoReport(InFolder):

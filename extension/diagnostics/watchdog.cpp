@@ -185,7 +185,7 @@ std::string report(signals const& asking, std::vector<detail::gil_wait::note> co
 
 constexpr std::string_view advice =
     "handoff watchdog: who holds the GIL must release it before it waits or works long without "
-    "Python (gil_release, without_gil, Py_BEGIN_ALLOW_THREADS). The program goes on.\n\n";
+    "Python (gil_release, without_gil, Py_BEGIN_ALLOW_THREADS). The program goes on.\n";
 
 /// The two threads of one process's watchdog.
 class watch : public std::enable_shared_from_this<watch> {
