@@ -236,7 +236,12 @@ private:
             std::scoped_lock const held(mutex_);
             threads_.emplace_back([self = shared_from_this(), name, work] {
                 pthread_setname_np(pthread_self(), name);
-                ((*self).*work)();
+                try {
+                    ((*self).*work)();
+                } catch (std::exception const& failure) {
+                    write_stderr("handoff watchdog: " + std::string(name) +
+                                 " ends: " + failure.what() + "\n");
+                }
                 std::scoped_lock const ending(self->mutex_);
                 --self->running_;
                 self->changed_.notify_all();
