@@ -276,7 +276,6 @@ class WhoKnowsTheFoo(BesideTenFoos):
                     print(self.foo.running, count > 4, waited, repr(self.foo)[:9])
             last = Last(f)
             last.cycle = last
-            del f, foos
             """,
             "False True (True, False) <Foo.Foo \n",
         )

@@ -246,16 +246,15 @@ class BesideOtherThreads(Forks):
         """)
 
     def test_that_start_the_first_foo_of_a_process(self):
-        # Nothing runs in a child until its first start(), which here meets a fork.
-        self.forks(
-            """
-            for n in range(10):
+        # Nothing runs in a child until its first start(), within which the next fork comes.
+        self.forks("""
+            def start():
+                ready.set()
+                f.start()
+            for n in range(30):
                 child = os.fork()
                 if child == 0:
-                    ready = threading.Barrier(2)
-                    def start():
-                        ready.wait()
-                        f.start()
+                    ready = threading.Event()
                     starter = threading.Thread(target=start)
                     starter.start()
                     ready.wait()
@@ -266,8 +265,7 @@ class BesideOtherThreads(Forks):
                     assert f.wait(len(f) + 1, 60)
                     os._exit(code_of(grandchild))
                 assert code_of(child) == 4
-            """,
-        )
+        """)
 
 
 class InACallback(Forks):
