@@ -98,6 +98,8 @@ void refuse_copy(py::object const& self, py::object const&) {
 void fill_module() {
     using handoff::without_gil;
 
+    handoff::tie_scheduler_to_interpreter();  // before the class, which is registered only once
+
     py::docstring_options const ours_only(true, false, false);
     py::scope().attr("__doc__") =
         "Native workers that append to Python lists, beside Python.\n\n"
@@ -153,8 +155,6 @@ void fill_module() {
             property.attr("__set_name__")(py::object(foo_class), name);
         }
     }
-
-    handoff::tie_scheduler_to_interpreter();
 }
 
 /// Foo lives in one interpreter: Boost.Python has one registry of types for the process, the

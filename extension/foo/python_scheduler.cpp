@@ -154,6 +154,8 @@ void tie_scheduler_to_interpreter() {
         return;
     }
 
+    python_scheduler();  // made here, where it may fail
+
     // Here rather than at the first error: its first import decides which thread is the main one.
     py::import("threading");
 
