@@ -39,12 +39,15 @@ class ticker::waiter {
 public:
     /// Registers itself, if there is a run to wait for. GIL: held.
     waiter(ticker& awaited, Py_ssize_t count)
-        : awaited_(awaited), count_(count), woken_(PyThread_allocate_lock()) {
+        : awaited_(awaited),
+          count_(count),
+          forks_(awaited.forks_),
+          woken_(PyThread_allocate_lock(), &PyThread_free_lock) {
         if (woken_ == nullptr) {
             PyErr_NoMemory();
             throw py::error_already_set();
         }
-        PyThread_acquire_lock(woken_, NOWAIT_LOCK);
+        PyThread_acquire_lock(woken_.get(), NOWAIT_LOCK);
         std::scoped_lock const held(awaited_.waiting_);
         registered_ = awaited_.active_;
         if (registered_) {
@@ -54,12 +57,9 @@ public:
     }
 
     ~waiter() {
-        {
-            std::scoped_lock const held(awaited_.waiting_);
-            std::erase(awaited_.waiters_, this);
-            awaited_.has_waiters_ = !awaited_.waiters_.empty();
-        }
-        PyThread_free_lock(woken_);
+        std::scoped_lock const held(awaited_.waiting_);
+        std::erase(awaited_.waiters_, this);
+        awaited_.has_waiters_ = !awaited_.waiters_.empty();
     }
 
     waiter(waiter const&) = delete;
@@ -67,16 +67,18 @@ public:
 
     [[nodiscard]] bool registered() const noexcept { return registered_; }
     [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
+    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
+    [[nodiscard]] bool left_behind() const noexcept { return forks_ != awaited_.forks_; }
 
     /// At most once; the caller holds the mutex, and registers it no more.
     void wake(bool reached) noexcept {
         reached_ = reached;
-        PyThread_release_lock(woken_);
+        PyThread_release_lock(woken_.get());
     }
 
     /// Returns early, with PY_LOCK_INTR, when a signal arrives. GIL: not held.
     PyLockStatus wait(std::chrono::microseconds at_most) const noexcept {
-        return PyThread_acquire_lock_timed(woken_, at_most.count(), 1);
+        return PyThread_acquire_lock_timed(woken_.get(), at_most.count(), 1);
     }
 
     /// Whether the count was reached before the wait ended.
@@ -88,9 +90,10 @@ public:
 private:
     ticker& awaited_;
     Py_ssize_t count_;
+    unsigned forks_;
     bool registered_ = false;
     bool reached_ = false;
-    PyThread_type_lock woken_;
+    std::unique_ptr<void, decltype(&PyThread_free_lock)> woken_;
 };
 
 ticker::ticker(seconds interval, py::object on_message)
@@ -110,6 +113,11 @@ void ticker::begun(scheduler::time_point due) noexcept {
 }
 
 std::optional<scheduler::time_point> ticker::deliver(scheduler::turn& now) noexcept {
+    // Any of it may run Python code: a callback, a hook, a finalizer.
+    return detail::rather_hang([&] { return deliver_due(now); });
+}
+
+std::optional<scheduler::time_point> ticker::deliver_due(scheduler::turn& now) {
     if (fresh_.exchange(false)) {
         python_.get().error = py::object();
     }
@@ -158,8 +166,8 @@ bool ticker::deliver_next() {
         in_progress_ = n;
         // By our own reference: the callback may be the last to know it, and drop its Foo.
         py::handle<> const callback(py::borrowed(python_.get().on_message.ptr()));
-        returned = bool(py::handle<>(py::allow_null(detail::rather_hang(
-            [&] { return PyObject_CallOneArg(callback.get(), number.get()); }))));
+        returned =
+            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
     }
     delivered_ = n + 1;
     wake_waiters();
@@ -196,6 +204,7 @@ void ticker::left_behind() noexcept {
     std::construct_at(&waiters_);
     has_waiters_ = false;
     active_ = false;
+    ++forks_;
 }
 
 void ticker::wake_waiters() noexcept {
@@ -240,7 +249,7 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
     }
     auto const slice = in_main_thread() ? signal_check : longest;
     PyLockStatus status = PY_LOCK_INTR;
-    while (status != PY_LOCK_ACQUIRED && clock::now() < deadline) {
+    while (status != PY_LOCK_ACQUIRED && !self.left_behind() && clock::now() < deadline) {
         {
             gil_release while_waiting;
             auto const left = std::clamp(deadline - clock::now(), clock::duration(0), slice);

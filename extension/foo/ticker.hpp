@@ -65,6 +65,7 @@ private:
     class waiter;
 
     [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
+    std::optional<scheduler::time_point> deliver_due(scheduler::turn& now);
     bool deliver_next();
     void report_error();
     void wake_waiters() noexcept;
@@ -84,6 +85,7 @@ private:
     std::vector<waiter*> waiters_;
     std::atomic<bool> has_waiters_ = false;  // tells, without the mutex, that there are none
     bool active_ = false;  // a run has begun and not ended
+    unsigned forks_ = 0;  // in whose children we are
 };
 
 }  // namespace handoff
