@@ -33,7 +33,6 @@ using handoff::interpreter;
 using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
-using testing::Not;
 using testing::ThrowsMessage;
 
 /// Long enough for a report, and short enough to wait for on purpose.
@@ -96,8 +95,7 @@ std::vector<int> handled_signals() {
     std::vector<int> handled;
     for (int number = 1; number <= SIGRTMAX; ++number) {
         struct sigaction used{};
-        if (sigaction(number, nullptr, &used) == 0 &&
-            ((used.sa_flags & SA_SIGINFO) != 0 || used.sa_handler != SIG_DFL)) {
+        if (sigaction(number, nullptr, &used) == 0 && used.sa_handler != SIG_DFL) {
             handled.push_back(number);
         }
     }

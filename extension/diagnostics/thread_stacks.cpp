@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <ctime>
 #include <execinfo.h>
 #include <filesystem>
@@ -40,17 +41,18 @@ struct question {
     bool holds_gil = false;
     int count = 0;
     std::array<void*, 100> frames{};
-    void* interrupted_at = nullptr;
+    std::uintptr_t interrupted_at = 0;
 };
 
-void* interrupted_at([[maybe_unused]] void const* context) {
+/// The instruction that the thread was to execute next; 0 where it is not known how to ask.
+std::uintptr_t interrupted_at([[maybe_unused]] void const* context) {
 #if defined(__x86_64__)
-    return reinterpret_cast<void*>(
+    return static_cast<std::uintptr_t>(
         static_cast<ucontext_t const*>(context)->uc_mcontext.gregs[REG_RIP]);
 #elif defined(__aarch64__)
-    return reinterpret_cast<void*>(static_cast<ucontext_t const*>(context)->uc_mcontext.pc);
+    return static_cast<ucontext_t const*>(context)->uc_mcontext.pc;
 #else
-    return nullptr;
+    return 0;
 #endif
 }
 
@@ -108,8 +110,7 @@ int unused_signal() {
     // From the end: whoever uses some takes the first ones. Not the last, which is valgrind's.
     for (int number = SIGRTMAX - 1; number >= SIGRTMIN; --number) {
         struct sigaction used{};
-        if (sigaction(number, nullptr, &used) == 0 && (used.sa_flags & SA_SIGINFO) == 0 &&
-            used.sa_handler == SIG_DFL) {
+        if (sigaction(number, nullptr, &used) == 0 && used.sa_handler == SIG_DFL) {
             return number;
         }
     }
@@ -161,7 +162,7 @@ std::vector<thread_stack> stack_signal::ask_every_thread() const {
 void stack_signal::ask(thread_stack& asked) const {
     struct sigaction now{};
     sigaction(number_, nullptr, &now);
-    if ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != &answer) {
+    if (now.sa_sigaction != &answer) {
         asked.silent = "somebody else handles signal " + std::to_string(number_) + " now";
         return;
     }
@@ -185,7 +186,9 @@ void stack_signal::ask(thread_stack& asked) const {
     asked.holds_gil = asking->holds_gil;
     auto const end = asking->frames.begin() + asking->count;
     // Without the handler's own frames.
-    auto const begin = std::find(asking->frames.begin(), end, asking->interrupted_at);
+    auto const begin = std::find_if(asking->frames.begin(), end, [&](void const* frame) {
+        return reinterpret_cast<std::uintptr_t>(frame) == asking->interrupted_at;
+    });
     asked.frames.assign(begin == end ? asking->frames.begin() : begin, end);
 }
 

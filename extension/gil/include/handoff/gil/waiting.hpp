@@ -30,16 +30,16 @@ public:
     static inline std::atomic<bool> watched = false;
 
     gil_wait() noexcept : note_{.thread = pthread_self(), .since = clock::now()} {
-        std::scoped_lock const held(mutex_);
-        next_ = std::exchange(newest_, this);
+        std::scoped_lock const held(list_mutex);
+        next_ = std::exchange(newest, this);
         if (next_ != nullptr) {
             next_->previous_ = this;
         }
     }
 
     ~gil_wait() {
-        std::scoped_lock const held(mutex_);
-        (previous_ != nullptr ? previous_->next_ : newest_) = next_;
+        std::scoped_lock const held(list_mutex);
+        (previous_ != nullptr ? previous_->next_ : newest) = next_;
         if (next_ != nullptr) {
             next_->previous_ = previous_;
         }
@@ -51,25 +51,25 @@ public:
     /// GIL: not needed. Threads: any.
     [[nodiscard]] static std::vector<note> all() {
         std::vector<note> notes;
-        std::scoped_lock const held(mutex_);
-        for (gil_wait const* each = newest_; each != nullptr; each = each->next_) {
+        std::scoped_lock const held(list_mutex);
+        for (gil_wait const* each = newest; each != nullptr; each = each->next_) {
             notes.push_back(each->note_);
         }
         return notes;
     }
 
     /// For pthread_atfork(). In the child nobody waits, and nobody watches.
-    static void before_fork() noexcept { mutex_.lock(); }
-    static void after_fork_in_parent() noexcept { mutex_.unlock(); }
+    static void before_fork() noexcept { list_mutex.lock(); }
+    static void after_fork_in_parent() noexcept { list_mutex.unlock(); }
     static void after_fork_in_child() noexcept {
-        newest_ = nullptr;
+        newest = nullptr;
         watched = false;
-        mutex_.unlock();
+        list_mutex.unlock();
     }
 
 private:
-    static inline std::mutex mutex_;  // held for moments, and nothing is waited for under it
-    static inline gil_wait* newest_ = nullptr;
+    static inline std::mutex list_mutex;  // held for moments, and nothing is waited for under it
+    static inline gil_wait* newest = nullptr;
 
     note note_;
     gil_wait* previous_ = nullptr;
