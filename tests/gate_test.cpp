@@ -238,6 +238,9 @@ struct stuck_threads {
         registered.join();
         newcomer.join();
     }
+
+    stuck_threads(stuck_threads const&) = delete;
+    stuck_threads& operator=(stuck_threads const&) = delete;
 };
 
 TEST(GilGate, NamesAndAbandonsWhoDoesNotLeave) {

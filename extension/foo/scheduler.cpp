@@ -209,7 +209,8 @@ scheduler::ending scheduler::join() {
                 finished.push_back(std::move(each.thread));
                 continue;
             }
-            report.abandoned.push_back({each.delivering, each.thread.native_handle()});
+            report.abandoned.push_back(
+                {.of = each.delivering, .thread = each.thread.native_handle()});
             each.abandoned = true;
             each.thread.detach();
             if (each.letting_go) {
@@ -273,8 +274,7 @@ void scheduler::after_fork_in_child() {
 /// Makes a thread, if there is room for one. It may yet become vacant, when it cannot enter its
 /// surroundings.
 scheduler::worker* scheduler::add_thread(shared_state& state) {
-    auto const room = std::find_if(state.workers.begin(), state.workers.end(),
-                                   [](worker const& each) { return each.is == worker::vacant; });
+    auto const room = std::ranges::find(state.workers, worker::vacant, &worker::is);
     bool const is_new = room == state.workers.end();
     if (is_new && state.workers.size() == most_threads) {
         return nullptr;
@@ -330,7 +330,7 @@ void scheduler::add_first_thread(shared_state& state) {
 
 void scheduler::work(shared_state& state, worker& self) {
     lock held(state.mutex);
-    while (!state.finishing && !(state.closed && state.active == 0)) {
+    while (!state.finishing && (!state.closed || state.active > 0)) {
         if (state.leader == nullptr) {
             state.leader = &self;
         }

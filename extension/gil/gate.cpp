@@ -40,10 +40,15 @@ struct gate_state {
     }
 #endif
 
-    /// Outlives every static object that might ask it.
     static gate_state& only() noexcept {
-        static auto& it = *new gate_state;
-        return it;
+        /// Never destroyed: static objects that are may still ask it.
+        union immortal {
+            immortal() noexcept : gate() {}
+            ~immortal() {}
+            gate_state gate;
+        };
+        static immortal it;
+        return it.gate;
     }
 
     /// The calling thread's passage, if it is in.
@@ -160,8 +165,12 @@ struct gate_state {
         });
 #endif
         first = own;
+        std::construct_at(&stop, std::nostopstate);
         if (open) {
-            static_cast<void>(new std::stop_source(std::exchange(stop, std::stop_source())));
+            try {
+                stop = std::stop_source();
+            } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): none is asked then
+            }
         }
         if (own != nullptr) {
             own->previous_ = nullptr;
@@ -225,11 +234,12 @@ bool is_shutting_down() noexcept {
 
 bool register_at_exit() noexcept {
     static PyMethodDef close = {
-        "close_gil_gate",
-        [](PyObject*, PyObject*) -> PyObject* {
+        .ml_name = "close_gil_gate",
+        .ml_meth = [](PyObject*, PyObject*) -> PyObject* {
             return gil_gate::close() ? Py_NewRef(Py_None) : nullptr;
         },
-        METH_NOARGS, "Waits for the native threads that are in Python, and lets no other in."};
+        .ml_flags = METH_NOARGS,
+        .ml_doc = "Waits for the native threads that are in Python, and lets no other in."};
     PyObject* const function = PyCFunction_New(&close, nullptr);
     PyObject* const atexit = PyImport_ImportModule("atexit");
     PyObject* const registered = function != nullptr && atexit != nullptr

@@ -6,7 +6,9 @@
 #include <new>
 
 #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
-extern "C" void _PyThreadState_SetCurrent(PyThreadState*);  // exported; in an internal header
+// Exported, but declared in an internal header.
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" void _PyThreadState_SetCurrent(PyThreadState*);
 #endif
 
 namespace handoff {
