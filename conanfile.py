@@ -48,10 +48,10 @@ class Handoff(ConanFile):
         # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.
         if not any(Path("/usr/lib").glob("*/libboost_python3*.so")):
             packages.append("libboost-python-dev")
-        # /usr/bin/python3 is python3.11, say; any other Python brings its own headers.
+        # /usr/bin/python3 is python3.11, say; any other Python brings its own headers, and modules.
         python = re.fullmatch(r"/usr/bin/(python3\.\d+)", str(Path(self._python).resolve()))
         if python:
-            packages.append(f"lib{python[1]}-dev")
+            packages += [f"lib{python[1]}-dev", "python3-hypothesis"]
         os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
         # Asks dpkg first: nothing is downloaded when everything is there.
         Apt(self).install(packages, update=True)

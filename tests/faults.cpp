@@ -145,9 +145,10 @@ std::time_t jump() noexcept {
 
 void let_system_clock_jump(bool jumps) { system_clock_jumps = jumps; }
 
+// Exported, so that the libraries' calls come here.
 extern "C" {
 
-int clock_gettime(clockid_t clock, timespec* now) noexcept {
+[[gnu::visibility("default")]] int clock_gettime(clockid_t clock, timespec* now) noexcept {
     long const error = syscall(SYS_clock_gettime, clock, now);
     if (error == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
         now->tv_sec += jump();
@@ -155,7 +156,7 @@ int clock_gettime(clockid_t clock, timespec* now) noexcept {
     return static_cast<int>(error);
 }
 
-int gettimeofday(timeval* now, void* zone) noexcept {
+[[gnu::visibility("default")]] int gettimeofday(timeval* now, void* zone) noexcept {
     long const error = syscall(SYS_gettimeofday, now, zone);
     if (error == 0) {
         now->tv_sec += jump();
@@ -163,7 +164,7 @@ int gettimeofday(timeval* now, void* zone) noexcept {
     return static_cast<int>(error);
 }
 
-std::time_t time(std::time_t* result) noexcept {
+[[gnu::visibility("default")]] std::time_t time(std::time_t* result) noexcept {
     timespec now{};
     clock_gettime(CLOCK_REALTIME, &now);
     if (result != nullptr) {

@@ -331,7 +331,7 @@ sys.stdin.readline()
 now = time.monotonic_ns()
 owed = (now - after_start - leeway) // interval + 1
 waiter.join()
-print(owed, timeouts, *(f.wait(owed, 10) for f in foos))
+print(owed, timeouts, *(f.wait(owed, 2) for f in foos))  # they would need five to fall due anew
 for f in foos:
     f.stop()
     due = (time.monotonic_ns() - before_start) // interval + 1
@@ -391,6 +391,7 @@ class Overload(unittest.TestCase):
         before = threads()
         for f in foos:
             f.start()
+            self.addCleanup(f.stop)
         turns_of_this_thread(100_000)
         first = resident()
         self.assertGreater(turns_of_this_thread(400_000), 10)
