@@ -458,19 +458,30 @@ def fail(n):
 def interrupt(*_):
     raise KeyboardInterrupt  # rather than to wait for the whole grace
 
-what = sys.argv[1]
+class Dropping:
+    def __call__(self, n):
+        started.wait()
+        foos.clear()
+    __del__ = block
+
+what, started = sys.argv[1], threading.Event()
+on_message = block if what == "on_message" else fail
+if what == "its finalizer":
+    on_message = Dropping()
 threading.excepthook = block if what == "excepthook" else lambda arguments: None
-f = Foo(3600.0, block if what == "on_message" else fail)
-f.start()
-if what == "finalizer":
-    f.wait(2)
-    f.start()
+foos = [Foo(3600.0, on_message)]
+del on_message
+foos[0].start()
+started.set()
+if what == "an error's finalizer":
+    foos[0].wait(2)
+    foos[0].start()
 blocked.wait()
 sys.lets_go = LetsGo()
 signal.signal(signal.SIGALRM, interrupt)
 atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.1)
 """
-        for what in ("on_message", "excepthook", "finalizer"):
+        for what in ("on_message", "its finalizer", "excepthook", "an error's finalizer"):
             with self.subTest(what):
                 done = run(script, what)
                 self.assertEqual(done.returncode, 0, done.stderr)

@@ -101,6 +101,19 @@ ticker::ticker(seconds interval, py::object on_message)
       interval_(interval),
       has_callback_(!python_.get().on_message.is_none()) {}
 
+ticker::~ticker() {
+    // Their finalizers may run any code; and no forced unwind passes an object's own destructor.
+    if (gil_try_acquire to_drop; to_drop) {
+        detail::rather_hang([this] {
+            references& dropped = python_.get();
+            for (py::object* const each : {&dropped.on_message, &dropped.error,
+                                           static_cast<py::object*>(&dropped.messages)}) {
+                *each = py::object();
+            }
+        });
+    }
+}
+
 py::object ticker::error() const { return fresh_ ? py::object() : python_.get().error; }
 
 void ticker::begun(scheduler::time_point due) noexcept {

@@ -28,6 +28,8 @@ public:
 
     /// GIL: held. REQUIRES: interval > 0; on_message is callable or None.
     ticker(seconds interval, boost::python::object on_message);
+    /// GIL: any; unchanged.
+    ~ticker() override;
 
     [[nodiscard]] seconds interval() const noexcept { return interval_; }
 
