@@ -30,6 +30,8 @@ public:
     ticker(seconds interval, boost::python::object on_message);
     /// GIL: any; unchanged.
     ~ticker() override;
+    ticker(ticker const&) = delete;
+    ticker& operator=(ticker const&) = delete;
 
     [[nodiscard]] seconds interval() const noexcept { return interval_; }
 
