@@ -37,6 +37,7 @@ struct question {
     question& operator=(question const&) = delete;
 
     sem_t answered{};
+    std::atomic<bool> written = false;  // orders what follows, also for those who only see atomics
     pthread_t thread{};
     bool holds_gil = false;
     int count = 0;
@@ -63,10 +64,12 @@ void answer(int, siginfo_t* received, void* context) {
     }
     int const saved = errno;
     auto& asked = *static_cast<question*>(received->si_value.sival_ptr);
+    static_cast<void>(asked.written.load(std::memory_order_acquire));
     asked.thread = pthread_self();
     asked.holds_gil = gil_held();
     asked.interrupted_at = interrupted_at(context);
     asked.count = backtrace(asked.frames.data(), static_cast<int>(asked.frames.size()));
+    asked.written.store(true, std::memory_order_release);
     sem_post(&asked.answered);
     errno = saved;
 }
@@ -172,11 +175,13 @@ void stack_signal::ask(thread_stack& asked) const {
     sent.si_pid = getpid();
     sent.si_uid = getuid();
     sent.si_value.sival_ptr = asking.get();
+    asking->written.store(false, std::memory_order_release);
     if (syscall(SYS_rt_tgsigqueueinfo, getpid(), asked.id, number_, &sent) != 0) {
         asked.silent = "it has ended";
         return;
     }
-    if (!wait_for(asking->answered, longest_answer)) {
+    bool const in_time = wait_for(asking->answered, longest_answer);
+    if (!in_time || !asking->written.load(std::memory_order_acquire)) {
         static auto& unanswered = *new std::vector<std::unique_ptr<question>>;
         unanswered.push_back(std::move(asking));
         asked.silent = "it does not answer signal " + std::to_string(number_);

@@ -235,7 +235,6 @@ private:
         try {
             std::scoped_lock const held(mutex_);
             threads_.emplace_back([self = shared_from_this(), name, work] {
-                pthread_setname_np(pthread_self(), name);
                 try {
                     ((*self).*work)();
                 } catch (std::exception const& failure) {
@@ -247,6 +246,7 @@ private:
                 self->changed_.notify_all();
             });
             ++running_;
+            pthread_setname_np(threads_.back().native_handle(), name);
         } catch (...) {
             pthread_sigmask(SIG_SETMASK, &before, nullptr);
             throw;
@@ -262,10 +262,14 @@ private:
 
     /// Waits for the GIL as anybody does, through the guard that notes it.
     void probe() {
-        gil_attachment attached;
+        auto attached = std::make_unique<gil_attachment>();
         auto const pause = std::min<clock::duration>(patience_ / 2, longest_between_probes);
-        while (sleep_until(clock::now() + pause)) {
+        // stop() comes before Python's end, unless somebody has cleared the atexit functions.
+        while (sleep_until(clock::now() + pause) && Py_IsInitialized() != 0) {
             gil_acquire to_see_that_it_is_to_be_had;
+        }
+        if (Py_IsInitialized() == 0) {
+            static_cast<void>(attached.release());
         }
     }
 
