@@ -10,6 +10,7 @@
 #include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
 
+#include <cstdlib>
 #include <pthread.h>
 #include <stop_token>
 #include <utility>
@@ -29,6 +30,28 @@ void audit(char const* event) noexcept {
     }
 }
 
+/// Ends the child of a fork() whose main thread is one of ours, as multiprocessing ends its
+/// children: since 3.13 Python cannot be finalized there, as Py_FinalizeEx() wants the thread state
+/// that was the main one in the parent. GIL: held.
+/// Source: CPython's Python/pylifecycle.c, resolve_final_tstate();
+/// Lib/multiprocessing/popen_fork.py.
+[[noreturn]] void end_child() {
+    auto const report = [] { PyErr_WriteUnraisable(nullptr); };
+    auto const attempt = [](auto const& step, auto const& otherwise) {
+        try {
+            step();
+        } catch (py::error_already_set const&) {
+            otherwise();
+        }
+    };
+    attempt([] { py::import("threading").attr("_shutdown")(); }, report);
+    attempt([] { py::import("atexit").attr("_run_exitfuncs")(); }, report);
+    for (char const* const stream : {"stdout", "stderr"}) {  // None, closed, or somebody's own
+        attempt([&] { py::import("sys").attr(stream).attr("flush")(); }, PyErr_Clear);
+    }
+    std::_Exit(EXIT_SUCCESS);
+}
+
 /// A thread of the scheduler's, from its registration at the gate on. What Python is to know of
 /// it waits for its first turn: whoever made it may hold what a holder of the GIL waits for.
 void run_thread(scheduler::surroundings::work const& body) {
@@ -46,7 +69,7 @@ void run_thread(scheduler::surroundings::work const& body) {
         if (getpid() != process) {
             // An on_message forked, and has returned: this is the child's main thread, and the end
             // of its program.
-            Py_Exit(EXIT_SUCCESS);
+            end_child();
         }
     }
 }
