@@ -478,6 +478,24 @@ class CallbackInProgress(BesideTenFoos):
             "[0, 1, 2, 3, 4] False\n",
         )
 
+    def test_delays_what_fell_due_behind_it_and_loses_none(self):
+        self.ends(
+            """
+            import os, threading
+            called, entered = [], threading.Event()
+            def block_once(n):
+                called.append(n)
+                if n == 5:
+                    entered.set()
+                    while g.running: os.sched_yield()  # until Foo's hook has begun
+            g = Foo.Foo(0.001, block_once)
+            run(g, called)
+            entered.wait()
+            f.wait(len(f) + 20)
+            """,
+            runs=11,
+        )
+
     def abandoned(self, outcome, code, because):
         """What was abandoned is named, and nothing else was lost."""
         self.assertEqual(outcome.code, code)

@@ -313,9 +313,11 @@ class InACallback(Forks):
 
     RETURNS = """
         def fork(n):
-            global child, end
+            global child, end, report_to
             child = os.fork()
             if child == 0:
+                atexit.register(os.write, 1, b"atexit\\n")
+                sys.stdout.write("not flushed\\n")
                 {}
                 return
             forked.set()
@@ -325,18 +327,20 @@ class InACallback(Forks):
         forked.wait()
         print(code_of(child))
     """
+    ENDED = "atexit\nnot flushed\n0\n"
 
     def test_that_returns_in_the_child_ends_it(self):
-        self.forks(self.RETURNS.replace("{}", "report_to = os.devnull"), "0\n")
+        leave = "report_to = os.devnull"
+        self.forks(self.RETURNS.replace("{}", leave), self.ENDED)
 
     def test_that_returns_in_the_child_ends_it_though_foos_run_there(self):
         leave = "go_on(); end = time.monotonic_ns()"
-        self.forks(self.RETURNS.replace("{}", leave), "0\n", 1)
+        self.forks(self.RETURNS.replace("{}", leave), self.ENDED, 1)
 
     def test_that_raises_in_the_child_ends_it(self):
-        leave = "sys.stderr = None; report_to = os.devnull; 1 / 0"
-        self.forks(self.RETURNS.replace("{}", leave), "0\n")
+        leave = "sys.stderr, report_to = open(os.devnull, 'w'), os.devnull; 1 / 0"
+        self.forks(self.RETURNS.replace("{}", leave), self.ENDED)
 
     def test_that_exits_in_the_child_ends_it(self):
         leave = "report_to = os.devnull; sys.exit(5)"
-        self.forks(self.RETURNS.replace("{}", leave), "0\n")
+        self.forks(self.RETURNS.replace("{}", leave), self.ENDED)
