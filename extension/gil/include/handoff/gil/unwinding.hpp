@@ -17,10 +17,8 @@ namespace handoff::detail {
 /// the stack: through a destructor, or a catch (...) as in Boost.Python, that is std::terminate
 /// for the whole process. So here it hangs too, until the process ends a moment later.
 /// Source: cpython #105805, #137827.
-///
-/// What is caught is no object, and its reference null, which the null sanitizer would not have.
 template <class Work>
-[[gnu::no_sanitize("null")]] auto rather_hang(Work work) noexcept {
+auto rather_hang(Work work) noexcept {
 #if PY_VERSION_HEX < 0x030E0000
     try {
         return work();
