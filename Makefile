@@ -5,6 +5,7 @@ PYTHON     ?= $(DISTRIBUTION_PYTHON)
 PROFILE    ?= debian
 BUILD_TYPE ?= Release
 PREFIX     ?= /usr/local
+WITH       ?= asan tsan
 
 # The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \
@@ -21,7 +22,7 @@ STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)'
           '$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build check matrix stress exits install clean
+.PHONY: help run test build check sanitize matrix stress exits install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -31,6 +32,7 @@ help: ## Say what can be made
 	@echo '  PYTHON=$(PYTHON)  the Python of everything'
 	@echo '  PROFILE=$(PROFILE)  where Boost and GoogleTest come from: debian, conancenter'
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
+	@echo '  WITH=$(WITH)  what `make sanitize` runs the tests under'
 	@echo '  ROWS=$(ROWS)  those of the matrix (docs/matrix.md); all unless given'
 
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
@@ -48,6 +50,10 @@ check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|extension|tests)/'
+
+sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one
+	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
+	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
 
 matrix: ## Run every test on other Debians, Pythons, Boosts and compilers (root)
 	@MIRROR='$(MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)

@@ -1,8 +1,29 @@
-# handoff_flags(target…): the language, warnings and hardening of our own targets.
+# handoff_flags(target…): the language, warnings, hardening and sanitizers of our own targets.
 
 # CI is set to true by every continuous integration; a user's newer compiler may warn of more.
 option(HANDOFF_WARNINGS_AS_ERRORS "A warning fails the build" $ENV{CI})
-set(HANDOFF_SANITIZE "" CACHE STRING "Sanitizer of our own code: address, thread, undefined or empty")
+set(HANDOFF_SANITIZE "" CACHE STRING
+  "What watches our code: address, thread, undefined (with commas between), valgrind, or nothing")
+
+set(_handoff_sanitizers "${PROJECT_SOURCE_DIR}/sanitizers")
+set(_handoff_instrument "")
+if(HANDOFF_SANITIZE AND NOT HANDOFF_SANITIZE STREQUAL "valgrind")
+  set(_handoff_instrument
+    "-fsanitize=${HANDOFF_SANITIZE}"
+    # Boost.Python asks each holder that it has just destroyed for its type (instance_dealloc in
+    # its class.cpp), and this check clears what it looks at.
+    -fno-sanitize=vptr
+    # `catch (abi::__forced_unwind const&)` catches a null reference. What is read through one, the
+    # address sanitizer sees.
+    -fno-sanitize=null
+    # Nobody reads what a program prints that goes on, and whose test passes.
+    -fno-sanitize-recover=all)
+  set(_handoff_sanitizer_sources "${_handoff_sanitizers}/options.cpp")
+  if(HANDOFF_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU"
+      AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    list(APPEND _handoff_sanitizer_sources "${_handoff_sanitizers}/threads_after_fork.cpp")
+  endif()
+endif()
 
 function(handoff_flags)
   set(optimised "$<NOT:$<CONFIG:Debug>>")
@@ -20,12 +41,30 @@ function(handoff_flags)
       -fstack-protector-strong)
     target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
     if(HANDOFF_SANITIZE)
-      target_compile_options(${target} PRIVATE -fsanitize=${HANDOFF_SANITIZE} -fno-omit-frame-pointer)
-      target_link_options(${target} PUBLIC -fsanitize=${HANDOFF_SANITIZE})
+      target_compile_options(${target} PRIVATE -O1 -g -fno-omit-frame-pointer)  # readable reports
+    endif()
+    if(_handoff_instrument)
+      target_compile_options(${target} PRIVATE ${_handoff_instrument})
+      target_link_options(${target} PUBLIC ${_handoff_instrument})
+      get_target_property(type ${target} TYPE)
+      if(type STREQUAL "EXECUTABLE")
+        target_sources(${target} PRIVATE ${_handoff_sanitizer_sources})
+      endif()
     else()
       # Not both: the sanitizers do not see through the fortified functions.
       target_compile_options(${target} PRIVATE $<${optimised}:-U_FORTIFY_SOURCE>
         $<${optimised}:-D_FORTIFY_SOURCE=2>)
     endif()
   endforeach()
+endfunction()
+
+# handoff_watch_python(target): what links it embeds Python, and a sanitizer sees into that.
+function(handoff_watch_python target)
+  if(HANDOFF_SANITIZE)
+    target_sources(${target} INTERFACE
+      "$<BUILD_INTERFACE:${_handoff_sanitizers}/python_allocator.cpp>")
+  endif()
+  if(HANDOFF_SANITIZE MATCHES "address")
+    target_sources(${target} INTERFACE "$<BUILD_INTERFACE:${_handoff_sanitizers}/leaks.cpp>")
+  endif()
 endfunction()
