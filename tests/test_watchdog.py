@@ -310,6 +310,20 @@ f.wait(2, 0.3)
                 command = f'exec "$0" -X handoff-watchdog=1 -c "import sys; sys.exit(3)" {streams}'
                 self.assertEqual(run("sh", "-c", command, HOST), (3, "", ""))
 
+    def test_in_a_file_that_took_the_place_of_a_closed_stderr(self):
+        script = self.write(
+            "script.py",
+            """
+            import ctypes
+            with open("file", "w") as file:
+                print(file.fileno())
+                ctypes.PyDLL(None).usleep(500_000)
+            """,
+        )
+        command = f'exec "$0" -X handoff-watchdog=0.1 {script} 2>&-'
+        self.assertEqual(run("sh", "-c", command, HOST, cwd=self.folder), (0, "2\n", ""))
+        self.assertEqual((self.folder / "file").read_text(), "")
+
     def test_and_the_same_reaction_to_ctrl_c(self):
         process = start(HOST, "-X", "handoff-watchdog=60", "-c", "import time; time.sleep(60)")
         wait_until_asleep(process)
