@@ -100,7 +100,10 @@ TEST_F(Assertion, ToLockWithTheGilHeldIsRight) {
 TEST_F(Assertion, AMutexThatWasUnlockedOrNotLockedDoesNotCount) {
     handoff::mutex mutex;
     mutex.lock();
-    std::thread([&] { EXPECT_FALSE(mutex.try_lock()); }).join();
+    std::thread([&] {
+        EXPECT_FALSE(mutex.try_lock());
+        EXPECT_EQ(handoff::detail::mutexes_held, 0);
+    }).join();
     mutex.unlock();
     handoff::gil_release so_that_it_is_free;
     handoff::gil_acquire gil;
