@@ -67,7 +67,7 @@ def watch(name, process):
 
 def long_lived(script, *arguments):
     """Runs a script of ours in the host. What it said, to its end."""
-    process = start(HOST, HERE / script, *arguments)
+    process = start(HOST, HERE / script, *arguments, stderr=None)
     said = watch(script, process)
     try:
         ended = finish(process)
@@ -75,8 +75,8 @@ def long_lived(script, *arguments):
         tell(crash)
         count(crashes=1)
         return said
-    if ended.code != -signal.SIGKILL and (ended.code or ended.stderr or "done" not in said[-1]):
-        tell(f"{script} ended with {ended.code}: {ended.stderr}")
+    if ended.code != -signal.SIGKILL and (ended.code or "done" not in said[-1]):
+        tell(f"{script} ended with {ended.code}")
         count(otherwise_wrong=1)
     return said
 
