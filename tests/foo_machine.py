@@ -41,6 +41,7 @@ HABITS = (
     None,
     "none",
     *ENDING,
+    "dawdles",
     "restarts",
     "collects garbage",
     "forks",
@@ -58,7 +59,10 @@ class Subject:
         self.period = period  # of messages from one misdeed to the next
         self.other = other
         self.calls = []
+        self.in_progress = 0
         self.raised = []
+        self.starts = 0
+        self.stops = 0  # by its callback
         self.children = []
         self.states = {False}  # those that `running` may have
         self.raised_before = 0  # this run; None: unknown
@@ -77,16 +81,23 @@ class Subject:
 
     def on_message(self, n):
         self.calls.append(n)
-        if n % self.period == self.period - 1 and self.foo is not None and not self.reformed:
-            if self.habit in RAISED:
-                self.raised.append(RAISED[self.habit](n))
-                raise self.raised[-1]
-            self.misbehave(self.foo)
+        self.in_progress += 1
+        try:
+            if n % self.period == self.period - 1 and self.foo is not None and not self.reformed:
+                if self.habit in RAISED:
+                    self.raised.append(RAISED[self.habit](n))
+                    raise self.raised[-1]
+                self.misbehave(self.foo)
+        finally:
+            self.in_progress -= 1
 
     def misbehave(self, foo):
         match self.habit:
             case "stops":
                 foo.stop()
+                self.stops += 1
+            case "dawdles":
+                time.sleep(0.005)
             case "restarts":
                 foo.stop()
                 with contextlib.suppress(RuntimeError):
@@ -112,6 +123,7 @@ class Subject:
         return not self.meddled_with and self.habit != "restarts"
 
     def has_started(self, raised_before):
+        self.starts += 1
         self.raised_before = raised_before if self.states == {False} else None
         self.states = {True}
         if not self.strict or self.habit in ENDING:
@@ -133,6 +145,9 @@ class Subject:
             self.check_at_rest(foo)
 
     def check_at_rest(self, foo):
+        assert self.in_progress == 0
+        if self.strict:
+            assert len(self.raised) + self.stops <= self.starts  # each ends a run
         assert foo.messages == list(range(len(foo)))
         if self.habit is not None and self.whole_list:
             assert self.calls == foo.messages
@@ -216,6 +231,19 @@ class FooMachine(RuleBasedStateMachine):
             return
         foo.stop()
         subject.has_stopped()
+
+    @rule(subject=subjects)
+    def run(self, subject):
+        """To the first message and no further."""
+        foo = subject.foo
+        if foo is None or subject.states != {False}:
+            return
+        count = len(foo) + 1
+        self.start(subject)
+        foo.wait(count, PATIENCE)
+        foo.stop()
+        subject.has_stopped()
+        assert len(foo) >= count
 
     @rule(subject=subjects)
     def stop_while_a_thread_waits(self, subject):
