@@ -5,6 +5,7 @@
 #include <handoff/gil/gate.hpp>
 
 #include <memory>
+#include <new>
 #include <stop_token>
 #include <string_view>
 
@@ -28,7 +29,7 @@ namespace handoff {
 ///
 /// GIL:      not held on entry; the same on return. The destructor acquires it for a moment.
 /// Threads:  made and destroyed by the same thread.
-/// Throws:   std::bad_alloc when no thread state can be made.
+/// Throws:   std::bad_alloc when there is no memory for its thread state.
 /// REQUIRES: as gil_try_acquire.
 class [[nodiscard]] gil_registration {
 public:
@@ -37,6 +38,8 @@ public:
     explicit gil_registration(std::string_view name) : passage_(name) {
         if (passage_.admitted()) {
             attached_ = std::make_unique<gil_attachment>();
+        } else if (gil_gate::is_open()) {
+            throw std::bad_alloc();  // since 3.15 admission needs memory, too
         }
     }
 
