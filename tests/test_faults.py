@@ -440,6 +440,10 @@ for f in foos:
 assert all(f.wait(5, PATIENCE) for f in foos)
 outcome, happened = faults.call_short_of_memory(atexit._run_exitfuncs, whose, where, first, count)
 assert outcome is None, outcome
+if sys.version_info >= (3, 15) and not atexit._ncallbacks() and all(f.running for f in foos):
+    # Without memory for a copy of the functions that it is to call, this Python drops them.
+    print(happened, "forgotten", flush=True)
+    os._exit(0)
 print(happened, *(f.running for f in foos))
 for f in foos:
     assert f.messages == numbers(len(f))
@@ -454,7 +458,8 @@ for f in foos:
                         happened = False
                         shown = self.shows(script, whose, where, count, first)
                         happened = shown[0] == "True"
-                        self.assertEqual(shown[1:], ["False"] * 3)
+                        if shown[1:] != ["forgotten"]:
+                            self.assertEqual(shown[1:], ["False"] * 3)
 
 
 class Threads(Process):
