@@ -141,17 +141,22 @@ def make_root(row, folder, log):
 
 
 def copy_sources(to):
-    """Replaces the sources by what git knows here, edits included; what was built there stays."""
-    to.mkdir(exist_ok=True)
-    for path in to.iterdir():
-        if path.name not in ("build", ".venv"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Makes the sources those that git knows here, edits included; what was built there stays.
+
+    A file that is the same is left alone, and any other is new: the build goes by their times.
+    """
     command = ("git", "ls-files", "-zco", "--exclude-standard")
     known = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
-    for name in known.decode().split("\0"):
-        if name and (PROJECT / name).exists():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, to / name)
+    names = [name for name in known.decode().split("\0") if name and (PROJECT / name).is_file()]
+    for name in names:
+        ours, copy = PROJECT / name, to / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.is_file() or copy.read_bytes() != ours.read_bytes():
+            shutil.copy(ours, copy)
+    kept = {to / name for name in names}
+    for path in [path for path in to.rglob("*") if path.is_file() and path not in kept]:
+        if path.relative_to(to).parts[0] not in ("build", ".venv"):
+            path.unlink()
     # It is configured anew, and the log says with what.
     (to / "build/Release/configured").unlink(missing_ok=True)
 
