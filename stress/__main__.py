@@ -28,6 +28,7 @@ FIGURES = ("runs", "messages", "cycles", "exits", "given up")
 BAD = ("deadlocks", "crashes", "lost", "doubled", "otherwise wrong")
 
 total, counting = collections.Counter(), threading.Lock()
+begun = set()  # processes, until they have ended
 
 
 def count(**times):
@@ -37,6 +38,25 @@ def count(**times):
 
 def tell(*lines):
     print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
+def begin(script, *arguments, **options):
+    """Starts a script of ours in the host."""
+    process = start(HOST, HERE / script, *arguments, **options)
+    begun.add(process)
+    return process
+
+
+def end(process):
+    """Its outcome, or None after a hang or a crash, which is counted."""
+    try:
+        return finish(process)
+    except (HangError, CrashError) as error:
+        tell(error)
+        count(**{"deadlocks" if isinstance(error, HangError) else "crashes": 1})
+        return None
+    finally:
+        begun.discard(process)
 
 
 def watch(name, process):
@@ -66,16 +86,11 @@ def watch(name, process):
 
 
 def long_lived(script, *arguments):
-    """Runs a script of ours in the host. What it said, to its end."""
-    process = start(HOST, HERE / script, *arguments, stderr=None)
+    """What a script said, to its end."""
+    process = begin(script, *arguments, stderr=None)
     said = watch(script, process)
-    try:
-        ended = finish(process)
-    except CrashError as crash:
-        tell(crash)
-        count(crashes=1)
-        return said
-    if ended.code != -signal.SIGKILL and (ended.code or "done" not in said[-1]):
+    ended = end(process)
+    if ended and ended.code != -signal.SIGKILL and (ended.code or "done" not in said[-1]):
         tell(f"{script} ended with {ended.code}")
         count(otherwise_wrong=1)
     return said
@@ -104,7 +119,7 @@ def cycles(until):
 
 def leave(seed):
     """One process that ends at a random moment."""
-    process = start(HOST, HERE / "leave.py", seed)
+    process = begin("leave.py", seed)
     way, _, code = process.stdout.readline().decode().strip().partition(" ")
     if way in ("wait", "busy"):
         chosen = random.Random(seed)
@@ -112,11 +127,8 @@ def leave(seed):
         code = -chosen.choice((signal.SIGINT, signal.SIGINT, signal.SIGTERM))
         process.send_signal(-code)
     count(exits=1)
-    try:
-        ended = finish(process)
-    except (HangError, CrashError) as error:
-        tell(f"leave.py {seed}", error)
-        count(**{"deadlocks" if isinstance(error, HangError) else "crashes": 1})
+    ended = end(process)
+    if ended is None:
         return
     told = "given up" in ended.stderr
     reported = ended.stdout.startswith("[")
@@ -154,14 +166,22 @@ def main(minutes, seed=None):
     tell(f"stress for {minutes:g} min; SEED={seed}")
     until, resident = time.monotonic() + minutes * 60, []
     parts = [
-        threading.Thread(target=storms, args=[until, seed, resident]),
-        threading.Thread(target=cycles, args=[until]),
-        *[threading.Thread(target=leaves, args=[until, f"{seed}.{n}"]) for n in range(2)],
+        (storms, until, seed, resident),
+        (cycles, until),
+        (leaves, until, f"{seed}.0"),
+        (leaves, until, f"{seed}.1"),
     ]
-    for each in parts:
-        each.start()
-    for each in parts:
-        each.join()
+    threads = [
+        threading.Thread(target=part, args=arguments, daemon=True) for part, *arguments in parts
+    ]
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        for process in list(begun):  # at Ctrl-C
+            process.kill()
     grown = growth(resident)
     figures = ", ".join(f"{total[name]:,} {name}" for name in FIGURES)
     bad = ", ".join(f"{total[name]} {name}" for name in BAD)
