@@ -157,4 +157,4 @@ class Host(InFolder):
                 interpreters.destroy(interpreter)
             """,
         )
-        self.same("-c", script)
+        self.again(lambda: self.same("-c", script))
