@@ -59,14 +59,14 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
 }
 
 /// Raises the audit event Foo.start, whose hook may refuse.
-void start(py::back_reference<foo&> self) {
+void start(py::back_reference<foo&> const& self) {
     if (PySys_Audit("Foo.start", "O", self.source().ptr()) != 0) {
         throw py::error_already_set();
     }
     self.get().start();
 }
 
-py::object enter_context(py::back_reference<foo&> self) {
+py::object enter_context(py::back_reference<foo&> const& self) {
     start(self);
     return self.source();
 }
@@ -208,14 +208,22 @@ int execute(PyObject* module) {
 /// copy, unasked. Source: PEP 489, PEP 684.
 PyObject* PyInit_Foo() {
     static std::array slots = {
-        PyModuleDef_Slot{Py_mod_exec, reinterpret_cast<void*>(&execute)},
+        PyModuleDef_Slot{.slot = Py_mod_exec, .value = reinterpret_cast<void*>(&execute)},
 #if PY_VERSION_HEX >= 0x030C0000
         // It is we who refuse, and say why.
-        PyModuleDef_Slot{Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+        PyModuleDef_Slot{.slot = Py_mod_multiple_interpreters,
+                         .value = Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
-        PyModuleDef_Slot{0, nullptr},
+        PyModuleDef_Slot{.slot = 0, .value = nullptr},
     };
-    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "Foo",   nullptr, 0,      nullptr,
-                                     slots.data(),          nullptr, nullptr, nullptr};
+    static PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,
+                                     .m_name = "Foo",
+                                     .m_doc = nullptr,
+                                     .m_size = 0,
+                                     .m_methods = nullptr,
+                                     .m_slots = slots.data(),
+                                     .m_traverse = nullptr,
+                                     .m_clear = nullptr,
+                                     .m_free = nullptr};
     return PyModuleDef_Init(&definition);
 }
