@@ -121,6 +121,23 @@ TEST(Watchdog, LeavesNoThreadAndNoSignalBehind) {
     EXPECT_THAT(handoff::detail::gil_wait::all(), testing::IsEmpty());
 }
 
+/// Whether the thread that asks for the GIL ends, within a while.
+bool probe_ends() {
+    auto const deadline = std::chrono::steady_clock::now() + 20s;
+    while (watching_threads() == 2 && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::yield();
+    }
+    return watching_threads() == 1;
+}
+
+TEST(Watchdog, AsksForNothingOfAPythonThatEndedWithoutItsAtexitFunctions) {
+    interpreter python({.watchdog = patience});
+    python.start();
+    python.run_string("import atexit; atexit._clear()");
+    python.stop();
+    EXPECT_TRUE(probe_ends());
+}
+
 TEST(Watchdog, IsOffUnlessAskedFor) {
     auto const before = handled_signals();
     interpreter python;

@@ -25,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
@@ -262,14 +263,14 @@ private:
 
     /// Waits for the GIL as anybody does, through the guard that notes it.
     void probe() {
-        auto attached = std::make_unique<gil_attachment>();
+        attached_.emplace();
         auto const pause = std::min<clock::duration>(patience_ / 2, longest_between_probes);
         // stop() comes before Python's end, unless somebody has cleared the atexit functions.
         while (sleep_until(clock::now() + pause) && Py_IsInitialized() != 0) {
             gil_acquire to_see_that_it_is_to_be_had;
         }
-        if (Py_IsInitialized() == 0) {
-            static_cast<void>(attached.release());
+        if (Py_IsInitialized() != 0) {
+            attached_.reset();
         }
     }
 
@@ -316,6 +317,7 @@ private:
 
     clock::duration patience_;
     std::shared_ptr<signals const> asking_;
+    std::optional<gil_attachment> attached_;  // the probe's; left alone when Python ended first
     std::mutex mutex_;
     std::condition_variable changed_;
     bool stopping_ = false;
