@@ -370,10 +370,10 @@ seconds checked(double number, std::string const& source) {
     return std::min<seconds>(seconds(number), std::chrono::hours(24 * 365 * 100));
 }
 
-seconds parsed(std::string_view text, std::string const& source) {
+seconds parsed(std::string const& text, std::string const& source) {
     double number = 0;
-    auto const* const end = text.data() + text.size();
-    auto const [rest, error] = std::from_chars(text.data(), end, number);
+    char const* const end = text.c_str() + text.size();
+    auto const [rest, error] = std::from_chars(text.c_str(), end, number);
     return checked(error == std::errc() && rest == end ? number : 0, source);
 }
 
