@@ -59,14 +59,16 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
 }
 
 /// Raises the audit event Foo.start, whose hook may refuse.
-void start(py::back_reference<foo&> const& self) {
+// NOLINTNEXTLINE(performance-unnecessary-value-param): Boost.Python makes it by value only
+void start(py::back_reference<foo&> self) {
     if (PySys_Audit("Foo.start", "O", self.source().ptr()) != 0) {
         throw py::error_already_set();
     }
     self.get().start();
 }
 
-py::object enter_context(py::back_reference<foo&> const& self) {
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as above
+py::object enter_context(py::back_reference<foo&> self) {
     start(self);
     return self.source();
 }
