@@ -1,6 +1,7 @@
 """The watchdog, seen from outside: what is reported, what is not, and that nothing else changes."""
 
 import itertools
+import os
 import re
 import signal
 import time
