@@ -21,5 +21,7 @@ OPTIONS_OF __tsan_default_options() { return FAILURE "die_after_fork=0:second_de
 OPTIONS_OF __tsan_default_suppressions() {
     return
         // faulthandler shows the stacks of other threads as they run, by design.
-        "race:_Py_write_noraise\n";
+        "race:_Py_write_noraise\n"
+        // Boost.Python's own static None goes with the program, beside a thread that was abandoned.
+        "race:boost::python::api::slice_nil::~slice_nil\n";
 }

@@ -186,18 +186,16 @@ bool scheduler::await_close(clock::duration at_most) noexcept {
     return state.run_ended.wait_until(held, until, all_idle);
 }
 
-scheduler::ending scheduler::join() {
+scheduler::ending scheduler::join() noexcept {
     detail::assert_gil_released(around_.held_by_caller, "scheduler::join()");
     shared_state& state = *state_;
     ending report;
-    std::vector<std::thread> finished;
+    boost::container::static_vector<std::thread, most_threads> finished;  // allocates nothing
     {
         lock const held(state.mutex);
         if (self_among(state.workers) != nullptr) {
             return report;
         }
-        report.abandoned.reserve(state.workers.size());
-        finished.reserve(state.workers.size());
         state.finishing = true;
         state.leader_wakes.notify_all();
         state.standby_wakes.notify_all();
@@ -231,7 +229,7 @@ scheduler::ending scheduler::join() {
     return report;
 }
 
-scheduler::ending scheduler::close() {
+scheduler::ending scheduler::close() noexcept {
     begin_close();
     while (!await_close(close_grace)) {
     }

@@ -3,6 +3,7 @@
 
 #include <handoff/gil/mutex.hpp>
 
+#include <boost/container/static_vector.hpp>
 #include <boost/intrusive/set.hpp>
 
 #include <atomic>
@@ -15,7 +16,6 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
-#include <vector>
 
 namespace handoff {
 
@@ -140,17 +140,17 @@ public:
     /// How the end was.
     struct ending {
         std::size_t given_up = 0;  // tasks whose messages were due and did not come in the grace
-        std::vector<abandoned_delivery> abandoned;
+        boost::container::static_vector<abandoned_delivery, most_threads> abandoned;
     };
 
     /// Ends every thread, after begin_close(); from a delivery, none. One that is still delivering
     /// is abandoned: its task becomes idle, and it ends when that delivery does. Idempotent.
     /// Returns:  what was lost, the first time.
     /// REQUIRES: as start(); the scheduler is not destroyed while an abandoned thread lives.
-    ending join();
+    ending join() noexcept;
 
     /// All of it, for as long as it takes: begin_close(), await_close(), join().
-    ending close();
+    ending close() noexcept;
 
     /// For pthread_atfork(). In the child every task is idle, and no thread exists until a start().
     void before_fork() noexcept;

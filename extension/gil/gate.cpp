@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,20 @@ struct gate_state {
     PyInterpreterView* view = nullptr;
     std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by threads of the parent's
 
+    /// Room for what a fork() would leave behind, as the fork itself cannot fail. Mutex held.
+    bool make_room() noexcept {
+        std::size_t needed = left_behind.size() + 1;
+        for_each_inside([&](passage const&) { ++needed; });
+        try {
+            if (needed > left_behind.capacity()) {
+                left_behind.reserve(2 * needed);
+            }
+        } catch (std::bad_alloc const&) {
+            return false;
+        }
+        return true;
+    }
+
     /// Not in the fork() itself, where Python's own locks are not yet free again.
     void close_what_was_left_behind() noexcept {
         for (PyInterpreterGuard* const each : std::exchange(left_behind, {})) {
@@ -41,14 +56,10 @@ struct gate_state {
 #endif
 
     static gate_state& only() noexcept {
-        /// Never destroyed: static objects that are may still ask it.
-        union immortal {
-            immortal() noexcept : gate() {}
-            ~immortal() {}
-            gate_state gate;
-        };
-        static immortal it;
-        return it.gate;
+        // Never destroyed: static objects that are may still ask it.
+        alignas(gate_state) static std::array<std::byte, sizeof(gate_state)> room;
+        static gate_state& it = *std::construct_at(reinterpret_cast<gate_state*>(room.data()));
+        return it;
     }
 
     /// The calling thread's passage, if it is in.
@@ -74,7 +85,11 @@ struct gate_state {
         }
 #endif
         std::scoped_lock const held(mutex);
-        if (!open) {
+        bool admitted = open;
+#if PY_VERSION_HEX >= 0x030F0000
+        admitted = admitted && make_room();
+#endif
+        if (!admitted) {
             abandon(newcomer);
             return false;
         }
