@@ -5,10 +5,15 @@
 #include <boost/python.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <latch>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -219,6 +224,52 @@ TEST(GilAttachment, DoesNothingOnAThreadThatHasAState) {
         gil_acquire gil;  // would use a deleted state, had the inner one deleted it
         EXPECT_EQ(PyThreadState_Get(), PyGILState_GetThisThreadState());
     }).join();
+}
+
+/// Has Python fork, and the child end. Returns its status, of waitpid().
+int fork_a_child() {
+    gil_acquire gil;
+    PyOS_BeforeFork();
+    pid_t const child = fork();
+    if (child == 0) {
+        alarm(std::chrono::duration_cast<std::chrono::duration<unsigned>>(long_enough).count());
+        PyOS_AfterFork_Child();
+        std::_Exit(0);
+    }
+    PyOS_AfterFork_Parent();
+    int status = -1;
+    gil_release while_waiting;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+/// Threads that call `come` again and again, for as long as it lives.
+std::vector<std::jthread> threads_that(void (*come)()) {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 8; ++i) {
+        threads.emplace_back([come](std::stop_token const& stop) {
+            while (!stop.stop_requested()) {
+                come();
+            }
+        });
+    }
+    return threads;
+}
+
+constexpr int many_forks = 200;
+
+TEST(GilAcquire, OfThreadsWithoutAStateDoesNotBlockTheChildOfAFork) {
+    auto const threads = threads_that([] { gil_acquire gil; });
+    for (int i = 0; i < many_forks; ++i) {
+        ASSERT_EQ(fork_a_child(), 0) << "fork " << i;
+    }
+}
+
+TEST(GilAttachment, OfOtherThreadsDoesNotBlockTheChildOfAFork) {
+    auto const threads = threads_that([] { gil_attachment attached; });
+    for (int i = 0; i < many_forks; ++i) {
+        ASSERT_EQ(fork_a_child(), 0) << "fork " << i;
+    }
 }
 
 TEST(GilOwned, DropsItsReferenceUnderTheGilOnANativeThread) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
+#include <handoff/gil/thread_state.hpp>
 #include <handoff/gil/waiting.hpp>
 
 namespace handoff {
@@ -18,6 +19,7 @@ namespace handoff {
 ///
 /// GIL:      any on entry; the same on return.
 /// Threads:  any. Blocks until the GIL is free.
+/// Throws:   std::bad_alloc when no thread state can be made.
 /// REQUIRES: an interpreter that is initialised and not finalizing; destroyed by the thread that
 ///           made it, in reverse order of construction; no lock held that a holder of the GIL
 ///           might wait for.
@@ -27,20 +29,19 @@ public:
         if (gil_held()) {
             return;
         }
-        if (PyThreadState* const own = PyGILState_GetThisThreadState()) {
-            detail::await_gil([own] { PyEval_RestoreThread(own); });
-            did_ = deed::acquired;
-        } else {
-            detail::await_gil([] { PyGILState_Ensure(); });
-            did_ = deed::made_a_state;
+        PyThreadState* own = PyGILState_GetThisThreadState();
+        did_ = own != nullptr ? deed::acquired : deed::made_a_state;
+        if (own == nullptr) {
+            own = detail::new_thread_state();
         }
+        detail::await_gil([own] { PyEval_RestoreThread(own); });
     }
 
     ~gil_acquire() {
         if (did_ == deed::acquired) {
             PyEval_SaveThread();
         } else if (did_ == deed::made_a_state) {
-            PyGILState_Release(PyGILState_UNLOCKED);
+            detail::delete_thread_state();
         }
     }
 

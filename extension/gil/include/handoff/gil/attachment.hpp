@@ -2,35 +2,9 @@
 #pragma once
 
 #include <handoff/gil/acquire.hpp>
-
-#include <new>
-
-#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
-// Exported, but declared in an internal header.
-// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
-extern "C" void _PyThreadState_SetCurrent(PyThreadState*);
-#endif
+#include <handoff/gil/thread_state.hpp>
 
 namespace handoff {
-
-namespace detail {
-
-/// PyThreadState_New(), null when there is no memory. That of 3.11 crashes then; these are its two
-/// halves.
-/// Source: CPython 3.11's Python/pystate.c.
-inline PyThreadState* new_thread_state() noexcept {
-#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
-    PyThreadState* const made = _PyThreadState_Prealloc(PyInterpreterState_Main());
-    if (made != nullptr) {
-        _PyThreadState_SetCurrent(made);
-    }
-    return made;
-#else
-    return PyThreadState_New(PyInterpreterState_Main());
-#endif
-}
-
-}  // namespace detail
 
 /// Gives the calling native thread a Python thread state for as long as the attachment lives.
 ///
@@ -58,17 +32,13 @@ public:
     gil_attachment() {
         if (PyGILState_GetThisThreadState() == nullptr) {
             state_ = detail::new_thread_state();
-            if (state_ == nullptr) {
-                throw std::bad_alloc();
-            }
         }
     }
 
     ~gil_attachment() {
         if (state_ != nullptr) {
             detail::await_gil([this] { PyEval_RestoreThread(state_); });
-            PyThreadState_Clear(state_);
-            PyThreadState_DeleteCurrent();
+            detail::delete_thread_state();
         }
     }
 

@@ -92,14 +92,14 @@ public:
 
     /// Calls `acquire`, which waits for the GIL, unless the thread is abandoned; calls `release`
     /// if that happens meanwhile. The gate is not closed in between.
-    /// Returns: whether acquire() was called and it remained so.
+    /// Returns: whether acquire() was called and it remained so. Throws: what they throw.
     template <class Acquire, class Release>
-    [[nodiscard]] bool unless_abandoned(Acquire acquire, Release release) noexcept {
+    [[nodiscard]] bool unless_abandoned(Acquire acquire, Release release) {
         if (!admitted()) {
             return false;
         }
         // The gate sets the second and then reads the first: one of us sees the other.
-        in_->acquiring_ = true;
+        on_the_way const to_the_gil(in_->acquiring_);
         bool may = !in_->abandoned_;
         if (may) {
             acquire();
@@ -108,11 +108,20 @@ public:
                 release();
             }
         }
-        in_->acquiring_ = false;
         return may;
     }
 
 private:
+    struct on_the_way {
+        explicit on_the_way(std::atomic<bool>& shown) noexcept : shown_(shown) { shown_ = true; }
+        ~on_the_way() { shown_ = false; }
+        on_the_way(on_the_way const&) = delete;
+        on_the_way& operator=(on_the_way const&) = delete;
+
+    private:
+        std::atomic<bool>& shown_;
+    };
+
     friend class handoff::gil_gate;
     friend struct gate_state;
 

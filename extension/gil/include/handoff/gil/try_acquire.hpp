@@ -28,12 +28,13 @@ namespace handoff {
 ///
 /// GIL:      any on entry; the same on return. Held in scope when true.
 /// Threads:  any.
+/// Throws:   std::bad_alloc when no thread state can be made.
 /// REQUIRES: gil_gate::open() was called, by the host or by a module; otherwise always false.
 ///           Destroyed by the thread that made it, in reverse order of construction; no lock held
 ///           that a holder of the GIL might wait for.
 class [[nodiscard]] gil_try_acquire {
 public:
-    gil_try_acquire() noexcept {
+    gil_try_acquire() {
         if (gil_held()) {
             held_ = true;
             return;
