@@ -5,7 +5,7 @@ PYTHON     ?= $(DISTRIBUTION_PYTHON)
 PROFILE    ?= debian
 BUILD_TYPE ?= Release
 PREFIX     ?= /usr/local
-WITH       ?= asan tsan
+WITH       ?= asan tsan helgrind memcheck
 
 # The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \

@@ -1,6 +1,6 @@
 # handoff_discover_python_tests(file.py …): one CTest test for each method of a unittest file.
 #
-#   handoff_discover_python_tests(<file.py> INTERPRETER <program> TIMEOUT <seconds>
+#   handoff_discover_python_tests(<file.py> INTERPRETER <command…> TIMEOUT <seconds>
 #                                 [ENVIRONMENT NAME=value …] [PREFIX <name>])
 #
 # The file is parsed, not imported, by the chosen Python when CMake runs; editing it runs CMake
@@ -10,7 +10,7 @@
 set(_handoff_list_python_tests "${CMAKE_CURRENT_LIST_DIR}/list_python_tests.py")
 
 function(handoff_discover_python_tests file)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "INTERPRETER;TIMEOUT;PREFIX" "ENVIRONMENT")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;PREFIX" "INTERPRETER;ENVIRONMENT")
   if(NOT arg_INTERPRETER OR NOT arg_TIMEOUT OR arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "handoff_discover_python_tests needs INTERPRETER and TIMEOUT "
       "(not understood: ${arg_UNPARSED_ARGUMENTS})")
@@ -34,7 +34,7 @@ function(handoff_discover_python_tests file)
   foreach(method IN LISTS methods)
     string(REPLACE ".test_" "." name "${arg_PREFIX}.${method}")
     add_test(NAME ${name}
-      COMMAND "${arg_INTERPRETER}" -m unittest ${module}.${method}
+      COMMAND ${arg_INTERPRETER} -m unittest ${module}.${method}
       WORKING_DIRECTORY "${folder}")
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
   endforeach()

@@ -66,5 +66,8 @@ function(handoff_watch_python target)
   endif()
   if(HANDOFF_SANITIZE MATCHES "address")
     target_sources(${target} INTERFACE "$<BUILD_INTERFACE:${_handoff_sanitizers}/leaks.cpp>")
+  elseif(HANDOFF_SANITIZE STREQUAL "valgrind")
+    target_sources(${target} INTERFACE
+      "$<BUILD_INTERFACE:${_handoff_sanitizers}/leaks_after_fork.cpp>")
   endif()
 endfunction()

@@ -19,7 +19,7 @@ bool allocates_in_blocks() {
     PyMemAllocatorEx objects;
     PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw);
     PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &objects);
-    return objects.malloc != raw.malloc;
+    return objects.free != raw.free;
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::KilledBySignal;
 
-constexpr std::chrono::seconds long_enough{20};
+constexpr std::chrono::seconds long_enough{20 * HANDOFF_PATIENCE};
 
 /// Python without Handoff's interpreter; the GIL is held by the test.
 class Assertion : public testing::Test {

@@ -11,7 +11,7 @@
 #include <memory>
 
 /// How long a test waits for what must happen, before it calls it a hang.
-inline constexpr std::chrono::seconds long_enough{20};
+inline constexpr std::chrono::seconds long_enough{20 * HANDOFF_PATIENCE};
 /// How long a test waits for what must not happen.
 inline constexpr std::chrono::milliseconds a_while{50};
 

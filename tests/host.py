@@ -23,7 +23,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HOST = os.environ["HANDOFF_HOST"]
 STOCK = os.environ["HANDOFF_PYTHON"]
-TIMEOUT = 60  # seconds, for what takes one: whatever hits it hangs
+TIMEOUT = 60 * int(os.environ.get("HANDOFF_PATIENCE", "1"))  # seconds, for what takes one
+LAUNCHER = os.environ.get("HANDOFF_LAUNCHER")  # what starts the host, if anything: valgrind
 REPEAT = os.environ.get("HANDOFF_REPEAT")  # how often what happens once in a process is done
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT}
 
@@ -66,7 +67,10 @@ def start(*command, **options):
         "bufsize": 0,  # what readline() has not returned, communicate() still finds
         **options,
     }
-    return subprocess.Popen([os.fspath(word) for word in command], **options)
+    words = [os.fspath(word) for word in command]
+    if LAUNCHER and words[0] == HOST:
+        words.insert(0, LAUNCHER)
+    return subprocess.Popen(words, **options)
 
 
 def stacks(process):
@@ -98,7 +102,7 @@ def finish(process, stdin=None, aborts=False):
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    program = process.args[0]
+    program = next(word for word in process.args if word != LAUNCHER)
 
     def text(written):
         readable = (written or b"").decode(errors="backslashreplace")

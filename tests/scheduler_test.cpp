@@ -23,7 +23,7 @@ namespace {
 using handoff::scheduler;
 using namespace std::chrono_literals;
 
-constexpr auto long_enough = 20s;
+constexpr auto long_enough = 20s * HANDOFF_PATIENCE;
 
 /// A task that runs a function for each message and is due again after an interval.
 class job : public scheduler::task {
