@@ -296,6 +296,26 @@ TEST(GilGate, ClosesAfterTheAtexitFunctionsThatWereRegisteredLater) {
     EXPECT_FALSE(gil_gate::is_open());
 }
 
+TEST(GilGate, ClosesWhenAnInterpreterStopsThoughItsAtexitFunctionsWereCleared) {
+    interpreter python;
+    python.start();
+    python.run_string("import atexit; atexit._clear()");
+    bool was_asked_to_stop = false;
+    std::promise<void> is_registered;
+    std::thread registered([&] {
+        gil_registration const at_the_gate("worker");
+        is_registered.set_value();
+        while (!at_the_gate.stop_requested()) {
+            std::this_thread::yield();
+        }
+        was_asked_to_stop = is_let_in();
+    });
+    is_registered.get_future().wait();
+    python.stop();
+    registered.join();
+    EXPECT_TRUE(was_asked_to_stop);
+}
+
 TEST(GilGate, IsNotOpenedFromASubinterpreter) {
     interpreter python;
     python.start();

@@ -267,7 +267,11 @@ private:
         auto const pause = std::min<clock::duration>(patience_ / 2, longest_between_probes);
         // stop() comes before Python's end, unless somebody has cleared the atexit functions.
         while (sleep_until(clock::now() + pause) && Py_IsInitialized() != 0) {
-            gil_acquire to_see_that_it_is_to_be_had;
+            if (gil_gate::was_opened()) {
+                gil_try_acquire to_see_that_it_is_to_be_had;
+            } else {
+                gil_acquire where_nobody_keeps_a_gate;
+            }
         }
         if (Py_IsInitialized() != 0) {
             attached_.reset();
