@@ -265,6 +265,27 @@ TEST(GilGate, NamesAndAbandonsWhoDoesNotLeave) {
     }
 }
 
+TEST(GilGate, DoesNotWaitForWhoWasAbandonedBefore) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_registered;
+    std::promise<void> closed;
+    bool was_waited_for = true;
+    std::thread stuck([&] {
+        gil_registration const at_the_gate("stuck");
+        is_registered.set_value();
+        was_waited_for =
+            closed.get_future().wait_for(gil_gate::grace / 2) != std::future_status::ready;
+    });
+    is_registered.get_future().wait();
+    gil_gate::abandon(stuck.native_handle());
+    python.invoke([] { EXPECT_TRUE(gil_gate::close()); });
+    closed.set_value();
+    stuck.join();
+    EXPECT_FALSE(was_waited_for);
+    python.stop();
+}
+
 TEST(GilGate, CtrlCEndsTheWait) {
     interpreter python({.signal_handlers = true});
     python.start();
