@@ -286,6 +286,34 @@ TEST(GilGate, DoesNotWaitForWhoWasAbandonedBefore) {
     python.stop();
 }
 
+TEST(GilGate, AnAbandonedThreadDoesNotWaitForTheGil) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_registered;
+    std::promise<void> is_abandoned;
+    std::promise<bool> let_in;
+    std::thread late([&] {
+        bool in = true;
+        {
+            gil_registration const at_the_gate("late");
+            is_registered.set_value();
+            is_abandoned.get_future().wait();
+            in = is_let_in();
+        }
+        let_in.set_value(in);
+    });
+    is_registered.get_future().wait();
+    std::future<bool> answer = let_in.get_future();
+    python.invoke([&] {
+        gil_gate::abandon(late.native_handle());
+        is_abandoned.set_value();
+        EXPECT_EQ(answer.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    });
+    EXPECT_FALSE(answer.get());
+    late.join();
+    python.stop();
+}
+
 TEST(GilGate, CtrlCEndsTheWait) {
     interpreter python({.signal_handlers = true});
     python.start();

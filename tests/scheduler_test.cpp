@@ -417,6 +417,38 @@ TEST_F(SchedulerSurroundings, AThreadThatCannotEnterThemIsAnErrorOfStart) {
     EXPECT_TRUE(task->delivers(1));
 }
 
+TEST_F(SchedulerSurroundings, StopWaitsLongerThanItsGraceForATurnThatIsHardToGet) {
+    std::latch entered(1);
+    std::mutex busy;
+    scheduler surrounded({.turn = [&](auto const& deliveries) {
+        std::scoped_lock const turn(busy);
+        deliveries();
+        return true;
+    }});
+    auto const due = every(1ms, [&](job& self) {
+        if (self.delivered() == 0) {
+            entered.count_down();
+        }
+    });
+    surrounded.start(*due);
+    entered.wait();
+    std::unique_lock keeps_out(busy);
+    auto const begin = scheduler::clock::now();
+    while (scheduler::clock::now() < begin + 10ms) {
+        std::this_thread::yield();  // ten more are owed
+    }
+    int const delivered = due->delivered();
+    std::future<void> const stopped =
+        std::async(std::launch::async, [&] { surrounded.stop(*due); });
+    while (surrounded.running(*due)) {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(stopped.wait_for(2 * scheduler::stop_grace), std::future_status::timeout);
+    keeps_out.unlock();
+    ASSERT_EQ(stopped.wait_for(long_enough), std::future_status::ready);
+    EXPECT_GE(due->delivered(), delivered + 9);
+}
+
 TEST_F(SchedulerSurroundings, ATurnThatCannotBeEnteredGivesAllUp) {
     bool may_enter = true;
     scheduler surrounded({.turn = [&](auto const& deliveries) {

@@ -132,8 +132,9 @@ void fill_module() {
         .def("stop", without_gil(&foo::stop),
              "stop() -> None\n\n"
              "End: when it returns no message follows and no on_message is in progress. What is\n"
-             "late by then is delivered first, for at most 0.1 s. From any thread; does nothing\n"
-             "when stopped; within on_message that message is the last.")
+             "late by then is delivered first: within 2 s that begins, and then goes on for at\n"
+             "most 0.1 s. From any thread; does nothing when stopped; within on_message that\n"
+             "message is the last.")
         .def("wait", py::raw_function(&wait, 1),
              "wait(count, timeout=None) -> bool\n\n"
              "Wait until `count` messages have been delivered, on_message included, or `timeout`\n"

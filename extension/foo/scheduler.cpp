@@ -113,7 +113,10 @@ void scheduler::stop(task& stopped) noexcept {
         return;
     }
     time_point const now = clock::now();
-    begin_drain(stopped, std::max(now - stopped.leeway(), stopped.begin_), now + stop_grace);
+    if (begin_drain(stopped, std::max(now - stopped.leeway(), stopped.begin_),
+                    now + longest_to_begin)) {
+        stopped.drain_begins_ = true;
+    }
     if (stopped.deliverer_ != nullptr && stopped.deliverer_ == current_worker) {
         stopped.cut_ = true;
         return;
@@ -391,6 +394,9 @@ void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_
     due.deliverer_ = &self;
     self.delivering = due.shared_from_this();
     self.delivering_since = now;
+    if (std::exchange(due.drain_begins_, false)) {
+        due.give_up_ = now + stop_grace;
+    }
     if (due.may_block() && !state.queue.empty()) {
         call_standby(state);
     }
@@ -496,6 +502,7 @@ void scheduler::begin_run(shared_state& state, task& begun) noexcept {
     begun.active_ = true;
     begun.begin_again_ = false;
     begun.draining_ = false;
+    begun.drain_begins_ = false;
     begun.cut_ = false;
     begun.begin_ = now;
     begun.begun(now);
@@ -519,14 +526,17 @@ void scheduler::queue(shared_state& state, task& queued, time_point due,
     }
 }
 
-void scheduler::begin_drain(task& drained, time_point last_due, time_point give_up) noexcept {
+/// Returns whether it was not draining before.
+bool scheduler::begin_drain(task& drained, time_point last_due, time_point give_up) noexcept {
     drained.running_ = false;
     drained.begin_again_ = false;
-    if (!drained.draining_) {
-        drained.draining_ = true;
-        drained.last_due_ = last_due;
-        drained.give_up_ = give_up;
+    if (drained.draining_) {
+        return false;
     }
+    drained.draining_ = true;
+    drained.last_due_ = last_due;
+    drained.give_up_ = give_up;
+    return true;
 }
 
 void scheduler::become_idle(shared_state& state, task& ended) noexcept {

@@ -41,8 +41,9 @@ namespace handoff {
 ///     delivering   yes         task_running         -> draining
 ///     draining     no          again when drained   waits as well
 ///
-///   To drain is to deliver what was owed when stop() was called, due and its leeway over, for at
-///   most the grace. What is due within its leeway is not delivered any more, except by close().
+///   To drain is to deliver what was owed when stop() was called, due and its leeway over. It is
+///   given its time to begin, as a busy machine may keep us from that, and then at most the grace.
+///   What is due within its leeway is not delivered any more, except by close().
 ///
 /// Locks
 ///   One mutex: not held while a turn is waited for, while a task delivers, while a thread is
@@ -61,7 +62,9 @@ public:
     /// How long it then stays out. Who waits for the GIL is only told that it is free, and needs
     /// this long to wake up and take it; entered again at once, a turn would always win.
     static constexpr std::chrono::microseconds pause{50};
-    /// How long stop() goes on delivering what was due, before it gives the rest up.
+    /// How long stop() waits until what was due begins to be delivered, ...
+    static constexpr std::chrono::seconds longest_to_begin{2};
+    /// ... and how long that goes on, before the rest is given up.
     static constexpr std::chrono::milliseconds stop_grace{100};
     /// The same for close(): leaving the program is not in a hurry.
     static constexpr std::chrono::seconds close_grace{2};
@@ -178,7 +181,7 @@ private:
     bool hand_over_lead(shared_state& state, worker& self) noexcept;
     void begin_run(shared_state& state, task& begun) noexcept;
     void queue(shared_state& state, task& queued, time_point due, time_point not_before) noexcept;
-    static void begin_drain(task& drained, time_point last_due, time_point give_up) noexcept;
+    static bool begin_drain(task& drained, time_point last_due, time_point give_up) noexcept;
     void become_idle(shared_state& state, task& ended) noexcept;
     void await_end(lock& held, shared_state& state, task& awaited) noexcept;
 
@@ -239,6 +242,7 @@ private:
     bool running_ = false;
     bool active_ = false;            // queued, delivering or draining
     bool begin_again_ = false;       // draining: start() was called
+    bool drain_begins_ = false;      // draining for stop(): nothing was delivered yet
     std::atomic<bool> draining_ = false;
     std::atomic<bool> cut_ = false;  // draining, and nothing more is delivered
 };
