@@ -433,7 +433,13 @@ TEST(GilOwned, DroppedByAThreadThatIsTooLateIsLeftAlone) {
     interpreter python;
     python.start();
     handoff::gil_owned<py::object> owned;
-    python.invoke([&] { owned = handoff::gil_owned<py::object>(py::list()); });
+    bool died = false;
+    python.invoke([&] {
+        py::handle<> const told(PyCapsule_New(&died, nullptr, [](PyObject* self) {
+            *static_cast<bool*>(PyCapsule_GetPointer(self, nullptr)) = true;
+        }));
+        owned = handoff::gil_owned<py::object>(py::object(told));
+    });
     std::promise<void> is_in;
     std::promise<void> dropped;
     std::thread in([&] {
@@ -452,6 +458,7 @@ TEST(GilOwned, DroppedByAThreadThatIsTooLateIsLeftAlone) {
     EXPECT_FALSE(owned);
     late.join();
     in.join();
+    EXPECT_FALSE(died);
 }
 
 }  // namespace
