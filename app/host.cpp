@@ -8,6 +8,7 @@
 #include <boost/python/errors.hpp>
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 namespace handoff {
@@ -28,6 +29,28 @@ bool start_watchdog() {
         PyErr_Print();
     }
     return false;
+}
+
+/// Where threads were abandoned: a destructor of the program's may be of what they still use, or
+/// join them, and a call of theirs that returns finds no Python.
+[[noreturn]] void end_at_once(int code) {
+    // A thread that waits for input keeps stdin locked, and a flush of everything would wait too.
+    if (ftrylockfile(stdin) == 0) {
+        std::fflush(nullptr);
+    } else {
+        std::fflush(stdout);
+        std::fflush(stderr);
+    }
+    std::_Exit(code);
+}
+
+/// Before Python 3.14 it is within Py_RunMain() that sys.exit() finalizes and exit()s, with a code
+/// that only a function of on_exit() is told. Made the last one that is registered, it is the first
+/// that is called, before the destructors of any static objects.
+void see_to_a_timely_end() {
+    if (gil_gate::abandoned() > 0) {
+        on_exit([](int code, void*) { end_at_once(code); }, nullptr);
+    }
 }
 
 }  // namespace
@@ -72,7 +95,12 @@ int host::run(int argc, char* argv[]) {
         PyErr_Print();
         return 1;
     }
-    return Py_RunMain();
+    Py_AtExit(&see_to_a_timely_end);  // called last, with Python finalized
+    int const code = Py_RunMain();
+    if (gil_gate::abandoned() > 0) {
+        end_at_once(code);
+    }
+    return code;
 }
 
 }  // namespace handoff

@@ -14,13 +14,17 @@
 
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <memory>
+#include <pthread.h>
 #include <string>
 #include <thread>
+#include <unistd.h>
+#include <utility>
 
 namespace {
 
@@ -49,6 +53,60 @@ TEST(HostLifeDeathTest, EndsWithTheCodeOfSysExit) {
             std::exit(run(python, "import sys; sys.exit(7)"));  // as main does; returns since 3.14
         },
         testing::ExitedWithCode(7), "");
+}
+
+/// Works with Python until it is asked to stop, which it does not hear: it waits for a line.
+void read_lines(std::promise<std::thread::native_handle_type> reads) {
+    handoff::gil_registration python("reader");
+    flockfile(stdin);  // as a read does for as long as it waits
+    reads.set_value(pthread_self());
+    for (;;) {
+        pause();
+    }
+}
+
+/// Its import leaves such a thread, abandoned as if the gate's grace were over.
+BOOST_PYTHON_MODULE(stuck) {
+    std::promise<std::thread::native_handle_type> reads;
+    auto reader = reads.get_future();
+    handoff::gil_release while_it_registers;
+    std::thread(&read_lines, std::move(reads)).detach();
+    handoff::gil_gate::abandon(reader.get());
+}
+
+/// Static, as an application's objects are that an abandoned thread may still use.
+struct still_in_use {
+    still_in_use() = default;
+    ~still_in_use() { std::abort(); }
+    still_in_use(still_in_use const&) = delete;
+    still_in_use& operator=(still_in_use const&) = delete;
+};
+
+/// Runs statements after that import. Something is left in a buffer of C's.
+int run_beside_an_abandoned_thread(std::string const& statements) {
+    static still_in_use const by_the_thread;
+    alarm(20);  // seconds, for what ends at once
+    static_cast<void>(std::setvbuf(stderr, nullptr, _IOFBF, BUFSIZ));
+    std::fputs("was in the buffer", stderr);
+    host python;
+    python.add_module("stuck", &PyInit_stuck);
+    return run(python, "import stuck\n" + statements);
+}
+
+TEST(HostLifeDeathTest, EndsWithTheCodeOfSysExitWhenAThreadWasAbandoned) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(std::exit(run_beside_an_abandoned_thread("raise SystemExit(7)")),
+                testing::ExitedWithCode(7), HasSubstr("was in the buffer"));
+}
+
+TEST(HostLifeDeathTest, DoesNotReturnWhenAThreadWasAbandoned) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(
+        {
+            run_beside_an_abandoned_thread("raise ValueError");
+            std::abort();
+        },
+        testing::ExitedWithCode(1), HasSubstr("was in the buffer"));
 }
 
 TEST(HostLife, ImportsTheModulesThatWereAdded) {

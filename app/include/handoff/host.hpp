@@ -32,7 +32,9 @@ public:
     /// `-X handoff-watchdog=SECONDS`, or HANDOFF_WATCHDOG: see handoff/watchdog.hpp.
     /// Returns: the exit code. An interpreter that cannot start: a message on stderr, and 1.
     ///          Before Python 3.14 it does not return from sys.exit(): Python finalizes,
-    ///          and exit()s.
+    ///          and exit()s. Nor does it ever when the gate has abandoned a native thread: then
+    ///          Python finalizes, stdio is flushed, and the process ends with that code, without
+    ///          the destructors of static objects and what atexit() knows.
     /// GIL:     not held on return; Python has been finalized.
     /// Throws:  std::logic_error when Python has started before in this process.
     int run(int argc, char* argv[]);
