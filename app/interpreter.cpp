@@ -161,7 +161,11 @@ void interpreter::stop() {
     if (calls_of_this_thread > 0) {
         throw std::logic_error("stop() within a call into Python would wait for itself");
     }
-    detail::assert_gil_released(gil_held, "interpreter::stop()");
+    if (gil_held()) {
+        throw std::logic_error(
+            "stop() with the GIL held would wait for those who wait for it: "
+            "release the GIL first (gil_release while_stopping;)");
+    }
     {
         std::unique_lock held(life_->mutex);
         life_->open = false;

@@ -3,7 +3,6 @@
 // Built with assertions in every configuration, as is the scheduler here.
 #include "scheduler.hpp"
 #include <handoff/gil.hpp>
-#include <handoff/interpreter.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -182,21 +181,6 @@ TEST_F(AssertionDeathTest, AwaitingTheEndWithTheGilHeld) {
 TEST_F(AssertionDeathTest, JoiningWithTheGilHeld) {
     EXPECT_EXIT(call([](auto& it, auto&) { it.join(); }), KilledBySignal(SIGABRT),
                 says_that_the_gil_is_held("scheduler::join()"));
-}
-
-TEST(InterpreterDeathTest, StoppingWithTheGilHeld) {
-#ifndef HANDOFF_IS_DEBUG
-    GTEST_SKIP() << "the interpreter asserts in a debug build: CMAKE_BUILD_TYPE=Debug";
-#endif
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    EXPECT_EXIT(
-        {
-            handoff::interpreter python;
-            python.start();
-            handoff::gil_acquire main_holds;
-            python.stop();
-        },
-        KilledBySignal(SIGABRT), HasSubstr("What it does: interpreter::stop()"));
 }
 
 TEST_F(Assertion, StoppingWithTheGilReleasedIsRight) {

@@ -276,6 +276,20 @@ TEST(InterpreterLife, StopIsRefusedWithinACall) {
     EXPECT_TRUE(python.running());
 }
 
+TEST(InterpreterLife, StopIsRefusedWithTheGilHeld) {
+    interpreter python;
+    python.start();
+    {
+        handoff::gil_acquire main_holds;
+        EXPECT_THAT([&] { python.stop(); },
+                    ThrowsMessage<std::logic_error>(HasSubstr("release the GIL first")));
+        EXPECT_TRUE(handoff::gil_held());
+    }
+    EXPECT_TRUE(python.running());
+    python.stop();
+    EXPECT_FALSE(python.running());
+}
+
 TEST(InterpreterLife, StopIsRefusedOnAnotherThread) {
     interpreter python;
     python.start();

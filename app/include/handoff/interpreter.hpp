@@ -73,10 +73,10 @@ public:
     /// Python's own shutdown (threads joined, atexit) and ends it. Idempotent.
     /// A native thread that is still in Python after the gate's grace, or an on_message after
     /// its own, is named on stderr; then Python is not finalized, but left as it is.
-    /// Throws:   std::logic_error on another thread than start()'s, or within a call;
-    ///           std::runtime_error when buffered output could not be written, or when Python
-    ///           was not finalized.
-    /// REQUIRES: the calling thread holds the GIL by no guard of its own.
+    /// GIL:    not held on entry, nor on return.
+    /// Throws: std::logic_error on another thread than start()'s, within a call, or with the GIL
+    ///         held; std::runtime_error when buffered output could not be written, or when Python
+    ///         was not finalized.
     void stop();
 
     [[nodiscard]] bool running() const noexcept;
