@@ -66,13 +66,30 @@ print("done")
         waits = report[report.index('"Foo"') : report.index("Holds the GIL")]
         self.assertIn("handoff::scheduler::work(", waits)
         self.assertRegex(report, r'Holds the GIL: thread "handoff", tid [0-9]+, the main thread')
-        holds = report[report.index("Holds the GIL") : report.index("Python's threads:")]
+        holds = report[report.index("Holds the GIL") :]
         self.assertRegex(holds, "#[0-9]+  (__)?read  in ")
         self.assertIn("main  in ", holds)
-        python = report[report.index("Python's threads:") :]
+        python = report[report.index("Python's threads:") : report.index("Waits for the GIL")]
         self.assertIn(f'File "{self.folder}/script.py", line 5 in hold\n', python)
         self.assertIn(f'File "{self.folder}/script.py", line 11 in <module>\n', python)
         self.assertIn("gil_release", report)
+
+    def test_the_line_of_a_call_that_the_report_interrupts(self):
+        """Asked for its C++ stack, the main thread is woken, and goes on while others are asked."""
+        (report,), _ = self.reports("""
+import threading
+def nap(library=ctypes.PyDLL(None)):
+    library.sleep(3)
+ended = threading.Event()
+for _ in range(20):
+    threading.Thread(target=ended.wait).start()
+nap()
+hold()
+ended.set()
+print("done")
+""")
+        self.assertIn(f'File "{self.folder}/script.py", line 9 in nap\n', report)
+        self.assertNotIn(" in hold\n", report)
 
     def test_a_gil_that_only_python_waits_for(self):
         """No guard of ours waits: the watchdog's own probe does, and finds who else."""

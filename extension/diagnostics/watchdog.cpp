@@ -146,8 +146,14 @@ bool waits_for_gil(thread_stack const& thread, detail::symbols& names) {
     });
 }
 
-std::string report(signals const& asking, std::vector<detail::gil_wait::note> const& waits,
-                   clock::duration longest, clock::duration patience) {
+std::string heading(clock::duration longest, clock::duration patience) {
+    return "\nhandoff watchdog: a thread has waited " + in_seconds(longest) +
+           " for the GIL, longer than " + in_seconds(patience) + "\n";
+}
+
+/// Who waits and who holds, with their C++ stacks.
+std::string cpp_stacks(stack_signal const& asking,
+                       std::vector<detail::gil_wait::note> const& waits) {
     std::map<pthread_t, clock::time_point> since;
     for (auto const& wait : waits) {
         since.emplace(wait.thread, wait.since);
@@ -158,7 +164,7 @@ std::string report(signals const& asking, std::vector<detail::gil_wait::note> co
     std::string others;
     std::string silent;
     clock::time_point const now = clock::now();
-    for (thread_stack const& thread : asking.stacks.ask_every_thread()) {
+    for (thread_stack const& thread : asking.ask_every_thread()) {
         if (!thread.silent.empty()) {
             silent += "Not known: " + description(thread, names);
         } else if (thread.holds_gil) {
@@ -172,16 +178,12 @@ std::string report(signals const& asking, std::vector<detail::gil_wait::note> co
             others += "Does not hold it: " + description(thread, names);
         }
     }
-    std::string text = "\nhandoff watchdog: a thread has waited ";
-    text.append(in_seconds(longest)).append(" for the GIL, longer than ");
-    text.append(in_seconds(patience)).append("\n").append(waiting);
     if (holding.empty()) {
         // Then any of the others may be the reason.
-        text += others + silent + "No thread that answered holds the GIL at this moment.\n";
-    } else {
-        text += holding + silent;
+        return waiting + others + silent +
+               "No thread that answered holds the GIL at this moment.\n";
     }
-    return text + "Python's threads:\n";
+    return waiting + holding + silent;
 }
 
 constexpr std::string_view advice =
@@ -309,13 +311,16 @@ private:
     void write_report(std::vector<detail::gil_wait::note> const& waits,
                       clock::duration longest) const {
         try {
-            write_stderr(report(*asking_, waits, longest, patience_));
+            write_stderr(heading(longest, patience_) + "Python's threads:\n");
+            // First, as a thread that waits is woken when it is asked for its C++ stack, and goes
+            // on from the line that is wanted.
+            asking_->python.write();
+            write_stderr(cpp_stacks(asking_->stacks, waits));
         } catch (std::exception const& failure) {
-            write_stderr(std::string("\nhandoff watchdog: a thread has waited too long for the "
-                                     "GIL, and who could not be found out: ") +
+            write_stderr(std::string("handoff watchdog: who waits and who holds could not be found "
+                                     "out: ") +
                          failure.what() + "\n");
         }
-        asking_->python.write();
         write_stderr(advice);
     }
 

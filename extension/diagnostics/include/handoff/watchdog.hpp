@@ -19,7 +19,7 @@ using seconds = std::chrono::duration<double>;
 [[nodiscard]] std::optional<seconds> asked_for();
 
 /// Watches from now on. When a thread has waited longer than `patience` for the GIL, a report says
-/// on stderr who waits and who holds, with their C++ stacks, and where every Python thread is; then
+/// on stderr where every Python thread is, and who waits and who holds, with their C++ stacks; then
 /// the program goes on. As long as somebody is stuck, another report follows whenever the time
 /// doubles.
 ///
