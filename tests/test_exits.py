@@ -252,7 +252,7 @@ class WhoKnowsTheFoo(BesideTenFoos):
         self.ends(
             """
             def use():
-                global end
+                global end, g
                 g = Foo.Foo(0.001, None)
                 run(g)
                 print(g.wait(20), f.wait(len(f) + 20))
@@ -289,14 +289,19 @@ class WhoKnowsTheFoo(BesideTenFoos):
         """)
 
     def test_daemon_threads_that_stop_it(self):
-        # Endless calls from C: wherever these threads are at the end, it is within stop().
         self.ends("""
-            import collections, threading
-            g = Foo.Foo(0.001, None)
+            import threading
+            entered, leave = threading.Event(), threading.Event()
+            def block(n):
+                entered.set()
+                leave.wait()
+            g = Foo.Foo(3600, block)
             g.start()
+            entered.wait()
             for _ in range(3):
-                calls = iter(g.stop, "never")
-                threading.Thread(target=collections.deque, args=[calls, 0], daemon=True).start()
+                threading.Thread(target=g.stop, daemon=True).start()
+            while g.running: pass
+            atexit.register(leave.set)
         """)
 
     def test_daemon_threads_that_start_and_stop_it(self):
@@ -581,6 +586,38 @@ class Ending(InFolder):
             self.assertEqual((outcome.code, outcome.stdout), (0, lines))
 
         self.again(once)
+
+    def leaves_all_in_order(self, use):
+        """What the script's globals refer to is finalized, though a Foo's callback knows them."""
+        path = self.write(
+            "script.py",
+            f"""
+            import Foo
+            class Motor:
+                def __del__(self, say=print): say("off")
+            motor, file = Motor(), open("file", "w")
+            def on_message(n): file.write("written")
+            foo = Foo.Foo(3600, on_message)
+            {use}
+            """,
+        )
+
+        def once():
+            outcome = self.host(path, cwd=self.folder)
+            self.assertEqual(outcome, (0, "off\n", ""))
+            written = "" if use == "pass" else "written"
+            self.assertEqual((self.folder / "file").read_text(), written)
+
+        self.again(once)
+
+    def test_globals_of_a_script_whose_foo_was_never_started(self):
+        self.leaves_all_in_order("pass")
+
+    def test_globals_of_a_script_whose_foo_has_stopped(self):
+        self.leaves_all_in_order("with foo: foo.wait(1)")
+
+    def test_globals_of_a_script_whose_foo_runs(self):
+        self.leaves_all_in_order("foo.start(); foo.wait(1)")
 
     def test_what_cannot_be_delivered_in_time_is_given_up_and_told(self):
         path = self.write(

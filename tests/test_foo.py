@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import gc
 import inspect
 import io
 import os
@@ -43,6 +44,17 @@ class Called:
 
     def __call__(self, n):
         self.then()
+
+
+class Holder:
+    """Of a Foo that refers back to it, as objects with an own Foo do."""
+
+    def __init__(self, calls=None):
+        self.calls = [] if calls is None else calls
+        self.foo = Foo(0.001, self.on_message)
+
+    def on_message(self, n):
+        self.calls.append(n)
 
 
 def numbers(count):
@@ -1061,6 +1073,159 @@ class Dropping(unittest.TestCase):
         holder.clear()
         waiter.join(PATIENCE)
         self.assertEqual(results, [True])
+
+
+class Collection(unittest.TestCase):
+    """A Foo that only a reference cycle refers to goes when Python's collector finds it."""
+
+    def is_collected(self, made):
+        """Whether the cycle goes that made() returns an object of."""
+        freed = weakref.ref(made())
+        self.assertIsNotNone(freed())
+        gc.collect()
+        self.assertIsNone(freed())
+
+    def setUp(self):
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+    def test_that_was_never_started(self):
+        self.is_collected(Holder)
+
+    def test_that_has_stopped(self):
+        def made():
+            holder = Holder()
+            with holder.foo:
+                self.assertTrue(holder.foo.wait(1, PATIENCE))
+            return holder
+
+        self.is_collected(made)
+
+    def test_that_runs_is_stopped_first(self):
+        calls = []
+
+        def made():
+            holder = Holder(calls)
+            holder.foo.start()
+            self.assertTrue(holder.foo.wait(3, PATIENCE))
+            return holder
+
+        self.is_collected(made)
+        self.assertEqual(calls, numbers(len(calls)))  # never called while it was taken apart
+        count = len(calls)
+        let_pass(20)
+        self.assertEqual(len(calls), count)
+
+    def test_through_its_messages(self):
+        def made():
+            holder = Holder()
+            holder.foo = Foo(ONCE, None)
+            holder.foo.messages.append(holder)
+            return holder
+
+        self.is_collected(made)
+
+    def test_through_its_error(self):
+        def made():
+            holder = Holder()
+
+            def fail(n):
+                error = ValueError(n)
+                error.holder = holder
+                raise error
+
+            holder.foo = Foo(ONCE, fail)
+            with mock.patch.object(threading, "excepthook"):
+                holder.foo.start()
+                self.assertFalse(holder.foo.wait(2, PATIENCE))
+            self.assertIsInstance(holder.foo.error, ValueError)
+            return holder
+
+        self.is_collected(made)
+
+    def test_through_its_attributes(self):
+        class Named(Foo):
+            pass
+
+        def made():
+            foo = Named(ONCE, None)
+            foo.itself = foo
+            return foo
+
+        self.is_collected(made)
+
+    def test_is_not_of_one_that_somebody_knows(self):
+        holder = Holder()
+        foo = holder.foo
+        del holder
+        with foo:
+            gc.collect()
+            self.assertTrue(foo.wait(1, PATIENCE))
+        self.assertIsNone(foo.error)
+
+
+class CtrlC(unittest.TestCase):
+    """It ends a wait for an on_message that does not return; the Foo ends when that does."""
+
+    def setUp(self):
+        self.entered, self.leave = threading.Event(), threading.Event()
+        self.addCleanup(self.leave.set)
+        self.left = []
+        self.foo = Foo(ONCE, self.block)
+        self.foo.start()
+        self.assertTrue(self.entered.wait(PATIENCE))
+
+    def block(self, n):
+        self.entered.set()
+        self.left.append(self.leave.wait(PATIENCE))
+
+    def interrupt_once_stopping(self):
+        def interrupt():
+            while self.foo.running:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+
+    def ends(self):
+        self.assertEqual(self.left, [])
+        self.assertFalse(self.foo.running)
+        self.leave.set()
+        self.foo.stop()
+        self.assertEqual((self.left, self.foo.messages), ([True], [0]))
+
+    def test_of_stop(self):
+        self.interrupt_once_stopping()
+        with self.assertRaises(KeyboardInterrupt):
+            self.foo.stop()
+        self.ends()
+
+    def test_at_the_end_of_a_with_statement(self):
+        foo, self.foo = self.foo, Foo(ONCE, self.block)
+        self.leave.set()
+        foo.stop()
+        self.leave.clear()
+        self.entered.clear()
+        self.left.clear()
+        with self.assertRaises(KeyboardInterrupt), self.foo:
+            self.assertTrue(self.entered.wait(PATIENCE))
+            self.interrupt_once_stopping()
+        self.ends()
+
+    def test_of_a_drop(self):
+        dropping = threading.Event()
+
+        def interrupt():
+            dropping.wait(PATIENCE)
+            time.sleep(A_WHILE)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        with self.assertRaises(KeyboardInterrupt):
+            dropping.set()
+            del self.foo
+            self.leave.wait(0)  # the interpreter looks for signals after a call
+        self.assertEqual(self.left, [])
 
 
 if __name__ == "__main__":

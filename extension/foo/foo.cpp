@@ -53,12 +53,21 @@ std::shared_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_
     return std::make_shared<ticker>(checked(interval), on_message);
 }
 
+/// Whether Ctrl-C was pressed; its handler is yet to be called, by who can raise.
+bool is_interrupted() noexcept {
+    bool const is = gil_held() && PyOS_InterruptOccurred() != 0;
+    if (is) {
+        PyErr_SetInterrupt();
+    }
+    return is;
+}
+
 }  // namespace
 
 foo::foo(seconds interval, py::object const& on_message)
     : ticker_(make_ticker(interval, on_message)) {}
 
-foo::~foo() { stop(); }
+foo::~foo() { finalize(); }
 
 void foo::start() {
     static constexpr auto refusal = "cannot start this Foo: ";
@@ -79,6 +88,35 @@ void foo::stop() noexcept {
     gil_release while_waiting;
     python_scheduler().stop(*ticker_);
 }
+
+void foo::stop_or_raise() {
+    scheduler& its = python_scheduler();
+    bool ended = its.begin_stop(*ticker_);
+    while (!ended) {
+        {
+            gil_release while_waiting;
+            ended = its.await_stop(*ticker_, signal_check);
+        }
+        if (!ended && PyErr_CheckSignals() != 0) {
+            throw py::error_already_set();
+        }
+    }
+}
+
+void foo::finalize() noexcept {
+    scheduler& its = python_scheduler();
+    bool ended = its.begin_stop(*ticker_);
+    while (!ended && !is_interrupted()) {
+        gil_release while_waiting;
+        ended = its.await_stop(*ticker_, signal_check);
+    }
+}
+
+int foo::traverse(visitproc visit, void* argument) const {
+    return ticker_->traverse(visit, argument);
+}
+
+void foo::clear() { ticker_->clear(); }
 
 bool foo::running() const noexcept { return python_scheduler().running(*ticker_); }
 

@@ -1,8 +1,8 @@
 // Module Foo: the table of contents. What each entry does is said in <handoff/foo.hpp>.
 #include "arguments.hpp"
+#include "collection.hpp"
 #include "python_scheduler.hpp"
 #include <handoff/foo.hpp>
-#include <handoff/gil/without_gil.hpp>
 
 #include <boost/python.hpp>
 #include <boost/python/raw_function.hpp>
@@ -74,7 +74,7 @@ py::object enter_context(py::back_reference<foo&> self) {
 }
 
 void exit_context(foo& self, py::object const&, py::object const&, py::object const&) {
-    self.stop();
+    self.stop_or_raise();
 }
 
 double interval(foo const& self) { return self.interval().count(); }
@@ -98,8 +98,6 @@ void refuse_copy(py::object const& self, py::object const&) {
 }
 
 void fill_module() {
-    using handoff::without_gil;
-
     handoff::tie_scheduler_to_interpreter();  // before the class, which is registered only once
 
     py::docstring_options const ours_only(true, false, false);
@@ -121,7 +119,7 @@ void fill_module() {
         "Python is busy is delivered as soon as the GIL can be had. A Foo that is dropped, or\n"
         "still runs when Python exits, is stopped in order.\n\n"
         "An exception in on_message ends the Foo, goes to threading.excepthook, and is kept in\n"
-        "`error`. A Foo that is part of a reference cycle runs until stop() or exit.",
+        "`error`.",
         py::no_init);
     foo_class.def("__init__", constructor())
         .def("start", &start,
@@ -129,7 +127,7 @@ void fill_module() {
              "Begin: a message at once, then one every interval. Goes on counting after a stop().\n"
              "RuntimeError when it is running, when Python is shutting down, or when there is no\n"
              "memory for a thread.")
-        .def("stop", without_gil(&foo::stop),
+        .def("stop", &foo::stop_or_raise,
              "stop() -> None\n\n"
              "End: when it returns no message follows and no on_message is in progress. What is\n"
              "late by then is delivered first: within 2 s that begins, and then goes on for at\n"
@@ -150,6 +148,8 @@ void fill_module() {
         .def("__len__", &length)
         .def("__repr__", &represent)
         .def("__reduce_ex__", &refuse_copy);
+
+    handoff::make_collectable(*reinterpret_cast<PyTypeObject*>(foo_class.ptr()));
 
     // Boost.Python's properties do not know their names, which their errors would tell.
     for (char const* const name : {"running", "interval", "messages", "error"}) {

@@ -107,10 +107,17 @@ void scheduler::refuse_start(shared_state const& state, task const& started) {
 
 void scheduler::stop(task& stopped) noexcept {
     detail::assert_gil_released(around_.held_by_caller, "scheduler::stop()");
+    if (!begin_stop(stopped)) {
+        while (!await_stop(stopped, close_grace)) {
+        }
+    }
+}
+
+bool scheduler::begin_stop(task& stopped) noexcept {
     shared_state& state = *state_;
-    lock held(state.mutex);
+    lock const held(state.mutex);
     if (!stopped.active_) {
-        return;
+        return true;
     }
     time_point const now = clock::now();
     if (begin_drain(stopped, std::max(now - stopped.leeway(), stopped.begin_),
@@ -119,14 +126,22 @@ void scheduler::stop(task& stopped) noexcept {
     }
     if (stopped.deliverer_ != nullptr && stopped.deliverer_ == current_worker) {
         stopped.cut_ = true;
-        return;
+        return true;
     }
-    bool const queued = stopped.deliverer_ == nullptr;
-    if (queued && stopped.due_ > stopped.last_due_) {
+    bool const owed = stopped.deliverer_ != nullptr || stopped.due_ <= stopped.last_due_;
+    if (!owed) {
         become_idle(state, stopped);
-        return;
     }
-    await_end(held, state, stopped);
+    return !owed;
+}
+
+bool scheduler::await_stop(task& stopped, clock::duration at_most) noexcept {
+    detail::assert_gil_released(around_.held_by_caller, "scheduler::await_stop()");
+    shared_state& state = *state_;
+    lock held(state.mutex);
+    // Not draining: it has begun again already.
+    return !stopped.active_ || !stopped.draining_ ||
+           await_end(held, state, stopped, clock::now() + at_most);
 }
 
 void scheduler::end(task& ended) noexcept {
@@ -559,36 +574,39 @@ void scheduler::become_idle(shared_state& state, task& ended) noexcept {
     }
 }
 
-void scheduler::await_end(lock& held, shared_state& state, task& awaited) noexcept {
+/// Returns whether it has ended, or cannot be waited for.
+bool scheduler::await_end(lock& held, shared_state& state, task& awaited,
+                          time_point until) noexcept {
     worker* const self = self_among(state.workers);
     if (self != nullptr) {
         for (worker const* link = awaited.deliverer_; link != nullptr;
              link = link->awaiting != nullptr ? link->awaiting->deliverer_ : nullptr) {
             if (link == self) {
-                return;  // a ring: that delivery waits, in the end, for the caller's
+                return true;  // a ring: that delivery waits, in the end, for the caller's
             }
         }
         if (!hand_over_lead(state, *self) && awaited.deliverer_ == nullptr) {
             become_idle(state, awaited);  // nobody is left to deliver what was due
-            return;
+            return true;
         }
         self->awaiting = &awaited;
     }
     ++state.awaiting;
     std::uint64_t const run = awaited.run_;
     auto has_ended = [&] { return !awaited.active_ || awaited.run_ != run; };
-    while (!has_ended()) {
-        time_point const now = clock::now();
+    for (time_point now = clock::now(); !has_ended() && now < until; now = clock::now()) {
         if (awaited.deliverer_ == nullptr && now >= awaited.give_up_) {
             become_idle(state, awaited);  // every thread is busy, and the grace is over
         } else {
-            state.run_ended.wait_until(held, std::max(awaited.give_up_, now + stop_grace));
+            time_point const grace = std::max(awaited.give_up_, now + stop_grace);
+            state.run_ended.wait_until(held, std::min(until, grace));
         }
     }
     --state.awaiting;
     if (self != nullptr) {
         self->awaiting = nullptr;
     }
+    return has_ended();
 }
 
 }  // namespace handoff

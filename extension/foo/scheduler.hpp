@@ -117,6 +117,11 @@ public:
     /// REQUIRES: as start().
     void stop(task& stopped) noexcept;
 
+    /// stop() in two parts, for a caller that looks for something else meanwhile: the first
+    /// returns whether that is all, the second whether the run has ended within that time.
+    bool begin_stop(task& stopped) noexcept;
+    bool await_stop(task& stopped, clock::duration at_most) noexcept;
+
     /// Ends the run from within the task's own delivery; that delivery is the last.
     void end(task& ended) noexcept;
 
@@ -183,7 +188,7 @@ private:
     void queue(shared_state& state, task& queued, time_point due, time_point not_before) noexcept;
     static bool begin_drain(task& drained, time_point last_due, time_point give_up) noexcept;
     void become_idle(shared_state& state, task& ended) noexcept;
-    void await_end(lock& held, shared_state& state, task& awaited) noexcept;
+    bool await_end(lock& held, shared_state& state, task& awaited, time_point until) noexcept;
 
     surroundings around_;
     std::unique_ptr<shared_state> state_;

@@ -105,12 +105,25 @@ ticker::~ticker() {
     // Their finalizers may run any code; and no forced unwind passes an object's own destructor.
     if (gil_try_acquire to_drop; to_drop) {
         detail::rather_hang([this] {
-            references& dropped = python_.get();
-            for (py::object* const each : {&dropped.on_message, &dropped.error,
-                                           static_cast<py::object*>(&dropped.messages)}) {
-                *each = py::object();
-            }
+            clear();
+            static_cast<py::object&>(python_.get().messages) = py::object();
         });
+    }
+}
+
+int ticker::traverse(visitproc visit, void* argument) const {
+    references const& its = python_.get();
+    for (PyObject* const each : {its.messages.ptr(), its.on_message.ptr(), its.error.ptr()}) {
+        if (int const stop = visit(each, argument); stop != 0) {
+            return stop;
+        }
+    }
+    return 0;
+}
+
+void ticker::clear() {
+    for (py::object* const each : {&python_.get().on_message, &python_.get().error}) {
+        py::object const dropped = std::exchange(*each, py::object());
     }
 }
 

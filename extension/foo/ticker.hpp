@@ -50,6 +50,10 @@ public:
     /// is in progress. GIL: held.
     [[nodiscard]] boost::python::object delivery_in_progress() const;
 
+    /// What Python's garbage collector asks for: the references, and to drop them. GIL: held.
+    int traverse(visitproc visit, void* argument) const;
+    void clear();
+
     /// Whether messages have fallen due after the one in progress. GIL: held.
     [[nodiscard]] bool behind() const noexcept;
 

@@ -40,7 +40,7 @@ public:
     ///         (TypeError) when on_message is neither callable nor None.
     explicit foo(seconds interval, boost::python::object const& on_message = {});
 
-    /// Stops.
+    /// Stops, as finalize() does.
     ~foo();
 
     foo(foo const&) = delete;
@@ -58,6 +58,12 @@ public:
     /// Within on_message it does not wait.
     void stop() noexcept;
 
+    /// As stop(); but when the handler of a signal raises, the caller waits no longer: the Foo ends
+    /// after the callback in progress.
+    /// GIL:    held on entry and on return, released while it waits.
+    /// Throws: error_already_set: KeyboardInterrupt or what the handler raised.
+    void stop_or_raise();
+
     [[nodiscard]] bool running() const noexcept;
     [[nodiscard]] seconds interval() const noexcept;
 
@@ -73,6 +79,13 @@ public:
     /// Throws:  error_already_set: KeyboardInterrupt or what a signal's handler raised;
     ///          RuntimeError within its own on_message, where it would wait for itself.
     bool wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout = {});
+
+    /// What Python's garbage collector asks of an object: its references, to drop them, and to come
+    /// to its end before that. Stops as stop(); Ctrl-C ends the wait there, too, and is left for
+    /// the caller's thread to raise. GIL: held, but for finalize().
+    int traverse(visitproc visit, void* argument) const;
+    void clear();
+    void finalize() noexcept;
 
 private:
     std::shared_ptr<ticker> ticker_;

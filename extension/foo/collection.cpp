@@ -1,0 +1,59 @@
+// collection: the slots of Foo's class that Python's garbage collector calls.
+#include "collection.hpp"
+
+#include <handoff/foo.hpp>
+
+#include <boost/python/object/find_instance.hpp>
+#include <boost/python/object/instance.hpp>
+#include <boost/python/type_id.hpp>
+
+#include <memory>
+
+namespace handoff {
+
+namespace py = boost::python;
+
+namespace {
+
+/// The Foo within a Python object, if it has one that it does not share. The answer does not change
+/// during a collection: a second owner is made of the Python object, with the GIL.
+foo* own_foo(PyObject* self) {
+    auto const* const owner = static_cast<std::shared_ptr<foo> const*>(
+        py::objects::find_instance_impl(self, py::type_id<std::shared_ptr<foo>>()));
+    return owner != nullptr && owner->use_count() == 1 ? owner->get() : nullptr;
+}
+
+PyObject*& attributes_of(PyObject* self) {
+    return reinterpret_cast<py::objects::instance<>*>(self)->dict;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(attributes_of(self));
+    foo const* const its = own_foo(self);
+    return its != nullptr ? its->traverse(visit, arg) : 0;
+}
+
+int clear(PyObject* self) {
+    Py_CLEAR(attributes_of(self));
+    if (foo* const its = own_foo(self)) {
+        its->clear();
+    }
+    return 0;
+}
+
+void finalize(PyObject* self) {
+    if (foo* const its = own_foo(self)) {
+        its->finalize();
+    }
+}
+
+}  // namespace
+
+void make_collectable(PyTypeObject& foo_class) {
+    foo_class.tp_traverse = &traverse;
+    foo_class.tp_clear = &clear;
+    foo_class.tp_finalize = &finalize;
+}
+
+}  // namespace handoff
