@@ -130,7 +130,7 @@ void fill_module() {
         .def("stop", &foo::stop_or_raise,
              "stop() -> None\n\n"
              "End: when it returns no message follows and no on_message is in progress. What is\n"
-             "late by then is delivered first: within 2 s that begins, and then goes on for at\n"
+             "late by then is delivered first: within 1 s that begins, and then goes on for at\n"
              "most 0.1 s. From any thread; does nothing when stopped; within on_message that\n"
              "message is the last.")
         .def("wait", py::raw_function(&wait, 1),

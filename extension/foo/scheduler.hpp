@@ -63,7 +63,7 @@ public:
     /// this long to wake up and take it; entered again at once, a turn would always win.
     static constexpr std::chrono::microseconds pause{50};
     /// How long stop() waits until what was due begins to be delivered, ...
-    static constexpr std::chrono::seconds longest_to_begin{2};
+    static constexpr std::chrono::seconds longest_to_begin{1};
     /// ... and how long that goes on, before the rest is given up.
     static constexpr std::chrono::milliseconds stop_grace{100};
     /// The same for close(): leaving the program is not in a hurry.

@@ -123,7 +123,9 @@ int ticker::traverse(visitproc visit, void* argument) const {
 
 void ticker::clear() {
     for (py::object* const each : {&python_.get().on_message, &python_.get().error}) {
-        py::object const dropped = std::exchange(*each, py::object());
+        PyObject* const dropped = Py_NewRef(each->ptr());
+        *each = py::object();
+        Py_DECREF(dropped);  // last, and in no destructor: its finalizer may run any code
     }
 }
 

@@ -54,7 +54,7 @@ public:
     void start();
 
     /// Ends the run: when it returns no message follows and no callback is in progress. What is
-    /// late by then is delivered first: within 2 s that begins, and then goes on for at most 0.1 s.
+    /// late by then is delivered first: within 1 s that begins, and then goes on for at most 0.1 s.
     /// Within on_message it does not wait.
     void stop() noexcept;
 
