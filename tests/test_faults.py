@@ -409,7 +409,7 @@ print(late)
         (made,) = self.shows("""
 from Foo import Foo
 entered, leave = threading.Event(), threading.Event()
-blocked = Foo(ONCE, lambda n: (entered.set(), leave.wait(PATIENCE)))
+blocked = Foo(ONCE, lambda n: (entered.set(), leave.wait()))
 blocked.start()
 entered.wait(PATIENCE)
 
@@ -418,7 +418,7 @@ def start_and_stop_another():
         other = Foo(ONCE, None)
         other.start()
         other.wait(1, 0.01)
-        other.stop()
+        other.stop()  # a second, as nobody can deliver what is due
 
 _, happened = faults.call_short_of_memory(start_and_stop_another, "python", "others", 1, 1 << 30)
 assert happened

@@ -28,8 +28,10 @@ public:
 
 private:
     static inline std::mutex mutex;
+    static void before_fork() noexcept { mutex.lock(); }
+    static void after_fork() noexcept { mutex.unlock(); }
     [[maybe_unused]] static inline bool const is_tied =
-        pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); }) == 0;
+        pthread_atfork(&before_fork, &after_fork, &after_fork) == 0;
 
     std::scoped_lock<std::mutex> held_;
 };
