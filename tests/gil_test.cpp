@@ -245,8 +245,10 @@ int fork_a_child() {
 
 /// Threads that call `come` again and again, for as long as it lives.
 std::vector<std::jthread> threads_that(void (*come)()) {
+    static constexpr int many = 8;
     std::vector<std::jthread> threads;
-    for (int i = 0; i < 8; ++i) {
+    threads.reserve(many);
+    for (int i = 0; i < many; ++i) {
         threads.emplace_back([come](std::stop_token const& stop) {
             while (!stop.stop_requested()) {
                 come();
