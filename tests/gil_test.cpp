@@ -245,7 +245,7 @@ int fork_a_child() {
 
 /// Threads that call `come` again and again, for as long as it lives.
 std::vector<std::jthread> threads_that(void (*come)()) {
-    static constexpr int many = 8;
+    static constexpr int many = 4;
     std::vector<std::jthread> threads;
     threads.reserve(many);
     for (int i = 0; i < many; ++i) {
@@ -258,7 +258,7 @@ std::vector<std::jthread> threads_that(void (*come)()) {
     return threads;
 }
 
-constexpr int many_forks = 200;
+constexpr int many_forks = 100;
 
 TEST(GilAcquire, OfThreadsWithoutAStateDoesNotBlockTheChildOfAFork) {
     auto const threads = threads_that([] { gil_acquire gil; });
