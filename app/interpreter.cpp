@@ -175,11 +175,9 @@ void interpreter::stop() {
     // What Py_FinalizeEx() does first, so that it can be seen whether the rest is safe.
     run_or_report([] { py::import("threading").attr("_shutdown")(); });
     run_or_report([] { py::import("atexit").attr("_run_exitfuncs")(); });
-    run_or_report([] {
-        if (!gil_gate::close()) {  // one of them, unless somebody has cleared them
-            throw py::error_already_set();
-        }
-    });
+    if (!gil_gate::close()) {  // one of them, unless somebody has cleared them
+        PyErr_WriteUnraisable(nullptr);
+    }
     if (std::size_t const abandoned = gil_gate::abandoned(); abandoned > 0) {
         for (char const* const stream : {"stdout", "stderr"}) {
             run_or_report([&] { py::import("sys").attr(stream).attr("flush")(); });
