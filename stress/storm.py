@@ -19,7 +19,7 @@ from Foo import Foo
 
 THREADS = 4
 GRACE = 90_000_000  # nanoseconds: a little less than what a stop() gives itself to deliver
-KEPT = 1_000  # messages, until on_message clears them
+KEPT = 200  # messages, until on_message clears them
 
 counted, counting = collections.Counter(), threading.Lock()
 rounds = [0] * THREADS
@@ -71,7 +71,7 @@ def make(chosen):
     """
     interval = chosen.choice((1_000, 10_000, 100_000, 1_000_000))
     order = None
-    if interval < 100_000 or chosen.random() < 0.5:
+    if interval < 1_000_000 or chosen.random() < 0.5:
         order = Order(chosen.choice((None, None, 1, 10)))
     foo = Foo(interval / 1e9, order)
     if order:
