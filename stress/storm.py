@@ -54,7 +54,8 @@ class Order:
         self.expected = n + 1
         self.called += 1
         garbage = [n, bytearray(n % 500)]
-        if n % 100 == 0:  # a collection that stops Foos waits for them, and none collects meanwhile
+        # A collection that stops Foos waits for them, and none other begins meanwhile.
+        if n % 100 == 0 and gc.get_count()[0] < 10 * gc.get_threshold()[0]:
             garbage.append(garbage)
         if self.raises_at is not None and self.called >= self.raises_at:
             raise ValueError(n)
