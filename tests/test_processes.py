@@ -256,6 +256,7 @@ if __name__ == "__main__":
     for f in foos:
         assert f.running, f
         assert f.wait(len(f) + 5, 60), f
+        f.stop()  # else a message may come between what is compared
         assert f.messages == list(range(len(f))), f
 """
     POOL = """
