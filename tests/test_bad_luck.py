@@ -488,5 +488,63 @@ atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.1)
                 self.assertIn("it is abandoned", done.stderr)
 
 
+class DaemonThreads(unittest.TestCase):
+    def test_python_code_that_foo_calls_may_never_return(self):
+        """The end finds a daemon thread there, between C++ below it and C++ above."""
+        script = """
+import copy, os, sys, threading, time
+from Foo import Foo
+
+reading, writing = os.pipe()
+blocked = threading.Event()
+
+def block(*_):
+    blocked.set()
+    os.read(reading, 1)
+
+class LetsGo:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(writing, b"x")
+        sleep(0.1)  # releases the GIL, which the other thread asks for
+
+class Number:
+    __float__ = __index__ = block
+
+class Word:
+    __repr__ = block
+
+class Named(Foo):
+    __class__ = property(block)
+
+class Shown(Foo):
+    __repr__ = block
+
+def audited():
+    sys.addaudithook(lambda event, _: event == "Foo.start" and block())
+    f.start()
+
+f = Foo(3600.0, None)
+calls = {
+    "the interval": lambda: Foo(Number()),
+    "the callback": lambda: Foo(1.0, Word()),
+    "a count": lambda: f.wait(Number()),
+    "a timeout": lambda: f.wait(1, Number()),
+    "an audit hook": audited,
+    "a subclass's name": lambda: repr(Named()),
+    "a copy's refusal": lambda: copy.copy(Shown()),
+}
+if len(sys.argv) == 1:
+    print(*calls, sep="\\n")
+    sys.exit()
+threading.Thread(target=calls[sys.argv[1]], daemon=True).start()
+blocked.wait()
+sys.lets_go = LetsGo()
+"""
+        for what in run(script).stdout.splitlines():
+            with self.subTest(what):
+                done = run(script, what)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
 if __name__ == "__main__":
     unittest.main()

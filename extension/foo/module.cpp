@@ -3,6 +3,7 @@
 #include "collection.hpp"
 #include "python_scheduler.hpp"
 #include <handoff/foo.hpp>
+#include <handoff/gil/unwinding.hpp>
 
 #include <boost/python.hpp>
 #include <boost/python/raw_function.hpp>
@@ -12,11 +13,16 @@
 
 namespace py = boost::python;
 using handoff::foo;
+// Around all that may run Python code (__index__, __repr__, an audit hook): above it, Boost.Python
+// has a catch (...), and a daemon thread may be in that code when Python ends.
+using handoff::detail::rather_hang;
 
 namespace {
 
 std::shared_ptr<foo> make(py::object const& interval, py::object const& on_message) {
-    return std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message);
+    return rather_hang([&] {
+        return std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message);
+    });
 }
 
 /// Boost.Python would write over any object, and put a second Foo beside a first.
@@ -41,10 +47,12 @@ py::object constructor() {
     return py::raw_function(
         [expected, construct = py::make_constructor(&make)](py::tuple const& arguments,
                                                             py::dict const& keywords) {
-            py::object const self = arguments[0];
-            refuse_what_is_no_new_foo(self);
-            auto const [interval, on_message] = expected.match(arguments, keywords);
-            return construct(self, interval, on_message);
+            return rather_hang([&] {
+                py::object const self = arguments[0];
+                refuse_what_is_no_new_foo(self);
+                auto const [interval, on_message] = expected.match(arguments, keywords);
+                return construct(self, interval, on_message);
+            });
         },
         1);
 }
@@ -53,17 +61,21 @@ py::object constructor() {
 py::object wait(py::tuple const& arguments, py::dict const& keywords) {
     static handoff::parameters const& expected = *new handoff::parameters{
         .format = "O|O:wait", .names = {"count", "timeout"}, .defaults = {}};
-    auto const [count, timeout] = expected.match(arguments, keywords);
-    foo& self = py::extract<foo&>(arguments[0])();
-    return py::object(self.wait(handoff::count_from(count), handoff::timeout_from(timeout)));
+    return rather_hang([&] {
+        auto const [count, timeout] = expected.match(arguments, keywords);
+        foo& self = py::extract<foo&>(arguments[0])();
+        return py::object(self.wait(handoff::count_from(count), handoff::timeout_from(timeout)));
+    });
 }
 
 /// Raises the audit event Foo.start, whose hook may refuse.
 // NOLINTNEXTLINE(performance-unnecessary-value-param): Boost.Python makes it by value only
 void start(py::back_reference<foo&> self) {
-    if (PySys_Audit("Foo.start", "O", self.source().ptr()) != 0) {
-        throw py::error_already_set();
-    }
+    rather_hang([&] {
+        if (PySys_Audit("Foo.start", "O", self.source().ptr()) != 0) {
+            throw py::error_already_set();
+        }
+    });
     self.get().start();
 }
 
@@ -82,19 +94,23 @@ double interval(foo const& self) { return self.interval().count(); }
 Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
 
 py::object represent(py::object const& self) {
-    foo& it = py::extract<foo&>(self)();
-    return "<%s.%s interval=%r %s messages=%d>" %
-           py::make_tuple(self.attr("__class__").attr("__module__"),
-                          self.attr("__class__").attr("__qualname__"), interval(it),
-                          it.running() ? "running" : "stopped", length(it));
+    return rather_hang([&]() -> py::object {
+        foo& it = py::extract<foo&>(self)();
+        return "<%s.%s interval=%r %s messages=%d>" %
+               py::make_tuple(self.attr("__class__").attr("__module__"),
+                              self.attr("__class__").attr("__qualname__"), interval(it),
+                              it.running() ? "running" : "stopped", length(it));
+    });
 }
 
 void refuse_copy(py::object const& self, py::object const&) {
-    PyErr_Format(PyExc_TypeError,
-                 "cannot copy or pickle %.80R: it runs in this process; make another Foo, and copy "
-                 "its messages",
-                 self.ptr());
-    throw py::error_already_set();
+    rather_hang([&] {
+        PyErr_Format(PyExc_TypeError,
+                     "cannot copy or pickle %.80R: it runs in this process; make another Foo, and "
+                     "copy its messages",
+                     self.ptr());
+        throw py::error_already_set();
+    });
 }
 
 void fill_module() {

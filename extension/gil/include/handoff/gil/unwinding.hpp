@@ -16,9 +16,9 @@ namespace handoff::detail {
 /// (and 3.13.8) CPython lets it hang. Earlier it ends the thread by pthread_exit(), which unwinds
 /// the stack: through a destructor, or a catch (...) as in Boost.Python, that is std::terminate
 /// for the whole process. So here it hangs too, until the process ends a moment later.
-/// Source: cpython #105805, #137827.
+/// Throws: what `work` throws. Source: cpython #105805, #137827.
 template <class Work>
-auto rather_hang(Work work) noexcept {
+auto rather_hang(Work work) {
 #if PY_VERSION_HEX < 0x030E0000
     try {
         return work();
