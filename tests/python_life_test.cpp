@@ -320,6 +320,19 @@ TEST(InterpreterLife, FindsModulesInTheFoldersGiven) {
     std::filesystem::remove_all(folder);
 }
 
+TEST(FooLife, RunsInAPythonThatNoHostOfOursStarted) {
+    ASSERT_EQ(PyImport_AppendInittab("Foo", &PyInit_Foo), 0);
+    Py_InitializeEx(0);
+    int const failed = PyRun_SimpleString(
+        "import Foo\n"
+        "f = Foo.Foo(0.001, None)\n"
+        "f.start()\n"
+        "assert f.wait(5, 20)\n");
+    EXPECT_EQ(failed, 0);
+    EXPECT_EQ(Py_FinalizeEx(), 0);
+    EXPECT_FALSE(handoff::gil_gate::is_open());
+}
+
 TEST(InterpreterLife, StopsAFooThatPythonNeverImported) {
     interpreter python;
     python.start();
@@ -330,6 +343,17 @@ TEST(InterpreterLife, StopsAFooThatPythonNeverImported) {
     });
     python.stop();
     EXPECT_FALSE(only_in_cpp->running());
+}
+
+TEST(InterpreterLife, StartsNoFooWhereTheGateIsClosed) {
+    interpreter python;
+    python.add_module("Foo", &PyInit_Foo);
+    python.start();
+    python.run_string("import Foo; f = Foo.Foo(1.0, None)");
+    EXPECT_TRUE(python.invoke([] { return handoff::gil_gate::close(); }));
+    EXPECT_THAT([&] { python.run_string("f.start()"); },
+                ThrowsMessage<handoff::python_error>(HasSubstr("Python is shutting down")));
+    python.run_string("assert not f.running");
 }
 
 TEST(InterpreterLife, GilOwnedOutlivesItHarmlessly) {
