@@ -245,4 +245,32 @@ assert theirs.messages == [0]
 )");
 }
 
+TEST(Foo, ThatCppOwnsIsNotTakenApartByPythonsCollector) {
+    python().run_string("import sys; sys.path.insert(0, '" FOO_USER_FOLDER "')");
+    python().run_string(R"(
+import foo_user, gc, weakref
+
+class Holder:
+    def __init__(self):
+        self.calls = []
+        self.foo = foo_user.keep(0.001, self)
+    def __call__(self, n):
+        self.calls.append(n)
+
+holder = Holder()
+foo, known = holder.foo, weakref.ref(holder)
+foo.start()
+del holder, foo
+gc.collect()
+foo = known().foo
+assert foo.wait(len(foo) + 5, 20), foo.error
+foo.stop()
+assert foo.messages == known().calls
+foo_user.let_go()
+del foo
+gc.collect()
+assert known() is None
+)");
+}
+
 }  // namespace

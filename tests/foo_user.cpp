@@ -18,6 +18,19 @@ std::shared_ptr<handoff::foo> hourly() {
     return std::make_shared<handoff::foo>(std::chrono::hours(1));
 }
 
+std::shared_ptr<handoff::foo>& kept() {
+    static std::shared_ptr<handoff::foo> only;
+    return only;
+}
+
+/// Makes a Foo that C++ owns, too, until let_go().
+std::shared_ptr<handoff::foo> keep(double interval, py::object const& on_message) {
+    kept() = std::make_shared<handoff::foo>(std::chrono::duration<double>(interval), on_message);
+    return kept();
+}
+
+void let_go() { kept().reset(); }
+
 }  // namespace
 
 BOOST_PYTHON_MODULE(foo_user) {
@@ -25,4 +38,6 @@ BOOST_PYTHON_MODULE(foo_user) {
     py::def("interval_of", &interval_of);
     py::def("same", &same);
     py::def("hourly", &hourly);
+    py::def("keep", &keep);
+    py::def("let_go", &let_go);
 }

@@ -24,6 +24,7 @@ using handoff::scheduler;
 using namespace std::chrono_literals;
 
 constexpr auto long_enough = 20s * HANDOFF_PATIENCE;
+constexpr auto a_while = 50ms;
 
 /// A task that runs a function for each message and is due again after an interval.
 class job : public scheduler::task {
@@ -465,14 +466,43 @@ TEST_F(SchedulerSurroundings, ATurnThatCannotBeEnteredGivesAllUp) {
     EXPECT_EQ(surrounded.close().given_up, 1U);
 }
 
+TEST_F(SchedulerSurroundings, OfTwoFirstStartsOfATaskOneIsRefused) {
+    std::latch both_begin(2);
+    scheduler surrounded({.thread = [&](auto const& body) {
+        both_begin.wait();
+        std::this_thread::sleep_for(a_while);  // none of them returns meanwhile
+        body();
+    }});
+    auto const task = every(1h);
+    auto const starts = [&] {
+        both_begin.count_down();
+        try {
+            surrounded.start(*task);
+            return 1;
+        } catch (scheduler::task_running const&) {
+            return 0;
+        }
+    };
+    auto other = std::async(std::launch::async, starts);
+    EXPECT_EQ(starts() + other.get(), 1);
+}
+
 TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
-    static auto& it = *new scheduler({});
     static std::promise<void> blocks;
-    static std::promise<void> never;
-    auto const stuck = std::make_shared<job>(1h, [](job&) {
-        blocks.set_value();
-        never.get_future().wait();
-    });
+    static std::promise<void> goes_on;
+    static std::promise<void> has_left;
+    static auto const& stuck = *new auto(std::make_shared<job>(1ms, [](job& self) {
+        if (self.delivered() == 0) {
+            blocks.set_value();
+            goes_on.get_future().wait();
+        }
+    }));
+    static auto& it = *new scheduler({.thread = [](auto const& body) {
+        body();
+        if (stuck->delivered() > 0) {
+            has_left.set_value();
+        }
+    }});
     auto const other = std::make_shared<job>(1ms, [](job&) {});
     it.start(*stuck);
     it.start(*other);
@@ -484,9 +514,14 @@ TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
     auto const ending = it.join();
     ASSERT_EQ(ending.abandoned.size(), 1U);
     EXPECT_EQ(ending.abandoned.front().of, stuck);
+    EXPECT_EQ(stuck->ends_seen(), 1);
     it.stop(*stuck);  // does not wait
-    EXPECT_TRUE(stuck->ends());
     EXPECT_TRUE(it.join().abandoned.empty());
+
+    goes_on.set_value();
+    has_left.get_future().wait();
+    EXPECT_EQ(stuck->delivered(), 1);
+    EXPECT_EQ(stuck->ends_seen(), 1);
 }
 
 }  // namespace
