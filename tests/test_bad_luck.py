@@ -430,12 +430,9 @@ f.wait(3, 10)
         self.assertEqual(done.returncode, 0)
 
 
-class AbandonedAtExit(unittest.TestCase):
-    def test_whatever_of_a_delivery_blocks_for_ever(self):
-        """It comes back when Python is being taken apart, and must not end the process."""
-        script = """
-import atexit, os, signal, sys, threading, time
-from Foo import Foo
+# block() returns when Python is being taken apart, for who keeps sys.lets_go.
+BLOCKING = """
+import os, sys, threading, time
 
 blocked = threading.Event()
 reading, writing = os.pipe()
@@ -448,6 +445,17 @@ class LetsGo:
     def __del__(self, write=os.write, sleep=time.sleep):
         write(writing, b"x")
         sleep(0.1)  # releases the GIL, which the other thread asks for
+
+sys.lets_go = LetsGo()
+"""
+
+
+class AbandonedAtExit(unittest.TestCase):
+    def test_whatever_of_a_delivery_blocks_for_ever(self):
+        """It comes back when Python is being taken apart, and must not end the process."""
+        script = """
+import atexit, signal
+from Foo import Foo
 
 class Error(Exception):
     __del__ = block
@@ -477,13 +485,12 @@ if what == "an error's finalizer":
     foos[0].wait(2)
     foos[0].start()
 blocked.wait()
-sys.lets_go = LetsGo()
 signal.signal(signal.SIGALRM, interrupt)
 atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.1)
 """
         for what in ("on_message", "its finalizer", "excepthook", "an error's finalizer"):
             with self.subTest(what):
-                done = run(script, what)
+                done = run(BLOCKING + script, what)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertIn("it is abandoned", done.stderr)
 
@@ -492,20 +499,8 @@ class DaemonThreads(unittest.TestCase):
     def test_python_code_that_foo_calls_may_never_return(self):
         """The end finds a daemon thread there, between C++ below it and C++ above."""
         script = """
-import copy, os, sys, threading, time
+import copy
 from Foo import Foo
-
-reading, writing = os.pipe()
-blocked = threading.Event()
-
-def block(*_):
-    blocked.set()
-    os.read(reading, 1)
-
-class LetsGo:
-    def __del__(self, write=os.write, sleep=time.sleep):
-        write(writing, b"x")
-        sleep(0.1)  # releases the GIL, which the other thread asks for
 
 class Number:
     __float__ = __index__ = block
@@ -538,11 +533,10 @@ if len(sys.argv) == 1:
     sys.exit()
 threading.Thread(target=calls[sys.argv[1]], daemon=True).start()
 blocked.wait()
-sys.lets_go = LetsGo()
 """
-        for what in run(script).stdout.splitlines():
+        for what in run(BLOCKING + script).stdout.splitlines():
             with self.subTest(what):
-                done = run(script, what)
+                done = run(BLOCKING + script, what)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
