@@ -534,7 +534,10 @@ if len(sys.argv) == 1:
 threading.Thread(target=calls[sys.argv[1]], daemon=True).start()
 blocked.wait()
 """
-        for what in run(BLOCKING + script).stdout.splitlines():
+        listed = run(BLOCKING + script)
+        self.assertEqual((listed.returncode, listed.stderr), (0, ""))
+        self.assertTrue(listed.stdout)
+        for what in listed.stdout.splitlines():
             with self.subTest(what):
                 done = run(BLOCKING + script, what)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
