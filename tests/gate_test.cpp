@@ -67,6 +67,45 @@ TEST(GilTryAcquire, SaysNoBeforePythonHasStartedAndAfterItHasEnded) {
     EXPECT_FALSE(on_another_thread(is_let_in));
 }
 
+TEST(GilTryAcquire, AThreadThatWasInMayEndAfterPythonHas) {
+    interpreter python;
+    python.start();
+    std::promise<void> was_in;
+    std::promise<void> has_ended;
+    std::thread late([&] {
+        EXPECT_TRUE(is_let_in());
+        was_in.set_value();
+        has_ended.get_future().wait();
+    });
+    was_in.get_future().wait();
+    python.stop();
+    has_ended.set_value();
+    late.join();
+}
+
+TEST(GilAcquire, AThreadMayEndAfterAPythonWithoutAGate) {
+    Py_InitializeEx(0);
+    std::promise<void> was_in;
+    std::promise<void> has_ended;
+    std::thread late([&] {
+        {
+            handoff::gil_acquire gil;
+        }
+        was_in.set_value();
+        has_ended.get_future().wait();
+    });
+    {
+        handoff::gil_release while_waiting;
+        was_in.get_future().wait();
+        std::thread([] { handoff::gil_acquire gil; }).join();
+    }
+    PyThreadState* const newest = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
+    EXPECT_EQ(PyThreadState_Next(newest), PyThreadState_Get());  // the late one's, and our own
+    Py_FinalizeEx();
+    has_ended.set_value();
+    late.join();
+}
+
 TEST(GilTryAcquire, RestoresWhatItFound) {
     interpreter python;
     python.start();

@@ -105,6 +105,40 @@ TEST(GilAcquire, NestsInsideARelease) {
     EXPECT_TRUE(gil_held());
 }
 
+TEST(GilAcquire, KeepsOneThreadStateForAsLongAsItsThreadLives) {
+    std::thread([] {
+        PyThreadState* first = nullptr;
+        {
+            gil_acquire gil;
+            first = PyThreadState_Get();
+        }
+        EXPECT_FALSE(gil_held());
+        gil_acquire again;
+        EXPECT_EQ(PyThreadState_Get(), first);
+    }).join();
+}
+
+TEST(GilAcquire, KeepsThreadLocalValues) {
+    auto& python = embedded_python::python();
+    python.run_string("import threading; kept = threading.local()");
+    std::thread([&] {
+        python.run_string("kept.value = 42");
+        python.run_string("assert kept.value == 42");
+    }).join();
+}
+
+TEST(GilAcquire, MakesAStateAgainAfterAnAttachment) {
+    std::size_t const before = thread_states();
+    std::thread([&] {
+        {
+            gil_attachment attached;
+            gil_acquire gil;
+        }
+        EXPECT_EQ(thread_states(), before + 1);  // it counts with the GIL, and so has one itself
+    }).join();
+    EXPECT_EQ(thread_states(), before);
+}
+
 TEST(GilAcquire, LeavesNoThreadStateBehindOnANativeThread) {
     std::size_t const before = thread_states();
     std::thread([] {

@@ -5,6 +5,19 @@
 
 namespace handoff {
 
+namespace detail {
+
+/// Whether the calling thread's state, null where it has none, is the one that holds the GIL.
+[[nodiscard]] inline bool is_current(PyThreadState const* own) noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    return own != nullptr && own == PyThreadState_GetUnchecked();
+#else
+    return own != nullptr && own == _PyThreadState_UncheckedGet();
+#endif
+}
+
+}  // namespace detail
+
 /// Whether the calling thread holds the GIL of the main interpreter.
 ///
 /// Not PyGILState_Check(): that one answers "yes" for every thread once a subinterpreter has
@@ -20,8 +33,7 @@ namespace handoff {
 #elif PY_VERSION_HEX >= 0x030C0000
     return _PyThreadState_UncheckedGet() != nullptr;
 #else
-    PyThreadState* const own = PyGILState_GetThisThreadState();
-    return own != nullptr && own == _PyThreadState_UncheckedGet();
+    return detail::is_current(PyGILState_GetThisThreadState());
 #endif
 }
 
