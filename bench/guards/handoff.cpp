@@ -1,0 +1,54 @@
+// Ours: gil_acquire, on a thread that attached by hand, on one that did not, and nested.
+#include <handoff/gil.hpp>
+
+#include "native_thread.hpp"
+
+#include <benchmark/benchmark.h>
+
+namespace {
+
+void acquire_release(benchmark::State& times) {
+    on_a_native_thread([&] {
+        handoff::gil_attachment const attached;
+        for (auto _ : times) {
+            handoff::gil_acquire const gil;
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(acquire_release)->Name("acquire_release/handoff");
+
+void plain(benchmark::State& times) {
+    on_a_native_thread([&] {
+        for (auto _ : times) {
+            handoff::gil_acquire const gil;
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(plain)->Name("plain/handoff");
+
+void nested(benchmark::State& times) {
+    on_a_native_thread([&] {
+        handoff::gil_attachment const attached;
+        handoff::gil_acquire const outer;
+        for (auto _ : times) {
+            handoff::gil_acquire const gil;
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(nested)->Name("nested/handoff");
+
+void try_acquire(benchmark::State& times) {
+    on_a_native_thread([&] {
+        handoff::gil_attachment const attached;
+        for (auto _ : times) {
+            handoff::gil_try_acquire const gil;
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(try_acquire)->Name("try_acquire/handoff");
+
+}  // namespace
