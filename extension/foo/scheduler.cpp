@@ -415,7 +415,7 @@ void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_
     if (due.may_block() && !state.queue.empty()) {
         call_standby(state);
     }
-    turn current(due, due.draining_ ? std::min(now, due.last_due_) : now, leave);
+    turn current(due, now, due.draining_ ? std::min(now, due.last_due_) : now, leave);
 
     held.unlock();
     std::optional<time_point> const next_due = due.deliver(current);

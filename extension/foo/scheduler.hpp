@@ -6,6 +6,7 @@
 #include <boost/container/static_vector.hpp>
 #include <boost/intrusive/set.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -260,29 +261,37 @@ public:
     /// the task was not stopped from within.
     [[nodiscard]] bool delivered_and_covers(time_point next_due) noexcept {
         ++delivered_;
-        return next_due <= now_ && !task_.cut_.load(std::memory_order_relaxed) &&
-               (delivered_ % clock_stride_ != 0 || in_time());
+        return next_due <= until_ && !task_.cut_.load(std::memory_order_relaxed) &&
+               (delivered_ < look_at_ || in_time());
     }
 
 private:
     friend class scheduler;
 
-    /// To read the clock costs about as much as to append: without a callback, once for so many.
-    static constexpr unsigned append_stride = 32;
+    /// To read the clock costs about as much as to append: it is read once for so many at most.
+    static constexpr unsigned longest_stride = 32;
 
-    turn(task& delivered, time_point now, time_point leave) noexcept
+    turn(task& delivered, time_point now, time_point until, time_point leave) noexcept
         : task_(delivered),
-          now_(now),
+          began_(now),
+          until_(until),
           leave_(leave),
-          clock_stride_(delivered.may_block() ? 1 : append_stride) {}
+          look_at_(delivered.may_block() ? 1 : longest_stride) {}
 
-    [[nodiscard]] bool in_time() const noexcept { return clock::now() < leave_; }
+    /// Looks at the clock, and when to look again: well before the turn is over, at the pace so far.
+    [[nodiscard]] bool in_time() noexcept {
+        time_point const now = clock::now();
+        auto const fit = delivered_ * (leave_ - now) / (4 * (now - began_) + clock::duration(1));
+        look_at_ = delivered_ + static_cast<unsigned>(std::clamp<clock::rep>(fit, 1, longest_stride));
+        return now < leave_;
+    }
 
     task& task_;
-    time_point now_;
+    time_point began_;
+    time_point until_;  // what is due later belongs to another turn
     time_point leave_;
-    unsigned clock_stride_;
     unsigned delivered_ = 0;
+    unsigned look_at_;
 };
 
 }  // namespace handoff

@@ -52,14 +52,14 @@ public:
         registered_ = awaited_.active_;
         if (registered_) {
             awaited_.waiters_.push_back(this);
-            awaited_.has_waiters_ = true;
+            awaited_.find_next_to_wake();
         }
     }
 
     ~waiter() {
         std::scoped_lock const held(awaited_.waiting_);
         std::erase(awaited_.waiters_, this);
-        awaited_.has_waiters_ = !awaited_.waiters_.empty();
+        awaited_.find_next_to_wake();
     }
 
     waiter(waiter const&) = delete;
@@ -224,20 +224,20 @@ void ticker::ended() noexcept {
         each->wake(false);
     }
     waiters_.clear();
-    has_waiters_ = false;
+    find_next_to_wake();
 }
 
 void ticker::left_behind() noexcept {
     std::construct_at(&waiting_);
     std::construct_at(&waiters_);
-    has_waiters_ = false;
+    find_next_to_wake();
     active_ = false;
     ++forks_;
 }
 
 void ticker::wake_waiters() noexcept {
     // A waiter registers with the GIL, which is held here: one that is not seen has not begun.
-    if (!has_waiters_.load(std::memory_order_relaxed)) {
+    if (delivered_ < next_to_wake_.load(std::memory_order_relaxed)) {
         return;
     }
     std::scoped_lock const held(waiting_);
@@ -248,7 +248,16 @@ void ticker::wake_waiters() noexcept {
         }
         return reached;
     });
-    has_waiters_ = !waiters_.empty();
+    find_next_to_wake();
+}
+
+/// The caller holds the mutex.
+void ticker::find_next_to_wake() noexcept {
+    Py_ssize_t least = PY_SSIZE_T_MAX;
+    for (waiter const* const each : waiters_) {
+        least = std::min(least, each->count());
+    }
+    next_to_wake_ = least;
 }
 
 bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {

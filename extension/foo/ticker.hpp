@@ -77,6 +77,7 @@ private:
     bool deliver_next();
     void report_error();
     void wake_waiters() noexcept;
+    void find_next_to_wake() noexcept;
 
     gil_owned<references> python_;
     seconds interval_;
@@ -91,7 +92,7 @@ private:
 
     mutex waiting_;
     std::vector<waiter*> waiters_;
-    std::atomic<bool> has_waiters_ = false;  // tells, without the mutex, that there are none
+    std::atomic<Py_ssize_t> next_to_wake_ = PY_SSIZE_T_MAX;  // the least count that is waited for
     bool active_ = false;  // a run has begun and not ended
     unsigned forks_ = 0;  // in whose children we are
 };
