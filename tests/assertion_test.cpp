@@ -153,7 +153,7 @@ public:
 /// Each in a process that ends with it.
 void call(std::function<void(handoff::scheduler&, idle_task&)> const& member) {
     handoff::scheduler it({.held_by_caller = &handoff::gil_held});
-    auto const task = std::make_shared<idle_task>();
+    auto const task = boost::intrusive_ptr(new idle_task);
     member(it, *task);
 }
 
@@ -165,7 +165,7 @@ auto says_that_the_gil_is_held(std::string const& operation) {
 
 TEST_F(AssertionDeathTest, StartingATaskWithTheGilHeld) {
     EXPECT_EXIT(call([](auto& it, auto& task) { it.start(task); }), KilledBySignal(SIGABRT),
-                says_that_the_gil_is_held("scheduler::start()"));
+                says_that_the_gil_is_held("scheduler::get_ready()"));
 }
 
 TEST_F(AssertionDeathTest, StoppingATaskWithTheGilHeld) {

@@ -104,13 +104,13 @@ private:
 /// The tasks outlive the scheduler, which is closed at the end of each test.
 class Scheduler : public testing::Test {
 protected:
-    std::shared_ptr<job> every(
+    boost::intrusive_ptr<job> every(
         scheduler::clock::duration interval, job::action each = [](job&) {}) {
-        return tasks_.emplace_back(std::make_shared<job>(interval, std::move(each)));
+        return tasks_.emplace_back(new job(interval, std::move(each)));
     }
 
 private:
-    std::vector<std::shared_ptr<job>> tasks_;
+    std::vector<boost::intrusive_ptr<job>> tasks_;
 
 protected:
     scheduler it{{}};
@@ -210,7 +210,7 @@ TEST_F(Scheduler, StopFromTheTasksOwnDeliveryMakesItTheLast) {
 
 TEST_F(Scheduler, TwoTasksThatStopEachOtherBothEnd) {
     std::latch both_in(2);
-    std::shared_ptr<job> other;
+    boost::intrusive_ptr<job> other;
     auto const one = every(1h, [&](job&) {
         both_in.arrive_and_wait();
         it.stop(*other);
@@ -291,7 +291,7 @@ TEST_F(Scheduler, ABlockedDeliveryHoldsUpNoOtherTask) {
 
 TEST_F(Scheduler, TheLeadIsTakenOverAsOftenAsDeliveriesBlock) {
     std::latch unblock(1);
-    std::vector<std::shared_ptr<job>> blocked;
+    std::vector<boost::intrusive_ptr<job>> blocked;
     for (std::size_t i = 0; i < scheduler::most_threads - 2; ++i) {
         blocked.push_back(every(1h, [&](job&) { unblock.wait(); }));
         it.start(*blocked.back());
@@ -329,16 +329,16 @@ TEST_F(Scheduler, StopGivesUpWhatCannotBeDeliveredInTime) {
 
 TEST_F(Scheduler, ATaskDroppedInItsOwnDeliveryLivesUntilThatReturns) {
     std::promise<bool> alive;
-    std::shared_ptr<job> owner;
+    boost::intrusive_ptr<job> owner;
     std::latch owned(1);
-    owner = std::make_shared<job>(1h, [&](job& self) {
+    auto part = std::make_shared<int>();
+    std::weak_ptr<int> const watch = part;
+    owner = new job(1h, [&, part_of_the_task = std::move(part)](job& self) {
         owned.wait();
-        std::weak_ptr<scheduler::task> const watch = self.weak_from_this();
         it.stop(self);
         owner.reset();
         alive.set_value(!watch.expired());
     });
-    std::weak_ptr<job> const watch = owner;
     it.start(*owner);
     owned.count_down();
     EXPECT_TRUE(alive.get_future().get());
@@ -347,7 +347,7 @@ TEST_F(Scheduler, ATaskDroppedInItsOwnDeliveryLivesUntilThatReturns) {
 }
 
 TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
-    std::vector<std::shared_ptr<job>> tasks;
+    std::vector<boost::intrusive_ptr<job>> tasks;
     for (int i = 0; i < 10; ++i) {
         tasks.push_back(every(1ms));
         it.start(*tasks.back());
@@ -491,7 +491,7 @@ TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
     static std::promise<void> blocks;
     static std::promise<void> goes_on;
     static std::promise<void> has_left;
-    static auto const& stuck = *new auto(std::make_shared<job>(1ms, [](job& self) {
+    static auto const& stuck = *new boost::intrusive_ptr(new job(1ms, [](job& self) {
         if (self.delivered() == 0) {
             blocks.set_value();
             goes_on.get_future().wait();
@@ -503,7 +503,7 @@ TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
             has_left.set_value();
         }
     }});
-    auto const other = std::make_shared<job>(1ms, [](job&) {});
+    boost::intrusive_ptr const other(new job(1ms, [](job&) {}));
     it.start(*stuck);
     it.start(*other);
     blocks.get_future().wait();

@@ -43,14 +43,14 @@ foo::seconds checked(foo::seconds interval) {
     return interval;
 }
 
-std::shared_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_message) {
+boost::intrusive_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_message) {
     if (!on_message.is_none() && PyCallable_Check(on_message.ptr()) == 0) {
         PyErr_Format(PyExc_TypeError, "on_message must be callable or None, not %.80R",
                      on_message.ptr());
         throw py::error_already_set();
     }
     tie_scheduler_to_interpreter();
-    return std::make_shared<ticker>(checked(interval), on_message);
+    return new ticker(checked(interval), on_message);
 }
 
 /// Whether Ctrl-C was pressed; its handler is yet to be called, by who can raise.
@@ -71,9 +71,13 @@ foo::~foo() { finalize(); }
 
 void foo::start() {
     static constexpr auto refusal = "cannot start this Foo: ";
-    gil_release while_starting;
+    scheduler& its = python_scheduler();
     try {
-        python_scheduler().start(*ticker_);
+        if (!its.ready()) {
+            gil_release while_making_a_thread;
+            its.get_ready();
+        }
+        its.start(*ticker_);
     } catch (scheduler::task_running const&) {
         throw std::runtime_error(std::string(refusal) + "it is running already; stop() it first");
     } catch (scheduler::scheduler_closed const&) {

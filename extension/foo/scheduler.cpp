@@ -18,7 +18,7 @@ struct scheduler::worker {
     std::thread thread;
     progress is = vacant;
     std::exception_ptr failure;         // why it could not enter its surroundings
-    std::shared_ptr<task> delivering;   // what it delivers now
+    boost::intrusive_ptr<task> delivering;  // what it delivers now
     bool letting_go = false;            // of a task that its owner dropped meanwhile
     time_point delivering_since{};
     task const* awaiting = nullptr;     // whose end it waits for, in a stop() made by a delivery
@@ -36,7 +36,7 @@ struct scheduler::shared_state {
 
     boost::intrusive::multiset<
         task,
-        boost::intrusive::member_hook<task, boost::intrusive::set_member_hook<>, &task::hook_>,
+        boost::intrusive::member_hook<task, decltype(task::hook_), &task::hook_>,
         boost::intrusive::compare<task::earlier>>
         queue;
     std::deque<worker> workers;  // their addresses are stable
@@ -48,7 +48,7 @@ struct scheduler::shared_state {
     std::size_t letting_go = 0;  // threads that do
     std::size_t given_up = 0;  // tasks whose drain did not end in time
     time_point give_up{};      // when closed: the end of the grace
-    bool has_thread = false;   // the first is inside its surroundings
+    std::atomic<bool> has_thread = false;  // the first is inside its surroundings
     bool closed = false;       // no start() any more
     bool finishing = false;    // threads return
     bool left_behind = false;  // by a fork: this is the child's copy of its parent's state
@@ -74,34 +74,25 @@ scheduler::scheduler(surroundings around)
 
 scheduler::~scheduler() { close(); }
 
+bool scheduler::ready() const noexcept { return state_->has_thread; }
+
 void scheduler::start(task& started) {
-    detail::assert_gil_released(around_.held_by_caller, "scheduler::start()");
-    shared_state& state = *state_;
-    lock held(state.mutex);
-    refuse_start(state, started);
-    if (forks_child_ == nullptr) {
-        forks_child_ = std::make_unique<shared_state>();
+    if (!ready()) {
+        get_ready();
     }
-    if (!state.has_thread) {
-        held.unlock();
-        add_first_thread(state);
-        held.lock();
-        refuse_start(state, started);
+    shared_state& state = *state_;
+    lock const held(state.mutex);
+    if (state.closed) {
+        throw scheduler_closed("the scheduler is closed");
+    }
+    if (started.running_) {
+        throw task_running("the task is running");
     }
     started.running_ = true;
     if (started.active_) {
         started.begin_again_ = true;
     } else {
         begin_run(state, started);
-    }
-}
-
-void scheduler::refuse_start(shared_state const& state, task const& started) {
-    if (state.closed) {
-        throw scheduler_closed("the scheduler is closed");
-    }
-    if (started.running_) {
-        throw task_running("the task is running");
     }
 }
 
@@ -124,11 +115,12 @@ bool scheduler::begin_stop(task& stopped) noexcept {
                     now + longest_to_begin)) {
         stopped.drain_begins_ = true;
     }
-    if (stopped.deliverer_ != nullptr && stopped.deliverer_ == current_worker) {
+    worker const* const deliverer = deliverer_of(state, stopped);
+    if (deliverer != nullptr && deliverer == current_worker) {
         stopped.cut_ = true;
         return true;
     }
-    bool const owed = stopped.deliverer_ != nullptr || stopped.due_ <= stopped.last_due_;
+    bool const owed = deliverer != nullptr || stopped.due_ <= stopped.last_due_;
     if (!owed) {
         become_idle(state, stopped);
     }
@@ -157,7 +149,19 @@ bool scheduler::running(task const& asked) const noexcept {
 
 bool scheduler::delivering(task const& asked) const noexcept {
     lock const held(state_->mutex);
-    return asked.deliverer_ != nullptr && asked.deliverer_ == current_worker;
+    worker const* const deliverer = deliverer_of(*state_, asked);
+    return deliverer != nullptr && deliverer == current_worker;
+}
+
+/// The thread that delivers it now.
+scheduler::worker* scheduler::deliverer_of(shared_state& state, task const& asked) noexcept {
+    if (!asked.active_ || asked.hook_.is_linked()) {
+        return nullptr;
+    }
+    auto const deliverer = std::ranges::find_if(state.workers, [&asked](worker const& each) {
+        return each.delivering == &asked && !each.abandoned;
+    });
+    return deliverer != state.workers.end() ? &*deliverer : nullptr;
 }
 
 void scheduler::begin_close() noexcept {
@@ -233,7 +237,6 @@ scheduler::ending scheduler::join() noexcept {
                 continue;
             }
             task& left = *each.delivering;
-            left.deliverer_ = nullptr;
             left.running_ = false;
             left.begin_again_ = false;
             left.cut_ = true;
@@ -271,7 +274,6 @@ void scheduler::after_fork_in_child() {
     parents.left_behind = true;
     parents.finishing = true;
     auto const forget = [](task& forgotten) {
-        forgotten.deliverer_ = nullptr;
         forgotten.running_ = false;
         forgotten.active_ = false;
         forgotten.begin_again_ = false;
@@ -330,11 +332,16 @@ void scheduler::enter(shared_state& state, worker& self) {
 
 /// Waits until the thread is inside its surroundings; without the mutex, which a fork() takes
 /// while it holds what the thread may need to get there (in Python: the list of thread states).
-void scheduler::add_first_thread(shared_state& state) {
+void scheduler::get_ready() {
+    detail::assert_gil_released(around_.held_by_caller, "scheduler::get_ready()");
+    shared_state& state = *state_;
     std::scoped_lock const one_at_a_time(state.adding_first);
     lock held(state.mutex);
     if (state.has_thread || state.closed) {
         return;
+    }
+    if (forks_child_ == nullptr) {
+        forks_child_ = std::make_unique<shared_state>();
     }
     worker const& first = *add_thread(state);
     state.worker_changed.wait(held, [&] { return first.is != worker::entering; });
@@ -368,17 +375,15 @@ void scheduler::work(shared_state& state, worker& self) {
 
 /// Delivers what is due. Returns whether the turn was over before all was delivered.
 bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
-    time_point now{};
-    time_point leave{};
+    bool more_is_due = false;
     auto deliveries = [&] {
         held.lock();
-        now = clock::now();
-        leave = now + longest_turn;
-        while (state.leader == &self && !state.queue.empty() && state.queue.begin()->due_ <= now &&
-               state.queue.begin()->not_before_ <= now && now < leave) {
-            deliver_one(held, state, self, now, leave);
-            now = clock::now();
+        turn current;
+        while (state.leader == &self && !state.queue.empty() &&
+               current.covers(*state.queue.begin())) {
+            deliver_first(held, state, self, current);
         }
+        more_is_due = current.over();
         held.unlock();
     };
     held.unlock();
@@ -387,7 +392,7 @@ bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
     if (!entered) {
         give_up_all(state);
     }
-    return entered && now >= leave;
+    return entered && more_is_due;
 }
 
 /// Nothing is delivered any more, and nobody may wait for it.
@@ -402,30 +407,39 @@ void scheduler::give_up_all(shared_state& state) noexcept {
     }
 }
 
-void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_point now,
-                            time_point leave) {
+void scheduler::deliver_first(lock& held, shared_state& state, worker& self, turn& current) {
     task& due = *state.queue.begin();
     state.queue.erase(state.queue.begin());
-    due.deliverer_ = &self;
-    self.delivering = due.shared_from_this();
-    self.delivering_since = now;
-    if (std::exchange(due.drain_begins_, false)) {
-        due.give_up_ = now + stop_grace;
+    current.turn_to(due);
+    if (due.drain_begins_) {
+        due.drain_begins_ = false;
+        due.give_up_ = current.now_ + stop_grace;
     }
+    if (auto const next_due = due.deliver_at_once(current)) {
+        put_back(state, due, next_due, current);
+    } else {
+        deliver(held, state, self, due, current);
+    }
+}
+
+/// Without the mutex, for as long as it takes.
+void scheduler::deliver(lock& held, shared_state& state, worker& self, task& due, turn& current) {
+    self.delivering = &due;
+    self.delivering_since = current.now_;
     if (due.may_block() && !state.queue.empty()) {
         call_standby(state);
     }
-    turn current(due, now, due.draining_ ? std::min(now, due.last_due_) : now, leave);
 
     held.unlock();
     std::optional<time_point> const next_due = due.deliver(current);
     held.lock();
 
-    std::shared_ptr<task> kept = std::move(self.delivering);
+    current.in_time();
+    boost::intrusive_ptr<task> kept = std::move(self.delivering);
     if (!state.left_behind && !self.abandoned) {
-        put_back(state, due, next_due, current.delivered_);
+        put_back(state, due, next_due, current);
     }
-    if (kept.use_count() == 1) {
+    if (kept->use_count() == 1) {
         // Its owner let go of it during the delivery. What it holds may run any code as it goes,
         // for any time.
         hand_over_lead(state, self);
@@ -442,16 +456,15 @@ void scheduler::deliver_one(lock& held, shared_state& state, worker& self, time_
 
 /// After a delivery: back into the queue, or idle.
 void scheduler::put_back(shared_state& state, task& due, std::optional<time_point> next_due,
-                         unsigned delivered) noexcept {
-    due.deliverer_ = nullptr;
+                         turn const& current) noexcept {
     if (next_due && !due.cut_) {
-        time_point const now = clock::now();
+        time_point const now = current.now_;
         bool const owed = !due.draining_ || *next_due <= due.last_due_;
         bool const in_time = !due.draining_ || now < due.give_up_;
         if (owed && in_time) {
             // One that is behind goes behind the others that are due; one that could not deliver
             // at all (its list is being sorted) is asked again a little later.
-            time_point const earliest = delivered == 0 ? now + longest_turn : now;
+            time_point const earliest = current.delivered_any() ? now : now + longest_turn;
             queue(state, due, *next_due, std::max(*next_due, earliest));
             return;
         }
@@ -527,10 +540,11 @@ void scheduler::begin_run(shared_state& state, task& begun) noexcept {
 void scheduler::queue(shared_state& state, task& queued, time_point due,
                       time_point not_before) noexcept {
     queued.due_ = due;
-    queued.not_before_ = not_before;
-    bool const in_time = not_before == due && due != queued.begin_;
+    queued.held_back_ = not_before > due;
+    bool const in_time = !queued.held_back_ && due != queued.begin_;
     queued.place_ = not_before + (in_time ? queued.leeway() : clock::duration(0));
-    auto const position = state.queue.insert(queued);
+    // Most belong at the end: then it takes no search.
+    auto const position = state.queue.insert(state.queue.end(), queued);
     if (position != state.queue.begin() || state.leader == nullptr) {
         return;
     }
@@ -579,23 +593,26 @@ bool scheduler::await_end(lock& held, shared_state& state, task& awaited,
                           time_point until) noexcept {
     worker* const self = self_among(state.workers);
     if (self != nullptr) {
-        for (worker const* link = awaited.deliverer_; link != nullptr;
-             link = link->awaiting != nullptr ? link->awaiting->deliverer_ : nullptr) {
+        auto const delivers = [&](task const* each) {
+            return each != nullptr ? deliverer_of(state, *each) : nullptr;
+        };
+        for (worker const* link = delivers(&awaited); link != nullptr;
+             link = delivers(link->awaiting)) {
             if (link == self) {
                 return true;  // a ring: that delivery waits, in the end, for the caller's
             }
         }
-        if (!hand_over_lead(state, *self) && awaited.deliverer_ == nullptr) {
+        if (!hand_over_lead(state, *self) && deliverer_of(state, awaited) == nullptr) {
             become_idle(state, awaited);  // nobody is left to deliver what was due
             return true;
         }
         self->awaiting = &awaited;
     }
     ++state.awaiting;
-    std::uint64_t const run = awaited.run_;
+    std::uint32_t const run = awaited.run_;
     auto has_ended = [&] { return !awaited.active_ || awaited.run_ != run; };
     for (time_point now = clock::now(); !has_ended() && now < until; now = clock::now()) {
-        if (awaited.deliverer_ == nullptr && now >= awaited.give_up_) {
+        if (deliverer_of(state, awaited) == nullptr && now >= awaited.give_up_) {
             become_idle(state, awaited);  // every thread is busy, and the grace is over
         } else {
             time_point const grace = std::max(awaited.give_up_, now + stop_grace);

@@ -5,6 +5,8 @@
 
 #include <boost/container/static_vector.hpp>
 #include <boost/intrusive/set.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -17,6 +19,7 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace handoff {
 
@@ -47,8 +50,9 @@ namespace handoff {
 ///   What is due within its leeway is not delivered any more, except by close().
 ///
 /// Locks
-///   One mutex: not held while a turn is waited for, while a task delivers, while a thread is
-///   waited for. A delivering thread takes it for moments, while it holds what its turn holds.
+///   One mutex: not held while a turn is waited for, while a thread is waited for, or while a task
+///   delivers, unless that takes no time (task::deliver_at_once). A delivering thread takes it
+///   while it holds what its turn holds; so may anyone else, for anything that does not wait.
 ///
 /// Threads: every member may be called from any thread, unless it says otherwise.
 class scheduler {
@@ -104,18 +108,24 @@ public:
     scheduler(scheduler const&) = delete;
     scheduler& operator=(scheduler const&) = delete;
 
-    /// Makes the task due now. While an earlier run of it is draining, the new one begins when
-    /// that has ended; stopped before then, it delivers nothing.
-    /// Throws: task_running; scheduler_closed; std::system_error or std::bad_alloc when no thread
-    ///         can be made; what the thread's surroundings throw. The task is then as it was.
+    /// Makes the first thread, unless closed. Idempotent.
+    /// Throws: std::system_error or std::bad_alloc when no thread can be made; what the thread's
+    ///         surroundings throw.
     /// REQUIRES: nothing is held that a turn waits for (for Foo: the GIL is released).
+    void get_ready();
+    [[nodiscard]] bool ready() const noexcept;
+
+    /// Makes the task due now; waits for nothing when ready(). While an earlier run of it is
+    /// draining, the new one begins when that has ended; stopped before then, it delivers nothing.
+    /// Throws: task_running; scheduler_closed; what get_ready() throws. The task is then as it was.
+    /// REQUIRES: as get_ready(), unless ready().
     void start(task& started);
 
     /// Ends the task's run: when it returns, no delivery of that run follows or is in progress.
     /// Idempotent. Returns at once when nothing was owed. From the task's own delivery it does not
     /// wait, and that delivery is the last; nor does it wait where that would close a ring of
     /// deliveries that stop each other.
-    /// REQUIRES: as start().
+    /// REQUIRES: as get_ready().
     void stop(task& stopped) noexcept;
 
     /// stop() in two parts, for a caller that looks for something else meanwhile: the first
@@ -138,12 +148,12 @@ public:
 
     /// Waits until every task is idle or destroyed, after begin_close(). Returns whether they are.
     /// From a delivery, which cannot wait for itself: true at once.
-    /// REQUIRES: as start().
+    /// REQUIRES: as get_ready().
     bool await_close(clock::duration at_most) noexcept;
 
     /// A delivery that did not end, and the thread that was left to it.
     struct abandoned_delivery {
-        std::shared_ptr<task> of;  // null: of one that was dropped, and is being destroyed
+        boost::intrusive_ptr<task> of;  // null: of one that was dropped, and is being destroyed
         std::thread::native_handle_type thread;
     };
     /// How the end was.
@@ -155,7 +165,7 @@ public:
     /// Ends every thread, after begin_close(); from a delivery, none. One that is still delivering
     /// is abandoned: its task becomes idle, and it ends when that delivery does. Idempotent.
     /// Returns:  what was lost, the first time.
-    /// REQUIRES: as start(); the scheduler is not destroyed while an abandoned thread lives.
+    /// REQUIRES: as get_ready(); the scheduler is not destroyed while an abandoned thread lives.
     ending join() noexcept;
 
     /// All of it, for as long as it takes: begin_close(), await_close(), join().
@@ -171,17 +181,16 @@ private:
     struct shared_state;
     using lock = std::unique_lock<mutex>;
 
-    static void refuse_start(shared_state const& state, task const& started);
     worker* add_thread(shared_state& state);
     void enter(shared_state& state, worker& self);
-    void add_first_thread(shared_state& state);
     void work(shared_state& state, worker& self);
     bool take_turn(lock& held, shared_state& state, worker& self);
     void give_up_all(shared_state& state) noexcept;
-    void deliver_one(lock& held, shared_state& state, worker& self, time_point now,
-                     time_point leave);
+    void deliver_first(lock& held, shared_state& state, worker& self, turn& current);
+    void deliver(lock& held, shared_state& state, worker& self, task& due, turn& current);
     void put_back(shared_state& state, task& due, std::optional<time_point> next_due,
-                  unsigned delivered) noexcept;
+                  turn const& current) noexcept;
+    static worker* deliverer_of(shared_state& state, task const& asked) noexcept;
     static void stand_by(lock& held, shared_state& state, worker& self);
     bool call_standby(shared_state& state) noexcept;
     bool hand_over_lead(shared_state& state, worker& self) noexcept;
@@ -197,8 +206,9 @@ private:
 };
 
 /// Something to deliver again and again. Its owner keeps it alive until stop() has returned; a
-/// delivery keeps it alive for itself.
-class scheduler::task : public std::enable_shared_from_this<task> {
+/// delivery keeps it alive for itself. Made by new, and owned by boost::intrusive_ptr: there may be
+/// millions, and each of its bytes counts.
+class scheduler::task : public boost::intrusive_ref_counter<task> {
 public:
     task() = default;
     virtual ~task() = default;
@@ -211,6 +221,14 @@ public:
     /// Delivers one message, and another while `now.delivered_and_covers(its due time)`.
     /// Returns: when the next one is due; nullopt when the run has ended.
     virtual std::optional<time_point> deliver(turn& now) noexcept = 0;
+
+    /// The same, where no message takes more than a moment: it waits for nothing, runs no code of
+    /// others, and asks the scheduler nothing, whose mutex is held.
+    /// Returns: when the next one is due; nullopt, with that message not delivered, where it must be
+    ///          by deliver().
+    virtual std::optional<time_point> deliver_at_once(turn& /*now*/) noexcept {
+        return std::nullopt;
+    }
 
     /// Told when a run has ended, and none follows it at once, on whatever thread ended it. Must
     /// not wait for anything.
@@ -227,6 +245,10 @@ public:
     /// Whether a delivery may take long: then another thread stands by.
     [[nodiscard]] virtual bool may_block() const noexcept = 0;
 
+protected:
+    /// When the run began; for what delivers it.
+    [[nodiscard]] time_point begin() const noexcept { return begin_; }
+
 private:
     friend class scheduler;
     friend class turn;
@@ -236,32 +258,31 @@ private:
     };
 
     // Guarded by the scheduler's mutex; the atomics are also read by a turn, without it.
-    boost::intrusive::set_member_hook<> hook_;
-    time_point begin_{};             // of the run
-    time_point due_{};               // of the next message
-    time_point not_before_{};        // for one that is behind, or could not deliver
-    time_point place_{};             // in the queue
-    time_point last_due_{};          // draining: a message due later is not delivered
-    time_point give_up_{};           // draining: the end of the grace
-    std::uint64_t run_ = 0;          // counts the runs
-    worker* deliverer_ = nullptr;    // the thread that delivers it now
-    bool running_ = false;
-    bool active_ = false;            // queued, delivering or draining
-    bool begin_again_ = false;       // draining: start() was called
-    bool drain_begins_ = false;      // draining for stop(): nothing was delivered yet
+    std::uint32_t run_ = 0;  // counts the runs
+    boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>> hook_;
+    time_point begin_{};     // of the run
+    time_point due_{};       // of the next message
+    time_point place_{};     // in the queue
+    time_point last_due_{};  // draining: a message due later is not delivered
+    time_point give_up_{};   // draining: the end of the grace
+    bool running_ : 1 = false;
+    bool active_ : 1 = false;        // queued, delivering or draining
+    bool held_back_ : 1 = false;     // queued: behind, or could not deliver; not before its place
+    bool begin_again_ : 1 = false;   // draining: start() was called
+    bool drain_begins_ : 1 = false;  // draining for stop(): nothing was delivered yet
     std::atomic<bool> draining_ = false;
     std::atomic<bool> cut_ = false;  // draining, and nothing more is delivered
 };
 
-/// How far a task may go in one delivery.
+/// One stay inside, and how far a task may go in it.
 class scheduler::turn {
 public:
     /// Counts a message that was delivered. Returns whether the next one, due then, belongs to
-    /// this turn as well: it was due when the turn began, the turn has not lasted too long, and
-    /// the task was not stopped from within.
+    /// this turn as well: it was due when the task's delivery began, the turn has not lasted too
+    /// long, and the task was not stopped from within.
     [[nodiscard]] bool delivered_and_covers(time_point next_due) noexcept {
         ++delivered_;
-        return next_due <= until_ && !task_.cut_.load(std::memory_order_relaxed) &&
+        return next_due <= until_ && !task_->cut_.load(std::memory_order_relaxed) &&
                (delivered_ < look_at_ || in_time());
     }
 
@@ -271,27 +292,48 @@ private:
     /// To read the clock costs about as much as to append: it is read once for so many at most.
     static constexpr unsigned longest_stride = 32;
 
-    turn(task& delivered, time_point now, time_point until, time_point leave) noexcept
-        : task_(delivered),
-          began_(now),
-          until_(until),
-          leave_(leave),
-          look_at_(delivered.may_block() ? 1 : longest_stride) {}
+    turn() noexcept : now_(clock::now()), leave_(now_ + longest_turn) {}
 
-    /// Looks at the clock, and when to look again: well before the turn is over, at the pace so far.
-    [[nodiscard]] bool in_time() noexcept {
-        time_point const now = clock::now();
-        auto const fit = delivered_ * (leave_ - now) / (4 * (now - began_) + clock::duration(1));
-        look_at_ = delivered_ + static_cast<unsigned>(std::clamp<clock::rep>(fit, 1, longest_stride));
-        return now < leave_;
+    /// Whether there is time for this one, and it is due.
+    [[nodiscard]] bool covers(task const& first) noexcept {
+        return (delivered_ < look_at_ || in_time()) && !over() &&
+               (first.held_back_ ? first.place_ : first.due_) <= now_;
     }
 
-    task& task_;
-    time_point began_;
-    time_point until_;  // what is due later belongs to another turn
+    void turn_to(task& next) noexcept {
+        task_ = &next;
+        delivered_before_ = delivered_;
+        if (next.may_block()) {
+            now_ = clock::now();
+            looked_at_ = delivered_;
+            look_at_ = delivered_ + 1;
+        }
+        until_ = next.draining_ ? std::min(now_, next.last_due_) : now_;
+    }
+
+    [[nodiscard]] bool over() const noexcept { return now_ >= leave_; }
+    [[nodiscard]] bool delivered_any() const noexcept { return delivered_ != delivered_before_; }
+
+    /// Looks at the clock, and when to look again: well before the turn is over, at the pace so far.
+    bool in_time() noexcept {
+        time_point const before = std::exchange(now_, clock::now());
+        auto const fit = (delivered_ - looked_at_) * (leave_ - now_) /
+                         (4 * (now_ - before) + clock::duration(1));
+        looked_at_ = delivered_;
+        look_at_ =
+            delivered_ + static_cast<unsigned>(std::clamp<clock::rep>(fit, 1, longest_stride));
+        return !over();
+    }
+
+    time_point now_;  // when the clock was last looked at
     time_point leave_;
     unsigned delivered_ = 0;
-    unsigned look_at_;
+    unsigned looked_at_ = 0;
+    unsigned look_at_ = longest_stride;
+
+    task* task_ = nullptr;
+    time_point until_{};  // what is due later belongs to another turn
+    unsigned delivered_before_ = 0;
 };
 
 }  // namespace handoff

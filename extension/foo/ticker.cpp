@@ -2,6 +2,7 @@
 #include "ticker.hpp"
 
 #include "python_scheduler.hpp"
+#include <handoff/gil.hpp>
 #include <handoff/gil/unwinding.hpp>
 
 #include <boost/python/errors.hpp>
@@ -11,6 +12,7 @@
 #include <boost/python/tuple.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -32,6 +34,11 @@ bool in_main_thread() {
     return py::extract<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
 }
 
+/// Guards every ticker's waiters. One for all: it is seldom locked, and never for long.
+constinit mutex waiting;
+/// How many forks lie between the process that began and this one.
+constinit std::atomic<unsigned> forks = 0;
+
 }  // namespace
 
 /// One wait() in progress. Its lock is Python's own kind, so that a signal interrupts it.
@@ -41,24 +48,24 @@ public:
     waiter(ticker& awaited, Py_ssize_t count)
         : awaited_(awaited),
           count_(count),
-          forks_(awaited.forks_),
+          forks_(forks),
           woken_(PyThread_allocate_lock(), &PyThread_free_lock) {
         if (woken_ == nullptr) {
             PyErr_NoMemory();
             throw py::error_already_set();
         }
         PyThread_acquire_lock(woken_.get(), NOWAIT_LOCK);
-        std::scoped_lock const held(awaited_.waiting_);
+        std::scoped_lock const held(waiting);
         registered_ = awaited_.active_;
         if (registered_) {
-            awaited_.waiters_.push_back(this);
+            awaited_.waiters_.push_front(this);
             awaited_.find_next_to_wake();
         }
     }
 
     ~waiter() {
-        std::scoped_lock const held(awaited_.waiting_);
-        std::erase(awaited_.waiters_, this);
+        std::scoped_lock const held(waiting);
+        awaited_.waiters_.remove(this);
         awaited_.find_next_to_wake();
     }
 
@@ -68,7 +75,7 @@ public:
     [[nodiscard]] bool registered() const noexcept { return registered_; }
     [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
     /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
-    [[nodiscard]] bool left_behind() const noexcept { return forks_ != awaited_.forks_; }
+    [[nodiscard]] bool left_behind() const noexcept { return forks_ != forks; }
 
     /// At most once; the caller holds the mutex, and registers it no more.
     void wake(bool reached) noexcept {
@@ -83,7 +90,7 @@ public:
 
     /// Whether the count was reached before the wait ended.
     [[nodiscard]] bool reached() const noexcept {
-        std::scoped_lock const held(awaited_.waiting_);
+        std::scoped_lock const held(waiting);
         return reached_;
     }
 
@@ -96,47 +103,53 @@ private:
     std::unique_ptr<void, decltype(&PyThread_free_lock)> woken_;
 };
 
-ticker::ticker(seconds interval, py::object on_message)
-    : python_(references{.messages = {}, .on_message = std::move(on_message), .error = {}}),
+ticker::ticker(seconds interval, py::object const& on_message)
+    : has_callback_(!on_message.is_none()),
       interval_(interval),
-      has_callback_(!python_.get().on_message.is_none()) {}
+      messages_(PyList_New(0)),
+      on_message_(Py_NewRef(on_message.ptr())) {
+    if (messages_ == nullptr) {
+        Py_DECREF(on_message_);
+        throw py::error_already_set();
+    }
+}
 
 ticker::~ticker() {
-    // Their finalizers may run any code; and no forced unwind passes an object's own destructor.
+    // Finalizers may run any code.
     if (gil_try_acquire to_drop; to_drop) {
         detail::rather_hang([this] {
             clear();
-            static_cast<py::object&>(python_.get().messages) = py::object();
+            Py_DECREF(messages_);
+            Py_DECREF(on_message_);
         });
     }
 }
 
-int ticker::traverse(visitproc visit, void* argument) const {
-    references const& its = python_.get();
-    for (PyObject* const each : {its.messages.ptr(), its.on_message.ptr(), its.error.ptr()}) {
-        if (int const stop = visit(each, argument); stop != 0) {
-            return stop;
-        }
-    }
+py::list ticker::messages() const {
+    return py::extract<py::list>(py::object(py::handle<>(py::borrowed(messages_))));
+}
+
+int ticker::traverse(visitproc visit, void* arg) const {
+    Py_VISIT(messages_);
+    Py_VISIT(on_message_);
+    Py_VISIT(error_);
     return 0;
 }
 
 void ticker::clear() {
-    for (py::object* const each : {&python_.get().on_message, &python_.get().error}) {
-        PyObject* const dropped = Py_NewRef(each->ptr());
-        *each = py::object();
-        Py_DECREF(dropped);  // last, and in no destructor: its finalizer may run any code
-    }
+    Py_SETREF(on_message_, Py_NewRef(Py_None));
+    Py_CLEAR(error_);
 }
 
-py::object ticker::error() const { return fresh_ ? py::object() : python_.get().error; }
+py::object ticker::error() const {
+    return fresh_ || error_ == nullptr ? py::object()
+                                       : py::object(py::handle<>(py::borrowed(error_)));
+}
 
-void ticker::begun(scheduler::time_point due) noexcept {
-    begin_ = due;
-    due_ = due;
+void ticker::begun(scheduler::time_point /*due*/) noexcept {
     ticks_ = 0;
     fresh_ = true;
-    std::scoped_lock const held(waiting_);
+    std::scoped_lock const held(waiting);
     active_ = true;
 }
 
@@ -147,24 +160,44 @@ std::optional<scheduler::time_point> ticker::deliver(scheduler::turn& now) noexc
 
 std::optional<scheduler::time_point> ticker::deliver_due(scheduler::turn& now) {
     if (fresh_.exchange(false)) {
-        python_.get().error = py::object();
+        Py_CLEAR(error_);
     }
+    scheduler::time_point due = due_of(ticks_);
     do {
-        if (being_sorted(messages().ptr())) {
-            return due_;
+        if (being_sorted(messages_)) {
+            return due;
         }
         if (!deliver_next()) {
             report_error();
             return std::nullopt;
         }
         ++ticks_;
-        due_ = due_of(ticks_);
-    } while (now.delivered_and_covers(due_));
-    return due_;
+        due = due_of(ticks_);
+    } while (now.delivered_and_covers(due));
+    return due;
+}
+
+/// No Python code is run: nothing is called, and no object with a finalizer dropped.
+std::optional<scheduler::time_point> ticker::deliver_at_once(scheduler::turn& now) noexcept {
+    if (has_callback_ || being_sorted(messages_) || (fresh_ && error_ != nullptr)) {
+        return std::nullopt;
+    }
+    fresh_.store(false, std::memory_order_relaxed);
+    scheduler::time_point due;
+    do {
+        if (!append_next()) {
+            PyErr_Clear();
+            return std::nullopt;
+        }
+        count_next();
+        ++ticks_;
+        due = due_of(ticks_);
+    } while (now.delivered_and_covers(due));
+    return due;
 }
 
 scheduler::time_point ticker::due_of(std::uint64_t tick) const noexcept {
-    return begin_ + std::chrono::duration_cast<scheduler::clock::duration>(
+    return begin() + std::chrono::duration_cast<scheduler::clock::duration>(
                         interval_ * static_cast<double>(tick));
 }
 
@@ -172,7 +205,8 @@ bool ticker::behind() const noexcept { return due_of(ticks_ + 1) <= scheduler::c
 
 py::object ticker::delivery_in_progress() const {
     return "on_message(%d) of Foo(interval=%r, on_message=%r)" %
-           py::make_tuple(in_progress_, interval_.count(), python_.get().on_message);
+           py::make_tuple(delivered_, interval_.count(),
+                          py::object(py::handle<>(py::borrowed(on_message_))));
 }
 
 /// A hundredth of the interval, at most 10 ms.
@@ -183,29 +217,45 @@ scheduler::clock::duration ticker::leeway() const noexcept {
 
 /// Appends and calls back. On false a Python error is set.
 bool ticker::deliver_next() {
-    PyObject* const list = messages().ptr();
-    Py_ssize_t const n = PyList_GET_SIZE(list);
-    py::handle<> const number(py::allow_null(PyLong_FromSsize_t(n)));
-    if (!number || PyList_Append(list, number.get()) != 0) {
+    if (!append_next()) {
         return false;
     }
     bool returned = true;
     if (has_callback_) {
-        in_progress_ = n;
-        // By our own reference: the callback may be the last to know it, and drop its Foo.
-        py::handle<> const callback(py::borrowed(python_.get().on_message.ptr()));
+        // By references of our own: the callback may drop its Foo, and clear the list.
+        py::handle<> const callback(py::borrowed(on_message_));
+        py::handle<> const number(py::borrowed(PyList_GET_ITEM(messages_, delivered_)));
         returned =
             bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
     }
-    delivered_ = n + 1;
-    wake_waiters();
+    count_next();
     return returned;
+}
+
+/// Appends n = len(messages), which delivered_ is then. On false a Python error is set.
+bool ticker::append_next() {
+    Py_ssize_t const n = PyList_GET_SIZE(messages_);
+    PyObject* const number = PyLong_FromSsize_t(n);
+    if (number == nullptr) {
+        return false;
+    }
+    bool const appended = PyList_Append(messages_, number) == 0;
+    Py_DECREF(number);
+    if (appended) {
+        delivered_ = n;
+    }
+    return appended;
+}
+
+void ticker::count_next() noexcept {
+    ++delivered_;
+    wake_waiters();
 }
 
 /// Ends the run, keeps the error, and gives it to threading.excepthook, as threading.Thread does.
 void ticker::report_error() {
     py::object const exception{py::handle<>(take_raised_exception())};
-    python_.get().error = exception;
+    Py_XSETREF(error_, Py_NewRef(exception.ptr()));
     python_scheduler().end(*this);
     try {
         py::object const threading = py::import("threading");
@@ -218,7 +268,7 @@ void ticker::report_error() {
 }
 
 void ticker::ended() noexcept {
-    std::scoped_lock const held(waiting_);
+    std::scoped_lock const held(waiting);
     active_ = false;
     for (waiter* const each : waiters_) {
         each->wake(false);
@@ -228,11 +278,11 @@ void ticker::ended() noexcept {
 }
 
 void ticker::left_behind() noexcept {
-    std::construct_at(&waiting_);
+    std::construct_at(&waiting);
     std::construct_at(&waiters_);
     find_next_to_wake();
     active_ = false;
-    ++forks_;
+    ++forks;
 }
 
 void ticker::wake_waiters() noexcept {
@@ -240,8 +290,8 @@ void ticker::wake_waiters() noexcept {
     if (delivered_ < next_to_wake_.load(std::memory_order_relaxed)) {
         return;
     }
-    std::scoped_lock const held(waiting_);
-    std::erase_if(waiters_, [this](waiter* each) {
+    std::scoped_lock const held(waiting);
+    waiters_.remove_if([this](waiter* each) {
         bool const reached = each->count() <= delivered_;
         if (reached) {
             each->wake(true);
@@ -262,7 +312,7 @@ void ticker::find_next_to_wake() noexcept {
 
 bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {
     using clock = scheduler::clock;
-    if (std::min(delivered_, py::len(messages())) >= count) {
+    if (std::min(delivered_, PyList_GET_SIZE(messages_)) >= count) {
         return true;
     }
     if (timeout && timeout->count() <= 0) {

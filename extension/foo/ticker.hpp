@@ -2,7 +2,7 @@
 #pragma once
 
 #include "scheduler.hpp"
-#include <handoff/gil.hpp>
+#include <handoff/gil/python.hpp>
 
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
@@ -10,8 +10,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <forward_list>
 #include <optional>
-#include <vector>
 
 namespace handoff {
 
@@ -19,15 +19,17 @@ namespace handoff {
 ///
 /// Concurrency
 ///   What Python sees (list, callback, error) and how much was delivered: guarded by the GIL.
-///   The schedule (begin_, ticks_, due_): by the scheduler, which calls one member at a time.
-///   The waiters: by their own mutex, as a run may end on a thread without the GIL. It is never
-///   held while the GIL or the scheduler's mutex is acquired.
+///   The schedule (ticks_): by the scheduler, which calls one member at a time.
+///   The waiters: by a mutex that all tickers share, as a run may end on a thread without the GIL.
+///   It is never held while the GIL or the scheduler's mutex is acquired.
 class ticker final : public scheduler::task {
 public:
     using seconds = std::chrono::duration<double>;
 
-    /// GIL: held. REQUIRES: interval > 0; on_message is callable or None.
-    ticker(seconds interval, boost::python::object on_message);
+    /// GIL:      held.
+    /// Throws:   boost::python::error_already_set: MemoryError.
+    /// REQUIRES: interval > 0; on_message is callable or None.
+    ticker(seconds interval, boost::python::object const& on_message);
     /// GIL: any; unchanged.
     ~ticker() override;
     ticker(ticker const&) = delete;
@@ -35,8 +37,8 @@ public:
 
     [[nodiscard]] seconds interval() const noexcept { return interval_; }
 
-    /// GIL: held, for the reference that is returned and for as long as it is used.
-    [[nodiscard]] boost::python::list& messages() const noexcept { return python_.get().messages; }
+    /// GIL: held.
+    [[nodiscard]] boost::python::list messages() const;
     [[nodiscard]] boost::python::object error() const;
 
     /// Waits until `count` messages have been delivered, the last one's on_message included.
@@ -59,42 +61,36 @@ public:
 
     void begun(scheduler::time_point due) noexcept override;
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
+    std::optional<scheduler::time_point> deliver_at_once(scheduler::turn& now) noexcept override;
     void ended() noexcept override;
     void left_behind() noexcept override;
     [[nodiscard]] scheduler::clock::duration leeway() const noexcept override;
     [[nodiscard]] bool may_block() const noexcept override { return has_callback_; }
 
 private:
-    struct references {
-        boost::python::list messages;
-        boost::python::object on_message;
-        boost::python::object error;
-    };
     class waiter;
 
     [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
     std::optional<scheduler::time_point> deliver_due(scheduler::turn& now);
     bool deliver_next();
+    bool append_next();
+    void count_next() noexcept;
     void report_error();
     void wake_waiters() noexcept;
     void find_next_to_wake() noexcept;
 
-    gil_owned<references> python_;
+    // In the order that wastes no room: there may be a million.
+    bool const has_callback_;
+    bool active_ = false;              // a run has begun and not ended; guarded as the waiters are
+    std::atomic<bool> fresh_ = false;  // the run has delivered nothing: error_ is the last one's
     seconds interval_;
-    bool has_callback_;
-    Py_ssize_t delivered_ = 0;
-    Py_ssize_t in_progress_ = 0;  // the message that on_message was last called with
-
-    scheduler::time_point begin_{};
-    scheduler::time_point due_{};
-    std::uint64_t ticks_ = 0;
-    std::atomic<bool> fresh_ = false;  // the run has delivered nothing: `error` is the last one's
-
-    mutex waiting_;
-    std::vector<waiter*> waiters_;
+    std::uint64_t ticks_ = 0;    // of the run
+    Py_ssize_t delivered_ = 0;   // also the message that on_message is called with
+    PyObject* messages_;         // owned, as the next two; dropped only where Python can be touched
+    PyObject* on_message_;
+    PyObject* error_ = nullptr;  // null: none
+    std::forward_list<waiter*> waiters_;
     std::atomic<Py_ssize_t> next_to_wake_ = PY_SSIZE_T_MAX;  // the least count that is waited for
-    bool active_ = false;  // a run has begun and not ended
-    unsigned forks_ = 0;  // in whose children we are
 };
 
 }  // namespace handoff

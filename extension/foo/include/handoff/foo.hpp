@@ -5,9 +5,9 @@
 
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include <chrono>
-#include <memory>
 #include <optional>
 
 /// Makes module `Foo`. Give it to handoff::host::add_module or PyImport_AppendInittab.
@@ -88,7 +88,7 @@ public:
     void finalize() noexcept;
 
 private:
-    std::shared_ptr<ticker> ticker_;
+    boost::intrusive_ptr<ticker> ticker_;
 };
 
 }  // namespace handoff
