@@ -34,7 +34,7 @@ struct scheduler::shared_state {
     condition_variable run_ended;
     condition_variable worker_changed;
 
-    boost::intrusive::multiset<
+    boost::intrusive::avl_multiset<
         task,
         boost::intrusive::member_hook<task, decltype(task::hook_), &task::hook_>,
         boost::intrusive::compare<task::earlier>>

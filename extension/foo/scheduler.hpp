@@ -4,7 +4,7 @@
 #include <handoff/gil/mutex.hpp>
 
 #include <boost/container/static_vector.hpp>
-#include <boost/intrusive/set.hpp>
+#include <boost/intrusive/avl_set.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
@@ -259,7 +259,7 @@ private:
 
     // Guarded by the scheduler's mutex; the atomics are also read by a turn, without it.
     std::uint32_t run_ = 0;  // counts the runs
-    boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>> hook_;
+    boost::intrusive::avl_set_member_hook<boost::intrusive::optimize_size<true>> hook_;
     time_point begin_{};     // of the run
     time_point due_{};       // of the next message
     time_point place_{};     // in the queue
