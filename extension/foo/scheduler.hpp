@@ -290,7 +290,7 @@ private:
     friend class scheduler;
 
     /// To read the clock costs about as much as to append: it is read once for so many at most.
-    static constexpr unsigned longest_stride = 32;
+    static constexpr unsigned longest_stride = 128;
 
     turn() noexcept : now_(clock::now()), leave_(now_ + longest_turn) {}
 

@@ -212,7 +212,7 @@ py::object ticker::delivery_in_progress() const {
 /// A hundredth of the interval, at most 10 ms.
 scheduler::clock::duration ticker::leeway() const noexcept {
     static constexpr seconds most = std::chrono::milliseconds(10);
-    return std::chrono::duration_cast<scheduler::clock::duration>(std::min(interval_ / 100, most));
+    return std::chrono::duration_cast<scheduler::clock::duration>(std::min(interval_ * 0.01, most));
 }
 
 /// Appends and calls back. On false a Python error is set.
