@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <climits>
 #include <functional>
 #include <future>
 #include <latch>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -325,6 +327,90 @@ TEST_F(Scheduler, StopGivesUpWhatCannotBeDeliveredInTime) {
     entered.wait();
     it.stop(*slow);  // millions are due, and more fall due than can be delivered
     EXPECT_FALSE(it.running(*slow));
+}
+
+/// A job whose first messages take no time: they are given to `at_once`.
+class quick_job : public job {
+public:
+    quick_job(scheduler::clock::duration interval, int quick, std::function<void()> at_once,
+              action each)
+        : job(interval, std::move(each)),
+          interval_(interval),
+          quick_(quick),
+          at_once_(std::move(at_once)) {}
+
+    void begun(scheduler::time_point due) noexcept override {
+        job::begun(due);
+        messages_ = 0;
+    }
+
+    std::optional<scheduler::time_point> deliver_at_once(scheduler::turn& now) noexcept override {
+        scheduler::time_point due;
+        do {
+            if (messages_ == quick_) {
+                return std::nullopt;
+            }
+            at_once_();
+            due = begin() + ++messages_ * interval_;
+        } while (now.delivered_and_covers(due));
+        return due;
+    }
+    [[nodiscard]] bool may_block() const noexcept override { return false; }
+
+private:
+    scheduler::clock::duration interval_;
+    int quick_;
+    int messages_ = 0;
+    std::function<void()> at_once_;
+};
+
+TEST_F(Scheduler, WhatTakesNoTimeIsDeliveredAtOnceAndTheRestInItsTurn) {
+    std::string order;
+    boost::intrusive_ptr const task(new quick_job(
+        1ms, 3, [&] { order += 'q'; },
+        [&](job& self) {
+            order += 'd';
+            self.end_after_this();
+        }));
+    it.start(*task);
+    ASSERT_TRUE(task->ends());
+    EXPECT_THAT(order, testing::StartsWith("qqqd"));
+}
+
+TEST_F(Scheduler, WhatIsDeliveredAtOnceLetsOthersHaveTheirTurn) {
+    auto const beside = every(1ms);
+    boost::intrusive_ptr const endless(new quick_job(1ns, INT_MAX, [] {}, [](job&) {}));
+    it.start(*endless);
+    it.start(*beside);
+    EXPECT_TRUE(beside->delivers(10));
+    it.stop(*endless);
+    EXPECT_FALSE(it.running(*endless));
+}
+
+TEST_F(Scheduler, AStopBetweenMessagesThatTakeNoTimeLosesNoneThatWasDue) {
+    int delivered = 0;
+    std::promise<void> ten;
+    boost::intrusive_ptr const task(new quick_job(
+        10us, INT_MAX,
+        [&] {
+            if (++delivered == 10) {
+                ten.set_value();
+            }
+        },
+        [](job&) {}));
+    for (int i = 0; i < 100; ++i) {
+        delivered = 0;
+        ten = std::promise<void>();
+        auto const before = scheduler::clock::now();
+        it.start(*task);
+        auto const started = scheduler::clock::now();
+        ASSERT_EQ(ten.get_future().wait_for(long_enough), std::future_status::ready);
+        auto const stopping = scheduler::clock::now();
+        it.stop(*task);
+        auto const end = scheduler::clock::now();
+        EXPECT_GE(delivered, (stopping - started) / 10us + 1);
+        EXPECT_LE(delivered, (end - before) / 10us + 1);
+    }
 }
 
 TEST_F(Scheduler, ATaskDroppedInItsOwnDeliveryLivesUntilThatReturns) {

@@ -35,8 +35,7 @@ struct scheduler::shared_state {
     condition_variable worker_changed;
 
     boost::intrusive::avl_multiset<
-        task,
-        boost::intrusive::member_hook<task, decltype(task::hook_), &task::hook_>,
+        task, boost::intrusive::member_hook<task, decltype(task::hook_), &task::hook_>,
         boost::intrusive::compare<task::earlier>>
         queue;
     std::deque<worker> workers;  // their addresses are stable

@@ -224,7 +224,8 @@ public:
 
     /// The same, where no message takes more than a moment: it waits for nothing, runs no code of
     /// others, and asks the scheduler nothing, whose mutex is held.
-    /// Returns: when the next one is due; nullopt, with that message not delivered, where it must be
+    /// Returns: when the next one is due; nullopt, with that message not delivered, where it must
+    /// be
     ///          by deliver().
     virtual std::optional<time_point> deliver_at_once(turn& /*now*/) noexcept {
         return std::nullopt;
@@ -267,8 +268,8 @@ private:
     time_point give_up_{};   // draining: the end of the grace
     bool running_ : 1 = false;
     bool active_ : 1 = false;        // queued, delivering or draining
-    bool held_back_ : 1 = false;     // queued: behind, or could not deliver; not before its place
-    bool begin_again_ : 1 = false;   // draining: start() was called
+    bool held_back_ : 1 = false;  // queued: behind, or could not deliver; not before its place
+    bool begin_again_ : 1 = false;  // draining: start() was called
     bool drain_begins_ : 1 = false;  // draining for stop(): nothing was delivered yet
     std::atomic<bool> draining_ = false;
     std::atomic<bool> cut_ = false;  // draining, and nothing more is delivered
@@ -314,7 +315,8 @@ private:
     [[nodiscard]] bool over() const noexcept { return now_ >= leave_; }
     [[nodiscard]] bool delivered_any() const noexcept { return delivered_ != delivered_before_; }
 
-    /// Looks at the clock, and when to look again: well before the turn is over, at the pace so far.
+    /// Looks at the clock, and when to look again: well before the turn is over, at the pace so
+    /// far.
     bool in_time() noexcept {
         time_point const before = std::exchange(now_, clock::now());
         auto const fit = (delivered_ - looked_at_) * (leave_ - now_) /

@@ -198,7 +198,7 @@ std::optional<scheduler::time_point> ticker::deliver_at_once(scheduler::turn& no
 
 scheduler::time_point ticker::due_of(std::uint64_t tick) const noexcept {
     return begin() + std::chrono::duration_cast<scheduler::clock::duration>(
-                        interval_ * static_cast<double>(tick));
+                         interval_ * static_cast<double>(tick));
 }
 
 bool ticker::behind() const noexcept { return due_of(ticks_ + 1) <= scheduler::clock::now(); }

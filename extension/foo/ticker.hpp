@@ -81,12 +81,12 @@ private:
 
     // In the order that wastes no room: there may be a million.
     bool const has_callback_;
-    bool active_ = false;              // a run has begun and not ended; guarded as the waiters are
+    bool active_ = false;  // a run has begun and not ended; guarded as the waiters are
     std::atomic<bool> fresh_ = false;  // the run has delivered nothing: error_ is the last one's
     seconds interval_;
-    std::uint64_t ticks_ = 0;    // of the run
-    Py_ssize_t delivered_ = 0;   // also the message that on_message is called with
-    PyObject* messages_;         // owned, as the next two; dropped only where Python can be touched
+    std::uint64_t ticks_ = 0;  // of the run
+    Py_ssize_t delivered_ = 0;  // also the message that on_message is called with
+    PyObject* messages_;  // owned, as the next two; dropped only where Python can be touched
     PyObject* on_message_;
     PyObject* error_ = nullptr;  // null: none
     std::forward_list<waiter*> waiters_;

@@ -5,6 +5,7 @@
 
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
+
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include <chrono>
