@@ -97,13 +97,25 @@ TEST(GilAcquire, AThreadMayEndAfterAPythonWithoutAGate) {
     {
         handoff::gil_release while_waiting;
         was_in.get_future().wait();
-        std::thread([] { handoff::gil_acquire gil; }).join();
     }
-    PyThreadState* const newest = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
-    EXPECT_EQ(PyThreadState_Next(newest), PyThreadState_Get());  // the late one's, and our own
     Py_FinalizeEx();
     has_ended.set_value();
     late.join();
+}
+
+TEST(GilAcquire, StatesOfThreadsThatEndedDoNotOutliveAPythonWithoutAGate) {
+    for (int life = 0; life < 2; ++life) {
+        Py_InitializeEx(0);
+        {
+            handoff::gil_release while_they_run;
+            for (int i = 0; i < 3; ++i) {
+                std::thread([] { handoff::gil_acquire gil; }).join();
+            }
+        }
+        PyThreadState* const newest = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
+        EXPECT_EQ(PyThreadState_Next(newest), PyThreadState_Get());  // the last one's, and our own
+        Py_FinalizeEx();
+    }
 }
 
 TEST(GilTryAcquire, RestoresWhatItFound) {

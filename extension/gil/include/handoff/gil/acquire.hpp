@@ -15,8 +15,8 @@ namespace handoff {
 ///     not held, native thread, no state   held        a state is made  released, state kept
 ///
 /// So a native thread pays for a state once: it is kept until the thread ends, or until the end of
-/// a gil_attachment made before. A thread that has acquired takes the GIL once more when it ends:
-/// release the GIL before you join it.
+/// a gil_attachment made before. The thread does not take the GIL when it ends: its state, and with
+/// it the thread's values of threading.local, goes when another native thread first acquires.
 ///
 /// GIL:      any on entry; the same on return.
 /// Threads:  any. Blocks until the GIL is free.
@@ -27,14 +27,15 @@ namespace handoff {
 class [[nodiscard]] gil_acquire {
 public:
     gil_acquire() {
-        PyThreadState* own = PyGILState_GetThisThreadState();
+        PyThreadState* const own = PyGILState_GetThisThreadState();
         if (detail::is_current(own)) {
             return;
         }
         if (own == nullptr) [[unlikely]] {
-            own = detail::new_kept_state();
+            detail::acquire_with_new_state();
+        } else {
+            detail::await_gil([own] { PyEval_RestoreThread(own); });
         }
-        detail::await_gil([own] { PyEval_RestoreThread(own); });
         acquired_ = true;
     }
 

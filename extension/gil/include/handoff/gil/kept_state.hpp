@@ -1,16 +1,15 @@
-// new_kept_state(): a native thread's state, made at its first acquire and kept until it ends.
+// acquire_with_new_state(): a native thread's first acquire, whose state is kept until it ends.
 #pragma once
 
 #include <handoff/gil/python.hpp>
 
 namespace handoff::detail {
 
-/// A state for the calling thread, which has none; not current, as the GIL is not taken. It is
-/// deleted when the thread ends, with the GIL held for a moment, where the gate lets it in; or, if
-/// the gate was never opened, where there is a Python still. Else it is Python's to clear.
+/// Makes a state for the calling thread, which has none, and takes the GIL with it. The state is
+/// left to others when the thread ends, which it does without the GIL: see kept_state.cpp.
 ///
-/// GIL:    not needed, unchanged.
-/// Throws: std::bad_alloc.
-[[gnu::visibility("default")]] PyThreadState* new_kept_state();
+/// GIL:    not held on entry, held on return. What threads that ended have left is dropped.
+/// Throws: std::bad_alloc; the GIL is not held then.
+[[gnu::visibility("default")]] void acquire_with_new_state();
 
 }  // namespace handoff::detail

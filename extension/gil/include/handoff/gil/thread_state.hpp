@@ -68,4 +68,12 @@ inline void delete_thread_state() noexcept {
     PyThreadState_DeleteCurrent();
 }
 
+/// Deletes a state that was cleared, of a thread that has ended. GIL: not needed, unchanged.
+inline void delete_cleared_thread_state(PyThreadState* cleared) noexcept {
+#if PY_VERSION_HEX < 0x030C0000
+    fork_waits const meanwhile;
+#endif
+    PyThreadState_Delete(cleared);
+}
+
 }  // namespace handoff::detail
