@@ -32,6 +32,7 @@ public:
             return;
         }
         if (own == nullptr) [[unlikely]] {
+            detail::assert_no_mutex_held();
             detail::acquire_with_new_state();
         } else {
             detail::await_gil([own] { PyEval_RestoreThread(own); });
