@@ -387,6 +387,30 @@ TEST_F(Scheduler, WhatIsDeliveredAtOnceLetsOthersHaveTheirTurn) {
     EXPECT_FALSE(it.running(*endless));
 }
 
+TEST(SchedulerTurns, AStopByWhoHoldsOneDeliversWhatTakesNoTimeItself) {
+    std::atomic<bool> held = false;
+    std::promise<void> let_go;
+    std::shared_future<void> const free = let_go.get_future().share();
+    scheduler it({.turn =
+                      [&](auto const& work) {
+                          free.wait();
+                          work();
+                          return true;
+                      },
+                  .held_by_caller = [&] { return held.load(); }});
+    int delivered = 0;
+    boost::intrusive_ptr const task(new quick_job(1us, INT_MAX, [&] { ++delivered; }, [](job&) {}));
+    it.start(*task);
+    auto const started = scheduler::clock::now();
+    held = true;
+    auto const owed = (scheduler::clock::now() - started) / 1us + 1;
+    EXPECT_TRUE(it.begin_stop(*task));
+    EXPECT_GE(delivered, owed);
+    EXPECT_FALSE(it.running(*task));
+    held = false;
+    let_go.set_value();
+}
+
 TEST_F(Scheduler, AStopBetweenMessagesThatTakeNoTimeLosesNoneThatWasDue) {
     int delivered = 0;
     std::promise<void> ten;

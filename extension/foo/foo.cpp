@@ -89,8 +89,11 @@ void foo::start() {
 }
 
 void foo::stop() noexcept {
-    gil_release while_waiting;
-    python_scheduler().stop(*ticker_);
+    scheduler& its = python_scheduler();
+    if (!its.begin_stop(*ticker_)) {
+        gil_release while_waiting;
+        its.stop(*ticker_);
+    }
 }
 
 void foo::stop_or_raise() {

@@ -119,11 +119,15 @@ bool scheduler::begin_stop(task& stopped) noexcept {
         stopped.cut_ = true;
         return true;
     }
-    bool const owed = deliverer != nullptr || stopped.due_ <= stopped.last_due_;
-    if (!owed) {
+    if (deliverer == nullptr && stopped.due_ > stopped.last_due_) {
         become_idle(state, stopped);
+    } else if (deliverer == nullptr && around_.held_by_caller()) {
+        turn own;
+        if (!deliver_at_once(state, stopped, own)) {
+            queue(state, stopped, stopped.due_, stopped.due_);
+        }
     }
-    return !owed;
+    return !stopped.active_;
 }
 
 bool scheduler::await_stop(task& stopped, clock::duration at_most) noexcept {
@@ -408,17 +412,24 @@ void scheduler::give_up_all(shared_state& state) noexcept {
 
 void scheduler::deliver_first(lock& held, shared_state& state, worker& self, turn& current) {
     task& due = *state.queue.begin();
-    state.queue.erase(state.queue.begin());
+    if (!deliver_at_once(state, due, current)) {
+        deliver(held, state, self, due, current);
+    }
+}
+
+/// Takes it out of the queue. Returns whether it was delivered; it is then back, or idle.
+bool scheduler::deliver_at_once(shared_state& state, task& due, turn& current) noexcept {
+    state.queue.erase(state.queue.iterator_to(due));
     current.turn_to(due);
     if (due.drain_begins_) {
         due.drain_begins_ = false;
         due.give_up_ = current.now_ + stop_grace;
     }
-    if (auto const next_due = due.deliver_at_once(current)) {
+    auto const next_due = due.deliver_at_once(current);
+    if (next_due) {
         put_back(state, due, next_due, current);
-    } else {
-        deliver(held, state, self, due, current);
     }
+    return next_due.has_value();
 }
 
 /// Without the mutex, for as long as it takes.

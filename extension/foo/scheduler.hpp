@@ -89,8 +89,8 @@ public:
             body();
             return true;
         };
-        /// Whether the calling thread holds what a turn waits for. A debug build asks, where that
-        /// would be a deadlock.
+        /// Whether the calling thread holds what a turn waits for: then begin_stop() need not wait
+        /// for a turn, and a debug build says where that would be a deadlock.
         std::function<bool()> held_by_caller = [] { return false; };
     };
 
@@ -129,7 +129,9 @@ public:
     void stop(task& stopped) noexcept;
 
     /// stop() in two parts, for a caller that looks for something else meanwhile: the first
-    /// returns whether that is all, the second whether the run has ended within that time.
+    /// returns whether that is all, the second whether the run has ended within that time. The
+    /// first waits for nothing, and a caller who holds what a turn waits for has it deliver, there
+    /// and then, what is owed and takes no time.
     bool begin_stop(task& stopped) noexcept;
     bool await_stop(task& stopped, clock::duration at_most) noexcept;
 
@@ -187,6 +189,7 @@ private:
     bool take_turn(lock& held, shared_state& state, worker& self);
     void give_up_all(shared_state& state) noexcept;
     void deliver_first(lock& held, shared_state& state, worker& self, turn& current);
+    bool deliver_at_once(shared_state& state, task& due, turn& current) noexcept;
     void deliver(lock& held, shared_state& state, worker& self, task& due, turn& current);
     void put_back(shared_state& state, task& due, std::optional<time_point> next_due,
                   turn const& current) noexcept;
