@@ -1,0 +1,36 @@
+// Module gil_probe: how long a thread waits for the GIL, measured where Python cannot.
+#include <Python.h>
+
+#include <chrono>
+#include <thread>
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+using seconds = std::chrono::duration<double>;
+
+/// sleep(seconds) -> how many seconds it then waited for the GIL. The sleep itself may take longer
+/// than asked; that is the kernel's doing, and not in the result.
+PyObject* sleep(PyObject* /*module*/, PyObject* argument) {
+    double const asked = PyFloat_AsDouble(argument);
+    if (asked == -1.0 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    PyThreadState* const state = PyEval_SaveThread();
+    std::this_thread::sleep_for(seconds(asked));
+    auto const begin = clock_type::now();
+    PyEval_RestoreThread(state);
+    return PyFloat_FromDouble(seconds(clock_type::now() - begin).count());
+}
+
+PyMethodDef methods[] = {
+    {"sleep", &sleep, METH_O, "sleep(seconds) -> seconds that it then waited for the GIL"},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "gil_probe", nullptr, 0, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit_gil_probe() { return PyModule_Create(&definition); }
