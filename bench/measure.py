@@ -1,0 +1,176 @@
+"""Runs the parts of the benchmarks, and keeps all values with the machine and the versions.
+
+A part that fails is named at the end, with what it said last; the others go on.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from rows import ROWS
+
+HERE = Path(__file__).resolve().parent
+PATIENCE = 900  # seconds, for a part
+PARTS = tuple(dict.fromkeys(part for row in ROWS for part in sorted(row.parts)))
+PEERS = ("pybind11", "nanobind")
+
+
+class PartError(Exception):
+    """Why a part has no figures."""
+
+
+def called(command, patience=PATIENCE):
+    """What a command prints, as JSON; all its processes are gone when it is, or is late."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, said = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise PartError(f"it did not end within {patience:g} s: {command[0]}") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.returncode != 0:
+        last = "".join(f"\n    {line}" for line in said.splitlines()[-10:])
+        raise PartError(f"exit code {process.returncode} of {command[0]}, which said last:{last}")
+    try:
+        return json.loads(output)
+    except ValueError as error:
+        raise PartError(f"{command[0]} printed no JSON object: {error}") from None
+
+
+def from_google_benchmark(part, printed):
+    """Its JSON as measurements: acquire/raw of the part guards is guards.acquire.raw."""
+    measurements = {}
+    for each in printed["benchmarks"]:
+        if each["run_type"] != "iteration":
+            continue
+        if each.get("error_occurred"):
+            raise PartError(f"{each['name']}: {each['error_message']}")
+        name = re.sub(
+            r"/(iterations|repeats|min_time):[^/]*|/(manual|process|real)_time$",
+            "",
+            each["run_name"],
+        )
+        name = f"{part}.{name.replace('/', '.')}"
+        took = each["real_time" if each["run_name"].endswith("/manual_time") else "cpu_time"]
+        seconds = took * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}[each["time_unit"]]
+        measurements.setdefault(name, {"unit": "s", "values": []})["values"].append(seconds)
+    return measurements
+
+
+def measured(part, arguments):
+    """A part's measurements and notes."""
+    program = arguments.build / "benchmarks" / part
+    if program.exists():
+        repetitions, least = (5, 0.02) if arguments.quick else (20, 0.1)
+        options = (
+            "--benchmark_format=json",
+            "--benchmark_enable_random_interleaving=true",
+            f"--benchmark_repetitions={repetitions}",
+            f"--benchmark_min_time={least}",
+        )
+        return from_google_benchmark(part, called([program, *options])), {}
+    command = [sys.executable, HERE / "runs" / f"{part}.py"]
+    command += ["--host", arguments.build / "bin" / "handoff", "--python", arguments.python]
+    command += ["--peers", arguments.build / "bench" / "peers"]
+    if arguments.shared_host:
+        command += ["--shared-host", arguments.shared_host]
+    if arguments.quick:
+        command.append("--quick")
+    printed = called(command)
+    return printed["measurements"], printed.get("notes", {})
+
+
+def processor():
+    with Path("/proc/cpuinfo").open() as lines:
+        models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(models, platform.machine())
+
+
+def machine():
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+        "kernel": platform.release(),
+    }
+
+
+def versions(arguments):
+    built_with = json.loads((arguments.build / "benchmarks.json").read_text())
+    ask = "import platform; print(platform.python_version())"
+    host = (arguments.build / "bin" / "handoff", "-I", "-c", ask)
+    python = subprocess.run(host, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    peers = {peer: importlib.metadata.version(peer) for peer in PEERS}
+    return {"Python": python, **built_with, **peers}
+
+
+def run(arguments):
+    """Measures every part once. Failures are told, and kept beside the figures."""
+    done = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "load": os.getloadavg()[0],
+        "parts": arguments.parts or PARTS,
+        "measurements": {},
+        "notes": {},
+        "failures": {},
+    }
+    for part in done["parts"]:
+        begin = time.monotonic()
+        print(f"{part} …", file=sys.stderr, end=" ", flush=True)
+        try:
+            measurements, notes = measured(part, arguments)
+            done["measurements"] |= measurements
+            done["notes"] |= notes
+            outcome = f"{time.monotonic() - begin:.0f} s"
+        except PartError as error:
+            done["failures"][part] = outcome = str(error)
+        print(outcome, file=sys.stderr, flush=True)
+    return done
+
+
+def main(words):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, type=Path, help="where the benchmarks were built")
+    parser.add_argument("--python", required=True, type=Path, help="the distribution's python3")
+    parser.add_argument("--shared-host", type=Path, help="handoff with the shared libpython")
+    parser.add_argument("--results", required=True, type=Path, help="the file to write")
+    parser.add_argument("--runs", type=int, default=1, help="how often to measure all of it")
+    parser.add_argument("--quick", action="store_true", help="less of everything")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    arguments = parser.parse_args(words)
+    arguments.build = arguments.build.absolute()
+    for part in arguments.parts:
+        if part not in PARTS:
+            parser.error(f"there is no part {part} of the benchmarks; there are {', '.join(PARTS)}")
+
+    results = {"machine": machine(), "versions": versions(arguments), "runs": []}
+    for _ in range(arguments.runs):
+        results["runs"].append(run(arguments))
+        arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+    failures = [each for run in results["runs"] for each in run["failures"].items()]
+    if failures:
+        sys.exit("\n".join(f"make bench: {part} failed: {reason}" for part, reason in failures))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,139 @@
+"""The table of what was measured, on the terminal or, with the plots, in the documentation.
+
+Usage: report.py RESULTS [--docs]
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from statistics import median, quantiles
+
+import plots
+from rows import ROWS, judge
+from tabulate import tabulate
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "benchmarks.md"
+COLUMNS = ("what", "measured", "limit or peer", "ratio", "to reach", "verdict")
+WIDTHS = (34, 16, 16, 13, 9, 34)  # on a terminal
+BUSY = 0.5  # of a processor: what else ran when a run began, and makes its figures doubtful
+
+
+def middle(values):
+    """The median and, of several, the quartiles."""
+    if len(values) < 2:
+        return values[0], ()
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return median(values), (low, high)
+
+
+def spread(values, show):
+    """A median, and in brackets between what the middle half of the values lies."""
+    centre, ends = middle(values)
+    shown = show(centre)
+    ends = [show(end) for end in ends]
+    return shown if all(end == shown for end in ends) else f"{shown} [{' – '.join(ends)}]"
+
+
+def quantity(runs, name):
+    """A measurement of all runs together, for people."""
+    measured = [run["measurements"][name] for run in runs if name in run["measurements"]]
+    if not measured:
+        return ""
+    unit = measured[0]["unit"]
+    values = [value for each in measured for value in each["values"]]
+    return spread(values, lambda value: plots.text(value, unit))
+
+
+def bound(row, unit):
+    """What is to be reached, for people."""
+    for sign, limit in (("≤", row.at_most), ("≥", row.at_least)):
+        if limit is not None:
+            faster = " faster" if row.at_least is not None else ""
+            return (
+                f"{sign} {limit:g} ×{faster}" if row.peer else f"{sign} {plots.text(limit, unit)}"
+            )
+    return ""
+
+
+def lines(runs):
+    """The table: a row of cells for each row of the parts that were to be measured."""
+    for row in (row for row in ROWS if row.parts <= set(runs[0]["parts"])):
+        verdict = judge(row, runs)
+        known = [run["measurements"].get(row.measured) for run in runs]
+        unit = next((each["unit"] for each in known if each), "")
+        figures = verdict.figures if row.peer else []
+        ratio = " – ".join(
+            sorted({f"{figure:.3g}" for figure in (figures and (min(figures), max(figures)))})
+        )
+        yield (
+            row.what,
+            quantity(runs, row.measured),
+            quantity(runs, row.peer) if row.peer else "",
+            ratio and f"{ratio} ×",
+            bound(row, unit),
+            verdict.text,
+        )
+
+
+def circumstances(results):
+    """When and on what it was measured, in a few lines."""
+    machine, versions, runs = results["machine"], results["versions"], results["runs"]
+    yield (
+        f"{machine['cores']} cores of {machine['processor']}, {machine['system']}, "
+        f"Linux {machine['kernel']}"
+    )
+    yield ", ".join(f"{name} {version}" for name, version in versions.items())
+    dates = " and ".join(dict.fromkeys(run["date"][:10] for run in (runs[0], runs[-1])))
+    loads = ", ".join(f"{run['load']:.2f}" for run in runs)
+    yield f"{len(runs)} run{'s'[: len(runs) > 1]} on {dates}; load when a run began: {loads}"
+    if max(run["load"] for run in runs) > BUSY:
+        yield "**The machine was busy with something else: the figures are doubtful.**"
+
+
+def between(text, name, new):
+    """The text with what is between a pair of markers replaced."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+    replaced, times = re.subn(
+        pattern, lambda found: found[1] + new + found[2], text, flags=re.DOTALL
+    )
+    if times != 1:
+        raise ValueError(f"{PAGE} has {times} pairs of markers named {name}; it needs one")
+    return replaced
+
+
+def document(results):
+    """Writes the documentation's table and plots anew."""
+    text = PAGE.read_text()
+    table = tabulate(
+        list(lines(results["runs"])), COLUMNS, tablefmt="github", disable_numparse=True
+    )
+    text = between(text, "circumstances", "".join(f"- {line}\n" for line in circumstances(results)))
+    text = between(text, "table", f"\n{table}\n\n")
+    PAGE.write_text(text)
+    plots.draw(results["runs"], DOCS / "plots")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="what measure.py wrote")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md anew, too")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.results.read_text())
+    print(
+        tabulate(
+            list(lines(results["runs"])),
+            COLUMNS,
+            tablefmt="simple_grid",
+            maxcolwidths=list(WIDTHS),
+            disable_numparse=True,
+        )
+    )
+    print(*circumstances(results), sep="\n")
+    if arguments.docs:
+        document(results)
+
+
+if __name__ == "__main__":
+    main()
