@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -37,6 +38,12 @@ class Ended(NamedTuple):
         return json.loads(self.output.splitlines()[-1])
 
 
+def bound_memory() -> None:
+    """So that what is asked for more than it can do fails, and not the machine: half of it."""
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    resource.setrlimit(resource.RLIMIT_DATA, (half, half))
+
+
 def run(*command: object, path: object = None, timeout: float = 300) -> Ended:
     """Runs a program to its end; `path` becomes its PYTHONPATH. stderr goes where ours goes."""
     words = [str(word) for word in command]
@@ -46,7 +53,12 @@ def run(*command: object, path: object = None, timeout: float = 300) -> Ended:
         variables["PYTHONPATH"] = str(path)
     begin = time.monotonic()
     process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=variables, text=True
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=variables,
+        text=True,
+        preexec_fn=bound_memory,
     )
     killer = threading.Timer(timeout, process.kill)
     killer.start()
