@@ -23,6 +23,7 @@ class Handoff(ConanFile):
         "LICENSE",
         "cmake/*",
         "app/*",
+        "bench/*",
         "extension/*",
         "scripts/*",
         "tests/*",

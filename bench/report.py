@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import plots
-from rows import ROWS, judge
+from rows import QUICK_ROWS, ROWS, judge
 from tabulate import tabulate
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -48,6 +48,8 @@ def quantity(runs, name):
 
 def bound(row, unit):
     """What is to be reached, for people."""
+    if not row.peer and not unit:
+        return ""  # nobody knows of what
     for sign, limit in (("≤", row.at_most), ("≥", row.at_least)):
         if limit is not None:
             faster = " faster" if row.at_least is not None else ""
@@ -57,24 +59,25 @@ def bound(row, unit):
     return ""
 
 
-def lines(runs):
-    """The table: a row of cells for each row of the parts that were to be measured."""
-    for row in (row for row in ROWS if row.parts <= set(runs[0]["parts"])):
-        verdict = judge(row, runs)
-        known = [run["measurements"].get(row.measured) for run in runs]
-        unit = next((each["unit"] for each in known if each), "")
-        figures = verdict.figures if row.peer else []
-        ratio = " – ".join(
-            sorted({f"{figure:.3g}" for figure in (figures and (min(figures), max(figures)))})
-        )
-        yield (
-            row.what,
-            quantity(runs, row.measured),
-            quantity(runs, row.peer) if row.peer else "",
-            ratio and f"{ratio} ×",
-            bound(row, unit),
-            verdict.text,
-        )
+def cells(row, runs):
+    """What the table shows of a row."""
+    verdict = judge(row, [run["measurements"] for run in runs])
+    unit = next((run["measurements"][row.measured]["unit"] for run in runs if verdict.figures), "")
+    ends = sorted({f"{end(verdict.figures):.3g}" for end in (min, max) if verdict.figures})
+    return (
+        row.what,
+        quantity(runs, row.measured),
+        quantity(runs, row.peer) if row.peer else "",
+        f"{' – '.join(ends)} ×" if row.peer and ends else "",
+        bound(row, unit),
+        verdict.text,
+    )
+
+
+def lines(results):
+    """The table's rows: of the parts that were to be measured."""
+    rows = QUICK_ROWS if results["quick"] else ROWS
+    return [cells(row, results["runs"]) for part in results["parts"] for row in rows[part]]
 
 
 def circumstances(results):
@@ -106,9 +109,7 @@ def between(text, name, new):
 def document(results):
     """Writes the documentation's table and plots anew."""
     text = PAGE.read_text()
-    table = tabulate(
-        list(lines(results["runs"])), COLUMNS, tablefmt="github", disable_numparse=True
-    )
+    table = tabulate(lines(results), COLUMNS, tablefmt="github", disable_numparse=True)
     text = between(text, "circumstances", "".join(f"- {line}\n" for line in circumstances(results)))
     text = between(text, "table", f"\n{table}\n\n")
     PAGE.write_text(text)
@@ -123,7 +124,7 @@ def main():
     results = json.loads(arguments.results.read_text())
     print(
         tabulate(
-            list(lines(results["runs"])),
+            lines(results),
             COLUMNS,
             tablefmt="simple_grid",
             maxcolwidths=list(WIDTHS),
@@ -131,6 +132,9 @@ def main():
         )
     )
     print(*circumstances(results), sep="\n")
+    for run in results["runs"]:
+        for part, reason in run["failures"].items():
+            print(f"{part} FAILED: {reason}")
     if arguments.docs:
         document(results)
 
