@@ -51,6 +51,14 @@ TICKS = (
     ("threading.Thread that catches up", "ticks.on_time.catching_up_thread", PEER),
     ("the seed", "ticks.on_time.seed", SEED),
 )
+LATENESS = (
+    ("Foo", "foo", OURS),
+    ("threading.Thread", "thread", PEER),
+    ("threading.Thread that catches up", "catching_up_thread", PEER),
+    ("the seed", "seed", SEED),
+)
+WORKERS = (("Foo", "foo", OURS), ("threading.Thread", "thread", PEER), ("the seed", "seed", SEED))
+RATES = (("1,000 messages a second", "1k_per_s", "--"), ("1,000,000", "1M_per_s", "-"))
 
 
 def text(value, unit):
@@ -107,6 +115,58 @@ def bars(runs, title, wanted, path):
     save(figure, path)
 
 
+def lateness(runs, path):
+    """A line from the median to the latest for each worker, with a mark at 99 of a hundred."""
+    figure = Figure(figsize=(7, 0.8 + 0.32 * len(LATENESS)))
+    axes = figure.subplots()
+    for place, (_, worker, colour) in enumerate(LATENESS):
+        marks = [
+            gathered(runs, f"ticks.lateness_{mark}.{worker}") for mark in ("p50", "p99", "max")
+        ]
+        if all(marks):
+            middle, late, latest = (median(mark) for mark in marks)
+            axes.hlines(place, middle, latest, color=colour, linewidth=3)
+            axes.plot(late, place, "|", color=colour, markersize=14, markeredgewidth=3)
+    axes.set_yticks(range(len(LATENESS)), [label for label, _, _ in LATENESS])
+    axes.set_ylim(len(LATENESS) - 0.5, -0.5)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    axes.grid(axis="x")
+    title = "How late: from the median to the latest message, and 99 of a hundred"
+    axes.set_title(title, loc="left", color=INK, fontsize=10)
+    save(figure, path)
+
+
+def scaling(runs, path):
+    """What a message costs as workers share a rate of messages."""
+    figure = Figure(figsize=(7, 4))
+    axes = figure.subplots()
+    for rate_label, rate, line in RATES:
+        for label, worker, colour in WORKERS:
+            name = f"scaling.{rate}.cpu_a_message.{worker}"
+            costs = {10**n: gathered(runs, f"{name}.{10**n}") for n in range(7)}
+            known = {count: median(values) for count, values in costs.items() if values}
+            if known:
+                axes.plot(
+                    known.keys(),
+                    known.values(),
+                    line,
+                    marker="o",
+                    markersize=4,
+                    color=colour,
+                    label=f"{label}, {rate_label}",
+                )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("workers that share them")
+    axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+    axes.yaxis.set_major_formatter(EngFormatter("s"))
+    axes.grid()
+    axes.legend(fontsize=9, labelcolor=INK)
+    axes.set_title("Processor time a message", loc="left", color=INK, fontsize=10)
+    save(figure, path)
+
+
 def draw(runs, folder):
     """Draws every plot of which there are figures."""
     folder.mkdir(exist_ok=True)
@@ -119,3 +179,5 @@ def draw(runs, folder):
             TICKS,
             folder / "ticks.svg",
         )
+        lateness(runs, folder / "lateness.svg")
+        scaling(runs, folder / "scaling.svg")

@@ -7,6 +7,7 @@ measured with that of its peer, or with a figure. When there were several runs a
 from statistics import median
 from typing import NamedTuple
 
+FLAT = 1.1  # a ratio that is told from 1 by chance only
 UNKNOWN_CAUSE = "cause not yet known"
 
 
@@ -198,6 +199,30 @@ ROWS = {
         ),
         Row("stop() by a busy thread: p99", "stop.busy_caller.foo.p99", at_most=0.006),
     ),
+    "scaling": (
+        Row(
+            "a message, 1,000,000 a second, of 1,000,000 Foos, beside those of 1",
+            "scaling.1M_per_s.cpu_a_message.foo.1000000",
+            "scaling.1M_per_s.cpu_a_message.foo.1",
+            at_most=FLAT,
+        ),
+        Row(
+            "a message, 1,000 a second, of 1,000 Foos, beside those of 1",
+            "scaling.1k_per_s.cpu_a_message.foo.1000",
+            "scaling.1k_per_s.cpu_a_message.foo.1",
+            at_most=FLAT,
+        ),
+        Row(
+            "… beside those of 1,000 threading.Threads",
+            "scaling.1k_per_s.cpu_a_message.foo.1000",
+            "scaling.1k_per_s.cpu_a_message.thread.1000",
+        ),
+        Row(
+            "… beside those of 1,000 of the seed's",
+            "scaling.1k_per_s.cpu_a_message.foo.1000",
+            "scaling.1k_per_s.cpu_a_message.seed.1000",
+        ),
+    ),
 }
 
 # A million Foos take too long for a quick run.
@@ -207,5 +232,12 @@ QUICK_ROWS = ROWS | {
         Row("… of one core", "hundred_thousand.cpu_share_foos"),
         Row("… resident memory a Foo, before its first message", "hundred_thousand.bytes_a_foo"),
         Row("… the main thread's longest wait for the GIL", "hundred_thousand.gil_wait_max"),
-    )
+    ),
+    "scaling": (
+        Row(
+            "a message, 1,000,000 a second, of 10,000 Foos, beside those of 1",
+            "scaling.1M_per_s.cpu_a_message.foo.10000",
+            "scaling.1M_per_s.cpu_a_message.foo.1",
+        ),
+    ),
 }
