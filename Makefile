@@ -41,6 +41,7 @@ help: ## Say what can be made
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
 	@echo '  WITH=$(WITH)  what `make sanitize` runs the tests under'
 	@echo '  ROWS=$(ROWS)  those of the matrix (docs/matrix.md); all unless given'
+	@echo '  PARTS=$(PARTS)  those of the benchmarks (bench/README.md); all unless given'
 
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
 	@$(VENV)/cmake --build $(BUILD) --target handoff

@@ -17,6 +17,8 @@ STYLE = {
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "xtick.color": INK,
@@ -81,7 +83,7 @@ def gathered(runs, name):
 
 
 def save(figure, path):
-    figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 def bars(runs, title, wanted, path):
@@ -139,7 +141,7 @@ def lateness(runs, path):
 
 def scaling(runs, path):
     """What a message costs as workers share a rate of messages."""
-    figure = Figure(figsize=(7, 4))
+    figure = Figure(figsize=(5, 3.5))
     axes = figure.subplots()
     for rate_label, rate, line in RATES:
         for label, worker, colour in WORKERS:
@@ -162,7 +164,7 @@ def scaling(runs, path):
     axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     axes.yaxis.set_major_formatter(EngFormatter("s"))
     axes.grid()
-    axes.legend(fontsize=9, labelcolor=INK)
+    axes.legend(fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1, 1))
     axes.set_title("Processor time a message", loc="left", color=INK, fontsize=10)
     save(figure, path)
 
@@ -175,7 +177,7 @@ def draw(runs, folder):
         bars(runs, "A message at saturation", DELIVERIES, folder / "deliveries.svg")
         bars(
             runs,
-            "A message a millisecond beside a busy main thread: on time",
+            "A message a millisecond beside a busy main thread: within 6 ms of due",
             TICKS,
             folder / "ticks.svg",
         )

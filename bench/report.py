@@ -48,8 +48,8 @@ def quantity(runs, name):
 
 def bound(row, unit):
     """What is to be reached, for people."""
-    if not row.peer and not unit:
-        return ""  # nobody knows of what
+    if not row.peer and unit is None:
+        return ""  # it was not measured
     for sign, limit in (("≤", row.at_most), ("≥", row.at_least)):
         if limit is not None:
             faster = " faster" if row.at_least is not None else ""
@@ -62,7 +62,9 @@ def bound(row, unit):
 def cells(row, runs):
     """What the table shows of a row."""
     verdict = judge(row, [run["measurements"] for run in runs])
-    unit = next((run["measurements"][row.measured]["unit"] for run in runs if verdict.figures), "")
+    unit = next(
+        (run["measurements"][row.measured]["unit"] for run in runs if verdict.figures), None
+    )
     ends = sorted({f"{end(verdict.figures):.3g}" for end in (min, max) if verdict.figures})
     return (
         row.what,

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 FLAT = 1.1  # a ratio that is told from 1 by chance only
 UNKNOWN_CAUSE = "cause not yet known"
+NO_GUARD_IS = (
+    "CPython's own pair, the limit, is 354 instructions; PyGILState_Ensure and Release, which the "
+    "peers call or copy, are 1,573 (callgrind, Python 3.11.2)"
+)
 
 
 class Row(NamedTuple):
@@ -77,18 +81,21 @@ ROWS = {
             "guards.acquire_release.handoff",
             "guards.plain.pybind11",
             at_least=8,
+            cause=NO_GUARD_IS,
         ),
         Row(
             "… beside nanobind's guard",
             "guards.acquire_release.handoff",
             "guards.plain.nanobind",
             at_least=8,
+            cause=NO_GUARD_IS,
         ),
         Row(
             "… beside the seed's guard",
             "guards.acquire_release.handoff",
             "guards.plain.seed",
             at_least=8,
+            cause=NO_GUARD_IS,
         ),
         Row(
             "… beside pybind11's, within an outer one that keeps the thread's state",
@@ -221,6 +228,46 @@ ROWS = {
             "… beside those of 1,000 of the seed's",
             "scaling.1k_per_s.cpu_a_message.foo.1000",
             "scaling.1k_per_s.cpu_a_message.seed.1000",
+        ),
+    ),
+    "responsiveness": (
+        Row(
+            "1,000 Foos of 100 ms beside 15 whose callbacks block: how much later the latest is",
+            "responsiveness.15_block.delayed",
+            at_most=0.005,
+        ),
+        Row("… threads of the process", "responsiveness.15_block.threads", at_most=17),
+    ),
+    "startup": (
+        Row(
+            "host, -c pass: instructions, beside the distribution's python3",
+            "startup.instructions.c_pass.host",
+            "startup.instructions.c_pass.python",
+            at_most=1.10,
+        ),
+        Row(
+            "… time",
+            "startup.wall.c_pass.host",
+            "startup.wall.c_pass.python",
+            at_most=1.10,
+        ),
+        Row(
+            "host, -I -S -c pass: instructions, beside the distribution's python3",
+            "startup.instructions.isolated_c_pass.host",
+            "startup.instructions.isolated_c_pass.python",
+            at_most=1.10,
+        ),
+        Row(
+            "… time",
+            "startup.wall.isolated_c_pass.host",
+            "startup.wall.isolated_c_pass.python",
+            at_most=1.10,
+        ),
+        Row(
+            "host after start: resident memory, beside the distribution's python3",
+            "startup.rss.host",
+            "startup.rss.python",
+            at_most=1.05,
         ),
     ),
 }
