@@ -105,6 +105,20 @@ def processor():
         return next(models, platform.machine())
 
 
+def busy_share(seconds=1.0):
+    """How much of the processors' time others take, with us idle."""
+
+    def times():
+        first = Path("/proc/stat").read_text().splitlines()[0]
+        user, nice, system, idle, waiting, *others = map(int, first.split()[1:9])
+        return sum((user, nice, system, *others)), idle + waiting
+
+    begun = times()
+    time.sleep(seconds)
+    busy, idle = (after - before for after, before in zip(times(), begun, strict=True))
+    return busy / (busy + idle)
+
+
 def machine():
     return {
         "processor": processor(),
@@ -127,7 +141,7 @@ def run(arguments):
     """Measures every part once. Why one failed is kept beside the figures of the others."""
     done = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "load": os.getloadavg()[0],
+        "busy": busy_share(),
         "measurements": {},
         "notes": {},
         "failures": {},

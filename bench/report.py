@@ -17,23 +17,16 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 COLUMNS = ("what", "measured", "limit or peer", "ratio", "to reach", "verdict")
 WIDTHS = (34, 16, 16, 13, 9, 34)  # on a terminal
-BUSY = 0.5  # of a processor: what else ran when a run began, and makes its figures doubtful
-
-
-def middle(values):
-    """The median and, of several, the quartiles."""
-    if len(values) < 2:
-        return values[0], ()
-    low, _, high = quantiles(values, n=4, method="inclusive")
-    return median(values), (low, high)
+BUSY = 0.05  # of all processors: what else ran when a run began, and makes its figures doubtful
 
 
 def spread(values, show):
-    """A median, and in brackets between what the middle half of the values lies."""
-    centre, ends = middle(values)
-    shown = show(centre)
-    ends = [show(end) for end in ends]
-    return shown if all(end == shown for end in ends) else f"{shown} [{' – '.join(ends)}]"
+    """A median and, in brackets, between what the middle half of the values lies."""
+    shown = show(median(values))
+    if len(values) < 2:
+        return shown
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return f"{shown} [{show(low)} – {show(high)}]"
 
 
 def quantity(runs, name):
@@ -47,31 +40,26 @@ def quantity(runs, name):
 
 
 def bound(row, unit):
-    """What is to be reached, for people."""
-    if not row.peer and unit is None:
-        return ""  # it was not measured
-    for sign, limit in (("≤", row.at_most), ("≥", row.at_least)):
-        if limit is not None:
-            faster = " faster" if row.at_least is not None else ""
-            return (
-                f"{sign} {limit:g} ×{faster}" if row.peer else f"{sign} {plots.text(limit, unit)}"
-            )
-    return ""
+    """What is to be reached, for people; without a unit, of something that was not measured."""
+    if row.at_most is None and row.at_least is None:
+        return ""
+    sign, limit = ("≥", row.at_least) if row.at_most is None else ("≤", row.at_most)
+    if row.peer:
+        return f"{sign} {limit:g} ×{' faster' if sign == '≥' else ''}"
+    return f"{sign} {plots.text(limit, unit) if unit else format(limit, 'g')}"
 
 
 def cells(row, runs):
     """What the table shows of a row."""
     verdict = judge(row, [run["measurements"] for run in runs])
-    unit = next(
-        (run["measurements"][row.measured]["unit"] for run in runs if verdict.figures), None
-    )
-    ends = sorted({f"{end(verdict.figures):.3g}" for end in (min, max) if verdict.figures})
+    known = [run["measurements"].get(row.measured, {}) for run in runs]
+    ends = sorted({f"{end(verdict.figures):.4g}" for end in (min, max) if verdict.figures})
     return (
         row.what,
         quantity(runs, row.measured),
         quantity(runs, row.peer) if row.peer else "",
         f"{' – '.join(ends)} ×" if row.peer and ends else "",
-        bound(row, unit),
+        bound(row, known[0].get("unit")),
         verdict.text,
     )
 
@@ -91,10 +79,10 @@ def circumstances(results):
     )
     yield ", ".join(f"{name} {version}" for name, version in versions.items())
     dates = " and ".join(dict.fromkeys(run["date"][:10] for run in (runs[0], runs[-1])))
-    loads = ", ".join(f"{run['load']:.2f}" for run in runs)
-    yield f"{len(runs)} run{'s'[: len(runs) > 1]} on {dates}; load when a run began: {loads}"
-    if max(run["load"] for run in runs) > BUSY:
-        yield "**The machine was busy with something else: the figures are doubtful.**"
+    yield f"{len(runs)} run{'s'[: len(runs) > 1]} on {dates}"
+    busy = max(run["busy"] for run in runs)
+    if busy > BUSY:
+        yield f"**Something else took {busy:.0%} of the machine: the figures are doubtful.**"
 
 
 def between(text, name, new):
