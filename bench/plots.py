@@ -47,6 +47,17 @@ DELIVERIES = (
     ("a loop in C, with a callback", "deliveries.call.loop", LIMIT),
     ("Foo, with a callback", "deliveries.call.foo", OURS),
 )
+CHANNEL = (
+    ("the seed's tick", "channel.objects.seed", SEED),
+    ("SimpleQueue, one thread", "channel.objects.simple_queue.threads:1", PEER),
+    ("SimpleQueue, four threads", "channel.objects.simple_queue.threads:4", PEER),
+    ("a loop in C", "channel.objects.loop", LIMIT),
+    ("channel, get(), one producer", "channel.objects.get.threads:1", OURS),
+    ("channel, get_many(), one producer", "channel.objects.get_many.threads:1", OURS),
+    ("channel, get_many(), four producers", "channel.objects.get_many.threads:4", OURS),
+    ("channel, numpy, one producer", "channel.numpy.get_batch.threads:1", OURS),
+    ("channel, numpy, four producers", "channel.numpy.get_batch.threads:4", OURS),
+)
 TICKS = (
     ("Foo", "ticks.on_time.foo", OURS),
     ("threading.Thread", "ticks.on_time.thread", PEER),
@@ -86,21 +97,19 @@ def save(figure, path):
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
-def bars(runs, title, wanted, path):
-    """A bar for each measurement, its median written beside it; the line spans all values."""
-    shown = [
-        (label, gathered(runs, name), colour)
-        for label, name, colour in wanted
-        if gathered(runs, name)
-    ]
+def bars(runs, title, wanted, unit, path):
+    """A bar for each measurement, its median written beside it; the line spans all values.
+
+    With the unit /s, of what was measured in seconds a message.
+    """
+    shown = []
+    for label, name, colour in wanted:
+        if values := gathered(runs, name):
+            shown.append(
+                (label, [1 / value for value in values] if unit == "/s" else values, colour)
+            )
     if not shown:
         return
-    unit = next(
-        run["measurements"][name]["unit"]
-        for _, name, _ in wanted
-        for run in runs
-        if name in run["measurements"]
-    )
     figure = Figure(figsize=(7, 0.6 + 0.32 * len(shown)))
     axes = figure.subplots()
     for place, (_, values, colour) in enumerate(shown):
@@ -173,13 +182,11 @@ def draw(runs, folder):
     """Draws every plot of which there are figures."""
     folder.mkdir(exist_ok=True)
     with matplotlib.rc_context(STYLE):
-        bars(runs, "To take the GIL and release it", GUARDS, folder / "guards.svg")
-        bars(runs, "A message at saturation", DELIVERIES, folder / "deliveries.svg")
-        bars(
-            runs,
-            "A message a millisecond beside a busy main thread: within 6 ms of due",
-            TICKS,
-            folder / "ticks.svg",
-        )
+        bars(runs, "To take the GIL and release it", GUARDS, "s", folder / "guards.svg")
+        bars(runs, "A message at saturation", DELIVERIES, "s", folder / "deliveries.svg")
+        title = "Messages from native threads to Python"
+        bars(runs, title, CHANNEL, "/s", folder / "channel.svg")
+        title = "A message a millisecond beside a busy main thread: within 6 ms of due"
+        bars(runs, title, TICKS, "share", folder / "ticks.svg")
         lateness(runs, folder / "lateness.svg")
         scaling(runs, folder / "scaling.svg")

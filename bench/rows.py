@@ -154,6 +154,52 @@ ROWS = {
             at_most=1.2,
         ),
     ),
+    "channel": (
+        Row(
+            "a message through a channel, as a Python object, beside the seed's tick",
+            "channel.objects.get_many.threads:1",
+            "channel.objects.seed",
+            at_least=8,
+        ),
+        Row(
+            "… from four producers",
+            "channel.objects.get_many.threads:4",
+            "channel.objects.seed",
+            at_least=8,
+        ),
+        Row(
+            "… beside a loop in C that holds the GIL",
+            "channel.objects.get_many.threads:1",
+            "channel.objects.loop",
+        ),
+        Row(
+            "… beside a queue.SimpleQueue that a Python thread feeds",
+            "channel.objects.get_many.threads:1",
+            "channel.objects.simple_queue.threads:1",
+        ),
+        Row(
+            "… from four producers, beside four Python threads",
+            "channel.objects.get_many.threads:4",
+            "channel.objects.simple_queue.threads:4",
+        ),
+        Row(
+            "… one get() for each",
+            "channel.objects.get.threads:1",
+            "channel.objects.seed",
+        ),
+        Row(
+            "a message through a channel, in a batch for numpy, beside the seed's tick",
+            "channel.numpy.get_batch.threads:1",
+            "channel.objects.seed",
+            at_least=50,
+        ),
+        Row(
+            "… from four producers",
+            "channel.numpy.get_batch.threads:4",
+            "channel.objects.seed",
+            at_least=50,
+        ),
+    ),
     "ticks": (
         Row(
             "a 1 ms Foo beside a busy main thread: messages within 5 ms of due",
