@@ -1,6 +1,7 @@
 """Start and end of the host beside the distribution's python3: instructions, time and memory.
 
-What: `-c pass`, and `-I -S -c pass`, in both.
+What: `-c pass`, and `-I -S -c pass`, in copies of both in one folder: Python looks for its library
+in every folder above the executable, and a page of an executable that others run is shared.
 
 - instructions: of the process, counted by valgrind's callgrind; the same program takes the same
   number but for hash seeds and addresses (0.1%). Without valgrind there is a note instead.
@@ -8,7 +9,7 @@ What: `-c pass`, and `-I -S -c pass`, in both.
   kernel counted it for the ended process, and elapsed time from posix_spawn() to wait4().
 - rss, pss: resident memory of a program that reads its own /proc/self/smaps_rollup, after start.
   Rss counts every resident page; Pss divides a page of a library by the processes that use it, so
-  it depends on who else runs. private is what no other process shares.
+  it depends on who else runs. anonymous is what is not a file's page: heap, stack, changed data.
 - ratio.*: the host's median over the distribution's.
 
 Limits: callgrind counts user space only, and no cache misses.
@@ -56,27 +57,35 @@ def memory(*command: object) -> dict[str, int]:
 
 
 def measure(figures: Figures, arguments) -> None:
-    sides = {"python": arguments.python, "host": arguments.host}
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {"python": arguments.python, "host": arguments.host}
+        measure_sides(
+            figures,
+            {side: shutil.copy(program, Path(folder, side)) for side, program in sides.items()},
+            arguments.quick,
+        )
 
+
+def measure_sides(figures: Figures, sides: dict[str, Path], quick: bool) -> None:
     def add(name: str, unit: str, side: str, value: float) -> None:
         figures.add(f"startup.{name}.{side}", unit, value)
 
     for what, flags in COMMANDS.items():
         if shutil.which("valgrind"):
-            for _ in range(1 if arguments.quick else 3):
+            for _ in range(1 if quick else 3):
                 for side, program in sides.items():
                     add(f"instructions.{what}", "", side, instructions(program, *flags))
-        for _ in range(15 if arguments.quick else 60):
+        for _ in range(15 if quick else 60):
             for side, program in sides.items():
                 elapsed, cpu = times(program, *flags)
                 add(f"wall.{what}", "s", side, elapsed)
                 add(f"cpu.{what}", "s", side, cpu)
-    for _ in range(3 if arguments.quick else 9):
+    for _ in range(3 if quick else 9):
         for side, program in sides.items():
             used = memory(program)
             add("rss", "B", side, used["Rss"])
             add("pss", "B", side, used["Pss"])
-            add("private", "B", side, used["Private_Clean"] + used["Private_Dirty"])
+            add("anonymous", "B", side, used["Anonymous"])
     if not shutil.which("valgrind"):
         figures.note("startup.instructions", "not counted: valgrind is not installed")
 
