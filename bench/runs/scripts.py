@@ -5,7 +5,9 @@ distribution's python3, in the host, and, when it is given, in a host with the s
 
 How: five rounds; in each, every benchmark runs in every interpreter in turn, in a process of its
 own: as many loops as take 0.1 s, once to warm up and three times measured. A value is the least of
-the three, as what else the machine does only adds, in seconds a loop. Of each round and benchmark, scripts.ratio.* is the host's over
+the three, as what else the machine does only adds, in seconds a loop.
+
+Of each round and benchmark, scripts.ratio.* is the host's over
 the distribution's, scripts.shared_over_host.* the shared host's over the host's; and
 scripts.ratio.geometric_mean and its like are over all benchmarks.
 
