@@ -316,6 +316,18 @@ ROWS = {
             at_most=1.05,
         ),
     ),
+    "scripts": (
+        Row(
+            "scripts: time beside the distribution's python3, mean of 15 programs",
+            "scripts.ratio.geometric_mean",
+            at_most=1.02,
+        ),
+        Row(
+            "… of the same host with the shared libpython, beside it",
+            "scripts.shared_over_host.geometric_mean",
+            at_least=1.1,
+        ),
+    ),
 }
 
 # A million Foos take too long for a quick run.
