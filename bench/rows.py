@@ -318,7 +318,7 @@ ROWS = {
     ),
     "scripts": (
         Row(
-            "scripts: time beside the distribution's python3, mean of 15 programs",
+            "scripts of pyperformance: time beside the distribution's python3, geometric mean",
             "scripts.ratio.geometric_mean",
             at_most=1.02,
         ),
