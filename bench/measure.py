@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,10 +29,11 @@ class PartError(Exception):
     """Why a part has no figures."""
 
 
-def called(command, patience=PATIENCE):
+def called(command, patience=PATIENCE, **variables):
     """What a command prints, as JSON; all its processes are gone when it is, or is late."""
     process = subprocess.Popen(
         command,
+        env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -87,7 +89,9 @@ def measured(part, arguments):
             f"--benchmark_repetitions={repetitions}",
             f"--benchmark_min_time={least}",
         )
-        return from_google_benchmark(part, called([program, *options])), {}
+        # The program's Python has NumPy from where we have it.
+        printed = called([program, *options], PYTHONPATH=sysconfig.get_path("purelib"))
+        return from_google_benchmark(part, printed), {}
     command = [sys.executable, HERE / "runs" / f"{part}.py"]
     command += ["--host", arguments.build / "bin" / "handoff", "--python", arguments.python]
     command += ["--peers", arguments.build / "bench" / "peers"]

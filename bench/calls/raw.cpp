@@ -13,7 +13,8 @@ PyObject* nothing(PyObject* /*module*/, PyObject* /*none*/) {
 
 extern "C" PyObject* PyInit_raw() {
     static PyMethodDef functions[] = {
-        {.ml_name = "nothing", .ml_meth = &nothing, .ml_flags = METH_NOARGS, .ml_doc = nullptr}, {}};
+        {.ml_name = "nothing", .ml_meth = &nothing, .ml_flags = METH_NOARGS, .ml_doc = nullptr},
+        {}};
     static PyModuleDef module{.m_base = PyModuleDef_HEAD_INIT,
                               .m_name = "raw",
                               .m_doc = nullptr,
