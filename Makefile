@@ -25,9 +25,6 @@ WITH_TOOLS := PATH="$(VENV):$$PATH" PYTHON='$(PYTHON)'
 STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)' PYTHONPATH=tests \
           '$(PYTHON)'
 
-# Only of a whole run are the documentation's table and plots made.
-RESULTS := $(if $(QUICK)$(PARTS),build/bench,bench)/results.json
-
 .DEFAULT_GOAL := help
 .PHONY: help run test build check sanitize matrix stress exits bench install clean
 .DELETE_ON_ERROR:
@@ -74,10 +71,9 @@ exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='
 
 bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
 	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release
-	@$(VENV)/python bench/measure.py --build build/bench/Release --python '$(PYTHON)' \
+	@$(VENV)/python bench --build build/bench/Release --python '$(PYTHON)' \
 	    --shared-host $(CURDIR)/build/bench/shared/bin/handoff \
-	    --results $(RESULTS) $(if $(QUICK),--quick) --runs $(or $(RUNS),1) $(PARTS); measured=$$?; \
-	    $(VENV)/python bench/report.py $(RESULTS) $(if $(QUICK)$(PARTS),,--docs) && exit $$measured
+	    $(if $(QUICK),--quick) --runs $(or $(RUNS),1) $(PARTS)
 
 # And the host with the other kind of libpython, which is what most distributions' python3 links.
 .PHONY: benchmarks

@@ -1,7 +1,4 @@
-"""Runs the parts of the benchmarks, and keeps all values with the machine and the versions.
-
-When a part fails the others go on, and the exit code is 1.
-"""
+"""Runs the parts of the benchmarks, and keeps all values with the machine and the versions."""
 
 import argparse
 import contextlib
@@ -164,22 +161,8 @@ def run(arguments):
     return done
 
 
-def main(words):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", required=True, type=Path, help="where the benchmarks were built")
-    parser.add_argument("--python", required=True, type=Path, help="the distribution's python3")
-    parser.add_argument("--shared-host", type=Path, help="handoff with the shared libpython")
-    parser.add_argument("--results", required=True, type=Path, help="the file to write")
-    parser.add_argument("--runs", type=int, default=1, help="how often to measure all of it")
-    parser.add_argument("--quick", action="store_true", help="less of everything")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(ROWS))
-    arguments = parser.parse_args(words)
-    arguments.build = arguments.build.absolute()
-    for part in arguments.parts:
-        if part not in ROWS:
-            parser.error(f"there is no part {part} of the benchmarks; there are {', '.join(ROWS)}")
-    arguments.parts = arguments.parts or list(ROWS)
-
+def measure(arguments):
+    """Measures as often as is asked for. Returns all of it, which is also in the file."""
     results = {
         "machine": machine(),
         "versions": versions(arguments),
@@ -190,8 +173,36 @@ def main(words):
     for _ in range(arguments.runs):
         results["runs"].append(run(arguments))
         arguments.results.write_text(json.dumps(results, indent=1) + "\n")
-    return 1 if any(run["failures"] for run in results["runs"]) else 0
+    return results
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def failures(results):
+    """What failed, and why: a line for each."""
+    return [
+        f"{part} failed: {reason}"
+        for run in results["runs"]
+        for part, reason in run["failures"].items()
+    ]
+
+
+def parsed(words):
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("--build", required=True, type=Path, help="where the benchmarks were built")
+    parser.add_argument("--python", required=True, type=Path, help="the distribution's python3")
+    parser.add_argument("--shared-host", type=Path, help="handoff with the shared libpython")
+    parser.add_argument("--runs", type=int, default=1, help="how often to measure all of it")
+    parser.add_argument("--quick", action="store_true", help="less of everything")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(ROWS))
+    arguments = parser.parse_args(words)
+    if arguments.runs < 1:
+        parser.error(f"--runs must be at least 1, not {arguments.runs}")
+    for part in arguments.parts:
+        if part not in ROWS:
+            parser.error(f"there is no part {part} of the benchmarks; there are {', '.join(ROWS)}")
+    arguments.build = arguments.build.absolute()
+    # Only of a whole run are the documentation's table and plots made.
+    arguments.whole = not arguments.quick and not arguments.parts
+    arguments.results = (HERE if arguments.whole else arguments.build) / "results.json"
+    arguments.parts = arguments.parts or list(ROWS)
+    return arguments

@@ -1,9 +1,8 @@
-"""The table of what was measured, on the terminal or, with the plots, in the documentation.
+"""The table of what was measured, on the terminal and, with the plots, in the documentation.
 
-Usage: report.py RESULTS [--docs]
+Run by itself, it makes both anew of the results that are kept.
 """
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -13,7 +12,9 @@ import plots
 from rows import QUICK_ROWS, ROWS, judge
 from tabulate import tabulate
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results.json"
+DOCS = HERE.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 COLUMNS = ("what", "measured", "limit or peer", "ratio", "to reach", "verdict")
 WIDTHS = (34, 16, 16, 13, 9, 34)  # on a terminal
@@ -106,12 +107,8 @@ def document(results):
     plots.draw(results["runs"], DOCS / "plots")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="what measure.py wrote")
-    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md anew, too")
-    arguments = parser.parse_args()
-    results = json.loads(arguments.results.read_text())
+def show(results):
+    """Prints the table."""
     print(
         tabulate(
             lines(results),
@@ -122,11 +119,12 @@ def main():
         )
     )
     print(*circumstances(results), sep="\n")
-    for run in results["runs"]:
-        for part, reason in run["failures"].items():
-            print(f"{part} FAILED: {reason}")
-    if arguments.docs:
-        document(results)
+
+
+def main():
+    results = json.loads(RESULTS.read_text())
+    show(results)
+    document(results)
 
 
 if __name__ == "__main__":

@@ -128,21 +128,21 @@ class Part(unittest.TestCase):
         with self.assertRaisesRegex(measure.PartError, "no thread"):
             measure.from_google_benchmark("guards", printed)
 
-    def test_that_fails_makes_the_whole_fail_and_the_others_go_on(self):
+    def test_that_fails_is_named_and_the_others_go_on(self):
         self.make("guards", "exit 3")
         self.make("calls", f"echo '{json.dumps(GUARDS)}'")
-        results = self.build / "results.json"
-        words = ["--build", str(self.build), "--python", "python3", "--results", str(results)]
+        words = ["--build", str(self.build), "--python", "python3", "guards", "calls"]
         with (
             mock.patch.object(measure, "versions", return_value={}),
             contextlib.redirect_stderr(io.StringIO()) as told,
         ):
-            self.assertEqual(measure.main([*words, "guards", "calls"]), 1)
-            self.assertIn("exit code 3", told.getvalue())
-            [only] = json.loads(results.read_text())["runs"]
-            self.assertEqual(list(only["failures"]), ["guards"])
-            self.assertIn("calls.acquire.raw", only["measurements"])
-            self.assertEqual(measure.main([*words, "calls"]), 0)
+            results = measure.measure(measure.parsed(words))
+        self.assertIn("exit code 3", told.getvalue())
+        self.assertEqual(results, json.loads((self.build / "results.json").read_text()))
+        [only] = results["runs"]
+        self.assertIn("calls.acquire.raw", only["measurements"])
+        [failure] = measure.failures(results)
+        self.assertRegex(failure, "^guards failed: exit code 3")
 
 
 if __name__ == "__main__":
