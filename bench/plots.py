@@ -80,7 +80,7 @@ def text(value, unit):
         return f"{100 * value:.3g}%"
     if unit == "ratio":
         return f"{value:.3g} ×"
-    return EngFormatter(unit=unit)(float(f"{value:.3g}"))
+    return EngFormatter(unit=unit.removeprefix("1"))(float(f"{value:.3g}"))  # 1/s: 9.81 M/s
 
 
 def gathered(runs, name):
