@@ -2,17 +2,14 @@
 //
 // A time is that from the first push until Python has the last message, for one message. Beside it
 // `cpu` is the processor time of all threads, for one message, too.
+#include "../process.hpp"
 #include <handoff/channel_class.hpp>
 #include <handoff/gil.hpp>
-#include <handoff/interpreter.hpp>
 
 #include <boost/python.hpp>
 
-#include <benchmark/benchmark.h>
-
 #include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -28,17 +25,14 @@ struct sample {
 };
 
 constexpr std::ptrdiff_t capacity = 65536;
-constexpr number messages = 20'000'000;        // a measurement
+constexpr number messages = 2'000'000;         // a measurement
 constexpr number messages_of_python = 200'000;  // of the slow ones
 
 constexpr char const* consumers = R"(
 import queue
 import threading
 
-try:
-    from numpy import asarray as look
-except ImportError:
-    look = memoryview
+from numpy import asarray
 
 def objects(channel, count):
     while count > 0:
@@ -50,7 +44,7 @@ def items(channel, count):
 
 def batches(channel, count):
     while count > 0:
-        count -= len(look(channel.get_batch(65536)))
+        count -= len(asarray(channel.get_batch(65536)))
 
 def simple_queue(threads, count):
     messages = queue.SimpleQueue()
@@ -66,33 +60,21 @@ def simple_queue(threads, count):
         thread.join()
 )";
 
-handoff::interpreter& python() {
-    static handoff::interpreter only;
-    return only;
-}
-
-/// Of all threads.
-std::chrono::duration<double> processor_time() {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
-
 /// Measures `work`, which brings so many messages to Python.
 template <class Work>
 void measure(benchmark::State& times, number count, Work const& work) {
     auto const each = static_cast<double>(count);
     std::chrono::duration<double> spent{0};
     for (auto _ : times) {
-        auto const processor = processor_time();
+        auto const processor = bench::processor_time();
         auto const begin = std::chrono::steady_clock::now();
         work();
         std::chrono::duration<double> const passed = std::chrono::steady_clock::now() - begin;
-        spent += processor_time() - processor;
+        spent += bench::processor_time() - processor;
         times.SetIterationTime(passed.count() / each);
     }
-    times.counters["cpu"] = benchmark::Counter(spent.count() / each,
-                                               benchmark::Counter::kAvgIterations);
+    times.counters["cpu"] =
+        benchmark::Counter(spent.count() / each, benchmark::Counter::kAvgIterations);
     times.counters["messages_per_second"] =
         benchmark::Counter(1, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -121,15 +103,14 @@ void from_channel(benchmark::State& times, char const* consumer, number count) {
                 }
             });
         }
-        python().invoke([&] {
-            py::import("__main__").attr(consumer)(py::ptr(&values), count);
-        });
+        bench::python().invoke(
+            [&] { py::import("__main__").attr(consumer)(py::ptr(&values), count); });
     });
 }
 
 void from_simple_queue(benchmark::State& times) {
     measure(times, messages_of_python, [&] {
-        python().invoke([&] {
+        bench::python().invoke([&] {
             py::import("__main__").attr("simple_queue")(times.range(0), messages_of_python);
         });
     });
@@ -145,7 +126,7 @@ void append(PyObject* list, number n) {
 void from_seed(benchmark::State& times) {
     measure(times, messages_of_python, [] {
         PyObject* list = nullptr;
-        python().invoke([&] { list = PyList_New(0); });
+        bench::python().invoke([&] { list = PyList_New(0); });
         std::thread([list] {
             for (number n = 0; n < messages_of_python; ++n) {
                 PyGILState_STATE const found = PyGILState_Ensure();
@@ -153,14 +134,14 @@ void from_seed(benchmark::State& times) {
                 PyGILState_Release(found);
             }
         }).join();
-        python().invoke([&] { Py_DECREF(list); });
+        bench::python().invoke([&] { Py_DECREF(list); });
     });
 }
 
 /// The limit for Python objects: nobody hands anything over.
 void from_loop(benchmark::State& times) {
     measure(times, messages, [&] {
-        python().invoke([&] {
+        bench::python().invoke([&] {
             py::handle<> const list(PyList_New(0));
             for (number n = 0; n < messages; ++n) {
                 append(list.get(), n);
@@ -173,18 +154,18 @@ void objects(benchmark::State& times) { from_channel<number>(times, "objects", m
 void items(benchmark::State& times) { from_channel<number>(times, "items", messages_of_python); }
 void batches(benchmark::State& times) { from_channel<sample>(times, "batches", messages); }
 
-void settings(benchmark::internal::Benchmark* each) { each->UseManualTime()->Iterations(3); }
+void settings(benchmark::internal::Benchmark* each) { each->UseManualTime()->Iterations(1); }
 void from_one_and_four(benchmark::internal::Benchmark* each) {
     settings(each);
     each->ArgName("threads")->Arg(1)->Arg(4);
 }
 
-BENCHMARK(from_seed)->Name("channel/objects/seed")->Apply(settings);
-BENCHMARK(from_loop)->Name("channel/objects/loop")->Apply(settings);
-BENCHMARK(from_simple_queue)->Name("channel/objects/simple_queue")->Apply(from_one_and_four);
-BENCHMARK(items)->Name("channel/objects/get")->Apply(from_one_and_four);
-BENCHMARK(objects)->Name("channel/objects/get_many")->Apply(from_one_and_four);
-BENCHMARK(batches)->Name("channel/numpy/get_batch")->Apply(from_one_and_four);
+BENCHMARK(from_seed)->Name("objects/seed")->Apply(settings);
+BENCHMARK(from_loop)->Name("objects/loop")->Apply(settings);
+BENCHMARK(from_simple_queue)->Name("objects/simple_queue")->Apply(from_one_and_four);
+BENCHMARK(items)->Name("objects/get")->Apply(from_one_and_four);
+BENCHMARK(objects)->Name("objects/get_many")->Apply(from_one_and_four);
+BENCHMARK(batches)->Name("numpy/get_batch")->Apply(from_one_and_four);
 
 }  // namespace
 
@@ -196,14 +177,9 @@ BOOST_PYTHON_MODULE(bench_channel) {
 }
 
 int main(int argc, char** argv) {
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-        return 2;
-    }
-    python().add_module("bench_channel", &PyInit_bench_channel);
-    python().start();
-    python().run_string(consumers);
-    python().invoke([] { py::import("bench_channel"); });
-    benchmark::RunSpecifiedBenchmarks();
-    python().stop();
+    bench::python().add_module("bench_channel", &PyInit_bench_channel);
+    return bench::run(argc, argv, [] {
+        bench::python().run_string(consumers);
+        bench::python().invoke([] { py::import("bench_channel"); });
+    });
 }

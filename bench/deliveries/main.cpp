@@ -8,8 +8,6 @@
 
 #include <boost/python.hpp>
 
-#include <chrono>
-#include <ctime>
 #include <thread>
 
 namespace {
@@ -18,20 +16,13 @@ namespace py = boost::python;
 
 constexpr Py_ssize_t messages = 1'000'000;  // a measurement
 
-/// Of all threads.
-std::chrono::duration<double> processor_time() {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
-
 /// Measures `work`, which delivers so many messages and returns how many they were, a message.
 template <class Work>
 void measure(benchmark::State& times, Work const& work) {
     for (auto _ : times) {
-        auto const before = processor_time();
+        auto const before = bench::processor_time();
         auto const delivered = static_cast<double>(work());
-        times.SetIterationTime(((processor_time() - before) / delivered).count());
+        times.SetIterationTime(((bench::processor_time() - before) / delivered).count());
     }
 }
 
