@@ -49,7 +49,7 @@ class Handoff(ConanFile):
             return
         packages = ["libgtest-dev", "libgmock-dev"]
         if self._benchmarks:
-            packages.append("libbenchmark-dev")
+            packages += ["libbenchmark-dev", "valgrind"]
         # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.
         if not any(Path("/usr/lib").glob("*/libboost_python3*.so")):
             packages.append("libboost-python-dev")

@@ -52,7 +52,7 @@ def bound(row, unit):
 
 def cells(row, runs):
     """What the table shows of a row."""
-    verdict = judge(row, [run["measurements"] for run in runs])
+    verdict = judge(row, runs)
     known = [run["measurements"].get(row.measured, {}) for run in runs]
     ends = sorted({f"{end(verdict.figures):.4g}" for end in (min, max) if verdict.figures})
     return (

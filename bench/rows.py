@@ -51,12 +51,23 @@ class Verdict(NamedTuple):
     text: str
 
 
+def why_not_measured(name, runs):
+    for run in runs:
+        for part in run["failures"]:
+            if name.startswith(part):
+                return f"{part} failed"
+        for subject, note in run["notes"].items():
+            if name.startswith(subject):
+                return note
+    return f"there is no {name}"
+
+
 def judge(row, runs):
-    """The verdict on a row, from the measurements of each run."""
+    """The verdict on a row, from the runs of the benchmarks."""
     try:
-        figures = [row.figure(measurements) for measurements in runs]
+        figures = [row.figure(run["measurements"]) for run in runs]
     except KeyError as missing:
-        return Verdict([], f"not measured: there is no {missing.args[0]}")
+        return Verdict([], f"not measured: {why_not_measured(missing.args[0], runs)}")
     if row.at_most is None and row.at_least is None:
         return Verdict(figures, "")
     agreeing = sum(row.reached(figure) for figure in figures)

@@ -29,7 +29,8 @@ GUARDS = {
 
 def run(**values):
     """A run that has measured these."""
-    return {name: {"unit": "s", "values": each} for name, each in values.items()}
+    measurements = {name: {"unit": "s", "values": each} for name, each in values.items()}
+    return {"measurements": measurements, "notes": {}, "failures": {}}
 
 
 class Verdict(unittest.TestCase):
@@ -64,8 +65,13 @@ class Verdict(unittest.TestCase):
         self.assertEqual(judge(row, runs).text, "runs disagree: reached in 2 of 3")
 
     def test_is_none_without_a_measurement(self):
-        row = Row("what", "ours", "peer", at_most=1)
-        self.assertEqual(judge(row, [run(ours=[1])]).text, "not measured: there is no peer")
+        row = Row("what", "ours", "part.peer", at_most=1)
+        only = run(ours=[1])
+        self.assertEqual(judge(row, [only]).text, "not measured: there is no part.peer")
+        only["notes"]["part.peer"] = "not here"
+        self.assertEqual(judge(row, [only]).text, "not measured: not here")
+        only["failures"]["part"] = "exit code 3"
+        self.assertEqual(judge(row, [only]).text, "not measured: part failed")
 
     def test_is_none_without_a_bound(self):
         verdict = judge(Row("what", "ours", "peer"), [run(ours=[3], peer=[2])])
