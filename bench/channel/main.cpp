@@ -9,7 +9,6 @@
 #include <boost/python.hpp>
 
 #include <benchmark/benchmark.h>
-
 #include <chrono>
 #include <cstdint>
 #include <ctime>
@@ -91,8 +90,8 @@ void measure(benchmark::State& times, number count, Work const& work) {
         spent += processor_time() - processor;
         times.SetIterationTime(passed.count() / each);
     }
-    times.counters["cpu"] = benchmark::Counter(spent.count() / each,
-                                               benchmark::Counter::kAvgIterations);
+    times.counters["cpu"] =
+        benchmark::Counter(spent.count() / each, benchmark::Counter::kAvgIterations);
     times.counters["messages_per_second"] =
         benchmark::Counter(1, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -121,9 +120,7 @@ void from_channel(benchmark::State& times, char const* consumer, number count) {
                 }
             });
         }
-        python().invoke([&] {
-            py::import("__main__").attr(consumer)(py::ptr(&values), count);
-        });
+        python().invoke([&] { py::import("__main__").attr(consumer)(py::ptr(&values), count); });
     });
 }
 
