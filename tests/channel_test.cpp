@@ -62,8 +62,8 @@ TEST(Channel, DeliversWhatCannotBeCopied) {
 }
 
 TEST(Channel, NeedsAPositiveCapacity) {
-    for (std::ptrdiff_t const wrong : {std::ptrdiff_t{0}, std::ptrdiff_t{-3},
-                                       std::numeric_limits<std::ptrdiff_t>::max()}) {
+    for (std::ptrdiff_t const wrong :
+         {std::ptrdiff_t{0}, std::ptrdiff_t{-3}, std::numeric_limits<std::ptrdiff_t>::max()}) {
         try {
             channel<int> const refused(wrong);
             ADD_FAILURE() << wrong << " is accepted";
@@ -123,12 +123,12 @@ TEST(ChannelFull, FreesWhoIsBlockedWhenItIsClosed) {
     producer<int> const out(numbers);
     out.push(1);
     std::vector<std::future<pushed>> blocked;
+    blocked.reserve(3);
     for (int n = 0; n < 3; ++n) {
-        blocked.push_back(std::async(std::launch::async,
-                                     [own = producer<int>(numbers), n] {
-                                         own.push(n);
-                                         return own.push(n);
-                                     }));
+        blocked.push_back(std::async(std::launch::async, [own = producer<int>(numbers), n] {
+            own.push(n);
+            return own.push(n);
+        }));
     }
     EXPECT_EQ(blocked[0].wait_for(a_while), std::future_status::timeout);
     numbers.close();
@@ -193,8 +193,7 @@ TEST(ChannelWait, EndsWithAPushWithTheEndAndInTime) {
 TEST(ChannelWait, IsForAsManyAsAreWanted) {
     channel<int> numbers(4);
     producer<int> const out(numbers);
-    auto waiting =
-        std::async(std::launch::async, [&] { return numbers.wait_until(soon(), all); });
+    auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon(), all); });
     for (int n = 0; n < 3; ++n) {
         out.push(n);
     }
@@ -256,7 +255,8 @@ TEST(Channel, DestroysEachValueOnce) {
     EXPECT_EQ(counted::alive, 0);
 }
 
-// ---- four producers at once ----------------------------------------------------------------------
+// ---- four producers at once
+// ----------------------------------------------------------------------
 
 constexpr std::uint32_t producers = 4;
 constexpr std::uint32_t each_pushes = HANDOFF_PATIENCE > 1 ? 1'000 : 20'000;
@@ -273,6 +273,7 @@ TEST_P(FourProducers, LoseAndDoubleNothingThatIsNotCounted) {
     channel<message> messages(capacity, policy);
     std::array<std::uint64_t, producers> refused{};
     std::vector<std::thread> threads;
+    threads.reserve(producers);
     std::latch finished(producers);
     for (std::uint32_t of = 0; of < producers; ++of) {
         threads.emplace_back([&, of, out = producer<message>(messages)] {
@@ -295,7 +296,7 @@ TEST_P(FourProducers, LoseAndDoubleNothingThatIsNotCounted) {
     auto const read = [&](std::vector<message> const& taken) {
         for (message const each : taken) {
             ++delivered.at(each.of);
-            out_of_order += each.number <= last.at(each.of) ? 1 : 0;
+            out_of_order += std::cmp_less_equal(each.number, last.at(each.of)) ? 1 : 0;
             last.at(each.of) = each.number;
         }
     };
@@ -338,15 +339,13 @@ std::string name_of(testing::TestParamInfo<std::pair<when_full, std::ptrdiff_t>>
     return names.at(static_cast<std::size_t>(policy)) + std::string("_") + std::to_string(capacity);
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, FourProducers,
-                         testing::Values(std::pair(when_full::block, 1),
-                                         std::pair(when_full::block, 7),
-                                         std::pair(when_full::block, 10'000),
-                                         std::pair(when_full::refuse, 7),
-                                         std::pair(when_full::refuse, 10'000),
-                                         std::pair(when_full::drop_oldest, 7),
-                                         std::pair(when_full::drop_oldest, 10'000)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Each, FourProducers,
+    testing::Values(std::pair(when_full::block, 1), std::pair(when_full::block, 7),
+                    std::pair(when_full::block, 10'000), std::pair(when_full::refuse, 7),
+                    std::pair(when_full::refuse, 10'000), std::pair(when_full::drop_oldest, 7),
+                    std::pair(when_full::drop_oldest, 10'000)),
+    name_of);
 
 TEST(ChannelClosed, DeliversWhatWasTakenWhileItWasBeingClosed) {
     constexpr int rounds = HANDOFF_PATIENCE > 1 ? 50 : 2'000;
@@ -355,6 +354,7 @@ TEST(ChannelClosed, DeliversWhatWasTakenWhileItWasBeingClosed) {
         std::atomic<std::uint64_t> taken_in = 0;
         std::latch begun(2);
         std::vector<std::thread> threads;
+        threads.reserve(2);
         for (int of = 0; of < 2; ++of) {
             threads.emplace_back([&, out = producer<int>(numbers)] {
                 std::uint64_t own = 0;
@@ -382,6 +382,7 @@ TEST(ChannelConsumers, ShareWhatIsThere) {
     constexpr std::uint64_t count = each_pushes;
     std::atomic<std::uint64_t> sum = 0;
     std::vector<std::thread> consumers;
+    consumers.reserve(3);
     for (int n = 0; n < 3; ++n) {
         consumers.emplace_back([&] {
             for (bool closed = false; !closed;) {

@@ -203,13 +203,14 @@ BOOST_PYTHON_MODULE(channels) {
 
     py::class_<producer<number>>("Producer", py::init<channel<number>&>())
         .def("push", &push)
-        .def("close", +[](producer<number> const& out) { out.close(); })
+        .def(
+            "close", +[](producer<number> const& out) { out.close(); })
         .add_property("closed", &producer<number>::closed);
     py::class_<pushing, std::shared_ptr<pushing>, boost::noncopyable>("Pushing", py::no_init)
         .def("join", &pushing::join)
-        .def("result", +[](pushing const& its, int which) {
-            return its.result(static_cast<pushed>(which));
-        });
+        .def(
+            "result",
+            +[](pushing const& its, int which) { return its.result(static_cast<pushed>(which)); });
     py::def("made_here", &made_here);
     py::def("push_for_ever", &push_for_ever);
 }

@@ -88,8 +88,7 @@ class Delivery(Channels):
             )
             print(len(seen), order, numbers.counts)
             """,
-            "400000 True "
-            "{'pushed': 400000, 'delivered': 400000, 'dropped': 0, 'refused': 0}",
+            "400000 True {'pushed': 400000, 'delivered': 400000, 'dropped': 0, 'refused': 0}",
         )
 
     def test_several_python_threads_may_consume(self):
@@ -295,9 +294,7 @@ class BadInput(Channels):
             self.raises(
                 f"channels.Numbers({wrong})", f"ValueError: capacity must be positive, not {wrong}"
             )
-        self.raises(
-            "channels.Numbers(2.5)", "TypeError: capacity must be an integer, not 2.5"
-        )
+        self.raises("channels.Numbers(2.5)", "TypeError: capacity must be an integer, not 2.5")
         self.raises(
             "channels.Numbers(10**30)",
             "OverflowError: capacity is too large: 1000000000000000000000000000000",
@@ -422,7 +419,7 @@ class Errors(Channels):
 
     def test_an_error_of_an_unknown_kind_is_one_too(self):
         self.raises(
-            "n = channels.Numbers(1); channels.close_with(n, \"none of the standard's\"); n.get()",
+            'n = channels.Numbers(1); channels.close_with(n, "none of the standard\'s"); n.get()',
             "RuntimeError: unidentifiable C++ exception",
         )
         self.raises(
@@ -491,7 +488,7 @@ class TheEnd(Channels):
             """
             import builtins
             numbers = builtins.kept = channels.Numbers(2)
-            builtins.started = channels.start(numbers, 1, 100)  # joined when Python drops it, or not
+            builtins.started = channels.start(numbers, 1, 100)
             import atexit
             atexit.register(lambda: print(numbers.closed))  # runs before, as it came later
             print(numbers.get())

@@ -96,6 +96,7 @@ void from_channel(benchmark::State& times, char const* consumer, number count) {
     measure(times, count, [&] {
         handoff::channel<T> values(capacity);
         std::vector<std::jthread> producers;
+        producers.reserve(static_cast<std::size_t>(threads));
         for (number of = 0; of < threads; ++of) {
             producers.emplace_back([each, out = handoff::producer<T>(values)] {
                 for (number n = 0; n < each; ++n) {
@@ -170,7 +171,7 @@ BENCHMARK(batches)->Name("numpy/get_batch")->Apply(from_one_and_four);
 }  // namespace
 
 BOOST_PYTHON_MODULE(bench_channel) {
-    handoff::channel_class<number>("Numbers");
+    handoff::channel_class<number> const numbers("Numbers");
     handoff::channel_class<sample>("Samples")
         .field("time", &sample::time)
         .field("value", &sample::value);

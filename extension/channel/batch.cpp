@@ -74,17 +74,19 @@ void deallocate(PyObject* self) {
 
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     batch& its = batch_in(self);
+    auto const asks = [flags](unsigned what) {
+        return (static_cast<unsigned>(flags) & what) == what;
+    };
     *view = {.buf = its.values,
              .obj = Py_NewRef(self),
              .len = its.count * its.size,
              .itemsize = its.size,
              .readonly = 0,
              .ndim = 1,
-             .format = (flags & PyBUF_FORMAT) != 0
-                           ? const_cast<char*>(its.layout->buffer_format().c_str())
-                           : nullptr,
-             .shape = (flags & PyBUF_ND) != 0 ? &its.count : nullptr,
-             .strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? &its.size : nullptr,
+             .format = asks(PyBUF_FORMAT) ? const_cast<char*>(its.layout->buffer_format().c_str())
+                                          : nullptr,
+             .shape = asks(PyBUF_ND) ? &its.count : nullptr,
+             .strides = asks(PyBUF_STRIDES) ? &its.size : nullptr,
              .suboffsets = nullptr,
              .internal = nullptr};
     return 0;

@@ -164,9 +164,10 @@ void raise_if(std::exception_ptr const& error) {
         std::rethrow_exception(error);
     } catch (py::error_already_set const&) {
         // It is an empty tag: the error itself was the producer's thread's.
-        raise(PyExc_RuntimeError,
-              "the channel was closed with a Python error, which only the thread that met it knows; "
-              "close it with a C++ exception that says what happened");
+        raise(
+            PyExc_RuntimeError,
+            "the channel was closed with a Python error, which only the thread that met it knows; "
+            "close it with a C++ exception that says what happened");
     }
 }
 
@@ -194,8 +195,7 @@ py::object iterator_of(py::object const& call) {
 }
 
 waiting::waiting(std::optional<std::chrono::nanoseconds> timeout)
-    : timeout_(timeout),
-      deadline_(timeout ? clock::now() + *timeout : clock::time_point::max()) {}
+    : timeout_(timeout), deadline_(timeout ? clock::now() + *timeout : clock::time_point::max()) {}
 
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
     static constexpr std::chrono::milliseconds signal_check{100};

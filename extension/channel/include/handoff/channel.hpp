@@ -308,12 +308,11 @@ private:
     static constexpr std::size_t portion = std::max<std::size_t>(1, 16384 / sizeof(T));
 
     static std::size_t checked(std::ptrdiff_t capacity) {
-        auto const most = std::numeric_limits<std::ptrdiff_t>::max() /
-                          static_cast<std::ptrdiff_t>(sizeof(T));
+        auto const most =
+            std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::ptrdiff_t>(sizeof(T));
         if (capacity <= 0 || capacity > most) {
             throw std::invalid_argument("capacity must be a positive number of values, at most " +
-                                        std::to_string(most) + ", not " +
-                                        std::to_string(capacity));
+                                        std::to_string(most) + ", not " + std::to_string(capacity));
         }
         return static_cast<std::size_t>(capacity);
     }
@@ -346,7 +345,8 @@ private:
                 return pushed::refused;
             }
             if (policy_ == when_full::drop_oldest) {
-                [[maybe_unused]] T const oldest = std::move(items_.front());  // destroyed without the lock
+                [[maybe_unused]] T const oldest =
+                    std::move(items_.front());  // destroyed without the lock
                 items_.pop_front();
                 ++dropped_;
                 append(held, std::move(value));
@@ -401,7 +401,7 @@ private:
     std::uint64_t refused_ = 0;
     std::list<T> put_back_;  // before all items
     std::exception_ptr error_;
-    doorbell filled_;   // rung when there is something to take
+    doorbell filled_;  // rung when there is something to take
     doorbell emptied_;  // rung when there is room
 };
 

@@ -72,8 +72,7 @@ struct channel_methods {
 
     static std::shared_ptr<samples> make(object const& capacity, object const& policy) {
         return rather_hang([&] {
-            auto const made =
-                std::make_shared<samples>(capacity_from(capacity), policy_from(policy));
+            auto made = std::make_shared<samples>(capacity_from(capacity), policy_from(policy));
             close_at_exit(made->end());
             return made;
         });
@@ -137,9 +136,8 @@ struct channel_methods {
                     return batch_of(std::move(taken));
                 });
             };
-            return iterator_of(boost::python::make_function(next_batch,
-                                                            boost::python::default_call_policies(),
-                                                            boost::mpl::vector<object>()));
+            return iterator_of(boost::python::make_function(
+                next_batch, boost::python::default_call_policies(), boost::mpl::vector<object>()));
         });
     }
 
@@ -183,7 +181,7 @@ private:
     /// Who had to wait for a first value, and wants many, lets them gather for a moment: so a fast
     /// producer wakes us once for thousands, not once for each few.
     static bool await_batch(samples& self, std::size_t at_most,
-                            typename samples::clock::time_point deadline) {
+                            samples::clock::time_point deadline) {
         static constexpr std::chrono::microseconds gathering{100};
         std::size_t const many = std::min(at_most, self.capacity() / 2);
         bool const there = self.wait_until(deadline);
@@ -251,8 +249,9 @@ channel_class<T>::channel_class(char const* name, char const* doc)
     : boost::python::class_<channel<T>, std::shared_ptr<channel<T>>, boost::noncopyable>(
           name, doc, boost::python::no_init) {
     namespace py = boost::python;
-    static_assert(!py::converter::is_object_manager<T>::value && !std::is_pointer_v<T>,
-                  "a channel's values are destroyed without the GIL: they cannot be Python objects");
+    static_assert(
+        !py::converter::is_object_manager<T>::value && !std::is_pointer_v<T>,
+        "a channel's values are destroyed without the GIL: they cannot be Python objects");
     using methods = detail::channel_methods<T>;
     py::docstring_options const ours_only(true, false, false);
     py::object const none;
@@ -281,8 +280,9 @@ channel_class<T>::channel_class(char const* name, char const* doc)
         .add_property("capacity", &channel<T>::capacity, "How many values can wait.")
         .add_property("when_full", &methods::policy,
                       "What a push does when there is no room: block, drop_oldest or refuse.")
-        .add_property("counts", &methods::counts,
-                      "How many values were pushed, delivered, dropped and refused so far: a dict.");
+        .add_property(
+            "counts", &methods::counts,
+            "How many values were pushed, delivered, dropped and refused so far: a dict.");
     if constexpr (std::is_trivially_copyable_v<T>) {
         this->def("get_batch", &methods::get_batch, (py::arg("max"), py::arg("timeout") = none),
                   "get_batch(max, timeout=None) -> Batch\n\n"

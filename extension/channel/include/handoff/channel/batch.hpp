@@ -39,7 +39,7 @@ inline constexpr bool is_plain =
 
 template <class T>
 consteval element element_of() {
-    using plain = typename array_of<T>::type;
+    using plain = array_of<T>::type;
     static_assert(is_plain<plain>,
                   "a field is a number, a bool, an enumeration, or an array of one of these");
     char code = 0;
