@@ -79,7 +79,7 @@ def measured(part, arguments):
     """A part's measurements and notes."""
     program = arguments.build / "benchmarks" / part
     if program.exists():
-        repetitions, least = (5, 0.02) if arguments.quick else (20, 0.1)
+        repetitions, least = (5, 0.02) if arguments.quick else (15, 0.1)
         options = (
             "--benchmark_format=json",
             "--benchmark_enable_random_interleaving=true",
