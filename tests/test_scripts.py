@@ -61,6 +61,16 @@ class Scripts(unittest.TestCase):
         due = int(re.search(r"due +(\d+)", output)[1])
         self.assertGreaterEqual(int(re.search(r"Foo +(\d+)", output)[1]), due)
 
+    def test_samples_arrive_in_order_with_and_without_numpy(self):
+        output = self.ends_well("samples.py")
+        self.assertRegex(output, r"samples +\d{7} in .*, all there and in order: True")
+        self.assertRegex(output, r"dropped +0\n")
+        hidden = "import runpy, sys; sys.modules['numpy'] = None; sys.argv = ['samples.py']; "
+        output = self.ends_well("-c", hidden + "runpy.run_path('samples.py', run_name='__main__')")
+        self.assertRegex(output, r"There is no numpy \(apt-get install python3-numpy\)")
+        self.assertRegex(output, r"read with +struct\n")
+        self.assertRegex(output, r"samples +\d{7} in .*, all there and in order: True")
+
 
 class Session(unittest.TestCase):
     def test_prints_what_the_question_shows(self):

@@ -22,10 +22,10 @@ LOOPS = ("heap", "round", "burst")
 
 
 def measure(figures: Figures, arguments) -> None:
-    for _ in range(1 if arguments.quick else 5):
+    for _ in range(1 if arguments.quick else 2):
         cost = {}
         for side in ("foo", *LOOPS):
-            seconds = 3 if arguments.quick else 10
+            seconds = 2 if arguments.quick else 10
             command = arguments.host, MEASURED / "calls.py", side, COUNT, INTERVAL, seconds
             said = process.run(*command).said
             cost[side] = said["cpu"] / said["calls"]

@@ -20,7 +20,7 @@ BLOCKING = (0, 1, 4, 15)
 
 
 def measure(figures: Figures, arguments) -> None:
-    for _ in range(1 if arguments.quick else 3):
+    for _ in range(1 if arguments.quick else 2):
         worst_alone = None
         for blocking in BLOCKING:
             command = arguments.host, MEASURED / "blocking.py", blocking

@@ -29,7 +29,7 @@ LONGEST_INTERVAL = 1.0
 
 def measure(figures: Figures, arguments) -> None:
     counts = (1, 100, 10_000) if arguments.quick else tuple(10**power for power in range(7))
-    for _ in range(1 if arguments.quick else 3):
+    for _ in range(1 if arguments.quick else 2):
         for rate_name, rate in RATES.items():
             for count in (count for count in counts if count / rate <= LONGEST_INTERVAL):
                 threads = ("thread", "seed") if count <= MOST_THREADS[rate_name] else ()

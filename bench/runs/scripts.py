@@ -3,7 +3,7 @@
 What: benchmarks of pyperformance that need nothing but Python, each run by pyperf in the
 distribution's python3, in the host, and, when it is given, in a host with the shared libpython.
 
-How: five rounds; in each, every benchmark runs in every interpreter in turn, in a process of its
+How: three rounds; in each, every benchmark runs in every interpreter in turn, in a process of its
 own: as many loops as take 0.1 s, once to warm up and three times measured. A value is the least of
 the three, as what else the machine does only adds, in seconds a loop.
 
@@ -11,7 +11,7 @@ Of each round and benchmark, scripts.ratio.* is the host's over
 the distribution's, scripts.shared_over_host.* the shared host's over the host's; and
 scripts.ratio.geometric_mean and its like are over all benchmarks.
 
-Limits: of a benchmark's own randomness (hash seeds, addresses) five processes see little: a ratio
+Limits: of a benchmark's own randomness (hash seeds, addresses) three processes see little: a ratio
 of one benchmark is good to about 2%. pyperf and pyperformance must be installed beside the Python
 that runs this; every interpreter imports the same.
 """
@@ -90,7 +90,7 @@ def measure(figures: Figures, arguments) -> None:
         sides["shared_host"] = arguments.shared_host
     names = QUICK if arguments.quick else tuple(BENCHMARKS)
     loops = {name: loops_of(arguments.python, name) for name in names}
-    for _ in range(2 if arguments.quick else 5):
+    for _ in range(1 if arguments.quick else 3):
         ratios = {"ratio": [], "shared_over_host": []}
         for name in names:
             took = {

@@ -31,7 +31,7 @@ def measure(figures: Figures, arguments) -> None:
         figures.add(f"stop.{name}.max", "s", max(took))
 
     times = 100 if arguments.quick else 1000
-    for _ in range(1 if arguments.quick else 3):
+    for _ in range(1 if arguments.quick else 2):
         for where in ("idle", "busy_thread", "busy_caller"):
             measure_stops(f"{where}.foo", "foo", SECOND, times, where)
             measure_stops(f"{where}.foo_1ms", "foo", MILLISECOND, times, where)

@@ -41,13 +41,14 @@ def lateness(seen: list[tuple[float, int]], due: int) -> list[float]:
 
 
 def measure(figures: Figures, arguments) -> None:
-    due = round(SECONDS / INTERVAL)
-    for _ in range(1 if arguments.quick else 3):
+    seconds = 1.5 if arguments.quick else SECONDS
+    due = round(seconds / INTERVAL)
+    for _ in range(1 if arguments.quick else 2):
         for side in SIDES:
-            command = arguments.host, MEASURED / "beside_busy_main.py", side, INTERVAL, SECONDS
+            command = arguments.host, MEASURED / "beside_busy_main.py", side, INTERVAL, seconds
             said = process.run(*command, path=arguments.peers).said
             late = lateness(said["seen"], due)
-            in_time = sum(1 for n, each in enumerate(late) if n * INTERVAL + each <= SECONDS)
+            in_time = sum(1 for n, each in enumerate(late) if n * INTERVAL + each <= seconds)
             on_time = sum(1 for each in late if each <= SWITCH_INTERVAL + WAKING)
             strictly = sum(1 for each in late if each <= SWITCH_INTERVAL)
             figures.add(f"ticks.delivered.{side}", "share", in_time / due)
@@ -62,7 +63,7 @@ def measure(figures: Figures, arguments) -> None:
         figures.add("ticks.gil_wait_p99", "s", percentile(waits, 0.99))
         figures.add("ticks.gil_wait_max", "s", max(waits))
 
-    pairs = 4 if arguments.quick else 12
+    pairs = 2 if arguments.quick else 12
     for side in ("foo", "none", "seed"):
         command = arguments.host, MEASURED / "speed_of_main.py", side, INTERVAL, pairs
         said = process.run(*command, path=arguments.peers).said
