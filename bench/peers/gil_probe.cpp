@@ -24,12 +24,22 @@ PyObject* sleep(PyObject* /*module*/, PyObject* argument) {
 }
 
 PyMethodDef methods[] = {
-    {"sleep", &sleep, METH_O, "sleep(seconds) -> seconds that it then waited for the GIL"},
-    {nullptr, nullptr, 0, nullptr},
+    {.ml_name = "sleep",
+     .ml_meth = &sleep,
+     .ml_flags = METH_O,
+     .ml_doc = "sleep(seconds) -> seconds that it then waited for the GIL"},
+    {},
 };
 
-PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "gil_probe", nullptr, 0, methods, nullptr, nullptr, nullptr, nullptr};
+PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,
+                          .m_name = "gil_probe",
+                          .m_doc = nullptr,
+                          .m_size = 0,
+                          .m_methods = methods,
+                          .m_slots = nullptr,
+                          .m_traverse = nullptr,
+                          .m_clear = nullptr,
+                          .m_free = nullptr};
 
 }  // namespace
 

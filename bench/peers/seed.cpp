@@ -1,5 +1,4 @@
-// Module seed: the well-known answer, a thread per Foo and a guard of PyGILState_Ensure per
-// message.
+// Module seed: the well-known answer, a thread per Foo, and PyGILState_Ensure for each message.
 //
 // It differs from what is passed around in what keeps it from being measured: the interval is an
 // argument, `messages` can be read, nothing is printed, and stop() releases the GIL while it joins;

@@ -117,6 +117,6 @@ def main(measure: Callable[[Figures, argparse.Namespace], None], description: st
     figures = Figures()
     try:
         measure(figures, arguments)
-    except MeasuringError as error:
+    except (MeasuringError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     print(json.dumps({"measurements": figures.measurements, "notes": figures.notes}))

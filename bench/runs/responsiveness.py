@@ -5,9 +5,10 @@ on_message sleeps a second, which is as many as may block at once.
 
 How: the main thread looks at every list each millisecond, for 5 s. lateness is how long after its
 due time a message was seen, so it includes the leeway (1 ms), the main thread's sleep (1 ms) and
-its look at all lists (0.1 ms). delayed is the worst lateness over the worst without any blocking
-Foo, as a difference. overdue is how long the most overdue message was waited for at the end, if
-one was. threads is the most that /proc/self/task showed, the main thread included.
+its look at all lists (0.1 ms); lateness_max includes a message that is overdue at the end. delayed
+is that less the same without any blocking Foo. pause is the main thread's own longest millisecond
+of sleep: how long the machine, or a turn of the Foos, kept it from looking. threads is the most
+that /proc/self/task showed, the main thread included.
 
 Limits: with other load on the machine a thread that wakes up may wait for a processor.
 """
@@ -29,6 +30,7 @@ def measure(figures: Figures, arguments) -> None:
             figures.add(f"{name}.lateness_p50", "s", percentile(said["lateness"], 0.5))
             figures.add(f"{name}.lateness_p99", "s", percentile(said["lateness"], 0.99))
             figures.add(f"{name}.lateness_max", "s", worst)
+            figures.add(f"{name}.pause", "s", said["pause"])
             figures.add(f"{name}.threads", "", said["threads"])
             if worst_alone is None:
                 worst_alone = worst

@@ -16,8 +16,11 @@ what the worker delivers after it within one hold of the GIL, and by one round o
 
 The main thread's slowdown is its speed without the worker over its speed with it, in slices of half
 a second, in the order A B B A; ticks.slowdown.none is the same with no worker in either: the noise.
+Waiting for the GIL counts, waiting for a processor does not: ticks.queued.* is the share of the
+time that this was, a thousandth on a quiet machine.
 
-Limits: with other load on the machine a thread that wakes up may wait for a processor.
+Limits: with other load on the machine the lateness includes what a thread that wakes up waits for
+a processor.
 """
 
 import process
@@ -69,6 +72,7 @@ def measure(figures: Figures, arguments) -> None:
             "ratio",
             *(alone / beside for alone, beside in zip(said["alone"], said["beside"], strict=True)),
         )
+        figures.add(f"ticks.queued.{side}", "share", *said["queued"])
 
 
 if __name__ == "__main__":

@@ -28,12 +28,13 @@ for foo in blockers:
     foo.start()
 time.sleep(0.2)  # until all of them block
 
-due = [begin + len(messages) * INTERVAL for begin, messages in zip(due, lists, strict=True)]
 known = list(map(len, lists))
-lateness, threads = [], 0
+due = [begin + count * INTERVAL for begin, count in zip(due, known, strict=True)]
+lateness, threads, pause = [], 0, 0.0
 now = begin = monotonic()
 while now < begin + seconds:
     time.sleep(0.001)
+    pause = max(pause, monotonic() - now)
     for which, messages in enumerate(lists):
         if len(messages) > known[which]:
             now = monotonic()
@@ -44,5 +45,6 @@ while now < begin + seconds:
     now = monotonic()
     threads = max(threads, len(list(Path("/proc/self/task").iterdir())))
 overdue = max(0.0, max(now - each for each in due))
-print(json.dumps({"lateness": lateness, "overdue": overdue, "threads": threads}), flush=True)
+said = {"lateness": lateness, "overdue": overdue, "threads": threads, "pause": pause}
+print(json.dumps(said), flush=True)
 os._exit(0)  # rather than wait for what blocks

@@ -1,6 +1,6 @@
 """Calls of a Python function, 1 / INTERVAL a second for each of COUNT: by Foos, or by a loop.
 
-Usage: calls.py foo|heap|burst COUNT INTERVAL SECONDS
+Usage: calls.py foo|heap|round|burst COUNT INTERVAL SECONDS
 """
 
 import heapq
@@ -66,23 +66,41 @@ class Heap:
 
 
 class Burst:
-    """The calls alone: all of them in a row, once an interval. No list, no due times."""
+    """The calls alone: all of them in a row, once an interval. No lists, no due times."""
+
+    def __init__(self) -> None:
+        self.number = 0
 
     def start(self) -> None:
         self.due = time.monotonic()
-        self.number = 0
 
     def run_until(self, end: float) -> None:
         while self.due < end:
             time.sleep(max(0.0, self.due - time.monotonic()))
-            for _ in range(count):
-                on_message(self.number)
-            self.number += 1
+            self.call_all()
             self.due += interval
         time.sleep(max(0.0, end - time.monotonic()))
 
+    def call_all(self) -> None:
+        for _ in range(count):
+            on_message(self.number)
+        self.number += 1
 
-called = {"foo": Foos, "heap": Heap, "burst": Burst}[side]()
+
+class Round(Burst):
+    """The same with lists: the next integer is appended to each, and given to the function."""
+
+    def __init__(self) -> None:
+        self.lists = [[] for _ in range(count)]
+
+    def call_all(self) -> None:
+        for messages in self.lists:
+            number = len(messages)
+            messages.append(number)
+            on_message(number)
+
+
+called = {"foo": Foos, "heap": Heap, "round": Round, "burst": Burst}[side]()
 called.start()
 called.run_until(time.monotonic() + 1.5 * interval)  # warm; the first are over
 before, cpu, begin = calls, time.process_time(), time.monotonic()

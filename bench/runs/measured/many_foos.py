@@ -4,6 +4,7 @@ Usage: many_foos.py COUNT INTERVAL SECONDS stopped|running: how they are when th
 """
 
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from Foo import Foo
 count, interval, seconds = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 GROUP = 1000  # Foos; of each group the first is watched, and the time of starting it is known
 LEEWAY = min(interval / 100, 0.010)
+PATIENCE = 20  # seconds, for what should take one
 
 
 def resident() -> int:
@@ -24,14 +26,24 @@ def resident() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
 
 
-def for_each(act) -> tuple[list[float], float]:
-    """When each group began, and how long all of them took."""
+def for_each(act) -> list[float]:
+    """When each group began, and the end. What takes too long ends the program."""
     times = [monotonic()]
     for first in range(0, count, GROUP):
         for foo in foos[first : first + GROUP]:
             act(foo)
         times.append(monotonic())
-    return times, times[-1] - times[0]
+        if times[-1] - times[0] > PATIENCE:
+            took = f"{times[-1] - times[0]:.0f} s"
+            end_early(f"{act.__name__}() of {first + GROUP:,} of {count:,} Foos took {took}")
+    said[act.__name__] = times[-1] - times[0]
+    return times
+
+
+def end_early(reason: str) -> None:
+    """Says what is known so far: Foos that the machine cannot carry fill its memory."""
+    print(json.dumps(said | {"ended_early": reason}), flush=True)
+    os._exit(0)
 
 
 said = {}
@@ -43,7 +55,7 @@ for n in range(count):
 said["construction"] = monotonic() - begin
 said["bytes_a_foo"] = (resident() - before) / count
 
-started, said["start"] = for_each(Foo.start)
+started = for_each(Foo.start)
 said["bytes_a_foo_started"] = (resident() - before) / count
 
 # The main thread now sleeps a millisecond at a time, looks at what fell due in the watched Foos,
@@ -69,23 +81,12 @@ elapsed = monotonic() - begin
 cpu, own = time.process_time() - cpu, time.thread_time() - own
 arrived += sum(map(len, watched))
 
-stopped, said["stop"] = for_each(Foo.stop)
-held = list(map(len, foos))
-complete = 0
-for which in range(len(watched)):
-    least = (stopped[which] - LEEWAY - started[which + 1]) // interval + 1
-    most = (stopped[which + 1] - started[which]) // interval + 1
-    group = held[which * GROUP : (which + 1) * GROUP]
-    complete += sum(1 for each in group if least <= each <= most)
-
 lateness.sort()
 said |= {
     "cpu_share": cpu / elapsed,
     "cpu_share_foos": (cpu - own) / elapsed,
     "messages_per_second": arrived * GROUP / elapsed,
-    "messages": sum(held),
     "cpu_a_message": (cpu - own) / (arrived * GROUP),
-    "complete": complete / count,
     "behind": max(0.0, now - pending[0][0]),
     "on_time": sum(1 for each in lateness if each <= LEEWAY + sys.getswitchinterval())
     / len(lateness),
@@ -94,8 +95,18 @@ said |= {
     "lateness_max": lateness[-1],
     "gil_wait_p99": sorted(waits)[int(len(waits) * 0.99)],
     "gil_wait_max": max(waits),
-    "resident": resident(),
 }
+
+stopped = for_each(Foo.stop)
+held = list(map(len, foos))
+complete = 0
+for which in range(len(watched)):
+    least = (stopped[which] - LEEWAY - started[which + 1]) // interval + 1
+    most = (stopped[which + 1] - started[which]) // interval + 1
+    group = held[which * GROUP : (which + 1) * GROUP]
+    complete += sum(1 for each in group if least <= each <= most)
+said["complete"] = complete / count
+
 if sys.argv[4] == "running":
     for foo in foos:
         foo.start()

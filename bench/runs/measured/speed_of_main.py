@@ -1,11 +1,13 @@
 """How fast the main thread computes, alone and beside a worker, in turns.
 
-Usage: speed_of_main.py SIDE INTERVAL PAIRS. Speeds are rounds a second.
+Usage: speed_of_main.py SIDE INTERVAL PAIRS. Speeds are rounds a second, without the time in which
+the thread could have run but had no processor; queued is the share that this was.
 """
 
 import json
 import sys
 import time
+from pathlib import Path
 
 from workers import worker
 
@@ -13,7 +15,13 @@ side, interval, pairs = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 SLICE = 0.5  # seconds
 
 
+def queued() -> float:
+    """How long this thread, the main one, has waited for a processor so far, in seconds."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+
+
 def speed() -> float:
+    waited = queued()
     begin = now = time.perf_counter()
     rounds = 0
     while now < begin + SLICE:
@@ -21,7 +29,9 @@ def speed() -> float:
             pass
         rounds += 1
         now = time.perf_counter()
-    return rounds / (now - begin)
+    waited = queued() - waited
+    shares.append(waited / (now - begin))
+    return rounds / (now - begin - waited)
 
 
 def speed_beside() -> float:
@@ -33,10 +43,11 @@ def speed_beside() -> float:
         beside.stop()
 
 
+shares = []
 speed()
 alone, beside = [], []
 for pair in range(pairs):
     order = [(speed, alone), (speed_beside, beside)]
     for measured, speeds in order if pair % 2 == 0 else reversed(order):
         speeds.append(measured())
-print(json.dumps({"alone": alone, "beside": beside}))
+print(json.dumps({"alone": alone, "beside": beside, "queued": shares}))
