@@ -217,6 +217,10 @@ TEST(Channel, TakesBackWhatCouldNotBeUsed) {
     EXPECT_THAT(numbers.take(3), ElementsAre(1, 2, 3));
     EXPECT_THAT(numbers.take(3), ElementsAre(4));
     EXPECT_EQ(numbers.counts().delivered, 4U);
+
+    numbers.put_back({2});
+    numbers.put_back({1});
+    EXPECT_THAT(numbers.take(2), ElementsAre(1, 2));
 }
 
 /// Counts those of its kind that live.
@@ -348,9 +352,9 @@ INSTANTIATE_TEST_SUITE_P(
     name_of);
 
 TEST(ChannelClosed, DeliversWhatWasTakenWhileItWasBeingClosed) {
-    constexpr int rounds = HANDOFF_PATIENCE > 1 ? 50 : 2'000;
+    constexpr int rounds = HANDOFF_PATIENCE > 1 ? 20 : 200;
     for (int round = 0; round < rounds; ++round) {
-        channel<int> numbers(100'000);
+        channel<int> numbers(10'000);
         std::atomic<std::uint64_t> taken_in = 0;
         std::latch begun(2);
         std::vector<std::thread> threads;

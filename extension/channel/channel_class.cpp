@@ -5,9 +5,13 @@
 
 #include <boost/python.hpp>
 
+#include <boost/core/demangle.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -63,7 +67,7 @@ std::vector<std::weak_ptr<channel_end>>& open_ends() {
 void close_all() {
     for (auto const& each : std::exchange(open_ends(), {})) {
         if (auto const end = each.lock()) {
-            end->close(nullptr);
+            end->close_to_producers();  // a daemon thread that waits is left as it is
         }
     }
 }
@@ -141,7 +145,9 @@ void raise_shut_down() {
           "the channel is closed, and all that was pushed before has been got");
 }
 
-void raise_no_converter(char const* type) {
+void raise_no_converter(std::type_info const& of) {
+    std::string const name = boost::core::demangle(of.name());
+    char const* const type = name.c_str();
     raise(PyExc_TypeError,
           "Python has no object for a C++ %s: register it in the module, by "
           "boost::python::class_<%s> or boost::python::to_python_converter, or, if it is plain "
@@ -149,7 +155,9 @@ void raise_no_converter(char const* type) {
           type, type);
 }
 
-void raise_no_layout(char const* type) {
+void raise_no_layout(std::type_info const& of) {
+    std::string const name = boost::core::demangle(of.name());
+    char const* const type = name.c_str();
     raise(PyExc_TypeError,
           "no field of the C++ %s is described, so nobody could read a batch: describe each by "
           "channel_class::field(), or use get_many()",

@@ -53,7 +53,7 @@ namespace detail {
 template <class T>
 class channel_queue;
 
-/// The closed state of a channel of any type.
+/// The end of a channel of any type.
 class channel_end {
 public:
     channel_end() = default;
@@ -61,7 +61,8 @@ public:
     channel_end(channel_end const&) = delete;
     channel_end& operator=(channel_end const&) = delete;
 
-    virtual void close(std::exception_ptr error) noexcept = 0;
+    /// Closes it, and lets the producers go; a consumer that waits goes on waiting.
+    virtual void close_to_producers() noexcept = 0;
 
     bool closes_at_exit = false;  // for who closes it then; not used here
 };
@@ -254,7 +255,7 @@ public:
         }
     }
 
-    void close(std::exception_ptr error) noexcept override {
+    void close(std::exception_ptr error) noexcept {
         if (left_behind()) {
             return;
         }
@@ -267,6 +268,17 @@ public:
             error_ = std::move(error);
         }
         filled_.ring();
+        emptied_.ring();
+    }
+
+    void close_to_producers() noexcept override {
+        if (left_behind()) {
+            return;
+        }
+        {
+            std::scoped_lock const held(lock_);
+            closed_ = true;
+        }
         emptied_.ring();
     }
 

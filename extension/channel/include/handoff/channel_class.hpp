@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -194,14 +195,14 @@ private:
     static void require_converter() {
         if constexpr (by_value::uses_registry) {
             if (boost::python::converter::registered<T>::converters.m_to_python == nullptr) {
-                raise_no_converter(boost::python::type_id<T>().name());
+                raise_no_converter(typeid(T));
             }
         }
     }
 
     static void require_layout() {
         if (!layout_of<T>().described()) {
-            raise_no_layout(boost::python::type_id<T>().name());
+            raise_no_layout(typeid(T));
         }
     }
 

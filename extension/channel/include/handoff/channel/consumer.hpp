@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <typeinfo>
 
 namespace handoff::detail {
 
@@ -31,8 +32,8 @@ boost::python::object empty_class();
 boost::python::object shut_down_class();
 
 [[noreturn]] void raise_shut_down();
-[[noreturn]] void raise_no_converter(char const* type);
-[[noreturn]] void raise_no_layout(char const* type);
+[[noreturn]] void raise_no_converter(std::type_info const& of);
+[[noreturn]] void raise_no_layout(std::type_info const& of);
 /// Raises what a channel was closed with, if anything, as Boost.Python translates it.
 void raise_if(std::exception_ptr const& error);
 
@@ -60,8 +61,8 @@ private:
     clock::time_point deadline_;
 };
 
-/// Has it closed when Python ends: after Python's non-daemon threads have ended, and before the
-/// interpreter is taken apart. Once said is enough.
+/// Has it closed to its producers when Python ends: after Python's non-daemon threads have ended,
+/// and before the interpreter is taken apart. Once said is enough.
 void close_at_exit(std::weak_ptr<channel_end> end);
 
 }  // namespace handoff::detail
