@@ -11,7 +11,11 @@ WITH       ?= asan tsan helgrind memcheck
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \
                         $(error PYTHON=$(PYTHON) is not a Python that runs))
 
-BUILD := build/$(BUILD_TYPE)
+# The benchmarks are built apart, by this Makefile with other values of these two.
+BUILDS     := build
+BENCHMARKS := OFF
+
+BUILD := $(BUILDS)/$(BUILD_TYPE)
 JOBS  := $(shell nproc)
 VENV  := $(CURDIR)/.venv/bin
 # For set-up only: what the host runs must not find the tools' virtual environment on its path.
@@ -22,7 +26,7 @@ STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)'
           '$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build check sanitize matrix stress exits install clean
+.PHONY: help run test build check sanitize matrix stress exits bench install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -34,6 +38,7 @@ help: ## Say what can be made
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
 	@echo '  WITH=$(WITH)  what `make sanitize` runs the tests under'
 	@echo '  ROWS=$(ROWS)  those of the matrix (docs/matrix.md); all unless given'
+	@echo '  PARTS=$(PARTS)  those of the benchmarks (bench/README.md); all unless given'
 
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
 	@$(VENV)/cmake --build $(BUILD) --target handoff
@@ -49,7 +54,7 @@ check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
 	@git ls-files -zco --exclude-standard '*.cpp' '*.hpp' | xargs -0 -r $(VENV)/clang-format --dry-run -Werror
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
-	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|extension|tests)/'
+	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/'
 
 sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one
 	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
@@ -63,6 +68,21 @@ stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); sa
 
 exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='fork …')
 	@$(STRESS) stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
+
+bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
+	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release
+	@$(VENV)/python bench --build build/bench/Release --python '$(PYTHON)' \
+	    --shared-host $(CURDIR)/build/bench/shared/bin/handoff \
+	    $(if $(QUICK),--quick) --runs $(or $(RUNS),1) $(PARTS)
+
+# And the host with the other kind of libpython, which is what most distributions' python3 links.
+.PHONY: benchmarks
+benchmarks: build
+	@$(WITH_TOOLS) cmake -S . -B $(BUILDS)/shared -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) \
+	    --toolchain $(BUILD)/generators/conan_toolchain.cmake -DPython3_EXECUTABLE='$(PYTHON)' \
+	    -DHANDOFF_LIBPYTHON=shared -DBUILD_TESTING=OFF --no-warn-unused-cli > $(BUILDS)/shared.log || \
+	    { cat $(BUILDS)/shared.log; exit 1; }
+	@$(VENV)/cmake --build $(BUILDS)/shared --target handoff
 
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD)
@@ -85,15 +105,22 @@ clean: ## Remove what was built (not .venv)
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-check.txt
 	@touch $@
 
+.venv/bench: requirements-bench.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
 # Configured again, from scratch, when it is asked for something else than last time.
-SETTINGS := $(PROFILE) $(PYTHON) $(BUILD_TYPE) $(CI) $(CXX)
+SETTINGS := $(PROFILE) $(PYTHON) $(BUILD_TYPE) $(BENCHMARKS) $(CI) $(CXX)
 ifneq ($(SETTINGS),$(shell cat $(BUILD)/configured 2>/dev/null))
 .PHONY: $(BUILD)/configured
 endif
 
 $(BUILD)/configured: .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
 	@rm -rf $(BUILD)/CMakeCache.txt $@
-	$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing
+	$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing \
+	    -c tools.cmake.cmake_layout:build_folder=$(BUILDS) \
+	    -c user.handoff:benchmarks=$(if $(filter ON,$(BENCHMARKS)),True,False)
 	$(WITH_TOOLS) cmake -S . -B $(BUILD) -G Ninja --toolchain $(BUILD)/generators/conan_toolchain.cmake \
-	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
+	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)' \
+	    -DHANDOFF_BENCHMARKS=$(BENCHMARKS) -DBUILD_TESTING=$(if $(filter ON,$(BENCHMARKS)),OFF,ON)
 	@echo '$(SETTINGS)' > $@

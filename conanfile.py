@@ -23,6 +23,7 @@ class Handoff(ConanFile):
         "LICENSE",
         "cmake/*",
         "app/*",
+        "bench/*",
         "extension/*",
         "scripts/*",
         "tests/*",
@@ -40,11 +41,15 @@ class Handoff(ConanFile):
 
     def build_requirements(self):
         self.test_requires("gtest/[>=1.10 <2]")
+        if self._benchmarks:
+            self.test_requires("benchmark/[>=1.7 <2]")
 
     def system_requirements(self):
         if not self.conf.get("user.handoff:distribution", default=False, check_type=bool):
             return
         packages = ["libgtest-dev", "libgmock-dev"]
+        if self._benchmarks:
+            packages += ["libbenchmark-dev", "valgrind"]
         # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.
         if not any(Path("/usr/lib").glob("*/libboost_python3*.so")):
             packages.append("libboost-python-dev")
@@ -86,3 +91,7 @@ class Handoff(ConanFile):
     @property
     def _python(self):
         return self.conf.get("user.handoff:python", default="/usr/bin/python3")
+
+    @property
+    def _benchmarks(self):
+        return self.conf.get("user.handoff:benchmarks", default=False, check_type=bool)

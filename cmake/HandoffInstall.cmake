@@ -4,12 +4,14 @@ include(CMakePackageConfigHelpers)
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/handoff")
 
 install(TARGETS handoff RUNTIME)
-install(TARGETS handoff_host handoff_foo handoff_scheduler handoff_watchdog handoff_gil handoff_mutex
+install(TARGETS handoff_host handoff_foo handoff_scheduler handoff_channel_class handoff_channel
+  handoff_watchdog handoff_gil handoff_mutex
   EXPORT handoffTargets
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 # These say where this machine's Python and Boost are, and have no headers of ours.
 install(TARGETS handoff_libpython handoff_python_headers handoff_boost_python EXPORT handoffTargets)
-install(DIRECTORY app/include/ extension/gil/include/ extension/foo/include/ extension/diagnostics/include/
+install(DIRECTORY app/include/ extension/gil/include/ extension/foo/include/ extension/channel/include/
+  extension/diagnostics/include/
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL
   FILES_MATCHING PATTERN "*.hpp")
 install(EXPORT handoffTargets NAMESPACE handoff:: DESTINATION "${package_folder}")

@@ -61,6 +61,21 @@ class Scripts(unittest.TestCase):
         due = int(re.search(r"due +(\d+)", output)[1])
         self.assertGreaterEqual(int(re.search(r"Foo +(\d+)", output)[1]), due)
 
+    def test_samples_arrive_in_numpy_in_order(self):
+        output = self.ends_well("samples.py")
+        self.assertRegex(output, r"samples +\d{7} in .*, all there and in order: True")
+        self.assertRegex(output, r"dropped +0\n")
+
+    def test_samples_arrive_without_numpy(self):
+        output = self.ends_well(
+            "-c",
+            "import runpy, sys; sys.modules['numpy'] = None; sys.argv = ['samples.py']; "
+            "runpy.run_path('samples.py', run_name='__main__')",
+        )
+        self.assertIn("There is no numpy (apt-get install python3-numpy)", output)
+        self.assertRegex(output, r"read with +struct\n")
+        self.assertRegex(output, r"samples +\d{7} in .*, all there and in order: True")
+
 
 class Session(unittest.TestCase):
     def test_prints_what_the_question_shows(self):

@@ -2,17 +2,12 @@
 //
 // Times are processor time of the whole process, for one message, at saturation: the next is always
 // due. The limit is a loop in C that holds the GIL all the while.
+#include "../process.hpp"
 #include <handoff/foo.hpp>
 #include <handoff/gil.hpp>
-#include <handoff/interpreter.hpp>
 
 #include <boost/python.hpp>
 
-#include <benchmark/benchmark.h>
-
-#include <chrono>
-#include <ctime>
-#include <string>
 #include <thread>
 
 namespace {
@@ -21,25 +16,13 @@ namespace py = boost::python;
 
 constexpr Py_ssize_t messages = 1'000'000;  // a measurement
 
-handoff::interpreter& python() {
-    static handoff::interpreter only;
-    return only;
-}
-
-/// Of all threads.
-std::chrono::duration<double> processor_time() {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
-
 /// Measures `work`, which delivers so many messages and returns how many they were, a message.
 template <class Work>
 void measure(benchmark::State& times, Work const& work) {
     for (auto _ : times) {
-        auto const before = processor_time();
+        auto const before = bench::processor_time();
         auto const delivered = static_cast<double>(work());
-        times.SetIterationTime(((processor_time() - before) / delivered).count());
+        times.SetIterationTime(((bench::processor_time() - before) / delivered).count());
     }
 }
 
@@ -69,7 +52,7 @@ void loop(benchmark::State& times, bool calls) {
 
 void foo(benchmark::State& times, bool calls) {
     measure(times, [calls] {
-        return python().invoke([calls] {
+        return bench::python().invoke([calls] {
             py::object const made = py::import("Foo").attr("Foo")(1e-9, callback(calls));
             made.attr("start")();
             made.attr("wait")(messages);
@@ -79,20 +62,33 @@ void foo(benchmark::State& times, bool calls) {
     });
 }
 
+/// The answer that is passed around: a thread of its own, and the GIL for each message.
+void seed(benchmark::State& times) {
+    measure(times, [] {
+        return bench::python().invoke([] {
+            py::list appended;
+            handoff::gil_release const while_joining;
+            std::thread([&appended] {
+                for (Py_ssize_t n = 0; n < messages; ++n) {
+                    PyGILState_STATE const found = PyGILState_Ensure();
+                    appended.append(py::len(appended));
+                    PyGILState_Release(found);
+                }
+            }).join();
+            return messages;
+        });
+    });
+}
+
 BENCHMARK_CAPTURE(loop, append, false)->Name("append/loop")->UseManualTime()->Iterations(1);
 BENCHMARK_CAPTURE(foo, append, false)->Name("append/foo")->UseManualTime()->Iterations(1);
+BENCHMARK(seed)->Name("append/seed")->UseManualTime()->Iterations(1);
 BENCHMARK_CAPTURE(loop, call, true)->Name("call/loop")->UseManualTime()->Iterations(1);
 BENCHMARK_CAPTURE(foo, call, true)->Name("call/foo")->UseManualTime()->Iterations(1);
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-        return 2;
-    }
-    python().add_module("Foo", &PyInit_Foo);
-    python().start();
-    benchmark::RunSpecifiedBenchmarks();
-    python().stop();
+    bench::python().add_module("Foo", &PyInit_Foo);
+    return bench::run(argc, argv);
 }

@@ -1,7 +1,6 @@
 // Ours: gil_acquire, on a thread that attached by hand, on one that did not, and nested.
-#include <handoff/gil.hpp>
-
 #include "native_thread.hpp"
+#include <handoff/gil.hpp>
 
 #include <benchmark/benchmark.h>
 

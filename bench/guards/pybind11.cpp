@@ -1,7 +1,7 @@
-// pybind11's guard.
-#include <pybind11/pybind11.h>
-
+// pybind11's guard, as it is used, and on a thread whose state an outer one keeps.
 #include "native_thread.hpp"
+
+#include <pybind11/pybind11.h>
 
 #include <benchmark/benchmark.h>
 
@@ -16,5 +16,17 @@ void plain(benchmark::State& times) {
     });
 }
 BENCHMARK(plain)->Name("plain/pybind11");
+
+void kept(benchmark::State& times) {
+    on_a_native_thread([&] {
+        pybind11::gil_scoped_acquire const keeps_the_state;
+        pybind11::gil_scoped_release const meanwhile;
+        for (auto _ : times) {
+            pybind11::gil_scoped_acquire const gil;
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(kept)->Name("kept/pybind11");
 
 }  // namespace

@@ -1,7 +1,6 @@
 // The limit: CPython's own calls, with a thread state made once.
-#include <handoff/gil/python.hpp>
-
 #include "native_thread.hpp"
+#include <handoff/gil/python.hpp>
 
 #include <benchmark/benchmark.h>
 

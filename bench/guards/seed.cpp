@@ -1,7 +1,6 @@
 // The answer that is passed around: PyGILState_Ensure() in a constructor.
-#include <handoff/gil/python.hpp>
-
 #include "native_thread.hpp"
+#include <handoff/gil/python.hpp>
 
 #include <benchmark/benchmark.h>
 

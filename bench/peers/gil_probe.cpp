@@ -1,0 +1,46 @@
+// Module gil_probe: how long a thread waits for the GIL, measured where Python cannot.
+#include <Python.h>
+
+#include <chrono>
+#include <thread>
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+using seconds = std::chrono::duration<double>;
+
+/// sleep(seconds) -> how many seconds it then waited for the GIL. The sleep itself may take longer
+/// than asked; that is the kernel's doing, and not in the result.
+PyObject* sleep(PyObject* /*module*/, PyObject* argument) {
+    double const asked = PyFloat_AsDouble(argument);
+    if (asked == -1.0 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    PyThreadState* const state = PyEval_SaveThread();
+    std::this_thread::sleep_for(seconds(asked));
+    auto const begin = clock_type::now();
+    PyEval_RestoreThread(state);
+    return PyFloat_FromDouble(seconds(clock_type::now() - begin).count());
+}
+
+PyMethodDef methods[] = {
+    {.ml_name = "sleep",
+     .ml_meth = &sleep,
+     .ml_flags = METH_O,
+     .ml_doc = "sleep(seconds) -> seconds that it then waited for the GIL"},
+    {},
+};
+
+PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,
+                          .m_name = "gil_probe",
+                          .m_doc = nullptr,
+                          .m_size = 0,
+                          .m_methods = methods,
+                          .m_slots = nullptr,
+                          .m_traverse = nullptr,
+                          .m_clear = nullptr,
+                          .m_free = nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit_gil_probe() { return PyModule_Create(&definition); }

@@ -1,0 +1,245 @@
+// The part of a channel's Python class that is the same for all types of values.
+#include <handoff/channel/consumer.hpp>
+#include <handoff/gil.hpp>
+#include <handoff/gil/unwinding.hpp>
+
+#include <boost/python.hpp>
+
+#include <boost/core/demangle.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+namespace handoff::detail {
+
+namespace py = boost::python;
+
+namespace {
+
+struct named_policy {
+    char const* name;
+    when_full policy;
+};
+constexpr std::array policies{named_policy{.name = "block", .policy = when_full::block},
+                              named_policy{.name = "drop_oldest", .policy = when_full::drop_oldest},
+                              named_policy{.name = "refuse", .policy = when_full::refuse}};
+
+template <class... Values>
+[[noreturn]] void raise(PyObject* type, char const* format, Values... values) {
+    PyErr_Format(type, format, values...);
+    throw py::error_already_set();
+}
+
+/// A positive integer, of as many as can be counted.
+Py_ssize_t positive_from(py::object const& value, char const* name) {
+    if (PyIndex_Check(value.ptr()) == 0) {
+        raise(PyExc_TypeError, "%s must be an integer, not %.80R", name, value.ptr());
+    }
+    Py_ssize_t const number = PyNumber_AsSsize_t(value.ptr(), nullptr);  // clipped, not refused
+    if (number == -1 && PyErr_Occurred() != nullptr) {
+        throw py::error_already_set();
+    }
+    if (number <= 0) {
+        raise(PyExc_ValueError, "%s must be positive, not %.80R", name, value.ptr());
+    }
+    if (number == PY_SSIZE_T_MAX) {
+        raise(PyExc_OverflowError, "%s is too large: %.80R", name, value.ptr());
+    }
+    return number;
+}
+
+bool in_main_thread() {
+    py::object const main = py::import("threading").attr("main_thread")();
+    return py::extract<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
+}
+
+/// Those to be closed at exit. Guarded by the GIL.
+std::vector<std::weak_ptr<channel_end>>& open_ends() {
+    static auto& only = *new std::vector<std::weak_ptr<channel_end>>();
+    return only;
+}
+
+void close_all() {
+    for (auto const& each : std::exchange(open_ends(), {})) {
+        if (auto const end = each.lock()) {
+            end->close_to_producers();  // a daemon thread that waits is left as it is
+        }
+    }
+}
+
+}  // namespace
+
+std::ptrdiff_t capacity_from(py::object const& value) { return positive_from(value, "capacity"); }
+
+std::size_t max_from(py::object const& value) {
+    return static_cast<std::size_t>(positive_from(value, "max"));
+}
+
+when_full policy_from(py::object const& value) {
+    py::extract<std::string> const name(value);
+    if (name.check()) {
+        for (auto const& each : policies) {
+            if (name() == each.name) {
+                return each.policy;
+            }
+        }
+    }
+    raise(name.check() ? PyExc_ValueError : PyExc_TypeError,
+          "when_full must be 'block', 'drop_oldest' or 'refuse', not %.80R", value.ptr());
+}
+
+std::optional<std::chrono::nanoseconds> timeout_from(py::object const& value) {
+    if (value.is_none()) {
+        return std::nullopt;
+    }
+    double const number = PyFloat_AsDouble(value.ptr());
+    if (number == -1.0 && PyErr_Occurred() != nullptr) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
+            PyErr_Clear();
+            raise(PyExc_TypeError, "timeout must be a number of seconds or None, not %.80R",
+                  value.ptr());
+        }
+        throw py::error_already_set();
+    }
+    if (std::isnan(number) || number < 0) {
+        raise(PyExc_ValueError, "timeout must be a non-negative number of seconds, not %.80R",
+              value.ptr());
+    }
+    // Half of what the clock can count: so that no time overflows.
+    static constexpr std::chrono::duration<double> longest = std::chrono::nanoseconds::max() / 2;
+    std::chrono::duration<double> const timeout(number);
+    if (timeout >= longest) {
+        raise(PyExc_OverflowError, "timeout is too long: %.80R s; None waits without one",
+              value.ptr());
+    }
+    return std::chrono::ceil<std::chrono::nanoseconds>(timeout);
+}
+
+char const* name_of(when_full policy) noexcept {
+    return std::ranges::find(policies, policy, &named_policy::policy)->name;
+}
+
+py::object empty_class() { return py::import("queue").attr("Empty"); }
+
+py::object shut_down_class() {
+#if PY_VERSION_HEX >= 0x030D0000
+    return py::import("queue").attr("ShutDown");
+#else
+    static PyObject* only = nullptr;  // guarded by the GIL
+    if (only == nullptr) {
+        only = PyErr_NewExceptionWithDoc("handoff.ShutDown",
+                                         "The channel is closed, and empty: queue.ShutDown.",
+                                         nullptr, nullptr);
+    }
+    return py::object(py::handle<>(py::borrowed(py::expect_non_null(only))));
+#endif
+}
+
+void raise_shut_down() {
+    raise(shut_down_class().ptr(),
+          "the channel is closed, and all that was pushed before has been got");
+}
+
+void raise_no_converter(std::type_info const& of) {
+    std::string const name = boost::core::demangle(of.name());
+    char const* const type = name.c_str();
+    raise(PyExc_TypeError,
+          "Python has no object for a C++ %s: register it in the module, by "
+          "boost::python::class_<%s> or boost::python::to_python_converter, or, if it is plain "
+          "data, describe it by channel_class::field() and use get_batch()",
+          type, type);
+}
+
+void raise_no_layout(std::type_info const& of) {
+    std::string const name = boost::core::demangle(of.name());
+    char const* const type = name.c_str();
+    raise(PyExc_TypeError,
+          "no field of the C++ %s is described, so nobody could read a batch: describe each by "
+          "channel_class::field(), or use get_many()",
+          type);
+}
+
+void raise_if(std::exception_ptr const& error) {
+    if (error == nullptr) {
+        return;
+    }
+    try {
+        std::rethrow_exception(error);
+    } catch (py::error_already_set const&) {
+        // It is an empty tag: the error itself was the producer's thread's.
+        raise(
+            PyExc_RuntimeError,
+            "the channel was closed with a Python error, which only the thread that met it knows; "
+            "close it with a C++ exception that says what happened");
+    }
+}
+
+py::object dict_of(channel_counts const& counts) {
+    py::dict made;
+    made["pushed"] = counts.pushed;
+    made["delivered"] = counts.delivered;
+    made["dropped"] = counts.dropped;
+    made["refused"] = counts.refused;
+    return made;
+}
+
+py::object representation(py::object const& self, std::size_t size, std::size_t capacity,
+                          when_full policy, bool closed) {
+    return "<%s.%s %d of %d when_full=%s %s>" %
+           py::make_tuple(self.attr("__class__").attr("__module__"),
+                          self.attr("__class__").attr("__qualname__"), size, capacity,
+                          name_of(policy), closed ? "closed" : "open");
+}
+
+py::object iterator_of(py::object const& call) {
+    // Never equal to what the call returns.
+    py::object const sentinel = py::import("builtins").attr("object")();
+    return py::import("builtins").attr("iter")(call, sentinel);
+}
+
+waiting::waiting(std::optional<std::chrono::nanoseconds> timeout)
+    : timeout_(timeout), deadline_(timeout ? clock::now() + *timeout : clock::time_point::max()) {}
+
+void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
+    static constexpr std::chrono::milliseconds signal_check{100};
+    // Without a wait the GIL is not even released for a moment.
+    if (timeout_ && timeout_->count() == 0) {
+        raise(empty_class().ptr(), "nothing was there");
+    }
+    bool const for_signals = in_main_thread();
+    for (bool there = false; !there;) {
+        {
+            gil_release while_waiting;
+            auto const now = clock::now();
+            there = wait_until(for_signals && deadline_ - now > signal_check ? now + signal_check
+                                                                             : deadline_);
+        }
+        if (PyErr_CheckSignals() != 0) {
+            throw py::error_already_set();
+        }
+        if (!there && clock::now() >= deadline_) {
+            raise(empty_class().ptr(), "nothing came within the timeout");
+        }
+    }
+}
+
+void close_at_exit(std::weak_ptr<channel_end> end) {
+    static bool tied = false;  // guarded by the GIL
+    auto const there = end.lock();
+    if (there == nullptr || std::exchange(there->closes_at_exit, true)) {
+        return;
+    }
+    if (!tied) {
+        py::import("atexit").attr("register")(py::make_function(&close_all));
+        tied = true;
+    }
+    std::erase_if(open_ends(), [](auto const& each) { return each.expired(); });
+    open_ends().push_back(std::move(end));
+}
+
+}  // namespace handoff::detail

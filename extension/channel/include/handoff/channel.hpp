@@ -1,0 +1,422 @@
+// channel: native threads push values, one bounded queue keeps them, Python or C++ takes them out.
+#pragma once
+
+#include <handoff/channel/doorbell.hpp>
+#include <handoff/channel/short_lock.hpp>
+
+#include <boost/circular_buffer.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iterator>
+#include <limits>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace handoff {
+
+/// What a push does when the channel is full.
+enum class when_full {
+    block,        // waits until there is room, or the channel is closed
+    drop_oldest,  // makes room: what was pushed first goes
+    refuse,       // comes back at once, and leaves the value out
+};
+
+/// What has become of a push.
+enum class pushed {
+    taken,    // it is in the channel, and will be delivered in its turn
+    refused,  // the channel was full, and refuses then
+    closed,   // the channel is closed, or its consumer is gone: nothing is taken any more
+};
+
+/// What happened in a channel so far, all of it at one moment:
+/// pushed = delivered + dropped + size.
+struct channel_counts {
+    std::uint64_t pushed = 0;     // that were taken in
+    std::uint64_t delivered = 0;  // that were taken out
+    std::uint64_t dropped = 0;    // to make room
+    std::uint64_t refused = 0;    // not taken in: full, or closed
+    std::size_t size = 0;         // that are in it now
+};
+
+namespace detail {
+
+template <class T>
+class channel_queue;
+
+/// The end of a channel of any type.
+class channel_end {
+public:
+    channel_end() = default;
+    virtual ~channel_end() = default;
+    channel_end(channel_end const&) = delete;
+    channel_end& operator=(channel_end const&) = delete;
+
+    /// Closes it, and lets the producers go; a consumer that waits goes on waiting.
+    virtual void close_to_producers() noexcept = 0;
+
+    bool closes_at_exit = false;  // for who closes it then; not used here
+};
+
+}  // namespace detail
+
+/// A bounded first-in-first-out queue between native producers, which push through producer<T>, and
+/// its consumer, which owns the channel.
+///
+///     auto samples = std::make_shared<channel<sample>>(4096, when_full::drop_oldest);
+///     std::jthread reader([out = producer(*samples)] {
+///         while (out.push(device.read()) != pushed::closed) {
+///         }
+///     });
+///
+/// Overview
+///   Each value is delivered once, in the order of the pushes, whichever thread made them. At most
+///   `capacity` values wait. The queue is a boost::circular_buffer, allocated once, under a lock
+///   that is held for a move or for the copy of a few kilobytes. Who must wait, waits outside it;
+///   a push wakes a consumer only if one waits, and then once, not once a message.
+///
+/// Life
+///   The channel is the consumer's; producers share only its queue. When the channel is destroyed,
+///   as when it is closed, they are told `closed`, blocked ones too. What was pushed before the end
+///   can still be taken from a closed channel.
+///
+/// In the child of a fork(), where no producer lives, it is closed and empty.
+///
+/// GIL:     never touched. Do not hold it where a member waits (push() with when_full::block,
+///          wait_until()): who would make the wait end may need it.
+/// Threads: any.
+/// REQUIRES: T is moved and destroyed without an exception, and needs no GIL for it: it may be
+///           destroyed on any of these threads. It is no Python object and owns none.
+template <class T>
+class channel {
+public:
+    using value_type = T;
+    using clock = std::chrono::steady_clock;
+
+    /// Throws: std::invalid_argument unless 0 < capacity and so many values have an address;
+    ///         std::bad_alloc.
+    explicit channel(std::ptrdiff_t capacity, when_full policy = when_full::block)
+        : queue_(new detail::channel_queue<T>(capacity, policy), &detail::channel_queue<T>::drop) {}
+
+    ~channel() { close(); }
+
+    channel(channel const&) = delete;
+    channel& operator=(channel const&) = delete;
+
+    /// Takes up to so many out, the oldest first, without waiting. Empty when there is nothing.
+    /// Throws: std::bad_alloc; nothing is taken then.
+    [[nodiscard]] std::vector<T> take(std::size_t at_most) { return queue_->take(at_most); }
+
+    /// Puts what was taken, and could not be used, before all that is there. It may exceed the
+    /// capacity, of which it is no part.
+    /// Throws: std::bad_alloc; the values are lost then.
+    void put_back(std::vector<T> unused) { queue_->put_back(std::move(unused)); }
+
+    /// Waits until there is so much to take, at most the capacity, or the channel is closed.
+    /// Returns: whether that is so; false: it was too late.
+    bool wait_until(clock::time_point deadline, std::size_t at_least = 1) {
+        return queue_->wait_until(deadline, at_least);
+    }
+
+    /// Takes nothing in any more, and lets everybody go who waits. Idempotent: the first error
+    /// stays.
+    void close(std::exception_ptr error = nullptr) noexcept { queue_->close(std::move(error)); }
+
+    [[nodiscard]] bool closed() const noexcept { return queue_->closed(); }
+
+    /// What the channel was closed with; null: nothing, or it is not closed.
+    [[nodiscard]] std::exception_ptr error() const noexcept { return queue_->error(); }
+
+    /// How many values can be taken now.
+    [[nodiscard]] std::size_t size() const noexcept { return counts().size; }
+    [[nodiscard]] std::size_t capacity() const noexcept { return queue_->capacity(); }
+    [[nodiscard]] when_full policy() const noexcept { return queue_->policy(); }
+    [[nodiscard]] channel_counts counts() const noexcept { return queue_->counts(); }
+
+    /// To close it at some end that it need not live to see.
+    [[nodiscard]] std::weak_ptr<detail::channel_end> end() const noexcept { return queue_; }
+
+private:
+    template <class>
+    friend class producer;
+
+    std::shared_ptr<detail::channel_queue<T>> queue_;
+};
+
+/// The way into a channel. Copies are ways into the same; they do not keep the channel open.
+///
+/// GIL:     never touched; see channel for when not to hold it.
+/// Threads: any.
+template <class T>
+class producer {
+public:
+    explicit producer(channel<T> const& to) : queue_(to.queue_) {}
+
+    /// Puts a value at the end of the queue, or does what the channel does when it is full.
+    /// A taken value is not lost but by drop_oldest, or with the channel.
+    pushed push(T value) const noexcept { return queue_->push(std::move(value)); }
+
+    /// As channel::close(). With an error, the consumer meets it after all that was pushed before:
+    ///
+    ///     } catch (...) {
+    ///         out.close(std::current_exception());
+    ///     }
+    void close(std::exception_ptr error = nullptr) const noexcept {
+        queue_->close(std::move(error));
+    }
+
+    [[nodiscard]] bool closed() const noexcept { return queue_->closed(); }
+
+private:
+    std::shared_ptr<detail::channel_queue<T>> queue_;
+};
+
+namespace detail {
+
+/// What a channel and its producers share.
+template <class T>
+class alignas(64) channel_queue final : public channel_end {
+    static_assert(!std::is_same_v<T, bool>, "a std::vector<bool> holds no bool: push a char");
+    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
+                  "a channel's values are moved under its lock: an exception would lose them");
+
+public:
+    channel_queue(std::ptrdiff_t capacity, when_full policy)
+        : policy_(policy), items_(checked(capacity)) {}
+
+    /// Deletes it; but in the child of a fork() a thread that is not there may have it locked.
+    static void drop(channel_queue* dropped) noexcept {
+        if (!dropped->left_behind()) {
+            delete dropped;
+        }
+    }
+
+    pushed push(T value) noexcept {
+        if (left_behind()) [[unlikely]] {
+            return pushed::closed;
+        }
+        std::unique_lock held(lock_);
+        if (closed_ || items_.full()) [[unlikely]] {
+            return push_past(held, std::move(value));
+        }
+        append(held, std::move(value));
+        return pushed::taken;
+    }
+
+    std::vector<T> take(std::size_t at_most) {
+        std::vector<T> taken;
+        if (left_behind()) {
+            return taken;
+        }
+        std::size_t const most = std::min(at_most, counts().size);
+        taken.reserve(most);  // not under the lock
+        take_put_back(taken, most);
+        while (taken.size() < most && take_portion(taken, most)) {
+        }
+        return taken;
+    }
+
+    void put_back(std::vector<T> unused) {
+        if (left_behind()) {
+            return;
+        }
+        std::list<T> values(std::move_iterator(unused.begin()), std::move_iterator(unused.end()));
+        std::unique_lock held(lock_);
+        delivered_ -= values.size();
+        put_back_.splice(put_back_.begin(), values);
+        announce(held, filled_, size());
+    }
+
+    bool wait_until(std::chrono::steady_clock::time_point deadline, std::size_t at_least) {
+        at_least = std::min(at_least, capacity());
+        for (bool in_time = true;;) {
+            if (left_behind()) {
+                return true;
+            }
+            std::unique_lock held(lock_);
+            if (size() >= at_least || closed_) {
+                return true;
+            }
+            if (!in_time) {
+                return false;
+            }
+            auto const seen = filled_.listen(at_least);
+            held.unlock();
+            in_time = filled_.wait_until(seen, deadline);
+        }
+    }
+
+    void close(std::exception_ptr error) noexcept {
+        if (left_behind()) {
+            return;
+        }
+        {
+            std::scoped_lock const held(lock_);
+            if (closed_) {
+                return;
+            }
+            closed_ = true;
+            error_ = std::move(error);
+        }
+        filled_.ring();
+        emptied_.ring();
+    }
+
+    void close_to_producers() noexcept override {
+        if (left_behind()) {
+            return;
+        }
+        {
+            std::scoped_lock const held(lock_);
+            closed_ = true;
+        }
+        emptied_.ring();
+    }
+
+    [[nodiscard]] bool closed() const noexcept {
+        if (left_behind()) {
+            return true;
+        }
+        std::scoped_lock const held(lock_);
+        return closed_;
+    }
+
+    [[nodiscard]] std::exception_ptr error() const noexcept {
+        if (left_behind()) {
+            return nullptr;
+        }
+        std::scoped_lock const held(lock_);
+        return error_;
+    }
+
+    [[nodiscard]] std::size_t capacity() const noexcept { return items_.capacity(); }
+    [[nodiscard]] when_full policy() const noexcept { return policy_; }
+
+    [[nodiscard]] channel_counts counts() const noexcept {
+        if (left_behind()) {
+            return {};
+        }
+        std::scoped_lock const held(lock_);
+        return {.pushed = delivered_ + dropped_ + size(),
+                .delivered = delivered_,
+                .dropped = dropped_,
+                .refused = refused_,
+                .size = size()};
+    }
+
+private:
+    using lock = std::unique_lock<short_lock>;
+
+    /// How much is copied in one hold of the lock.
+    static constexpr std::size_t portion = std::max<std::size_t>(1, 16384 / sizeof(T));
+
+    static std::size_t checked(std::ptrdiff_t capacity) {
+        auto const most =
+            std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::ptrdiff_t>(sizeof(T));
+        if (capacity <= 0 || capacity > most) {
+            throw std::invalid_argument("capacity must be a positive number of values, at most " +
+                                        std::to_string(most) + ", not " + std::to_string(capacity));
+        }
+        return static_cast<std::size_t>(capacity);
+    }
+
+    /// Whether this is the child of a fork(), and the queue the parent's.
+    [[nodiscard]] bool left_behind() const noexcept { return born_in_ != forks(); }
+
+    [[nodiscard]] std::size_t size() const noexcept { return items_.size() + put_back_.size(); }
+
+    /// Unlocks, and wakes who listens for as much as there is.
+    static void announce(lock& held, doorbell& bell, std::size_t there) noexcept {
+        bool const heard = bell.heard(there);
+        held.unlock();
+        if (heard) [[unlikely]] {
+            bell.ring();
+        }
+    }
+
+    /// Unlocks. REQUIRES: there is room.
+    void append(lock& held, T&& value) noexcept {
+        items_.push_back(std::move(value));
+        announce(held, filled_, size());
+    }
+
+    /// The rarer half of push(): full, or closed.
+    [[gnu::noinline]] pushed push_past(lock& held, T&& value) noexcept {
+        while (!closed_ && items_.full()) {
+            if (policy_ == when_full::refuse) {
+                ++refused_;
+                return pushed::refused;
+            }
+            if (policy_ == when_full::drop_oldest) {
+                [[maybe_unused]] T const oldest =
+                    std::move(items_.front());  // destroyed without the lock
+                items_.pop_front();
+                ++dropped_;
+                append(held, std::move(value));
+                return pushed::taken;
+            }
+            auto const seen = emptied_.listen(1);
+            held.unlock();
+            emptied_.wait(seen);
+            held.lock();
+        }
+        if (closed_) {
+            ++refused_;
+            return pushed::closed;
+        }
+        append(held, std::move(value));
+        return pushed::taken;
+    }
+
+    void take_put_back(std::vector<T>& taken, std::size_t most) noexcept {
+        std::list<T> values;  // freed without the lock
+        {
+            std::scoped_lock const held(lock_);
+            most = std::min(most, put_back_.size());
+            values.splice(values.end(), put_back_, put_back_.begin(),
+                          std::next(put_back_.begin(), static_cast<std::ptrdiff_t>(most)));
+            delivered_ += most;
+        }
+        taken.insert(taken.end(), std::move_iterator(values.begin()),
+                     std::move_iterator(values.end()));
+    }
+
+    /// Returns: whether there was any.
+    bool take_portion(std::vector<T>& taken, std::size_t most) noexcept {
+        std::unique_lock held(lock_);
+        auto const [first, length] = items_.array_one();
+        std::size_t const moved = std::min({portion, most - taken.size(), length});
+        taken.insert(taken.end(), std::move_iterator(first), std::move_iterator(first + moved));
+        items_.erase_begin(moved);
+        delivered_ += moved;
+        announce(held, emptied_, items_.reserve());
+        return moved > 0;
+    }
+
+    // Guarded by the lock, but for what is constant.
+    short_lock mutable lock_;
+    bool closed_ = false;
+    when_full const policy_;
+    unsigned const born_in_ = forks();
+    boost::circular_buffer<T> items_;
+    std::uint64_t delivered_ = 0;
+    std::uint64_t dropped_ = 0;
+    std::uint64_t refused_ = 0;
+    std::list<T> put_back_;  // before all items
+    std::exception_ptr error_;
+    doorbell filled_;  // rung when there is something to take
+    doorbell emptied_;  // rung when there is room
+};
+
+}  // namespace detail
+
+}  // namespace handoff

@@ -1,0 +1,313 @@
+// channel_class: the Python class of a channel, in one line of a Boost.Python module.
+#pragma once
+
+#include <handoff/channel.hpp>
+#include <handoff/channel/batch.hpp>
+#include <handoff/channel/consumer.hpp>
+#include <handoff/gil/unwinding.hpp>
+
+#include <boost/python.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+namespace handoff {
+
+/// Registers channel<T> with Python. It is a boost::python::class_, to which more can be added.
+///
+///     channel_class<sample>("Samples")                // from here on this is all of Python's side
+///         .field("time", &sample::time)               // for get_batch(): read in place by numpy
+///         .field("value", &sample::value);
+///     class_<sensor, boost::noncopyable>("Sensor")
+///         .add_property("samples", &sensor::samples); // a std::shared_ptr<channel<sample>>
+///
+/// Python gets values by T's to-python converter, and batches of a trivially copyable T in place,
+/// of which it needs none. A function that takes a channel from Python takes a `channel<T>&` and
+/// makes a producer<T> of it; a std::shared_ptr would own the Python object, and drop it on a
+/// thread without the GIL.
+///
+/// A channel that Python has consumed from is closed when Python ends, by an `atexit` function.
+///
+/// GIL:      held.
+/// Throws:   boost::python::error_already_set.
+/// REQUIRES: T is no Python object and owns none: it may be destroyed without the GIL.
+template <class T>
+class channel_class
+    : public boost::python::class_<channel<T>, std::shared_ptr<channel<T>>, boost::noncopyable> {
+public:
+    explicit channel_class(char const* name, char const* doc = nullptr);
+
+    /// Describes a field for get_batch(): a number, a bool, an enumeration, or an array of these.
+    /// REQUIRES: before the first get_batch().
+    template <class Field, class Struct>
+    channel_class& field(char const* name, Field Struct::* member);
+};
+
+namespace detail {
+
+template <class T>
+record_layout& layout_of() {
+    static record_layout& only = []() -> record_layout& {
+        if constexpr (is_plain<T>) {
+            return *new record_layout(element_of<T>());
+        } else {
+            return *new record_layout(sizeof(T));
+        }
+    }();
+    return only;
+}
+
+/// What Python's methods of a channel<T> do.
+template <class T>
+struct channel_methods {
+    using object = boost::python::object;
+    using samples = channel<T>;
+
+    static std::shared_ptr<samples> make(object const& capacity, object const& policy) {
+        return rather_hang([&] {
+            auto made = std::make_shared<samples>(capacity_from(capacity), policy_from(policy));
+            close_at_exit(made->end());
+            return made;
+        });
+    }
+
+    static object get(samples& self, object const& timeout) {
+        return rather_hang([&] {
+            require_converter();
+            auto const taken = next(self, 1, timeout_from(timeout));
+            if (taken.empty()) {
+                raise_shut_down();
+            }
+            return converted(taken.front());
+        });
+    }
+
+    static object next_item(samples& self) {
+        return rather_hang([&] {
+            require_converter();
+            auto const taken = next(self, 1, std::nullopt);
+            if (taken.empty()) {
+                boost::python::objects::stop_iteration_error();
+            }
+            return converted(taken.front());
+        });
+    }
+
+    static object get_many(samples& self, object const& max, object const& timeout) {
+        return rather_hang([&] {
+            require_converter();
+            auto taken = next(self, max_from(max), timeout_from(timeout));
+            if (taken.empty()) {
+                raise_shut_down();
+            }
+            return list_of(self, std::move(taken));
+        });
+    }
+
+    static object get_batch(samples& self, object const& max, object const& timeout) {
+        return rather_hang([&] {
+            require_layout();
+            auto taken = next(self, max_from(max), timeout_from(timeout));
+            if (taken.empty()) {
+                raise_shut_down();
+            }
+            return batch_of(std::move(taken));
+        });
+    }
+
+    /// iter() of a function that raises StopIteration at the end.
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): Boost.Python makes it by value only
+    static object batches(boost::python::back_reference<samples&> self, object const& max) {
+        return rather_hang([&] {
+            require_layout();
+            auto const next_batch = [self, at_most = max_from(max)] {
+                return rather_hang([&] {
+                    auto taken = next(self.get(), at_most, std::nullopt);
+                    if (taken.empty()) {
+                        boost::python::objects::stop_iteration_error();
+                    }
+                    return batch_of(std::move(taken));
+                });
+            };
+            return iterator_of(boost::python::make_function(
+                next_batch, boost::python::default_call_policies(), boost::mpl::vector<object>()));
+        });
+    }
+
+    static void close(samples& self) { self.close(); }
+    static object self(object const& channel) { return channel; }
+    static void exit(samples& self, object const&, object const&, object const&) { self.close(); }
+    static std::size_t size(samples const& self) { return self.size(); }
+    static object counts(samples const& self) { return dict_of(self.counts()); }
+    static char const* policy(samples const& self) { return name_of(self.policy()); }
+
+    static object represent(object const& self) {
+        return rather_hang([&]() -> object {
+            samples const& its = boost::python::extract<samples const&>(self)();
+            return representation(self, its.counts().size, its.capacity(), its.policy(),
+                                  its.closed());
+        });
+    }
+
+private:
+    using by_value = boost::python::to_python_value<T const&>;
+
+    /// One take, which waits for the first value. Empty: the channel is closed, without an error.
+    static std::vector<T> next(samples& self, std::size_t at_most,
+                               std::optional<std::chrono::nanoseconds> timeout) {
+        waiting consumer(timeout);
+        for (;;) {
+            bool const closed = self.closed();  // before the last look
+            std::vector<T> taken = self.take(at_most);
+            if (!taken.empty()) {
+                return taken;
+            }
+            if (closed) {
+                raise_if(self.error());
+                return taken;
+            }
+            close_at_exit(self.end());
+            consumer.wait([&](auto deadline) { return await_batch(self, at_most, deadline); });
+        }
+    }
+
+    /// Who had to wait for a first value, and wants many, lets them gather for a moment: so a fast
+    /// producer wakes us once for thousands, not once for each few.
+    static bool await_batch(samples& self, std::size_t at_most,
+                            samples::clock::time_point deadline) {
+        static constexpr std::chrono::microseconds gathering{100};
+        std::size_t const many = std::min(at_most, self.capacity() / 2);
+        bool const there = self.wait_until(deadline);
+        if (there && many > 1) {
+            self.wait_until(std::min(deadline, samples::clock::now() + gathering), many);
+        }
+        return there;
+    }
+
+    static void require_converter() {
+        if constexpr (by_value::uses_registry) {
+            if (boost::python::converter::registered<T>::converters.m_to_python == nullptr) {
+                raise_no_converter(typeid(T));
+            }
+        }
+    }
+
+    static void require_layout() {
+        if (!layout_of<T>().described()) {
+            raise_no_layout(typeid(T));
+        }
+    }
+
+    static object converted(T const& value) {
+        return object(boost::python::handle<>(by_value()(value)));
+    }
+
+    static object batch_of(std::vector<T> taken) {
+        return object(boost::python::handle<>(new_batch(std::move(taken), layout_of<T>())));
+    }
+
+    /// Of the values before the first that cannot be converted; it and the others are put back, and
+    /// so it is the first of the next list, and its error is raised there.
+    static object list_of(samples& self, std::vector<T> taken) {
+        auto const count = static_cast<Py_ssize_t>(taken.size());
+        boost::python::handle<> const list(PyList_New(count));
+        for (Py_ssize_t i = 0; i < count; ++i) {
+            PyObject* item = nullptr;
+            boost::python::handle_exception(
+                [&] { item = by_value()(taken[static_cast<std::size_t>(i)]); });
+            if (item != nullptr) {
+                PyList_SET_ITEM(list.get(), i, item);
+                continue;
+            }
+            // Ctrl-C, say, is no error of the value's, and is raised at once.
+            bool const of_value = PyErr_ExceptionMatches(PyExc_Exception) != 0;
+            Py_ssize_t const spent = !of_value ? 0 : i == 0 ? 1 : i;
+            taken.erase(taken.begin(), taken.begin() + spent);
+            self.put_back(std::move(taken));
+            if (!of_value || i == 0) {
+                throw boost::python::error_already_set();
+            }
+            PyErr_Clear();
+            PyList_SetSlice(list.get(), i, count, nullptr);
+            break;
+        }
+        return object(list);
+    }
+};
+
+}  // namespace detail
+
+template <class T>
+channel_class<T>::channel_class(char const* name, char const* doc)
+    : boost::python::class_<channel<T>, std::shared_ptr<channel<T>>, boost::noncopyable>(
+          name, doc, boost::python::no_init) {
+    namespace py = boost::python;
+    static_assert(
+        !py::converter::is_object_manager<T>::value && !std::is_pointer_v<T>,
+        "a channel's values are destroyed without the GIL: they cannot be Python objects");
+    using methods = detail::channel_methods<T>;
+    py::docstring_options const ours_only(true, false, false);
+    py::object const none;
+
+    this->def("__init__",
+              py::make_constructor(&methods::make, py::default_call_policies(),
+                                   (py::arg("capacity"), py::arg("when_full") = "block")))
+        .def("get", &methods::get, (py::arg("timeout") = none),
+             "get(timeout=None) -> value\n\n"
+             "The oldest value; waits for one. queue.Empty after `timeout` seconds; ShutDown when\n"
+             "the channel is closed and empty, or the error that it was closed with.")
+        .def("get_many", &methods::get_many, (py::arg("max"), py::arg("timeout") = none),
+             "get_many(max, timeout=None) -> list\n\n"
+             "The oldest values, at most `max`, at least one, for which it waits as get() does.\n"
+             "Where one cannot be converted, those before it come first, then its error, then\n"
+             "the rest.")
+        .def("__iter__", &methods::self)
+        .def("__next__", &methods::next_item)
+        .def("close", &methods::close,
+             "close() -> None\n\nTake nothing in any more. What is there can still be got.")
+        .def("__enter__", &methods::self)
+        .def("__exit__", &methods::exit)
+        .def("__len__", &methods::size)
+        .def("__repr__", &methods::represent)
+        .add_property("closed", &channel<T>::closed, "Whether nothing is taken in any more.")
+        .add_property("capacity", &channel<T>::capacity, "How many values can wait.")
+        .add_property("when_full", &methods::policy,
+                      "What a push does when there is no room: block, drop_oldest or refuse.")
+        .add_property(
+            "counts", &methods::counts,
+            "How many values were pushed, delivered, dropped and refused so far: a dict.");
+    if constexpr (std::is_trivially_copyable_v<T>) {
+        this->def("get_batch", &methods::get_batch, (py::arg("max"), py::arg("timeout") = none),
+                  "get_batch(max, timeout=None) -> Batch\n\n"
+                  "As get_many(), but the values stay as they are in memory, for\n"
+                  "numpy.asarray(batch) or memoryview(batch), neither of which copies them.")
+            .def("batches", &methods::batches, (py::arg("max") = 65536),
+                 "batches(max=65536) -> iterator\n\n"
+                 "A get_batch(max) at each step, until the channel is closed and empty.");
+    }
+    this->attr("Empty") = detail::empty_class();
+    this->attr("ShutDown") = detail::shut_down_class();
+}
+
+template <class T>
+template <class Field, class Struct>
+channel_class<T>& channel_class<T>::field(char const* name, Field Struct::* member) {
+    static_assert(std::is_base_of_v<Struct, T>, "the field is none of the channel's values");
+    static_assert(std::is_trivially_copyable_v<T>, "only such values are read in place");
+    alignas(T) static std::byte const place[sizeof(T)]{};
+    auto const* const at = reinterpret_cast<std::byte const*>(
+        std::addressof(reinterpret_cast<T const*>(place)->*member));
+    detail::layout_of<T>().add(name, detail::element_of<Field>(),
+                               static_cast<std::size_t>(at - place));
+    return *this;
+}
+
+}  // namespace handoff

@@ -1,0 +1,67 @@
+"""A million samples a second, from a native thread into numpy.
+
+Look at: every sample arrives, in order, and Python's thread is busy for a small part of the
+time: it takes what has gathered as one batch, and numpy reads that in place. The producer never
+waits for Python. Without numpy the module struct reads the same batches, one sample at a time.
+"""
+
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.append(str(Path(sys.executable).parent))  # the build puts the module beside the host
+from sensor import Sensor
+
+RATE, SECONDS = 1e6, 2.0
+
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+Reader = Callable[[object], tuple[float, float, float]]
+
+
+def with_numpy(batch: object) -> tuple[float, float, float]:
+    """The first time, the last, and the largest value."""
+    samples = numpy.asarray(batch)  # no copy: a view of the batch, with its fields by name
+    return samples["time"][0], samples["time"][-1], samples["value"].max()
+
+
+def with_struct(batch: object) -> tuple[float, float, float]:
+    times, values = zip(*struct.iter_unpack(batch.format, batch), strict=True)
+    return times[0], times[-1], max(values)
+
+
+def main(read: Reader) -> None:
+    sensor = Sensor(RATE)
+    count, batches, largest, expected, in_order = 0, 0, 0.0, 0.0, True
+    processor, begin = time.thread_time(), time.perf_counter()
+    for batch in sensor.samples.batches():
+        first, last, value = read(batch)
+        in_order = in_order and abs(first - expected) < 0.5 / RATE
+        count, batches, largest, expected = (
+            count + len(batch),
+            batches + 1,
+            max(largest, value),
+            last + 1 / RATE,
+        )
+        if last >= SECONDS:
+            sensor.stop()  # what is still there is read; then the loop ends
+    elapsed = time.perf_counter() - begin
+    busy = (time.thread_time() - processor) / elapsed
+
+    print(f"read with             {'numpy' if read is with_numpy else 'struct'}")
+    print(f"samples               {count} in {elapsed:.2f} s, all there and in order: {in_order}")
+    print(f"dropped               {sensor.samples.counts['dropped']}")
+    print(f"batches               {batches}, of {count // batches} samples on average")
+    print(f"largest value         {largest:.3f}")
+    print(f"Python's thread       busy for {busy:.1%} of the time")
+
+
+if __name__ == "__main__":
+    if numpy is None:
+        print("There is no numpy (apt-get install python3-numpy): module struct reads instead.")
+    main(with_numpy if numpy else with_struct)

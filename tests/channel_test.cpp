@@ -1,0 +1,448 @@
+// A channel of C++: nothing lost, nothing doubled, and nobody waits for ever.
+#include <handoff/channel.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <latch>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using handoff::channel;
+using handoff::producer;
+using handoff::pushed;
+using handoff::when_full;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr std::chrono::seconds long_enough{20 * HANDOFF_PATIENCE};
+constexpr std::chrono::milliseconds a_while{50};
+constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+
+auto soon() { return std::chrono::steady_clock::now() + long_enough; }
+auto at_once() { return std::chrono::steady_clock::now(); }
+
+TEST(Channel, DeliversInOrder) {
+    channel<int> numbers(4);
+    producer<int> const out(numbers);
+    EXPECT_EQ(out.push(1), pushed::taken);
+    EXPECT_EQ(out.push(2), pushed::taken);
+    EXPECT_EQ(out.push(3), pushed::taken);
+    EXPECT_EQ(numbers.size(), 3U);
+    EXPECT_THAT(numbers.take(2), ElementsAre(1, 2));
+    EXPECT_THAT(numbers.take(2), ElementsAre(3));
+    EXPECT_THAT(numbers.take(2), IsEmpty());
+}
+
+TEST(Channel, DeliversWhatCannotBeCopied) {
+    channel<std::unique_ptr<int>> pointers(1, when_full::drop_oldest);
+    producer<std::unique_ptr<int>> const out(pointers);
+    out.push(std::make_unique<int>(1));
+    out.push(std::make_unique<int>(2));
+    auto taken = pointers.take(all);
+    ASSERT_EQ(taken.size(), 1U);
+    EXPECT_EQ(*taken[0], 2);
+    pointers.put_back(std::move(taken));
+    EXPECT_EQ(*pointers.take(all).at(0), 2);
+}
+
+TEST(Channel, NeedsAPositiveCapacity) {
+    for (std::ptrdiff_t const wrong :
+         {std::ptrdiff_t{0}, std::ptrdiff_t{-3}, std::numeric_limits<std::ptrdiff_t>::max()}) {
+        try {
+            channel<int> const refused(wrong);
+            ADD_FAILURE() << wrong << " is accepted";
+        } catch (std::invalid_argument const& error) {
+            EXPECT_THAT(error.what(), testing::HasSubstr("capacity must be a positive number"));
+            EXPECT_THAT(error.what(), testing::EndsWith("not " + std::to_string(wrong)));
+        }
+    }
+}
+
+TEST(ChannelFull, Refuses) {
+    channel<int> numbers(2, when_full::refuse);
+    producer<int> const out(numbers);
+    out.push(1);
+    out.push(2);
+    EXPECT_EQ(out.push(3), pushed::refused);
+    EXPECT_EQ(out.push(4), pushed::refused);
+    EXPECT_THAT(numbers.take(1), ElementsAre(1));
+    EXPECT_EQ(out.push(5), pushed::taken);
+    EXPECT_THAT(numbers.take(all), ElementsAre(2, 5));
+    auto const counts = numbers.counts();
+    EXPECT_EQ(counts.pushed, 3U);
+    EXPECT_EQ(counts.delivered, 3U);
+    EXPECT_EQ(counts.refused, 2U);
+    EXPECT_EQ(counts.dropped, 0U);
+}
+
+TEST(ChannelFull, DropsTheOldest) {
+    channel<int> numbers(2, when_full::drop_oldest);
+    producer<int> const out(numbers);
+    for (int n = 0; n < 5; ++n) {
+        EXPECT_EQ(out.push(n), pushed::taken);
+    }
+    EXPECT_EQ(numbers.size(), 2U);
+    EXPECT_THAT(numbers.take(all), ElementsAre(3, 4));
+    auto const counts = numbers.counts();
+    EXPECT_EQ(counts.pushed, 5U);
+    EXPECT_EQ(counts.delivered, 2U);
+    EXPECT_EQ(counts.dropped, 3U);
+    EXPECT_EQ(counts.refused, 0U);
+}
+
+TEST(ChannelFull, BlocksUntilThereIsRoom) {
+    channel<int> numbers(1);
+    producer<int> const out(numbers);
+    out.push(1);
+    auto second = std::async(std::launch::async, [&] { return out.push(2); });
+    EXPECT_EQ(second.wait_for(a_while), std::future_status::timeout);
+    EXPECT_THAT(numbers.take(all), ElementsAre(1));
+    ASSERT_EQ(second.wait_for(long_enough), std::future_status::ready);
+    EXPECT_EQ(second.get(), pushed::taken);
+    EXPECT_THAT(numbers.take(all), ElementsAre(2));
+}
+
+TEST(ChannelFull, FreesWhoIsBlockedWhenItIsClosed) {
+    channel<int> numbers(1);
+    producer<int> const out(numbers);
+    out.push(1);
+    std::vector<std::future<pushed>> blocked;
+    blocked.reserve(3);
+    for (int n = 0; n < 3; ++n) {
+        blocked.push_back(std::async(std::launch::async, [own = producer<int>(numbers), n] {
+            own.push(n);
+            return own.push(n);
+        }));
+    }
+    EXPECT_EQ(blocked[0].wait_for(a_while), std::future_status::timeout);
+    numbers.close();
+    for (auto& each : blocked) {
+        ASSERT_EQ(each.wait_for(long_enough), std::future_status::ready);
+        EXPECT_EQ(each.get(), pushed::closed);
+    }
+}
+
+TEST(ChannelFull, FreesWhoIsBlockedWhenTheConsumerGoes) {
+    auto numbers = std::make_unique<channel<int>>(1);
+    producer<int> const out(*numbers);
+    out.push(1);
+    auto blocked = std::async(std::launch::async, [&] { return out.push(2); });
+    EXPECT_EQ(blocked.wait_for(a_while), std::future_status::timeout);
+    numbers.reset();
+    ASSERT_EQ(blocked.wait_for(long_enough), std::future_status::ready);
+    EXPECT_EQ(blocked.get(), pushed::closed);
+    EXPECT_EQ(out.push(3), pushed::closed);
+    EXPECT_TRUE(out.closed());
+}
+
+TEST(ChannelClosed, DeliversTheRestAndTakesNothingIn) {
+    channel<int> numbers(4);
+    producer<int> const out(numbers);
+    out.push(1);
+    out.close(std::make_exception_ptr(std::runtime_error("the first error")));
+    out.close(std::make_exception_ptr(std::runtime_error("another")));
+    EXPECT_EQ(out.push(2), pushed::closed);
+    EXPECT_TRUE(numbers.wait_until(at_once()));
+    EXPECT_THAT(numbers.take(all), ElementsAre(1));
+    EXPECT_TRUE(numbers.wait_until(at_once()));
+    EXPECT_EQ(numbers.counts().refused, 1U);
+    EXPECT_TRUE(numbers.closed());
+    try {
+        std::rethrow_exception(numbers.error());
+    } catch (std::runtime_error const& error) {
+        EXPECT_STREQ(error.what(), "the first error");
+    }
+}
+
+TEST(ChannelWait, EndsWithAPushWithTheEndAndInTime) {
+    channel<int> numbers(4);
+    EXPECT_FALSE(numbers.wait_until(at_once()));
+    EXPECT_FALSE(numbers.wait_until(at_once() + std::chrono::milliseconds(1)));
+
+    auto waiting = [&] { return numbers.wait_until(soon()); };
+    auto for_a_push = std::async(std::launch::async, waiting);
+    EXPECT_EQ(for_a_push.wait_for(a_while), std::future_status::timeout);
+    producer<int>(numbers).push(1);
+    ASSERT_EQ(for_a_push.wait_for(long_enough / 2), std::future_status::ready);
+    EXPECT_TRUE(for_a_push.get());
+
+    EXPECT_THAT(numbers.take(all), ElementsAre(1));
+    auto for_the_end = std::async(std::launch::async, waiting);
+    EXPECT_EQ(for_the_end.wait_for(a_while), std::future_status::timeout);
+    numbers.close();
+    ASSERT_EQ(for_the_end.wait_for(long_enough / 2), std::future_status::ready);
+    EXPECT_TRUE(for_the_end.get());
+}
+
+TEST(ChannelWait, IsForAsManyAsAreWanted) {
+    channel<int> numbers(4);
+    producer<int> const out(numbers);
+    auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon(), all); });
+    for (int n = 0; n < 3; ++n) {
+        out.push(n);
+    }
+    EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
+    out.push(3);
+    ASSERT_EQ(waiting.wait_for(long_enough / 2), std::future_status::ready);
+    EXPECT_TRUE(waiting.get());
+}
+
+TEST(Channel, TakesBackWhatCouldNotBeUsed) {
+    channel<int> numbers(2);
+    producer<int> const out(numbers);
+    out.push(1);
+    out.push(2);
+    auto taken = numbers.take(all);
+    out.push(3);
+    out.push(4);
+    numbers.put_back(std::move(taken));
+    EXPECT_EQ(numbers.size(), 4U);
+    EXPECT_EQ(numbers.counts().pushed, 4U);
+    EXPECT_THAT(numbers.take(3), ElementsAre(1, 2, 3));
+    EXPECT_THAT(numbers.take(3), ElementsAre(4));
+    EXPECT_EQ(numbers.counts().delivered, 4U);
+
+    numbers.put_back({2});
+    numbers.put_back({1});
+    EXPECT_THAT(numbers.take(2), ElementsAre(1, 2));
+}
+
+/// Counts those of its kind that live.
+class counted {
+public:
+    explicit counted(int number) : number_(number) { ++alive; }
+    counted(counted&& other) noexcept : number_(other.number_) { ++alive; }
+    counted& operator=(counted&&) noexcept = default;
+    counted(counted const&) = delete;
+    counted& operator=(counted const&) = delete;
+    ~counted() { --alive; }
+
+    static inline std::atomic<int> alive = 0;
+
+private:
+    int number_;
+};
+
+TEST(Channel, DestroysEachValueOnce) {
+    {
+        channel<counted> values(2, when_full::drop_oldest);
+        producer<counted> const out(values);
+        for (int n = 0; n < 5; ++n) {
+            out.push(counted(n));
+        }
+        EXPECT_EQ(counted::alive, 2);
+        auto taken = values.take(1);
+        EXPECT_EQ(counted::alive, 2);
+        values.put_back(std::move(taken));
+        taken.clear();
+        EXPECT_EQ(counted::alive, 2);
+        values.close();
+        out.push(counted(6));
+        EXPECT_EQ(counted::alive, 2);
+    }
+    EXPECT_EQ(counted::alive, 0);
+}
+
+// ---- four producers at once
+// ----------------------------------------------------------------------
+
+constexpr std::uint32_t producers = 4;
+constexpr std::uint32_t each_pushes = HANDOFF_PATIENCE > 1 ? 1'000 : 20'000;
+
+struct message {
+    std::uint32_t of = 0;
+    std::uint32_t number = 0;
+};
+
+class FourProducers : public testing::TestWithParam<std::pair<when_full, std::ptrdiff_t>> {};
+
+TEST_P(FourProducers, LoseAndDoubleNothingThatIsNotCounted) {
+    auto const [policy, capacity] = GetParam();
+    channel<message> messages(capacity, policy);
+    std::array<std::uint64_t, producers> refused{};
+    std::vector<std::thread> threads;
+    threads.reserve(producers);
+    std::latch finished(producers);
+    for (std::uint32_t of = 0; of < producers; ++of) {
+        threads.emplace_back([&, of, out = producer<message>(messages)] {
+            for (std::uint32_t n = 0; n < each_pushes; ++n) {
+                auto const result = out.push({.of = of, .number = n});
+                EXPECT_NE(result, pushed::closed);
+                refused.at(of) += result == pushed::refused ? 1 : 0;
+            }
+            finished.count_down();
+        });
+    }
+    std::thread closing([&] {
+        finished.wait();
+        messages.close();
+    });
+
+    std::array<std::uint64_t, producers> delivered{};
+    std::array<std::int64_t, producers> last{-1, -1, -1, -1};
+    std::uint64_t out_of_order = 0;
+    auto const read = [&](std::vector<message> const& taken) {
+        for (message const each : taken) {
+            ++delivered.at(each.of);
+            out_of_order += std::cmp_less_equal(each.number, last.at(each.of)) ? 1 : 0;
+            last.at(each.of) = each.number;
+        }
+    };
+    for (bool closed = false; !closed;) {
+        ASSERT_TRUE(messages.wait_until(soon()));
+        closed = messages.closed();
+        for (auto taken = messages.take(100); !taken.empty(); taken = messages.take(100)) {
+            read(taken);
+        }
+    }
+    for (auto& each : threads) {
+        each.join();
+    }
+    closing.join();
+
+    EXPECT_EQ(out_of_order, 0U);
+    auto const counts = messages.counts();
+    std::uint64_t all_delivered = 0;
+    std::uint64_t all_refused = 0;
+    for (std::uint32_t of = 0; of < producers; ++of) {
+        all_delivered += delivered.at(of);
+        all_refused += refused.at(of);
+        if (policy != when_full::drop_oldest) {
+            EXPECT_EQ(delivered.at(of) + refused.at(of), each_pushes);
+        }
+    }
+    EXPECT_EQ(counts.delivered, all_delivered);
+    EXPECT_EQ(counts.refused, all_refused);
+    EXPECT_EQ(counts.pushed, counts.delivered + counts.dropped);
+    EXPECT_EQ(counts.pushed + counts.refused, std::uint64_t{producers} * each_pushes);
+    EXPECT_EQ(counts.size, 0U);
+    if (policy == when_full::block) {
+        EXPECT_EQ(counts.pushed, counts.delivered);
+    }
+}
+
+std::string name_of(testing::TestParamInfo<std::pair<when_full, std::ptrdiff_t>> const& info) {
+    static constexpr std::array names{"block", "drop_oldest", "refuse"};
+    auto const [policy, capacity] = info.param;
+    return names.at(static_cast<std::size_t>(policy)) + std::string("_") + std::to_string(capacity);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, FourProducers,
+    testing::Values(std::pair(when_full::block, 1), std::pair(when_full::block, 7),
+                    std::pair(when_full::block, 10'000), std::pair(when_full::refuse, 7),
+                    std::pair(when_full::refuse, 10'000), std::pair(when_full::drop_oldest, 7),
+                    std::pair(when_full::drop_oldest, 10'000)),
+    name_of);
+
+TEST(ChannelClosed, DeliversWhatWasTakenWhileItWasBeingClosed) {
+    constexpr int rounds = HANDOFF_PATIENCE > 1 ? 20 : 200;
+    for (int round = 0; round < rounds; ++round) {
+        channel<int> numbers(10'000);
+        std::atomic<std::uint64_t> taken_in = 0;
+        std::latch begun(2);
+        std::vector<std::thread> threads;
+        threads.reserve(2);
+        for (int of = 0; of < 2; ++of) {
+            threads.emplace_back([&, out = producer<int>(numbers)] {
+                std::uint64_t own = 0;
+                begun.count_down();
+                while (out.push(0) == pushed::taken) {
+                    ++own;
+                }
+                taken_in += own;
+            });
+        }
+        begun.wait();
+        numbers.close();
+        // No push that is still in progress may bring anything after this.
+        std::uint64_t const delivered = numbers.take(all).size();
+        for (auto& each : threads) {
+            each.join();
+        }
+        ASSERT_EQ(delivered, taken_in);
+        ASSERT_EQ(numbers.counts().refused, 2U);
+    }
+}
+
+TEST(ChannelConsumers, ShareWhatIsThere) {
+    channel<int> numbers(16);
+    constexpr std::uint64_t count = each_pushes;
+    std::atomic<std::uint64_t> sum = 0;
+    std::vector<std::thread> consumers;
+    consumers.reserve(3);
+    for (int n = 0; n < 3; ++n) {
+        consumers.emplace_back([&] {
+            for (bool closed = false; !closed;) {
+                EXPECT_TRUE(numbers.wait_until(soon()));
+                closed = numbers.closed();
+                for (auto taken = numbers.take(5); !taken.empty(); taken = numbers.take(5)) {
+                    for (int const each : taken) {
+                        sum += static_cast<std::uint64_t>(each);
+                    }
+                }
+            }
+        });
+    }
+    producer<int> const out(numbers);
+    for (std::uint64_t n = 0; n < count; ++n) {
+        out.push(static_cast<int>(n));
+    }
+    out.close();
+    for (auto& each : consumers) {
+        each.join();
+    }
+    EXPECT_EQ(sum, count * (count - 1) / 2);
+    EXPECT_EQ(numbers.counts().delivered, count);
+}
+
+TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {
+    channel<int> numbers(8, when_full::drop_oldest);
+    std::atomic<bool> stop = false;
+    std::thread pushing([&, out = producer<int>(numbers)] {
+        while (!stop) {
+            out.push(1);
+        }
+    });
+    producer<int> const own(numbers);
+    own.push(1);
+    for (int times = 0; times < 20; ++times) {
+        pid_t const child = fork();
+        if (child == 0) {
+            bool const right = numbers.closed() && numbers.wait_until(at_once()) &&
+                               numbers.take(all).empty() && numbers.size() == 0 &&
+                               own.push(2) == pushed::closed;
+            numbers.put_back({1});
+            numbers.close();
+            {
+                channel<int> another(1);
+                producer<int>(another).push(1);
+                _exit(right && another.take(all).size() == 1 ? 0 : 1);
+            }
+        }
+        int status = 0;
+        ASSERT_EQ(waitpid(child, &status, 0), child);
+        EXPECT_EQ(status, 0);
+    }
+    stop = true;
+    pushing.join();
+    EXPECT_FALSE(numbers.closed());
+}
+
+}  // namespace
