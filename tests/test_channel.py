@@ -484,17 +484,30 @@ class TheEnd(Channels):
         )
 
     def test_a_blocked_producer_is_freed_by_pythons_end(self):
-        self.prints(
-            """
-            import builtins
-            numbers = builtins.kept = channels.Numbers(2)
-            builtins.started = channels.start(numbers, 1, 100)
-            import atexit
-            atexit.register(lambda: print(numbers.closed))  # runs before, as it came later
-            print(numbers.get())
-            """,
-            "0\nFalse",
+        outcome = run(
+            HOST,
+            "-c",
+            textwrap.dedent(
+                """
+                import atexit
+                def late():  # after what module channels registers
+                    print(numbers.closed)
+                    started.join()
+                    print(started.result(0), started.result(2))
+                atexit.register(late)
+                import channels
+                numbers = channels.Numbers(2)
+                started = channels.start(numbers, 1, 100)
+                print(numbers.get())
+                """
+            ),
+            **self.options(),
         )
+        self.assertEqual((outcome.stderr, outcome.code), ("", 0))
+        first, closed, results = outcome.stdout.splitlines()
+        taken, refused = map(int, results.split())
+        self.assertEqual((first, closed, taken + refused), ("0", "True", 100))
+        self.assertIn(taken, (1, 2, 3))
 
     def test_the_child_of_a_fork_finds_it_closed_and_empty(self):
         self.prints(
