@@ -387,6 +387,27 @@ TEST_F(Scheduler, WhatIsDeliveredAtOnceLetsOthersHaveTheirTurn) {
     EXPECT_FALSE(it.running(*endless));
 }
 
+TEST(SchedulerTurns, IsAskedForAheadOfTimeWhereTheLastOneWasWaitedFor) {
+    constexpr scheduler::clock::duration interval = 40ms;
+    std::atomic<scheduler::time_point> begin{};
+    std::promise<void> asked_early;
+    bool told = false;
+    scheduler it({.turn = [&](auto const& work) {
+        bool const early = (scheduler::clock::now() - begin.load()) % interval > interval / 2;
+        if (early && !std::exchange(told, true)) {
+            asked_early.set_value();
+        }
+        std::this_thread::sleep_for(5ms);  // the wait for what others hold
+        work();
+        return true;
+    }});
+    boost::intrusive_ptr const task(new job(interval, [](job&) {}));
+    begin = scheduler::clock::now();
+    it.start(*task);
+    EXPECT_EQ(asked_early.get_future().wait_for(long_enough), std::future_status::ready);
+    it.stop(*task);
+}
+
 TEST(SchedulerTurns, AStopByWhoHoldsOneDeliversWhatTakesNoTimeItself) {
     std::atomic<bool> held = false;
     std::promise<void> let_go;

@@ -46,6 +46,7 @@ struct scheduler::shared_state {
     std::size_t active = 0;    // tasks that are not idle
     std::size_t letting_go = 0;  // threads that do
     std::size_t given_up = 0;  // tasks whose drain did not end in time
+    clock::duration head_start{};  // of the leader, who asks for a turn before it is due
     time_point give_up{};      // when closed: the end of the grace
     std::atomic<bool> has_thread = false;  // the first is inside its surroundings
     bool closed = false;       // no start() any more
@@ -364,11 +365,10 @@ void scheduler::work(shared_state& state, worker& self) {
             stand_by(held, state, self);
         } else if (state.queue.empty()) {
             state.leader_wakes.wait(held);
-        } else if (state.queue.begin()->place_ > clock::now()) {
-            // By value: the task may be stopped, and gone, while we wait for its time.
-            time_point const until = state.queue.begin()->place_;
+        } else if (time_point const until = state.queue.begin()->place_ - state.head_start;
+                   until > clock::now()) {
             state.leader_wakes.wait_until(held, until);
-        } else if (bool const more_is_due = take_turn(held, state, self); more_is_due) {
+        } else if (bool const at_once_again = take_turn(held, state, self); at_once_again) {
             held.unlock();
             std::this_thread::sleep_for(pause);
             held.lock();
@@ -376,12 +376,16 @@ void scheduler::work(shared_state& state, worker& self) {
     }
 }
 
-/// Delivers what is due. Returns whether the turn was over before all was delivered.
+/// Delivers what is due. Returns whether the next turn may be asked for at once: this one was over
+/// before all was delivered, or others want what it held.
 bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
     bool more_is_due = false;
+    time_point const asked = clock::now();
     auto deliveries = [&] {
         held.lock();
         turn current;
+        bool const too_early = state.queue.empty() || !current.covers(*state.queue.begin());
+        state.head_start = too_early ? clock::duration(0) : head_start_after(current.now_ - asked);
         while (state.leader == &self && !state.queue.empty() &&
                current.covers(*state.queue.begin())) {
             deliver_first(held, state, self, current);
@@ -395,7 +399,13 @@ bool scheduler::take_turn(lock& held, shared_state& state, worker& self) {
     if (!entered) {
         give_up_all(state);
     }
-    return entered && more_is_due;
+    return entered && (more_is_due || state.head_start > clock::duration(0));
+}
+
+/// A little less than the last turn was waited for; none where it was had at once.
+scheduler::clock::duration scheduler::head_start_after(clock::duration waited) noexcept {
+    return waited < shortest_wait ? clock::duration(0)
+                                  : std::min<clock::duration>(waited * 7 / 8, longest_head_start);
 }
 
 /// Nothing is delivered any more, and nobody may wait for it.
