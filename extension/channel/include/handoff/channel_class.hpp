@@ -8,6 +8,8 @@
 
 #include <boost/python.hpp>
 
+#include <boost/mpl/vector.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
