@@ -15,7 +15,11 @@ class Channels(unittest.TestCase):
 
     @staticmethod
     def command(script):
-        return HOST, "-c", "import channels, threading, time\n" + textwrap.dedent(script)
+        # Since 3.12 a fork() beside threads warns.
+        return (
+            *(HOST, "-W", "ignore::DeprecationWarning", "-c"),
+            "import channels, threading, time\n" + textwrap.dedent(script),
+        )
 
     @staticmethod
     def options(**changes):
@@ -274,10 +278,11 @@ class Waiting(Channels):
             children = []
             def fork(*_):
                 children.append(os.fork())
+                if children[-1] != 0:
+                    channels.push_range(numbers, 7, 8)
             signal.signal(signal.SIGALRM, fork)
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
             numbers = channels.Numbers(3)
-            threading.Timer(0.5, lambda: channels.push_range(numbers, 7, 8)).start()
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             try:
                 print(numbers.get(), flush=True)
             except numbers.ShutDown:
