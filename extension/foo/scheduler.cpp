@@ -21,7 +21,7 @@ struct scheduler::worker {
     boost::intrusive_ptr<task> delivering;  // what it delivers now
     bool letting_go = false;            // of a task that its owner dropped meanwhile
     time_point delivering_since{};
-    task const* awaiting = nullptr;     // whose end it waits for, in a stop() made by a delivery
+    task* awaiting = nullptr;           // whose end it waits for, in a stop() made by a delivery
     bool abandoned = false;             // by join(): what it delivers is no longer ours
 };
 
@@ -122,7 +122,7 @@ bool scheduler::begin_stop(task& stopped) noexcept {
     }
     if (deliverer == nullptr && stopped.due_ > stopped.last_due_) {
         become_idle(state, stopped);
-    } else if (deliverer == nullptr && around_.held_by_caller()) {
+    } else if (deliverer == nullptr && !stopped.may_block() && around_.held_by_caller()) {
         turn own;
         if (!deliver_at_once(state, stopped, own)) {
             queue(state, stopped, stopped.due_, stopped.due_);
@@ -608,6 +608,23 @@ void scheduler::become_idle(shared_state& state, task& ended) noexcept {
     }
 }
 
+/// Where every thread waits, each within a delivery, for the end of another task, nobody is left to
+/// deliver what was due of those in the queue. One of them is given up, and who waits for it goes
+/// on.
+void scheduler::let_one_go_on(shared_state& state) noexcept {
+    bool const all_wait = std::ranges::all_of(state.workers, [](worker const& each) {
+        return each.is == worker::vacant || each.abandoned || each.awaiting != nullptr;
+    });
+    auto const waits_for_a_queued_one = [&state](worker const& each) {
+        return each.awaiting != nullptr && each.awaiting->active_ &&
+               deliverer_of(state, *each.awaiting) == nullptr;
+    };
+    auto const first = std::ranges::find_if(state.workers, waits_for_a_queued_one);
+    if (all_wait && first != state.workers.end()) {
+        become_idle(state, *first->awaiting);
+    }
+}
+
 /// Returns whether it has ended, or cannot be waited for.
 bool scheduler::await_end(lock& held, shared_state& state, task& awaited,
                           time_point until) noexcept {
@@ -627,6 +644,7 @@ bool scheduler::await_end(lock& held, shared_state& state, task& awaited,
             return true;
         }
         self->awaiting = &awaited;
+        let_one_go_on(state);
     }
     ++state.awaiting;
     std::uint32_t const run = awaited.run_;

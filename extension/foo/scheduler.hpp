@@ -207,6 +207,7 @@ private:
     void queue(shared_state& state, task& queued, time_point due, time_point not_before) noexcept;
     static bool begin_drain(task& drained, time_point last_due, time_point give_up) noexcept;
     void become_idle(shared_state& state, task& ended) noexcept;
+    void let_one_go_on(shared_state& state) noexcept;
     bool await_end(lock& held, shared_state& state, task& awaited, time_point until) noexcept;
 
     surroundings around_;

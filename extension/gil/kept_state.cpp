@@ -51,8 +51,6 @@ public:
         }
     }
 
-    void forget() noexcept { first_ = nullptr; }
-
 private:
     std::atomic<kept*> first_ = nullptr;
 };
@@ -62,8 +60,9 @@ constinit kept_list cleared;  // of those, what need only be deleted
 
 /// Neither list outlives the states. Python deletes them when it ends, and in the child of a fork.
 void forget_all() noexcept {
-    left.forget();
-    cleared.forget();
+    for (kept_list* const list : {&left, &cleared}) {
+        list->take_each([](kept* each) { delete each; });
+    }
 }
 
 /// GIL: held.
