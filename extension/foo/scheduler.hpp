@@ -234,9 +234,7 @@ public:
 
     /// The same, where no message takes more than a moment: it waits for nothing, runs no code of
     /// others, and asks the scheduler nothing, whose mutex is held.
-    /// Returns: when the next one is due; nullopt, with that message not delivered, where it must
-    /// be
-    ///          by deliver().
+    /// Returns: when the next one is due; nullopt where it must be by deliver(), and was not yet.
     virtual std::optional<time_point> deliver_at_once(turn& /*now*/) noexcept {
         return std::nullopt;
     }
@@ -325,8 +323,7 @@ private:
     [[nodiscard]] bool over() const noexcept { return now_ >= leave_; }
     [[nodiscard]] bool delivered_any() const noexcept { return delivered_ != delivered_before_; }
 
-    /// Looks at the clock, and when to look again: well before the turn is over, at the pace so
-    /// far.
+    /// Looks at the clock; and when to look again: well before the turn is over, at this pace.
     bool in_time() noexcept {
         time_point const before = std::exchange(now_, clock::now());
         auto const fit = (delivered_ - looked_at_) * (leave_ - now_) /
