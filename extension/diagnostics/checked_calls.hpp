@@ -1,0 +1,33 @@
+// checked_calls: has calls into Python made by way of a check that the GIL is held.
+#pragma once
+
+#include "loaded_objects.hpp"
+
+#include <atomic>
+#include <string_view>
+
+namespace handoff::detail {
+
+/// A function of Python's that is checked. Its place and layout are known to the assembly.
+struct checked_call {
+    std::atomic<void*> function = nullptr;
+    char const* name = nullptr;
+};
+
+/// Whether a function of the C API may be called by a thread that does not hold the GIL.
+[[nodiscard]] bool is_legal_without_gil(std::string_view name) noexcept;
+
+/// Has the calls that each loaded object makes into the interpreter checked, from now on, but those
+/// of the interpreter itself and of the object that this is part of. Idempotent; to be repeated when
+/// others were loaded.
+///
+/// Returns: how many slots were changed.
+/// Threads: one at a time.
+std::size_t check_calls_into(loaded_object const& interpreter);
+
+/// Called, on the thread and with the arguments saved, for each call by a thread that does not hold
+/// the GIL; the function is called when it returns.
+using violation_handler = void (*)(checked_call const& call, void* return_address);
+extern std::atomic<violation_handler> on_violation;
+
+}  // namespace handoff::detail

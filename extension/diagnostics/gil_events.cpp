@@ -1,0 +1,113 @@
+// gil_events: stands between CPython and the condition variables of its GIL.
+#include "gil_events.hpp"
+
+#include <ctime>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+thread_local bool handoff_gil_held = false;
+
+namespace handoff::detail {
+
+namespace {
+
+using signal_function = int (*)(pthread_cond_t*);
+using timedwait_function = int (*)(pthread_cond_t*, pthread_mutex_t*, timespec const*);
+
+// Set before the first event, and constant from then on.
+signal_function next_signal = nullptr;
+timedwait_function next_timedwait = nullptr;
+std::uintptr_t runtime_begin = 0;  // CPython's global state, where the main interpreter's GIL is
+std::size_t runtime_size = 0;
+gil_listener listener;
+
+// Learnt from the first event of each kind.
+std::atomic<pthread_cond_t const*> taken = nullptr;
+std::atomic<pthread_cond_t const*> dropped = nullptr;
+
+std::atomic<pid_t> holder_id = 0;
+std::atomic<pthread_t> holder_thread = 0;
+
+thread_local bool waiting = false;
+
+bool is_of_the_runtime(pthread_cond_t const* condition) noexcept {
+    return reinterpret_cast<std::uintptr_t>(condition) - runtime_begin < runtime_size;
+}
+
+/// Whether it is that one, or has that part from now on, as its first call was seen.
+bool is(pthread_cond_t const* condition, std::atomic<pthread_cond_t const*>& part,
+        bool fits) noexcept {
+    pthread_cond_t const* known = part.load(std::memory_order_relaxed);
+    return known == condition ||
+           (known == nullptr && fits && part.compare_exchange_strong(known, condition));
+}
+
+void note_holder() noexcept {
+    thread_local pid_t const id = static_cast<pid_t>(syscall(SYS_gettid));
+    holder_thread.store(pthread_self(), std::memory_order_relaxed);
+    holder_id.store(id, std::memory_order_relaxed);
+}
+
+int signal_and_listen(pthread_cond_t* condition) {
+    if (is_of_the_runtime(condition)) {
+        if (is(condition, taken, !handoff_gil_held)) {
+            handoff_gil_held = true;
+            waiting = false;
+            note_holder();
+            listener.takes();
+        } else if (is(condition, dropped, handoff_gil_held)) {
+            handoff_gil_held = false;
+            holder_id.store(0, std::memory_order_relaxed);
+            listener.drops();
+        }
+    }
+    return next_signal(condition);
+}
+
+int wait_and_listen(pthread_cond_t* condition, pthread_mutex_t* mutex, timespec const* until) {
+    if (!waiting && is_of_the_runtime(condition) && is(condition, dropped, true)) {
+        waiting = true;
+        listener.waits();
+    }
+    return next_timedwait(condition, mutex, until);
+}
+
+}  // namespace
+
+bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener const& told) {
+    auto const runtime = interpreter.find("_PyRuntime");
+    loaded_object::slot signal{};
+    loaded_object::slot timedwait{};
+    interpreter.for_each_slot([&](loaded_object::slot const& each) {
+        std::string_view const name = each.name;
+        if (name == "pthread_cond_signal") {
+            signal = each;
+        } else if (name == "pthread_cond_timedwait") {
+            timedwait = each;
+        }
+    });
+    loaded_object::writable const now(interpreter);
+    if (runtime.address == nullptr || signal.where == nullptr || timedwait.where == nullptr ||
+        !now) {
+        return false;
+    }
+    runtime_begin = reinterpret_cast<std::uintptr_t>(runtime.address);
+    runtime_size = runtime.size;
+    listener = told;
+    handoff_gil_held = held;
+    if (held) {
+        note_holder();
+    }
+    next_signal = reinterpret_cast<signal_function>(*signal.where);
+    next_timedwait = reinterpret_cast<timedwait_function>(*timedwait.where);
+    std::atomic_ref(*timedwait.where).store(reinterpret_cast<void*>(&wait_and_listen));
+    std::atomic_ref(*signal.where).store(reinterpret_cast<void*>(&signal_and_listen));
+    return true;
+}
+
+gil_holder holder_of_gil() noexcept {
+    pid_t const id = holder_id.load(std::memory_order_relaxed);
+    return {.id = id, .thread = id == 0 ? pthread_t{} : holder_thread.load(std::memory_order_relaxed)};
+}
+
+}  // namespace handoff::detail
