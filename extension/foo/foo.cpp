@@ -62,6 +62,17 @@ bool is_interrupted() noexcept {
     return is;
 }
 
+/// Ends the run, and waits for that, unless give_up() is true before.
+template <class GiveUp>
+void stop_unless(ticker& stopped, GiveUp give_up) {
+    scheduler& its = python_scheduler();
+    bool ended = its.begin_stop(stopped);
+    while (!ended && !give_up()) {
+        gil_release while_waiting;
+        ended = its.await_stop(stopped, signal_check);
+    }
+}
+
 }  // namespace
 
 foo::foo(seconds interval, py::object const& on_message)
@@ -89,35 +100,19 @@ void foo::start() {
 }
 
 void foo::stop() noexcept {
-    scheduler& its = python_scheduler();
-    if (!its.begin_stop(*ticker_)) {
-        gil_release while_waiting;
-        its.stop(*ticker_);
-    }
+    stop_unless(*ticker_, [] { return false; });
 }
 
 void foo::stop_or_raise() {
-    scheduler& its = python_scheduler();
-    bool ended = its.begin_stop(*ticker_);
-    while (!ended) {
-        {
-            gil_release while_waiting;
-            ended = its.await_stop(*ticker_, signal_check);
-        }
-        if (!ended && PyErr_CheckSignals() != 0) {
+    stop_unless(*ticker_, [] {
+        if (PyErr_CheckSignals() != 0) {
             throw py::error_already_set();
         }
-    }
+        return false;
+    });
 }
 
-void foo::finalize() noexcept {
-    scheduler& its = python_scheduler();
-    bool ended = its.begin_stop(*ticker_);
-    while (!ended && !is_interrupted()) {
-        gil_release while_waiting;
-        ended = its.await_stop(*ticker_, signal_check);
-    }
-}
+void foo::finalize() noexcept { stop_unless(*ticker_, &is_interrupted); }
 
 int foo::traverse(visitproc visit, void* argument) const {
     return ticker_->traverse(visit, argument);
