@@ -553,7 +553,7 @@ void scheduler::begin_run(shared_state& state, task& begun) noexcept {
     begun.drain_begins_ = false;
     begun.cut_ = false;
     begun.begin_ = now;
-    begun.begun(now);
+    begun.begun();
     queue(state, begun, now, now);
 }
 

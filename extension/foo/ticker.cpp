@@ -146,7 +146,7 @@ py::object ticker::error() const {
                                        : py::object(py::handle<>(py::borrowed(error_)));
 }
 
-void ticker::begun(scheduler::time_point /*due*/) noexcept {
+void ticker::begun() noexcept {
     ticks_ = 0;
     fresh_ = true;
     std::scoped_lock const held(waiting);

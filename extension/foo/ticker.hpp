@@ -59,7 +59,7 @@ public:
     /// Whether messages have fallen due after the one in progress. GIL: held.
     [[nodiscard]] bool behind() const noexcept;
 
-    void begun(scheduler::time_point due) noexcept override;
+    void begun() noexcept override;
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
     std::optional<scheduler::time_point> deliver_at_once(scheduler::turn& now) noexcept override;
     void ended() noexcept override;
