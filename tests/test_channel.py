@@ -297,7 +297,8 @@ class BadInput(Channels):
     def test_capacity(self):
         for wrong in "0", "-3":
             self.raises(
-                f"channels.Numbers({wrong})", f"ValueError: capacity must be positive, not {wrong}"
+                f"channels.Numbers({wrong})",
+                f"ValueError: capacity must be at least 1, not {wrong}",
             )
         self.raises("channels.Numbers(2.5)", "TypeError: capacity must be an integer, not 2.5")
         self.raises(
@@ -317,7 +318,7 @@ class BadInput(Channels):
 
     def test_max_and_timeout(self):
         numbers = "channels.Numbers(3)"
-        self.raises(f"{numbers}.get_many(0)", "ValueError: max must be positive, not 0")
+        self.raises(f"{numbers}.get_many(0)", "ValueError: max must be at least 1, not 0")
         self.raises(f"{numbers}.get_many(None)", "TypeError: max must be an integer, not None")
         self.raises(
             f"{numbers}.get(-0.5)",
@@ -325,7 +326,7 @@ class BadInput(Channels):
         )
         self.raises(
             f"{numbers}.get(float('nan'))",
-            "ValueError: timeout must be a non-negative number of seconds, not nan",
+            "ValueError: timeout must be a number of seconds or None, not nan",
         )
         self.raises(
             f"{numbers}.get('1')", "TypeError: timeout must be a number of seconds or None, not '1'"
