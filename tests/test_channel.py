@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import textwrap
 import unittest
 
@@ -18,7 +19,7 @@ class Channels(unittest.TestCase):
         # Since 3.12 a fork() beside threads warns.
         return (
             *(HOST, "-W", "ignore::DeprecationWarning", "-c"),
-            "import channels, threading, time\n" + textwrap.dedent(script),
+            "import channels, threading\n" + textwrap.dedent(script),
         )
 
     @staticmethod
@@ -467,15 +468,17 @@ class TheEnd(Channels):
         )
 
     def test_a_consumer_that_waits_at_exit(self):
-        self.prints(
-            """
-            numbers = channels.Numbers(2)
-            threading.Thread(target=numbers.get, daemon=True).start()
-            time.sleep(0.1)
+        script = """
+            import sys
+            threading.Thread(target=channels.Numbers(2).get, daemon=True).start()
+            print("waiting", flush=True)
+            sys.stdin.read()
             print("leaving")
-            """,
-            "leaving",
-        )
+            """
+        process = start(*self.command(script), **self.options(), stdin=subprocess.PIPE)
+        process.stdout.readline()
+        wait_until_asleep(process)
+        self.assertEqual(finish(process), (0, "leaving\n", ""))
 
     def test_producers_go_on_after_python(self):
         self.prints(
