@@ -13,6 +13,7 @@
 #include <latch>
 #include <limits>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <sys/wait.h>
@@ -152,6 +153,65 @@ TEST(ChannelFull, FreesWhoIsBlockedWhenTheConsumerGoes) {
     EXPECT_TRUE(out.closed());
 }
 
+TEST(ChannelPushMany, TakesAllInOrderWherePartsOfItFit) {
+    channel<int> numbers(3);
+    producer<int> const out(numbers);
+    std::vector<int> const block{0, 1, 2, 3, 4, 5, 6, 7};
+    auto all_pushed = std::async(std::launch::async, [&] { return out.push_many(block); });
+    std::vector<int> taken;
+    while (taken.size() < block.size() && numbers.wait_until(soon())) {
+        auto const part = numbers.take(all);
+        taken.insert(taken.end(), part.begin(), part.end());
+    }
+    EXPECT_EQ(taken, block);
+    EXPECT_EQ(all_pushed.get(), block.size());
+    EXPECT_EQ(out.push_many({}), 0U);
+}
+
+TEST(ChannelPushMany, CountsAllThatIsRefused) {
+    channel<int> numbers(3, when_full::refuse);
+    producer<int> const out(numbers);
+    out.push(0);
+    EXPECT_EQ(out.push_many(std::vector{1, 2, 3, 4, 5}), 2U);
+    EXPECT_EQ(numbers.counts().refused, 3U);
+    EXPECT_THAT(numbers.take(all), ElementsAre(0, 1, 2));
+    numbers.close();
+    EXPECT_EQ(out.push_many(std::vector{6, 7}), 0U);
+    EXPECT_EQ(numbers.counts().refused, 5U);
+}
+
+TEST(ChannelPushMany, DropsTheOldestForTheLatest) {
+    channel<int> numbers(3, when_full::drop_oldest);
+    producer<int> const out(numbers);
+    out.push(0);
+    EXPECT_EQ(out.push_many(std::vector{1, 2, 3, 4, 5}), 5U);
+    EXPECT_EQ(numbers.counts().dropped, 3U);
+    EXPECT_THAT(numbers.take(all), ElementsAre(3, 4, 5));
+}
+
+TEST(ChannelPushMany, ThatIsBlockedEndsWithTheChannel) {
+    channel<int> numbers(2);
+    producer<int> const out(numbers);
+    auto pushing =
+        std::async(std::launch::async, [&] { return out.push_many(std::vector{0, 1, 2, 3}); });
+    ASSERT_TRUE(numbers.wait_until(soon(), 2));
+    EXPECT_EQ(pushing.wait_for(a_while), std::future_status::timeout);
+    numbers.close();
+    ASSERT_EQ(pushing.wait_for(long_enough), std::future_status::ready);
+    EXPECT_EQ(pushing.get(), 2U);
+    EXPECT_EQ(numbers.counts().refused, 2U);
+    EXPECT_THAT(numbers.take(all), ElementsAre(0, 1));
+}
+
+TEST(ChannelPushMany, WakesWhoWaits) {
+    channel<int> numbers(8);
+    auto waits = std::async(std::launch::async, [&] { return numbers.wait_until(soon(), 3); });
+    EXPECT_EQ(waits.wait_for(a_while), std::future_status::timeout);
+    producer<int>(numbers).push_many(std::vector{0, 1, 2});
+    ASSERT_EQ(waits.wait_for(long_enough), std::future_status::ready);
+    EXPECT_TRUE(waits.get());
+}
+
 TEST(ChannelClosed, DeliversTheRestAndTakesNothingIn) {
     channel<int> numbers(4);
     producer<int> const out(numbers);
@@ -282,10 +342,16 @@ TEST_P(FourProducers, LoseAndDoubleNothingThatIsNotCounted) {
     std::latch finished(producers);
     for (std::uint32_t of = 0; of < producers; ++of) {
         threads.emplace_back([&, of, out = producer<message>(messages)] {
-            for (std::uint32_t n = 0; n < each_pushes; ++n) {
-                auto const result = out.push({.of = of, .number = n});
-                EXPECT_NE(result, pushed::closed);
-                refused.at(of) += result == pushed::refused ? 1 : 0;
+            std::array<message, 10> block;  // of every other producer
+            auto const length = of % 2 == 0 ? 1 : block.size();
+            for (std::uint32_t n = 0; n < each_pushes;) {
+                auto const begin = n;
+                for (auto& each : std::span(block).first(length)) {
+                    each = {.of = of, .number = n++};
+                }
+                auto const taken = length == 1 ? (out.push(block[0]) == pushed::taken ? 1U : 0U)
+                                               : out.push_many(std::span(block).first(length));
+                refused.at(of) += n - begin - taken;
             }
             finished.count_down();
         });

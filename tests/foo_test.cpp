@@ -110,12 +110,20 @@ TEST_F(FooInItsCallback, AnotherFooGoesOn) {
     EXPECT_FALSE(returned);
 }
 
-TEST(Foo, StartReturnsWithTheGilHeldAndDeliversOnceItIsReleased) {
+TEST(Foo, StartReturnsWithTheGilHeldAndTheFirstMessageThere) {
     gil_acquire gil;
     foo it(1h);
     it.start();
     EXPECT_TRUE(gil_held());
     EXPECT_TRUE(it.running());
+    EXPECT_EQ(py::len(it.messages()), 1);
+}
+
+TEST(Foo, DeliversItsCallbacksOnceTheGilIsReleased) {
+    gil_acquire gil;
+    foo it(1h, py::eval("lambda n: None"));
+    it.start();
+    EXPECT_EQ(py::len(it.messages()), 0);
     EXPECT_TRUE(it.wait(1, long_enough));
     EXPECT_EQ(py::len(it.messages()), 1);
 }

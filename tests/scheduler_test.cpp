@@ -340,16 +340,15 @@ public:
         messages_ = 0;
     }
 
-    std::optional<scheduler::time_point> deliver_at_once(scheduler::turn& now) noexcept override {
-        scheduler::time_point due;
+    bool deliver_at_once(scheduler::turn& now) noexcept override {
         do {
             if (messages_ == quick_) {
-                return std::nullopt;
+                return false;
             }
             at_once_();
-            due = begin() + ++messages_ * interval_;
-        } while (now.delivered_and_covers(due));
-        return due;
+            ++messages_;
+        } while (now.delivered_and_covers(begin() + messages_ * interval_));
+        return true;
     }
     [[nodiscard]] bool may_block() const noexcept override { return false; }
 
@@ -402,6 +401,24 @@ TEST(SchedulerTurns, IsAskedForAheadOfTimeWhereTheLastOneWasWaitedFor) {
     it.start(*task);
     EXPECT_EQ(asked_early.get_future().wait_for(long_enough), std::future_status::ready);
     it.stop(*task);
+}
+
+TEST(SchedulerTurns, AStartByWhoHoldsOneDeliversTheFirstMessageItselfIfItTakesNoTime) {
+    std::atomic<bool> held = false;
+    scheduler it({.held_by_caller = [&] { return held.load(); }});
+    it.get_ready();
+    held = true;
+    std::thread::id first;
+    boost::intrusive_ptr const quick(
+        new quick_job(1h, 1, [&] { first = std::this_thread::get_id(); }, [](job&) {}));
+    it.start(*quick);
+    EXPECT_EQ(first, std::this_thread::get_id());
+    boost::intrusive_ptr const slow(new quick_job(1h, 0, [] {}, [](job&) {}));
+    it.start(*slow);
+    held = false;
+    EXPECT_TRUE(slow->delivers(1));
+    it.stop(*quick);
+    it.stop(*slow);
 }
 
 TEST(SchedulerTurns, AStopByWhoHoldsOneDeliversWhatTakesNoTimeItself) {

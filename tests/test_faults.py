@@ -376,7 +376,7 @@ while not made:
     blocked = Foo(ONCE, lambda n: (entered.set(), leave.wait(PATIENCE)))
     blocked.start()
     assert entered.wait(PATIENCE)
-    other = Foo(ONCE, None)
+    other = Foo(ONCE, lambda n: None)
 
     def start_another():
         other.start()
@@ -415,14 +415,14 @@ entered.wait(PATIENCE)
 
 def start_and_stop_another():
     for _ in range(16):
-        other = Foo(ONCE, None)
+        other = Foo(ONCE, lambda n: None)
         other.start()
         other.wait(1, 0.01)
         other.stop()  # a second, as nobody can deliver what is due
 
 _, happened = faults.call_short_of_memory(start_and_stop_another, "python", "others", 1, 1 << 30)
 assert happened
-with Foo(ONCE, None) as other:
+with Foo(ONCE, lambda n: None) as other:
     print(other.wait(1, PATIENCE))
 leave.set()
 blocked.stop()

@@ -111,11 +111,24 @@ class Counting(unittest.TestCase):
     def test_has_no_messages_before_start(self):
         self.assertEqual(Foo().messages, [])
 
-    def test_first_message_comes_at_once(self):
+    def test_first_message_is_there_when_start_returns(self):
         f = Foo(ONCE, None)
         f.start()
-        self.assertTrue(f.wait(1, PATIENCE))
         self.assertEqual(f.messages, [0])
+
+    def test_first_message_comes_after_the_list_is_sorted(self):
+        f = Foo(ONCE, None)
+        f.messages.extend((3, 2, 1))
+        f.messages.sort(key=lambda n: (n == 3 and f.start()) or n)
+        self.assertTrue(f.wait(4, PATIENCE))
+        self.assertEqual(f.messages[-1], 3)
+
+    def test_first_message_with_a_callback_comes_at_once(self):
+        calls = []
+        f = Foo(ONCE, calls.append)
+        f.start()
+        self.assertTrue(f.wait(1, PATIENCE))
+        self.assertEqual((f.messages, calls), ([0], [0]))
 
     def test_keeps_a_fixed_rate_without_drift(self):
         interval, leeway = 1_000_000, 10_000  # nanoseconds

@@ -8,8 +8,11 @@
 
 #include <boost/python.hpp>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -88,9 +91,30 @@ T value_of(number n) {
     }
 }
 
-/// Native threads push single values; Python's main thread consumes them.
 template <class T>
-void from_channel(benchmark::State& times, char const* consumer, number count) {
+void push_each(handoff::producer<T> const& out, number count) {
+    for (number n = 0; n < count; ++n) {
+        out.push(value_of<T>(n));
+    }
+}
+
+/// As a device that fills a kilobyte before it interrupts.
+template <class T>
+void push_blocks(handoff::producer<T> const& out, number count) {
+    std::array<T, 1024 / sizeof(T)> block;
+    for (number n = 0; n < count;) {
+        auto const length = std::min<number>(block.size(), count - n);
+        for (number k = 0; k < length; ++k, ++n) {
+            block[static_cast<std::size_t>(k)] = value_of<T>(n);
+        }
+        out.push_many(std::span(block).first(static_cast<std::size_t>(length)));
+    }
+}
+
+/// Native threads push; Python's main thread consumes.
+template <class T>
+void from_channel(benchmark::State& times, char const* consumer, number count,
+                  void (*push)(handoff::producer<T> const&, number) = &push_each<T>) {
     auto const threads = static_cast<number>(times.range(0));
     number const each = count / threads;
     measure(times, count, [&] {
@@ -98,11 +122,7 @@ void from_channel(benchmark::State& times, char const* consumer, number count) {
         std::vector<std::jthread> producers;
         producers.reserve(static_cast<std::size_t>(threads));
         for (number of = 0; of < threads; ++of) {
-            producers.emplace_back([each, out = handoff::producer<T>(values)] {
-                for (number n = 0; n < each; ++n) {
-                    out.push(value_of<T>(n));
-                }
-            });
+            producers.emplace_back(push, handoff::producer<T>(values), each);
         }
         bench::python().invoke(
             [&] { py::import("__main__").attr(consumer)(py::ptr(&values), count); });
@@ -154,6 +174,9 @@ void from_loop(benchmark::State& times) {
 void objects(benchmark::State& times) { from_channel<number>(times, "objects", messages); }
 void items(benchmark::State& times) { from_channel<number>(times, "items", messages_of_python); }
 void batches(benchmark::State& times) { from_channel<sample>(times, "batches", messages); }
+void batches_of_blocks(benchmark::State& times) {
+    from_channel<sample>(times, "batches", messages, &push_blocks<sample>);
+}
 
 void settings(benchmark::internal::Benchmark* each) { each->UseManualTime()->Iterations(1); }
 void from_one_and_four(benchmark::internal::Benchmark* each) {
@@ -167,6 +190,7 @@ BENCHMARK(from_simple_queue)->Name("objects/simple_queue")->Apply(from_one_and_f
 BENCHMARK(items)->Name("objects/get")->Apply(from_one_and_four);
 BENCHMARK(objects)->Name("objects/get_many")->Apply(from_one_and_four);
 BENCHMARK(batches)->Name("numpy/get_batch")->Apply(from_one_and_four);
+BENCHMARK(batches_of_blocks)->Name("numpy/get_batch_of_blocks")->Apply(from_one_and_four);
 
 }  // namespace
 

@@ -139,7 +139,8 @@ void fill_module() {
     foo_class.def("__init__", constructor())
         .def("start", &start,
              "start() -> None\n\n"
-             "Begin: a message at once, then one every interval. Goes on counting after a stop().\n"
+             "Begin: a message at once, then one every interval; without an on_message the first\n"
+             "is there when it returns. Goes on counting after a stop().\n"
              "RuntimeError when it is running, when Python is shutting down, or when there is no\n"
              "memory for a thread.")
         .def("stop", &foo::stop_or_raise,

@@ -38,6 +38,7 @@ struct scheduler::shared_state {
         task, boost::intrusive::member_hook<task, decltype(task::hook_), &task::hook_>,
         boost::intrusive::compare<task::earlier>>
         queue;
+    time_point latest{};         // no place in the queue is later
     std::deque<worker> workers;  // their addresses are stable
     worker* leader = nullptr;
     std::size_t dormant = 0;   // standbys that wait to be called
@@ -91,9 +92,10 @@ void scheduler::start(task& started) {
     started.running_ = true;
     if (started.active_) {
         started.begin_again_ = true;
-    } else {
-        begin_run(state, started);
+        return;
     }
+    begin_run(state, started);
+    deliver_or_queue(state, started);
 }
 
 void scheduler::stop(task& stopped) noexcept {
@@ -122,11 +124,9 @@ bool scheduler::begin_stop(task& stopped) noexcept {
     }
     if (deliverer == nullptr && stopped.due_ > stopped.last_due_) {
         become_idle(state, stopped);
-    } else if (deliverer == nullptr && !stopped.may_block() && around_.held_by_caller()) {
-        turn own;
-        if (!deliver_at_once(state, stopped, own)) {
-            queue(state, stopped, stopped.due_, stopped.due_);
-        }
+    } else if (deliverer == nullptr && !needs_turn(stopped)) {
+        state.queue.erase(state.queue.iterator_to(stopped));
+        deliver_or_queue(state, stopped);
     }
     return !stopped.active_;
 }
@@ -422,24 +422,38 @@ void scheduler::give_up_all(shared_state& state) noexcept {
 
 void scheduler::deliver_first(lock& held, shared_state& state, worker& self, turn& current) {
     task& due = *state.queue.begin();
+    state.queue.erase(state.queue.begin());
     if (!deliver_at_once(state, due, current)) {
         deliver(held, state, self, due, current);
     }
 }
 
-/// Takes it out of the queue. Returns whether it was delivered; it is then back, or idle.
+/// Whether the caller can only leave it to a thread of ours.
+bool scheduler::needs_turn(task const& due) const noexcept {
+    return due.may_block() || !around_.held_by_caller();
+}
+
+/// Delivers it there and then, where that needs no turn. REQUIRES: as deliver_at_once().
+void scheduler::deliver_or_queue(shared_state& state, task& due) noexcept {
+    turn own;
+    if (needs_turn(due) || !deliver_at_once(state, due, own)) {
+        queue(state, due, due.due_, due.due_);
+    }
+}
+
+/// REQUIRES: it is active, and not in the queue.
+/// Returns whether it was delivered; it is then in the queue again, or idle.
 bool scheduler::deliver_at_once(shared_state& state, task& due, turn& current) noexcept {
-    state.queue.erase(state.queue.iterator_to(due));
     current.turn_to(due);
     if (due.drain_begins_) {
         due.drain_begins_ = false;
         due.give_up_ = current.now_ + stop_grace;
     }
-    auto const next_due = due.deliver_at_once(current);
-    if (next_due) {
-        put_back(state, due, next_due, current);
+    bool const delivered = due.deliver_at_once(current);
+    if (delivered) {
+        put_back(state, due, current.next_due_, current);
     }
-    return next_due.has_value();
+    return delivered;
 }
 
 /// Without the mutex, for as long as it takes.
@@ -457,7 +471,11 @@ void scheduler::deliver(lock& held, shared_state& state, worker& self, task& due
     current.in_time();
     boost::intrusive_ptr<task> kept = std::move(self.delivering);
     if (!state.left_behind && !self.abandoned) {
-        put_back(state, due, next_due, current);
+        if (next_due) {
+            put_back(state, due, *next_due, current);
+        } else {
+            end_run(state, due);
+        }
     }
     if (kept->use_count() == 1) {
         // Its owner let go of it during the delivery. What it holds may run any code as it goes,
@@ -475,25 +493,28 @@ void scheduler::deliver(lock& held, shared_state& state, worker& self, task& due
 }
 
 /// After a delivery: back into the queue, or idle.
-void scheduler::put_back(shared_state& state, task& due, std::optional<time_point> next_due,
+void scheduler::put_back(shared_state& state, task& due, time_point next_due,
                          turn const& current) noexcept {
-    if (next_due && !due.cut_) {
-        time_point const now = current.now_;
-        bool const owed = !due.draining_ || *next_due <= due.last_due_;
-        bool const in_time = !due.draining_ || now < due.give_up_;
-        if (owed && in_time) {
-            // One that is behind goes behind the others that are due; one that could not deliver
-            // at all (its list is being sorted) is asked again a little later.
-            time_point const earliest = current.delivered_any() ? now : now + longest_turn;
-            queue(state, due, *next_due, std::max(*next_due, earliest));
-            return;
-        }
-        if (owed && state.closed) {
-            ++state.given_up;
-        }
+    time_point const now = current.now_;
+    bool const owed = !due.cut_ && (!due.draining_ || next_due <= due.last_due_);
+    bool const in_time = !due.draining_ || now < due.give_up_;
+    if (owed && in_time) {
+        // One that is behind goes behind the others that are due; one that could not deliver
+        // at all (its list is being sorted) is asked again a little later.
+        time_point const earliest = current.delivered_any() ? now : now + longest_turn;
+        queue(state, due, next_due, std::max(next_due, earliest));
+        return;
     }
-    due.running_ = due.running_ && due.begin_again_;
-    become_idle(state, due);
+    if (owed && state.closed) {
+        ++state.given_up;
+    }
+    end_run(state, due);
+}
+
+/// It ended by itself, or is drained.
+void scheduler::end_run(shared_state& state, task& ended) noexcept {
+    ended.running_ = ended.running_ && ended.begin_again_;
+    become_idle(state, ended);
 }
 
 /// Waits to be called, then watches for as long as deliveries follow each other, and takes the
@@ -553,8 +574,8 @@ void scheduler::begin_run(shared_state& state, task& begun) noexcept {
     begun.drain_begins_ = false;
     begun.cut_ = false;
     begun.begin_ = now;
+    begun.due_ = now;
     begun.begun();
-    queue(state, begun, now, now);
 }
 
 void scheduler::queue(shared_state& state, task& queued, time_point due,
@@ -563,15 +584,24 @@ void scheduler::queue(shared_state& state, task& queued, time_point due,
     queued.held_back_ = not_before > due;
     bool const in_time = !queued.held_back_ && due != queued.begin_;
     queued.place_ = not_before + (in_time ? queued.leeway() : clock::duration(0));
-    // Most belong at the end: then it takes no search.
-    auto const position = state.queue.insert(state.queue.end(), queued);
-    if (position != state.queue.begin() || state.leader == nullptr) {
+    insert(state, queued);
+    if (&queued != &*state.queue.begin() || state.leader == nullptr) {
         return;
     }
     if (state.leader->delivering != nullptr && state.leader->delivering->may_block()) {
         call_standby(state);
     } else {
         state.leader_wakes.notify_one();
+    }
+}
+
+/// Most belong at the end: then it takes no search.
+void scheduler::insert(shared_state& state, task& queued) noexcept {
+    if (state.queue.empty() || queued.place_ >= state.latest) {
+        state.latest = queued.place_;
+        state.queue.push_back(queued);
+    } else {
+        state.queue.insert(queued);
     }
 }
 
@@ -596,6 +626,7 @@ void scheduler::become_idle(shared_state& state, task& ended) noexcept {
     --state.active;
     if (ended.begin_again_) {
         begin_run(state, ended);
+        queue(state, ended, ended.due_, ended.due_);
     } else {
         ended.ended();
     }

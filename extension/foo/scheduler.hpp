@@ -94,8 +94,8 @@ public:
             body();
             return true;
         };
-        /// Whether the calling thread holds what a turn waits for: then begin_stop() need not wait
-        /// for a turn, and a debug build says where that would be a deadlock.
+        /// Whether the calling thread holds what a turn waits for: then start() and begin_stop()
+        /// need no turn, and a debug build says where to wait for one would be a deadlock.
         std::function<bool()> held_by_caller = [] { return false; };
     };
 
@@ -120,10 +120,11 @@ public:
     void get_ready();
     [[nodiscard]] bool ready() const noexcept;
 
-    /// Makes the task due now; waits for nothing when ready(). While an earlier run of it is
-    /// draining, the new one begins when that has ended; stopped before then, it delivers nothing.
-    /// Throws: task_running; scheduler_closed; what get_ready() throws. The task is then as it was.
-    /// REQUIRES: as get_ready(), unless ready().
+    /// Makes the task due now; waits for nothing when ready(). A caller who holds what a turn waits
+    /// for delivers the first message there and then, if it takes no time. While an earlier run of
+    /// it is draining, the new one begins when that has ended; stopped before then, it delivers
+    /// nothing. Throws: task_running; scheduler_closed; what get_ready() throws. The task is then
+    /// as it was. REQUIRES: as get_ready(), unless ready().
     void start(task& started);
 
     /// Ends the task's run: when it returns, no delivery of that run follows or is in progress.
@@ -195,16 +196,20 @@ private:
     static clock::duration head_start_after(clock::duration waited) noexcept;
     void give_up_all(shared_state& state) noexcept;
     void deliver_first(lock& held, shared_state& state, worker& self, turn& current);
+    [[nodiscard]] bool needs_turn(task const& due) const noexcept;
+    void deliver_or_queue(shared_state& state, task& due) noexcept;
     bool deliver_at_once(shared_state& state, task& due, turn& current) noexcept;
     void deliver(lock& held, shared_state& state, worker& self, task& due, turn& current);
-    void put_back(shared_state& state, task& due, std::optional<time_point> next_due,
+    void put_back(shared_state& state, task& due, time_point next_due,
                   turn const& current) noexcept;
+    void end_run(shared_state& state, task& ended) noexcept;
     static worker* deliverer_of(shared_state& state, task const& asked) noexcept;
     static void stand_by(lock& held, shared_state& state, worker& self);
     bool call_standby(shared_state& state) noexcept;
     bool hand_over_lead(shared_state& state, worker& self) noexcept;
     void begin_run(shared_state& state, task& begun) noexcept;
     void queue(shared_state& state, task& queued, time_point due, time_point not_before) noexcept;
+    static void insert(shared_state& state, task& queued) noexcept;
     static bool begin_drain(task& drained, time_point last_due, time_point give_up) noexcept;
     void become_idle(shared_state& state, task& ended) noexcept;
     void let_one_go_on(shared_state& state) noexcept;
@@ -228,16 +233,16 @@ public:
     /// Told when a run begins; its first message is due then, at begin().
     virtual void begun() noexcept = 0;
 
-    /// Delivers one message, and another while `now.delivered_and_covers(its due time)`.
+    /// Delivers one message, and another while `now.delivered_and_covers(its due time)`, or several
+    /// as `now.room()` and `now.until()` allow.
     /// Returns: when the next one is due; nullopt when the run has ended.
     virtual std::optional<time_point> deliver(turn& now) noexcept = 0;
 
     /// The same, where no message takes more than a moment: it waits for nothing, runs no code of
     /// others, and asks the scheduler nothing, whose mutex is held.
-    /// Returns: when the next one is due; nullopt where it must be by deliver(), and was not yet.
-    virtual std::optional<time_point> deliver_at_once(turn& /*now*/) noexcept {
-        return std::nullopt;
-    }
+    /// Returns: whether it did, and the turn knows when the next one is due; it must be by
+    ///          deliver() otherwise, and the run goes on.
+    virtual bool deliver_at_once(turn& /*now*/) noexcept { return false; }
 
     /// Told when a run has ended, and none follows it at once, on whatever thread ended it. Must
     /// not wait for anything.
@@ -286,13 +291,22 @@ private:
 /// One stay inside, and how far a task may go in it.
 class scheduler::turn {
 public:
-    /// Counts a message that was delivered. Returns whether the next one, due then, belongs to
+    /// Counts messages that were delivered. Returns whether the next one, due then, belongs to
     /// this turn as well: it was due when the task's delivery began, the turn has not lasted too
     /// long, and the task was not stopped from within.
-    [[nodiscard]] bool delivered_and_covers(time_point next_due) noexcept {
-        ++delivered_;
+    [[nodiscard]] bool delivered_and_covers(time_point next_due, unsigned delivered = 1) noexcept {
+        delivered_ += delivered;
+        next_due_ = next_due;
         return next_due <= until_ && !task_->cut_.load(std::memory_order_relaxed) &&
                (delivered_ < look_at_ || in_time());
+    }
+
+    /// What is due later belongs to another turn.
+    [[nodiscard]] time_point until() const noexcept { return until_; }
+
+    /// How many messages may be delivered before it is asked again, at least one.
+    [[nodiscard]] unsigned room() const noexcept {
+        return delivered_ < look_at_ ? look_at_ - delivered_ : 1;
     }
 
 private:
@@ -341,7 +355,8 @@ private:
     unsigned look_at_ = longest_stride;
 
     task* task_ = nullptr;
-    time_point until_{};  // what is due later belongs to another turn
+    time_point until_{};
+    time_point next_due_{};
     unsigned delivered_before_ = 0;
 };
 

@@ -181,22 +181,27 @@ std::optional<scheduler::time_point> ticker::deliver_due(scheduler::turn& now) {
 }
 
 /// No Python code is run: nothing is called, and no object with a finalizer dropped.
-std::optional<scheduler::time_point> ticker::deliver_at_once(scheduler::turn& now) noexcept {
+bool ticker::deliver_at_once(scheduler::turn& now) noexcept {
     if (has_callback_ || being_sorted(messages_) || (fresh_ && error_ != nullptr)) {
-        return std::nullopt;
+        return false;
     }
     fresh_.store(false, std::memory_order_relaxed);
-    scheduler::time_point due;
-    do {
-        if (!append_next()) {
-            PyErr_Clear();
-            return std::nullopt;
+    unsigned count = 1;
+    while (append_and_count(count)) {
+        if (!now.delivered_and_covers(due_of(ticks_), count)) {
+            return true;
         }
-        count_next();
-        ++ticks_;
-        due = due_of(ticks_);
-    } while (now.delivered_and_covers(due));
-    return due;
+        count = due_together(now);
+    }
+    PyErr_Clear();
+    return false;
+}
+
+/// How many may be delivered without a look at each one's due time, when one is due; at least one.
+unsigned ticker::due_together(scheduler::turn const& now) const noexcept {
+    auto const last = static_cast<std::uint64_t>((now.until() - begin()) / interval_);
+    auto const before_last = last > ticks_ ? last - ticks_ : 1;  // the last may be rounded up
+    return static_cast<unsigned>(std::min<std::uint64_t>(before_last, now.room()));
 }
 
 scheduler::time_point ticker::due_of(std::uint64_t tick) const noexcept {
@@ -231,7 +236,8 @@ bool ticker::deliver_next() {
         returned =
             bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
     }
-    count_next();
+    ++delivered_;
+    wake_waiters();
     return returned;
 }
 
@@ -250,9 +256,15 @@ bool ticker::append_next() {
     return appended;
 }
 
-void ticker::count_next() noexcept {
-    ++delivered_;
+/// So many, without a callback. On false there may be some of them, and a Python error is set.
+bool ticker::append_and_count(unsigned count) noexcept {
+    unsigned left = count;
+    for (; left > 0 && append_next(); --left) {
+        ++delivered_;
+        ++ticks_;
+    }
     wake_waiters();
+    return left == 0;
 }
 
 /// Ends the run, keeps the error, and gives it to threading.excepthook, as threading.Thread does.

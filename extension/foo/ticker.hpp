@@ -61,7 +61,7 @@ public:
 
     void begun() noexcept override;
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
-    std::optional<scheduler::time_point> deliver_at_once(scheduler::turn& now) noexcept override;
+    bool deliver_at_once(scheduler::turn& now) noexcept override;
     void ended() noexcept override;
     void left_behind() noexcept override;
     [[nodiscard]] scheduler::clock::duration leeway() const noexcept override;
@@ -71,10 +71,11 @@ private:
     class waiter;
 
     [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
+    [[nodiscard]] unsigned due_together(scheduler::turn const& now) const noexcept;
     std::optional<scheduler::time_point> deliver_due(scheduler::turn& now);
     bool deliver_next();
     bool append_next();
-    void count_next() noexcept;
+    bool append_and_count(unsigned count) noexcept;
     void report_error();
     void wake_waiters() noexcept;
     void find_next_to_wake() noexcept;

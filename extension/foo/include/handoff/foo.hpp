@@ -49,7 +49,8 @@ public:
 
     /// A message at once, and then one every interval: due = start + n * interval, no drift. It
     /// may be late by a hundredth of the interval, at most 10 ms, to share a hold of the GIL
-    /// with others that are due, and by one wait for the GIL.
+    /// with others that are due, and by one wait for the GIL. Where nothing is called and the
+    /// caller holds the GIL, the first is there on return.
     /// Throws: std::runtime_error when running, when Python is shutting down, or when no thread
     ///         can be made; the Foo is as it was.
     void start();
