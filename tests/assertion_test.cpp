@@ -138,7 +138,7 @@ class idle_task : public handoff::scheduler::task {
 public:
     using time_point = handoff::scheduler::time_point;
 
-    void begun(time_point /*due*/) noexcept override {}
+    void begun() noexcept override {}
     std::optional<time_point> deliver(handoff::scheduler::turn& /*now*/) noexcept override {
         return std::nullopt;
     }

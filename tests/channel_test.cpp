@@ -25,6 +25,7 @@
 namespace {
 
 using handoff::channel;
+using handoff::channel_counts;
 using handoff::producer;
 using handoff::pushed;
 using handoff::when_full;
@@ -37,6 +38,14 @@ constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
 auto soon() { return std::chrono::steady_clock::now() + long_enough; }
 auto at_once() { return std::chrono::steady_clock::now(); }
+
+void expect_counts(channel_counts const& seen, channel_counts const& expected) {
+    EXPECT_EQ(seen.pushed, expected.pushed);
+    EXPECT_EQ(seen.delivered, expected.delivered);
+    EXPECT_EQ(seen.dropped, expected.dropped);
+    EXPECT_EQ(seen.refused, expected.refused);
+    EXPECT_EQ(seen.size, expected.size);
+}
 
 TEST(Channel, DeliversInOrder) {
     channel<int> numbers(4);
@@ -85,11 +94,7 @@ TEST(ChannelFull, Refuses) {
     EXPECT_THAT(numbers.take(1), ElementsAre(1));
     EXPECT_EQ(out.push(5), pushed::taken);
     EXPECT_THAT(numbers.take(all), ElementsAre(2, 5));
-    auto const counts = numbers.counts();
-    EXPECT_EQ(counts.pushed, 3U);
-    EXPECT_EQ(counts.delivered, 3U);
-    EXPECT_EQ(counts.refused, 2U);
-    EXPECT_EQ(counts.dropped, 0U);
+    expect_counts(numbers.counts(), {.pushed = 3, .delivered = 3, .refused = 2});
 }
 
 TEST(ChannelFull, DropsTheOldest) {
@@ -100,11 +105,7 @@ TEST(ChannelFull, DropsTheOldest) {
     }
     EXPECT_EQ(numbers.size(), 2U);
     EXPECT_THAT(numbers.take(all), ElementsAre(3, 4));
-    auto const counts = numbers.counts();
-    EXPECT_EQ(counts.pushed, 5U);
-    EXPECT_EQ(counts.delivered, 2U);
-    EXPECT_EQ(counts.dropped, 3U);
-    EXPECT_EQ(counts.refused, 0U);
+    expect_counts(numbers.counts(), {.pushed = 5, .delivered = 2, .dropped = 3});
 }
 
 TEST(ChannelFull, BlocksUntilThereIsRoom) {

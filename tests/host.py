@@ -126,13 +126,16 @@ def run(*command, stdin=None, **options):
 
 
 def wait_until_asleep(process):
-    """Until the main thread waits for something. A signal that comes just before that is seen late.
+    """Until each thread waits for something. A signal that comes just before that is seen late.
 
     Python notes a signal and looks at it between two instructions: one that arrives between the
     last look and a call that blocks does not interrupt the call, in no python3.
     """
     deadline = time.monotonic() + TIMEOUT
-    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+    threads = Path(f"/proc/{process.pid}/task")
+    while any(
+        stat.read_text().rpartition(")")[2].split()[0] != "S" for stat in threads.glob("*/stat")
+    ):
         if time.monotonic() > deadline:
             raise AssertionError("the program does not wait for anything")
         os.sched_yield()

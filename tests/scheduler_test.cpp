@@ -36,21 +36,19 @@ public:
     job(scheduler::clock::duration interval, action each)
         : each_(std::move(each)), interval_(interval) {}
 
-    void begun(scheduler::time_point due) noexcept override {
-        begin_ = due_ = due;
-        messages_ = 0;
-    }
+    void begun() noexcept override { messages_ = 0; }
 
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override {
+        scheduler::time_point due;
         do {
             each_(*this);
             std::scoped_lock const held(mutex_);
             ++delivered_;
             threads_.insert(std::this_thread::get_id());
-            due_ = begin_ + ++messages_ * interval_;
+            due = begin() + ++messages_ * interval_;
             changed_.notify_all();
-        } while (now.delivered_and_covers(due_));
-        return ends_ ? std::nullopt : std::optional(due_);
+        } while (now.delivered_and_covers(due));
+        return ends_ ? std::nullopt : std::optional(due);
     }
 
     void left_behind() noexcept override {}
@@ -91,8 +89,6 @@ private:
     action each_;
     scheduler::clock::duration interval_;
     scheduler::clock::duration leeway_{};
-    scheduler::time_point begin_{};
-    scheduler::time_point due_{};
     int messages_ = 0;
     bool ends_ = false;
 
@@ -339,8 +335,8 @@ public:
           quick_(quick),
           at_once_(std::move(at_once)) {}
 
-    void begun(scheduler::time_point due) noexcept override {
-        job::begun(due);
+    void begun() noexcept override {
+        job::begun();
         messages_ = 0;
     }
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import textwrap
 import unittest
 
@@ -18,7 +19,7 @@ class Channels(unittest.TestCase):
         # Since 3.12 a fork() beside threads warns.
         return (
             *(HOST, "-W", "ignore::DeprecationWarning", "-c"),
-            "import channels, threading, time\n" + textwrap.dedent(script),
+            "import channels, threading\n" + textwrap.dedent(script),
         )
 
     @staticmethod
@@ -297,7 +298,8 @@ class BadInput(Channels):
     def test_capacity(self):
         for wrong in "0", "-3":
             self.raises(
-                f"channels.Numbers({wrong})", f"ValueError: capacity must be positive, not {wrong}"
+                f"channels.Numbers({wrong})",
+                f"ValueError: capacity must be at least 1, not {wrong}",
             )
         self.raises("channels.Numbers(2.5)", "TypeError: capacity must be an integer, not 2.5")
         self.raises(
@@ -317,7 +319,7 @@ class BadInput(Channels):
 
     def test_max_and_timeout(self):
         numbers = "channels.Numbers(3)"
-        self.raises(f"{numbers}.get_many(0)", "ValueError: max must be positive, not 0")
+        self.raises(f"{numbers}.get_many(0)", "ValueError: max must be at least 1, not 0")
         self.raises(f"{numbers}.get_many(None)", "TypeError: max must be an integer, not None")
         self.raises(
             f"{numbers}.get(-0.5)",
@@ -325,7 +327,7 @@ class BadInput(Channels):
         )
         self.raises(
             f"{numbers}.get(float('nan'))",
-            "ValueError: timeout must be a non-negative number of seconds, not nan",
+            "ValueError: timeout must be a number of seconds or None, not nan",
         )
         self.raises(
             f"{numbers}.get('1')", "TypeError: timeout must be a number of seconds or None, not '1'"
@@ -466,15 +468,17 @@ class TheEnd(Channels):
         )
 
     def test_a_consumer_that_waits_at_exit(self):
-        self.prints(
-            """
-            numbers = channels.Numbers(2)
-            threading.Thread(target=numbers.get, daemon=True).start()
-            time.sleep(0.1)
+        script = """
+            import sys
+            threading.Thread(target=channels.Numbers(2).get, daemon=True).start()
+            print("waiting", flush=True)
+            sys.stdin.read()
             print("leaving")
-            """,
-            "leaving",
-        )
+            """
+        process = start(*self.command(script), **self.options(), stdin=subprocess.PIPE)
+        process.stdout.readline()
+        wait_until_asleep(process)
+        self.assertEqual(finish(process), (0, "leaving\n", ""))
 
     def test_producers_go_on_after_python(self):
         self.prints(

@@ -1,7 +1,8 @@
 // The part of a channel's Python class that is the same for all types of values.
+#include "arguments.hpp"
+#include "raise.hpp"
 #include <handoff/channel/consumer.hpp>
-#include <handoff/gil.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/interruptible_wait.hpp>
 
 #include <boost/python.hpp>
 
@@ -9,7 +10,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -29,35 +29,6 @@ constexpr std::array policies{named_policy{.name = "block", .policy = when_full:
                               named_policy{.name = "drop_oldest", .policy = when_full::drop_oldest},
                               named_policy{.name = "refuse", .policy = when_full::refuse}};
 
-template <class... Values>
-[[noreturn]] void raise(PyObject* type, char const* format, Values... values) {
-    PyErr_Format(type, format, values...);
-    throw py::error_already_set();
-}
-
-/// A positive integer, of as many as can be counted.
-Py_ssize_t positive_from(py::object const& value, char const* name) {
-    if (PyIndex_Check(value.ptr()) == 0) {
-        raise(PyExc_TypeError, "%s must be an integer, not %.80R", name, value.ptr());
-    }
-    Py_ssize_t const number = PyNumber_AsSsize_t(value.ptr(), nullptr);  // clipped, not refused
-    if (number == -1 && PyErr_Occurred() != nullptr) {
-        throw py::error_already_set();
-    }
-    if (number <= 0) {
-        raise(PyExc_ValueError, "%s must be positive, not %.80R", name, value.ptr());
-    }
-    if (number == PY_SSIZE_T_MAX) {
-        raise(PyExc_OverflowError, "%s is too large: %.80R", name, value.ptr());
-    }
-    return number;
-}
-
-bool in_main_thread() {
-    py::object const main = py::import("threading").attr("main_thread")();
-    return py::extract<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
-}
-
 /// Those to be closed at exit. Guarded by the GIL.
 std::vector<std::weak_ptr<channel_end>>& open_ends() {
     static auto& only = *new std::vector<std::weak_ptr<channel_end>>();
@@ -74,10 +45,10 @@ void close_all() {
 
 }  // namespace
 
-std::ptrdiff_t capacity_from(py::object const& value) { return positive_from(value, "capacity"); }
+std::ptrdiff_t capacity_from(py::object const& value) { return integer_from(value, "capacity", 1); }
 
 std::size_t max_from(py::object const& value) {
-    return static_cast<std::size_t>(positive_from(value, "max"));
+    return static_cast<std::size_t>(integer_from(value, "max", 1));
 }
 
 when_full policy_from(py::object const& value) {
@@ -94,30 +65,12 @@ when_full policy_from(py::object const& value) {
 }
 
 std::optional<std::chrono::nanoseconds> timeout_from(py::object const& value) {
-    if (value.is_none()) {
-        return std::nullopt;
-    }
-    double const number = PyFloat_AsDouble(value.ptr());
-    if (number == -1.0 && PyErr_Occurred() != nullptr) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
-            PyErr_Clear();
-            raise(PyExc_TypeError, "timeout must be a number of seconds or None, not %.80R",
-                  value.ptr());
-        }
-        throw py::error_already_set();
-    }
-    if (std::isnan(number) || number < 0) {
+    auto const timeout = handoff::timeout_from(value);
+    if (timeout && timeout->count() < 0) {
         raise(PyExc_ValueError, "timeout must be a non-negative number of seconds, not %.80R",
               value.ptr());
     }
-    // Half of what the clock can count: so that no time overflows.
-    static constexpr std::chrono::duration<double> longest = std::chrono::nanoseconds::max() / 2;
-    std::chrono::duration<double> const timeout(number);
-    if (timeout >= longest) {
-        raise(PyExc_OverflowError, "timeout is too long: %.80R s; None waits without one",
-              value.ptr());
-    }
-    return std::chrono::ceil<std::chrono::nanoseconds>(timeout);
+    return timeout;
 }
 
 char const* name_of(when_full policy) noexcept {
@@ -202,29 +155,21 @@ py::object iterator_of(py::object const& call) {
     return py::import("builtins").attr("iter")(call, sentinel);
 }
 
-waiting::waiting(std::optional<std::chrono::nanoseconds> timeout)
-    : timeout_(timeout), deadline_(timeout ? clock::now() + *timeout : clock::time_point::max()) {}
-
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
-    static constexpr std::chrono::milliseconds signal_check{100};
     // Without a wait the GIL is not even released for a moment.
     if (timeout_ && timeout_->count() == 0) {
         raise(empty_class().ptr(), "nothing was there");
     }
-    bool const for_signals = in_main_thread();
-    for (bool there = false; !there;) {
-        {
-            gil_release while_waiting;
-            auto const now = clock::now();
-            there = wait_until(for_signals && deadline_ - now > signal_check ? now + signal_check
-                                                                             : deadline_);
-        }
-        if (PyErr_CheckSignals() != 0) {
-            throw py::error_already_set();
-        }
-        if (!there && clock::now() >= deadline_) {
+    if (!deadline_) {
+        deadline_ = deadline_after(timeout_);
+    }
+    switch (interruptible_wait(*deadline_, wait_until)) {
+        case wait_end::reached:
+            return;
+        case wait_end::timed_out:
             raise(empty_class().ptr(), "nothing came within the timeout");
-        }
+        case wait_end::interrupted:
+            throw py::error_already_set();
     }
 }
 

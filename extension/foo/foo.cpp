@@ -1,8 +1,10 @@
 // foo: checks, then asks the scheduler, with the GIL released.
 #include "python_scheduler.hpp"
+#include "raise.hpp"
 #include "ticker.hpp"
 #include <handoff/foo.hpp>
 #include <handoff/gil.hpp>
+#include <handoff/gil/interruptible_wait.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
@@ -45,9 +47,7 @@ foo::seconds checked(foo::seconds interval) {
 
 boost::intrusive_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_message) {
     if (!on_message.is_none() && PyCallable_Check(on_message.ptr()) == 0) {
-        PyErr_Format(PyExc_TypeError, "on_message must be callable or None, not %.80R",
-                     on_message.ptr());
-        throw py::error_already_set();
+        raise(PyExc_TypeError, "on_message must be callable or None, not %.80R", on_message.ptr());
     }
     tie_scheduler_to_interpreter();
     return new ticker(checked(interval), on_message);
@@ -60,6 +60,17 @@ bool is_interrupted() noexcept {
         PyErr_SetInterrupt();
     }
     return is;
+}
+
+/// Ends the run, and waits for that, unless give_up() is true before.
+template <class GiveUp>
+void stop_unless(ticker& stopped, GiveUp give_up) {
+    scheduler& its = python_scheduler();
+    bool ended = its.begin_stop(stopped);
+    while (!ended && !give_up()) {
+        gil_release while_waiting;
+        ended = its.await_stop(stopped, detail::signal_check);
+    }
 }
 
 }  // namespace
@@ -89,35 +100,19 @@ void foo::start() {
 }
 
 void foo::stop() noexcept {
-    scheduler& its = python_scheduler();
-    if (!its.begin_stop(*ticker_)) {
-        gil_release while_waiting;
-        its.stop(*ticker_);
-    }
+    stop_unless(*ticker_, [] { return false; });
 }
 
 void foo::stop_or_raise() {
-    scheduler& its = python_scheduler();
-    bool ended = its.begin_stop(*ticker_);
-    while (!ended) {
-        {
-            gil_release while_waiting;
-            ended = its.await_stop(*ticker_, signal_check);
-        }
-        if (!ended && PyErr_CheckSignals() != 0) {
+    stop_unless(*ticker_, [] {
+        if (PyErr_CheckSignals() != 0) {
             throw py::error_already_set();
         }
-    }
+        return false;
+    });
 }
 
-void foo::finalize() noexcept {
-    scheduler& its = python_scheduler();
-    bool ended = its.begin_stop(*ticker_);
-    while (!ended && !is_interrupted()) {
-        gil_release while_waiting;
-        ended = its.await_stop(*ticker_, signal_check);
-    }
-}
+void foo::finalize() noexcept { stop_unless(*ticker_, &is_interrupted); }
 
 int foo::traverse(visitproc visit, void* argument) const {
     return ticker_->traverse(visit, argument);
@@ -133,7 +128,7 @@ py::list foo::messages() const { return ticker_->messages(); }
 
 py::object foo::error() const { return ticker_->error(); }
 
-bool foo::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {
+bool foo::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout) {
     return ticker_->wait(count, timeout);
 }
 

@@ -2,6 +2,7 @@
 #include "arguments.hpp"
 #include "collection.hpp"
 #include "python_scheduler.hpp"
+#include "raise.hpp"
 #include <handoff/foo.hpp>
 #include <handoff/gil/unwinding.hpp>
 
@@ -29,12 +30,10 @@ std::shared_ptr<foo> make(py::object const& interval, py::object const& on_messa
 void refuse_what_is_no_new_foo(py::object const& self) {
     PyTypeObject* const foo_class = py::converter::registered<foo>::converters.get_class_object();
     if (PyObject_TypeCheck(self.ptr(), foo_class) == 0) {
-        PyErr_Format(PyExc_TypeError, "Foo.__init__() needs a Foo, not %.80R", self.ptr());
-        throw py::error_already_set();
+        handoff::raise(PyExc_TypeError, "Foo.__init__() needs a Foo, not %.80R", self.ptr());
     }
     if (py::extract<foo&>(self).check()) {
-        PyErr_Format(PyExc_RuntimeError, "%.80R has been initialised before", self.ptr());
-        throw py::error_already_set();
+        handoff::raise(PyExc_RuntimeError, "%.80R has been initialised before", self.ptr());
     }
 }
 
@@ -64,7 +63,8 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
     return rather_hang([&] {
         auto const [count, timeout] = expected.match(arguments, keywords);
         foo& self = py::extract<foo&>(arguments[0])();
-        return py::object(self.wait(handoff::count_from(count), handoff::timeout_from(timeout)));
+        return py::object(
+            self.wait(handoff::integer_from(count, "count", 0), handoff::timeout_from(timeout)));
     });
 }
 
@@ -105,11 +105,10 @@ py::object represent(py::object const& self) {
 
 void refuse_copy(py::object const& self, py::object const&) {
     rather_hang([&] {
-        PyErr_Format(PyExc_TypeError,
-                     "cannot copy or pickle %.80R: it runs in this process; make another Foo, and "
-                     "copy its messages",
-                     self.ptr());
-        throw py::error_already_set();
+        handoff::raise(PyExc_TypeError,
+                       "cannot copy or pickle %.80R: it runs in this process; make another Foo, "
+                       "and copy its messages",
+                       self.ptr());
     });
 }
 

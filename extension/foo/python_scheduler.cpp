@@ -3,6 +3,7 @@
 
 #include "ticker.hpp"
 #include <handoff/gil.hpp>
+#include <handoff/gil/interruptible_wait.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/handle.hpp>
@@ -143,16 +144,10 @@ void tell(scheduler::ending const& lost, char const* until) {
 void close_at_exit() {
     scheduler& closed = python_scheduler();
     auto const deadline = scheduler::clock::now() + callback_grace;
-    bool all_idle = false;
-    bool interrupted = false;
     closed.begin_close();
-    while (!all_idle && !interrupted && scheduler::clock::now() < deadline) {
-        {
-            gil_release while_waiting;
-            all_idle = closed.await_close(signal_check);
-        }
-        interrupted = PyErr_CheckSignals() != 0;
-    }
+    auto const end = detail::interruptible_wait(
+        deadline, [&](auto until) { return closed.await_close(until - scheduler::clock::now()); });
+    bool const interrupted = end == detail::wait_end::interrupted;
     py::handle<> const interruption(
         py::allow_null(interrupted ? take_raised_exception() : nullptr));
     auto const lost = [&] {

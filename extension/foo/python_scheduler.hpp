@@ -8,10 +8,6 @@
 
 namespace handoff {
 
-/// A signal that arrives just before a wait begins does not interrupt it: the main thread, which
-/// is to run the handler, looks again this often.
-inline constexpr std::chrono::milliseconds signal_check{100};
-
 /// How long an on_message in progress is waited for at exit.
 inline constexpr std::chrono::seconds callback_grace{10};
 

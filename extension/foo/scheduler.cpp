@@ -575,7 +575,7 @@ void scheduler::begin_run(shared_state& state, task& begun) noexcept {
     begun.cut_ = false;
     begun.begin_ = now;
     begun.due_ = now;
-    begun.begun(now);
+    begun.begun();
 }
 
 void scheduler::queue(shared_state& state, task& queued, time_point due,

@@ -230,8 +230,8 @@ public:
     task(task const&) = delete;
     task& operator=(task const&) = delete;
 
-    /// Told when a run begins; its first message is due then.
-    virtual void begun(time_point due) noexcept = 0;
+    /// Told when a run begins; its first message is due then, at begin().
+    virtual void begun() noexcept = 0;
 
     /// Delivers one message, and another while `now.delivered_and_covers(its due time)`, or several
     /// as `now.room()` and `now.until()` allow.

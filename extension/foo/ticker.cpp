@@ -2,7 +2,9 @@
 #include "ticker.hpp"
 
 #include "python_scheduler.hpp"
+#include "raise.hpp"
 #include <handoff/gil.hpp>
+#include <handoff/gil/interruptible_wait.hpp>
 #include <handoff/gil/unwinding.hpp>
 
 #include <boost/python/errors.hpp>
@@ -27,11 +29,6 @@ namespace {
 /// Source: CPython's Include/cpython/listobject.h: "list.sort() temporarily sets allocated to -1".
 bool being_sorted(PyObject* list) noexcept {
     return reinterpret_cast<PyListObject*>(list)->allocated == -1;
-}
-
-bool in_main_thread() {
-    py::object const main = py::import("threading").attr("main_thread")();
-    return py::extract<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
 }
 
 /// Guards every ticker's waiters. One for all: it is seldom locked, and never for long.
@@ -74,8 +71,6 @@ public:
 
     [[nodiscard]] bool registered() const noexcept { return registered_; }
     [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
-    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
-    [[nodiscard]] bool left_behind() const noexcept { return forks_ != forks; }
 
     /// At most once; the caller holds the mutex, and registers it no more.
     void wake(bool reached) noexcept {
@@ -83,9 +78,14 @@ public:
         PyThread_release_lock(woken_.get());
     }
 
-    /// Returns early, with PY_LOCK_INTR, when a signal arrives. GIL: not held.
-    PyLockStatus wait(std::chrono::microseconds at_most) const noexcept {
-        return PyThread_acquire_lock_timed(woken_.get(), at_most.count(), 1);
+    /// Whether it was woken, or nobody will do that; returns early when a signal arrives.
+    /// GIL: not held.
+    [[nodiscard]] bool wait_until(scheduler::time_point deadline) const noexcept {
+        using std::chrono::microseconds;
+        auto const at_most = std::chrono::ceil<microseconds>(deadline - scheduler::clock::now());
+        return left_behind() ||
+               PyThread_acquire_lock_timed(woken_.get(), std::max(at_most, microseconds(0)).count(),
+                                           1) == PY_LOCK_ACQUIRED;
     }
 
     /// Whether the count was reached before the wait ended.
@@ -95,6 +95,9 @@ public:
     }
 
 private:
+    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
+    [[nodiscard]] bool left_behind() const noexcept { return forks_ != forks; }
+
     ticker& awaited_;
     Py_ssize_t count_;
     unsigned forks_;
@@ -146,7 +149,7 @@ py::object ticker::error() const {
                                        : py::object(py::handle<>(py::borrowed(error_)));
 }
 
-void ticker::begun(scheduler::time_point /*due*/) noexcept {
+void ticker::begun() noexcept {
     ticks_ = 0;
     fresh_ = true;
     std::scoped_lock const held(waiting);
@@ -322,8 +325,7 @@ void ticker::find_next_to_wake() noexcept {
     next_to_wake_ = least;
 }
 
-bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout) {
-    using clock = scheduler::clock;
+bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout) {
     if (std::min(delivered_, PyList_GET_SIZE(messages_)) >= count) {
         return true;
     }
@@ -333,30 +335,18 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::microseconds> tim
         return false;
     }
     if (python_scheduler().delivering(*this)) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "wait(%zd) within this Foo's own on_message would wait for itself", count);
-        throw py::error_already_set();
+        raise(PyExc_RuntimeError,
+              "wait(%zd) within this Foo's own on_message would wait for itself", count);
     }
-
-    // Without a timeout, a hundred years: so that no time overflows.
-    clock::duration const longest = std::chrono::hours(24 * 365 * 100);
-    auto const deadline =
-        clock::now() + (timeout ? std::min<clock::duration>(*timeout, longest) : longest);
+    auto const deadline = detail::deadline_after(timeout);
     waiter self(*this, count);
     if (!self.registered()) {
         return false;
     }
-    auto const slice = in_main_thread() ? signal_check : longest;
-    PyLockStatus status = PY_LOCK_INTR;
-    while (status != PY_LOCK_ACQUIRED && !self.left_behind() && clock::now() < deadline) {
-        {
-            gil_release while_waiting;
-            auto const left = std::clamp(deadline - clock::now(), clock::duration(0), slice);
-            status = self.wait(std::chrono::ceil<std::chrono::microseconds>(left));
-        }
-        if (PyErr_CheckSignals() != 0) {
-            throw py::error_already_set();
-        }
+    auto const end =
+        detail::interruptible_wait(deadline, [&](auto until) { return self.wait_until(until); });
+    if (end == detail::wait_end::interrupted) {
+        throw py::error_already_set();
     }
     return self.reached();
 }

@@ -46,7 +46,7 @@ public:
     /// GIL:     held on entry and on return, released while it waits.
     /// Throws:  boost::python::error_already_set: KeyboardInterrupt, or what a signal's handler
     ///          raised; RuntimeError from within its own on_message; MemoryError.
-    bool wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout);
+    bool wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout);
 
     /// "on_message(3) of Foo(interval=1.0, on_message=<function f at 0x...>)", for a delivery that
     /// is in progress. GIL: held.
@@ -59,7 +59,7 @@ public:
     /// Whether messages have fallen due after the one in progress. GIL: held.
     [[nodiscard]] bool behind() const noexcept;
 
-    void begun(scheduler::time_point due) noexcept override;
+    void begun() noexcept override;
     std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
     bool deliver_at_once(scheduler::turn& now) noexcept override;
     void ended() noexcept override;

@@ -1,9 +1,9 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
 #include <handoff/gil/gate.hpp>
+#include <handoff/gil/interruptible_wait.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/gil/release.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdio>
@@ -228,9 +228,6 @@ namespace {
 
 using detail::gate_state;
 
-/// A signal that arrives just before a wait begins does not interrupt it: look again so often.
-constexpr std::chrono::milliseconds signal_check{100};
-
 /// Whether the atexit functions are being called, or have been: one more would not be. It is known
 /// where threading has been imported, whose main thread ends just before.
 bool is_shutting_down() noexcept {
@@ -325,21 +322,15 @@ bool gil_gate::close() noexcept {
         gate.close_what_was_left_behind();
 #endif
     }
-    auto const until = gate_state::clock::now() + grace;
-    bool all_out = false;
-    bool interrupted = false;
+    auto const deadline = gate_state::clock::now() + grace;
     {
         gil_release while_they_hear_of_it;
         gate.stop.request_stop();
     }
-    while (!all_out && !interrupted && gate_state::clock::now() < until) {
-        {
-            gil_release while_waiting;
-            all_out = gate.await_empty(std::min(until, gate_state::clock::now() + signal_check));
-        }
-        interrupted = PyErr_CheckSignals() != 0;
-    }
-    if (!all_out) {
+    auto const end =
+        detail::interruptible_wait(deadline, [&](auto until) { return gate.await_empty(until); });
+    bool const interrupted = end == detail::wait_end::interrupted;
+    if (end != detail::wait_end::reached) {
         gil_release while_they_turn_back;
         gate.abandon_all(interrupted);
     }

@@ -80,7 +80,7 @@ public:
     /// GIL:     held on entry and on return.
     /// Throws:  error_already_set: KeyboardInterrupt or what a signal's handler raised;
     ///          RuntimeError within its own on_message, where it would wait for itself.
-    bool wait(Py_ssize_t count, std::optional<std::chrono::microseconds> timeout = {});
+    bool wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout = {});
 
     /// What Python's garbage collector asks of an object: its references, to drop them, and to come
     /// to its end before that. Stops as stop(); Ctrl-C ends the wait there, too, and is left for

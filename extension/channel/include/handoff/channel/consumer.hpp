@@ -48,7 +48,7 @@ class waiting {
 public:
     using clock = std::chrono::steady_clock;
 
-    explicit waiting(std::optional<std::chrono::nanoseconds> timeout);
+    explicit waiting(std::optional<std::chrono::nanoseconds> timeout) : timeout_(timeout) {}
 
     /// Calls wait_until(time) with the GIL released, until it returns true. In the main thread it
     /// comes back for signals ten times a second.
@@ -58,7 +58,7 @@ public:
 
 private:
     std::optional<std::chrono::nanoseconds> timeout_;
-    clock::time_point deadline_;
+    std::optional<clock::time_point> deadline_;  // from the first part on
 };
 
 /// Has it closed to its producers when Python ends: after Python's non-daemon threads have ended,

@@ -1,6 +1,8 @@
 // From Python's arguments to checked C++ values, each error naming the argument and its value.
 #pragma once
 
+#include <handoff/gil/python.hpp>
+
 #include <boost/python/dict.hpp>
 #include <boost/python/object.hpp>
 #include <boost/python/tuple.hpp>
@@ -30,15 +32,16 @@ struct parameters {
 std::chrono::duration<double> seconds_from(boost::python::object const& value, char const* name);
 
 /// A timeout as the threading module takes it: None for none, a negative one has passed.
+/// Returns: for any negative one -1 ns.
 /// GIL:    held.
 /// Throws: error_already_set: TypeError when it is not a number, ValueError for NaN,
 ///         OverflowError when it is longer than threading.TIMEOUT_MAX.
-std::optional<std::chrono::microseconds> timeout_from(boost::python::object const& value);
+std::optional<std::chrono::nanoseconds> timeout_from(boost::python::object const& value);
 
-/// A count of messages.
+/// An integer, for the argument of that name.
 /// GIL:    held.
-/// Throws: error_already_set: TypeError when it is not an integer, ValueError when negative,
-///         OverflowError when no list can be that long.
-Py_ssize_t count_from(boost::python::object const& value);
+/// Throws: error_already_set: TypeError when it is not an integer, ValueError when it is less than
+///         `least`, OverflowError when no list can be that long.
+Py_ssize_t integer_from(boost::python::object const& value, char const* name, Py_ssize_t least);
 
 }  // namespace handoff

@@ -1,0 +1,11 @@
+# handoff_add_library(name source…): a static library handoff::name, whose headers are in include/.
+function(handoff_add_library name)
+  set(target handoff_${name})
+  add_library(${target} STATIC ${ARGN})
+  add_library(handoff::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  handoff_flags(${target})
+  if(IS_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/include")
+    target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>)
+  endif()
+endfunction()
