@@ -6,13 +6,27 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <dlfcn.h>
 #include <unordered_map>
+
+namespace handoff::detail {
+namespace {
+std::atomic<void (*)()> before_load = nullptr;
+}
+}  // namespace handoff::detail
 
 extern "C" {
 [[gnu::visibility("hidden")]] std::array<handoff::detail::checked_call, HANDOFF_CALL_STUBS>
     handoff_checked;
+[[gnu::visibility("hidden")]] std::array<handoff::detail::checked_call, HANDOFF_LOAD_STUBS>
+    handoff_loading;
 [[gnu::visibility("hidden")]] void handoff_call_stubs();
+[[gnu::visibility("hidden")]] void handoff_load_stubs();
+[[gnu::visibility("hidden"), gnu::used]] void handoff_before_load() {
+    if (auto const look = handoff::detail::before_load.load(std::memory_order_acquire)) {
+        look();
+    }
+}
 [[gnu::visibility("hidden"), gnu::used]] void handoff_called_without_gil(
     handoff::detail::checked_call const* call, void* return_address) {
     if (auto const handler = handoff::detail::on_violation.load(std::memory_order_acquire)) {
@@ -81,9 +95,62 @@ void* stub_of(char const* name, void* function) {
     return reinterpret_cast<char*>(&handoff_call_stubs) + found->second * stub_size;
 }
 
-bool is_stub(void const* function) noexcept {
-    auto const offset = static_cast<char const*>(function) - reinterpret_cast<char*>(&handoff_call_stubs);
-    return offset >= 0 && static_cast<std::size_t>(offset) < handoff_checked.size() * stub_size;
+/// dlopen() and dlsym() go on to their function in any case, after a look at what is new.
+constexpr std::array<char const*, HANDOFF_LOAD_STUBS> loaders{"dlopen", "dlsym"};
+
+void* load_stub_of(std::string_view name) noexcept {
+    auto const found = std::ranges::find(loaders, name);
+    return found == loaders.end() ? nullptr
+                                  : reinterpret_cast<char*>(&handoff_load_stubs) +
+                                        (found - loaders.begin()) * stub_size;
+}
+
+bool is_within(void const* function, void (*stubs)(), std::size_t count) noexcept {
+    auto const offset = static_cast<std::size_t>(static_cast<char const*>(function) -
+                                                 reinterpret_cast<char const*>(stubs));
+    return offset < count * stub_size;
+}
+
+bool is_compared(std::string_view name) noexcept {
+    return begins_with_one_of(name, compared_beginnings);
+}
+
+thread_local void const* released_by = nullptr;
+
+/// Calls of these are noted, and legal: a report says where the GIL was released.
+using save_function = void* (*)();
+using release_function = void (*)(int);
+save_function save_thread = nullptr;
+release_function release_state = nullptr;
+
+void* save_thread_noted() {
+    released_by = __builtin_return_address(0);
+    return save_thread();
+}
+
+void release_state_noted(int found) {
+    released_by = __builtin_return_address(0);
+    release_state(found);
+}
+
+/// What stands in for a function; null: nothing does.
+void* substitute_for(std::string_view name, void* function) {
+    if (name == "PyEval_SaveThread") {
+        save_thread = reinterpret_cast<save_function>(function);
+        return reinterpret_cast<void*>(&save_thread_noted);
+    }
+    if (name == "PyGILState_Release") {
+        release_state = reinterpret_cast<release_function>(function);
+        return reinterpret_cast<void*>(&release_state_noted);
+    }
+    return is_legal_without_gil(name) ? nullptr : stub_of(name.data(), function);
+}
+
+bool is_ours(void const* function) noexcept {
+    return is_within(function, &handoff_call_stubs, handoff_checked.size()) ||
+           is_within(function, &handoff_load_stubs, handoff_loading.size()) ||
+           function == reinterpret_cast<void const*>(&save_thread_noted) ||
+           function == reinterpret_cast<void const*>(&release_state_noted);
 }
 
 bool is_of_python(std::string_view name) noexcept {
@@ -96,18 +163,29 @@ bool is_legal_without_gil(std::string_view name) noexcept {
     return begins_with_one_of(name, legal_beginnings) || std::ranges::find(legal, name) != legal.end();
 }
 
-std::size_t check_calls_into(loaded_object const& interpreter) {
+void const* last_release() noexcept { return released_by; }
+
+void watch_for_loads(void (*look)()) {
+    for (std::size_t each = 0; each < loaders.size(); ++each) {
+        handoff_loading[each].name = loaders[each];
+        handoff_loading[each].function = dlsym(RTLD_DEFAULT, loaders[each]);
+    }
+    before_load.store(look, std::memory_order_release);
+}
+
+std::size_t check_calls_into(loaded_object const* interpreter) {
     std::size_t changed = 0;
-    void const* const python = interpreter.find("PyObject_Size").address;
+    auto const in_interpreter = [interpreter](char const* name) {
+        return interpreter != nullptr ? interpreter->find(name) : loaded_object::symbol{};
+    };
+    void const* const python = in_interpreter("_PyRuntime").address;
     for_each_loaded_object([&](loaded_object const& caller) {
-        if (caller.contains(python) || caller.contains(&handoff_checked)) {
-            return;
-        }
+        bool const is_interpreter = python != nullptr && caller.contains(python);
         bool calls_by_slots = false;
         std::vector<loaded_object::slot> slots;
         caller.for_each_slot([&](loaded_object::slot const& each) {
-            if (is_of_python(each.name)) {
-                calls_by_slots = calls_by_slots || each.for_calls;
+            if ((is_of_python(each.name) && !is_interpreter) || load_stub_of(each.name) != nullptr) {
+                calls_by_slots = calls_by_slots || (each.for_calls && is_of_python(each.name));
                 slots.push_back(each);
             }
         });
@@ -115,22 +193,19 @@ std::size_t check_calls_into(loaded_object const& interpreter) {
             return;
         }
         loaded_object::writable const now(caller);
-        if (!now) {
-            return;
-        }
         for (auto const& each : slots) {
-            bool const is_call = each.for_calls || (!calls_by_slots && !begins_with_one_of(each.name, compared_beginnings));
-            if (!is_call || is_legal_without_gil(each.name) || is_stub(*each.where)) {
+            if (!now || is_ours(*each.where) ||
+                (!each.for_calls && (calls_by_slots || is_compared(each.name)))) {
                 continue;
             }
-            auto const found = interpreter.find(each.name);
-            if (!found.is_function) {
-                continue;
+            void* ours = load_stub_of(each.name);
+            if (ours != nullptr) {
+            } else if (auto const found = in_interpreter(each.name); found.is_function) {
+                // Resolved already, perhaps to another's wrapper; or to the caller's own lazy binding.
+                ours = substitute_for(each.name, caller.contains(*each.where) ? found.address : *each.where);
             }
-            // Resolved already, perhaps to another's wrapper; or to the caller's own lazy binding.
-            void* const target = caller.contains(*each.where) ? found.address : *each.where;
-            if (void* const stub = stub_of(each.name, target)) {
-                std::atomic_ref(*each.where).store(stub);
+            if (ours != nullptr) {
+                std::atomic_ref(*each.where).store(ours);
                 ++changed;
             }
         }

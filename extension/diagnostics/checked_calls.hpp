@@ -18,16 +18,24 @@ struct checked_call {
 [[nodiscard]] bool is_legal_without_gil(std::string_view name) noexcept;
 
 /// Has the calls that each loaded object makes into the interpreter checked, from now on, but those
-/// of the interpreter itself and of the object that this is part of. Idempotent; to be repeated when
-/// others were loaded.
+/// of the interpreter itself. Idempotent; to be repeated when others were loaded.
 ///
+/// interpreter: null: there is none yet, and only loads are watched.
 /// Returns: how many slots were changed.
 /// Threads: one at a time.
-std::size_t check_calls_into(loaded_object const& interpreter);
+std::size_t check_calls_into(loaded_object const* interpreter);
 
 /// Called, on the thread and with the arguments saved, for each call by a thread that does not hold
 /// the GIL; the function is called when it returns.
 using violation_handler = void (*)(checked_call const& call, void* return_address);
 extern std::atomic<violation_handler> on_violation;
+
+/// Where the calling thread last released the GIL by one of the C API's functions, as a return
+/// address; null: it never did.
+[[nodiscard]] void const* last_release() noexcept;
+
+/// Calls `look` before each dlopen() and dlsym() that a loaded object makes from
+/// now on: what dlopen() has loaded is looked at before it can be found and called.
+void watch_for_loads(void (*look)());
 
 }  // namespace handoff::detail

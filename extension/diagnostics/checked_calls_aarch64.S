@@ -6,36 +6,8 @@
 
 #include "checked_calls_count.h"
 
-    .text
-    .globl  handoff_call_stubs
-    .hidden handoff_call_stubs
-    .hidden handoff_checked
-    .hidden handoff_gil_held
-    .hidden handoff_called_without_gil
-    .type   handoff_call_stubs, %function
-    .balign 16
-handoff_call_stubs:
-    .cfi_startproc
-    .set n, 0
-    .rept HANDOFF_CALL_STUBS
-    hint    #34             // bti c
-    adrp    x16, handoff_checked + n * 16
-    add     x16, x16, :lo12:(handoff_checked + n * 16)
-    b       .Lcheck
-    .set n, n + 1
-    .endr
-
-.Lcheck:
-    mrs     x9, tpidr_el0
-    adrp    x10, :gottprel:handoff_gil_held
-    ldr     x10, [x10, :gottprel_lo12:handoff_gil_held]
-    ldrb    w9, [x9, x10]
-    cbz     w9, .Lwithout_gil
-    ldr     x17, [x16]
-    br      x17
-
-// Whatever may hold an argument is saved: the call goes on afterwards.
-.Lwithout_gil:
+// Calls one of ours, and goes on to the function: whatever may hold an argument is saved.
+.macro call_and_go_on ours
     stp     x29, x30, [sp, #-224]!
     .cfi_def_cfa_offset 224
     .cfi_rel_offset x29, 0
@@ -52,7 +24,7 @@ handoff_call_stubs:
     stp     q6, q7, [sp, #192]
     mov     x0, x16
     mov     x1, x30
-    bl      handoff_called_without_gil
+    bl      \ours
     ldp     q0, q1, [sp, #96]
     ldp     q2, q3, [sp, #128]
     ldp     q4, q5, [sp, #160]
@@ -68,7 +40,62 @@ handoff_call_stubs:
     .cfi_restore x30
     ldr     x17, [x16]
     br      x17
+.endm
+
+    .text
+    .globl  handoff_call_stubs
+    .globl  handoff_load_stubs
+    .hidden handoff_load_stubs
+    .hidden handoff_loading
+    .hidden handoff_before_load
+    .hidden handoff_call_stubs
+    .hidden handoff_checked
+    .hidden handoff_gil_held
+    .hidden handoff_called_without_gil
+    .type   handoff_call_stubs, %function
+    .balign 16
+handoff_call_stubs:
+    .cfi_startproc
+    .set n, 0
+    .rept HANDOFF_CALL_STUBS
+    hint    #34             // bti c
+    adrp    x16, handoff_checked + n * 16
+    add     x16, x16, :lo12:(handoff_checked + n * 16)
+    b       .Lcheck
+    .balign 16
+    .set n, n + 1
+    .endr
+
+.Lcheck:
+    mrs     x9, tpidr_el0
+    adrp    x10, :gottprel:handoff_gil_held
+    ldr     x10, [x10, :gottprel_lo12:handoff_gil_held]
+    ldrb    w9, [x9, x10]
+    cbz     w9, .Lwithout_gil
+    ldr     x17, [x16]
+    br      x17
+
+.Lwithout_gil:
+    call_and_go_on handoff_called_without_gil
     .cfi_endproc
     .size   handoff_call_stubs, . - handoff_call_stubs
+
+    .balign 16
+    .type   handoff_load_stubs, %function
+handoff_load_stubs:
+    .cfi_startproc
+    .set n, 0
+    .rept HANDOFF_LOAD_STUBS
+    hint    #34
+    adrp    x16, handoff_loading + n * 16
+    add     x16, x16, :lo12:(handoff_loading + n * 16)
+    b       .Lload
+    .balign 16
+    .set n, n + 1
+    .endr
+.Lload:
+    call_and_go_on handoff_before_load
+    .cfi_endproc
+    .size   handoff_load_stubs, . - handoff_load_stubs
 
     .section .note.GNU-stack, "", %progbits

@@ -5,32 +5,8 @@
 
 #include "checked_calls_count.h"
 
-    .text
-    .globl  handoff_call_stubs
-    .hidden handoff_call_stubs
-    .hidden handoff_checked
-    .hidden handoff_gil_held
-    .hidden handoff_called_without_gil
-    .type   handoff_call_stubs, @function
-    .balign 16
-handoff_call_stubs:
-    .cfi_startproc
-    .set n, 0
-    .rept HANDOFF_CALL_STUBS
-    endbr64
-    lea     handoff_checked + n * 16(%rip), %r11
-    jmp     .Lcheck
-    .set n, n + 1
-    .endr
-
-.Lcheck:
-    mov     handoff_gil_held@gottpoff(%rip), %r10
-    cmpb    $0, %fs:(%r10)
-    je      .Lwithout_gil
-    jmp     *(%r11)
-
-// Whatever may hold an argument is saved: the call goes on afterwards.
-.Lwithout_gil:
+// Calls one of ours, and goes on to the function: whatever may hold an argument is saved.
+.macro call_and_go_on ours
     push    %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset rbp, 0
@@ -55,7 +31,7 @@ handoff_call_stubs:
     movups  %xmm7, 176(%rsp)
     mov     %r11, %rdi
     mov     8(%rbp), %rsi
-    call    handoff_called_without_gil
+    call    \ours
     mov     (%rsp), %rdi
     mov     8(%rsp), %rsi
     mov     16(%rsp), %rdx
@@ -76,7 +52,57 @@ handoff_call_stubs:
     .cfi_def_cfa rsp, 8
     .cfi_restore rbp
     jmp     *(%r11)
+.endm
+
+    .text
+    .globl  handoff_call_stubs
+    .globl  handoff_load_stubs
+    .hidden handoff_load_stubs
+    .hidden handoff_loading
+    .hidden handoff_before_load
+    .hidden handoff_call_stubs
+    .hidden handoff_checked
+    .hidden handoff_gil_held
+    .hidden handoff_called_without_gil
+    .type   handoff_call_stubs, @function
+    .balign 16
+handoff_call_stubs:
+    .cfi_startproc
+    .set n, 0
+    .rept HANDOFF_CALL_STUBS
+    endbr64
+    lea     handoff_checked + n * 16(%rip), %r11
+    jmp     .Lcheck
+    .balign 16
+    .set n, n + 1
+    .endr
+
+.Lcheck:
+    mov     handoff_gil_held@gottpoff(%rip), %r10
+    cmpb    $0, %fs:(%r10)
+    je      .Lwithout_gil
+    jmp     *(%r11)
+
+.Lwithout_gil:
+    call_and_go_on handoff_called_without_gil
     .cfi_endproc
     .size   handoff_call_stubs, . - handoff_call_stubs
+
+    .balign 16
+    .type   handoff_load_stubs, @function
+handoff_load_stubs:
+    .cfi_startproc
+    .set n, 0
+    .rept HANDOFF_LOAD_STUBS
+    endbr64
+    lea     handoff_loading + n * 16(%rip), %r11
+    jmp     .Lload
+    .balign 16
+    .set n, n + 1
+    .endr
+.Lload:
+    call_and_go_on handoff_before_load
+    .cfi_endproc
+    .size   handoff_load_stubs, . - handoff_load_stubs
 
     .section .note.GNU-stack, "", @progbits

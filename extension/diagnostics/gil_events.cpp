@@ -5,7 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-thread_local bool handoff_gil_held = false;
+constinit thread_local bool handoff_gil_held = false;
 
 namespace handoff::detail {
 

@@ -10,7 +10,7 @@
 
 /// Whether the calling thread holds the GIL of the main interpreter. C's name and fixed place, as
 /// assembly reads it.
-extern "C" [[gnu::tls_model("initial-exec")]] thread_local bool handoff_gil_held;
+extern "C" [[gnu::tls_model("initial-exec")]] constinit thread_local bool handoff_gil_held;
 
 namespace handoff::detail {
 

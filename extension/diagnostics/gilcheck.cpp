@@ -1,0 +1,218 @@
+// gilcheck: what is checked, since when, and whether a call was a violation after all.
+#include "checked_calls.hpp"
+#include "gil_events.hpp"
+#include "loaded_objects.hpp"
+#include "violation.hpp"
+#include <handoff/gilcheck.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <pthread.h>
+#include <stdexcept>
+#include <string>
+#include <unistd.h>
+#include <unordered_set>
+#include <utility>
+
+namespace handoff::gilcheck {
+
+using namespace detail;
+
+namespace {
+
+/// The functions of the interpreter that is checked: it may be loaded later than this is.
+struct python_functions {
+    int (*is_initialized)() = nullptr;
+    void* (*current_state)() = nullptr;  // of the thread: from 3.12 on
+    void* (*save)() = nullptr;
+    void (*restore)(void*) = nullptr;
+};
+
+settings how;
+python_functions python;
+std::optional<loaded_object> interpreter;  // never unloaded
+std::atomic<bool> was_initialized = false;
+std::atomic<unsigned> reports = 0;
+thread_local bool reporting = false;
+
+/// Guards what was checked and reported.
+std::mutex& guard() {
+    static auto& only = *new std::mutex();
+    return only;
+}
+
+template <class Function>
+void look_up(Function& function, char const* name) {
+    function = reinterpret_cast<Function>(interpreter->find(name).address);
+}
+
+/// Whether a subinterpreter's GIL is held, whose events nobody listens to.
+bool is_attached() { return python.current_state != nullptr && python.current_state() != nullptr; }
+
+bool is_first_from(void const* place) {
+    static auto& known = *new std::unordered_set<void const*>();
+    std::scoped_lock const held(guard());
+    return known.insert(place).second && (how.then != reaction::once || known.size() == 1);
+}
+
+/// Python is not there yet; or no longer, and the program's own destructors run.
+bool may_be_ignored() {
+    if (python.is_initialized() != 0) {
+        was_initialized.store(true, std::memory_order_relaxed);
+        return false;
+    }
+    return !was_initialized.load(std::memory_order_relaxed) || gettid() == getpid();
+}
+
+void on_call_without_gil(checked_call const& call, void* return_address) {
+    if (reporting || is_attached() || may_be_ignored()) {
+        return;
+    }
+    reporting = true;
+    if (is_first_from(return_address)) {
+        ++reports;
+        violation const found = violation::here(call.name, return_address, python.is_initialized() != 0);
+        std::string const text = how.json ? found.json() : found.text();
+        std::fflush(stdout);
+        std::fwrite(text.data(), 1, text.size(), stderr);
+        std::fflush(stderr);
+        if (how.then == reaction::abort) {
+            std::abort();
+        }
+    }
+    reporting = false;
+}
+
+/// That the process does not end as if nothing had been found.
+void exit_after_reports(int code, void* /*unused*/) {
+    if (code == 0 && reports > 0) {
+        std::fflush(nullptr);
+        _exit(exit_code);
+    }
+}
+
+/// So that what was not listened to is not taken for silence.
+bool events_are_seen() {
+    if (!handoff_gil_held) {
+        return false;
+    }
+    void* const state = python.save();
+    bool const dropped = !handoff_gil_held;
+    python.restore(state);
+    return dropped && handoff_gil_held;
+}
+
+[[noreturn]] void refuse(std::string const& why) {
+    throw std::runtime_error("gilcheck cannot check this Python: " + why);
+}
+
+/// Returns whether there is one yet.
+bool find_interpreter() {
+    for_each_loaded_object([](loaded_object const& each) {
+        if (!interpreter && each.find("_PyRuntime").address != nullptr) {
+            interpreter = each;
+        }
+    });
+    if (!interpreter) {
+        return false;
+    }
+    if (interpreter->find("_Py_DecRefShared").address != nullptr) {
+        refuse("it is a free-threaded build, which has no GIL");
+    }
+    if (interpreter->find("Py_Version").address == nullptr) {
+        refuse("it is older than 3.11");
+    }
+    look_up(python.is_initialized, "Py_IsInitialized");
+    look_up(python.save, "PyEval_SaveThread");
+    look_up(python.restore, "PyEval_RestoreThread");
+    auto const version = *static_cast<unsigned long const*>(interpreter->find("Py_Version").address);
+    if (version >= 0x030D0000) {
+        look_up(python.current_state, "PyThreadState_GetUnchecked");
+    } else if (version >= 0x030C0000) {
+        look_up(python.current_state, "_PyThreadState_UncheckedGet");
+    }
+    return true;
+}
+
+void begin_checking() {
+    bool const held = python.is_initialized() != 0;
+    if (!listen_to_gil(*interpreter, held, listener_for_violations())) {
+        refuse("its calls to pthread_cond_signal cannot be redirected");
+    }
+    if (held && !events_are_seen()) {
+        refuse("it does not tell when the GIL is taken and dropped");
+    }
+    prepare_violations(*interpreter);
+    if (held) {
+        ask_for_python_stacks(held);
+    }
+    on_violation.store(&on_call_without_gil, std::memory_order_release);
+    pthread_atfork([] { guard().lock(); }, [] { guard().unlock(); }, [] { guard().unlock(); });
+    on_exit(&exit_after_reports, nullptr);
+}
+
+void check_what_is_loaded() {
+    static unsigned long long seen = 0;
+    std::scoped_lock const held(guard());
+    unsigned long long const now = loads_so_far();
+    if (now == std::exchange(seen, now)) {
+        return;
+    }
+    if (!interpreter && find_interpreter()) {
+        begin_checking();
+    }
+    check_calls_into(interpreter ? &*interpreter : nullptr);
+    if (interpreter && python.is_initialized() != 0) {
+        ask_for_python_stacks(false);
+    }
+}
+
+}  // namespace
+
+settings settings_from(std::string_view text) {
+    settings read;
+    bool reacts = false;
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        auto const comma = std::min(rest.find(','), rest.size());
+        std::string_view const word = rest.substr(0, comma);
+        rest.remove_prefix(std::min(comma + 1, rest.size()));
+        bool const is_json = word == "json" && !std::exchange(read.json, true);
+        bool const is_reaction =
+            (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
+        if (!is_json && !is_reaction) {
+            throw std::invalid_argument(
+                "gilcheck is 'abort', 'warn' or 'once', 'json', or one of the three and 'json' "
+                "with a comma between, not '" +
+                std::string(text) + "'");
+        }
+        if (is_reaction) {
+            read.then = word == "warn"   ? reaction::warn
+                        : word == "once" ? reaction::once
+                                         : reaction::abort;
+        }
+    }
+    return read;
+}
+
+void start(settings const& wanted) {
+    how = wanted;
+    if (!find_interpreter()) {
+        refuse("there is none in this process, or its symbols are hidden");
+    }
+    begin_checking();
+    watch_for_loads(&check_what_is_loaded);
+    check_what_is_loaded();
+}
+
+void start_with_python(settings const& wanted) {
+    how = wanted;
+    watch_for_loads(&check_what_is_loaded);
+    check_what_is_loaded();
+}
+
+}  // namespace handoff::gilcheck

@@ -1,0 +1,51 @@
+// gilcheck: names the call into Python's C API that is made without the GIL, when it is made.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace handoff::gilcheck {
+
+/// What a report is followed by.
+enum class reaction {
+    abort,  // SIGABRT: a debugger stops at the call, a shell says 134
+    warn,   // the call; each place is reported once, and the process exits with `exit_code`
+    once,   // the call, and no other report; exits with `exit_code`
+};
+
+struct settings {
+    reaction then = reaction::abort;
+    bool json = false;  // a report is one line of JSON
+};
+
+/// What a process that would have ended with 0 exits with after reports, as ThreadSanitizer's does.
+inline constexpr int exit_code = 66;
+
+/// From "abort", "warn", "once", "json", or one of the first three and "json", with a comma between.
+/// Throws: std::invalid_argument, with the text and what may be said instead.
+[[nodiscard]] settings settings_from(std::string_view text);
+
+/// What `-X gilcheck[=SETTINGS]` says; nullopt: it is not there.
+/// GIL:    held.
+/// Throws: as settings_from().
+[[nodiscard]] std::optional<settings> asked_for();
+
+/// Checks, from now on and for as long as the process lives, each call that a loaded object makes
+/// into the interpreter through its procedure linkage table: those of extension modules and of
+/// their libraries, loaded before or later. A function that may be called without the GIL is not
+/// checked, nor is what the compiler has inlined, nor a program's call into a libpython that is
+/// linked into it.
+///
+/// A report, on stderr, says which function, on what thread, who holds the GIL, where in C++, and
+/// what to do about it.
+///
+/// GIL:     held; or Python is not initialized yet.
+/// Threads: once; no other thread has the GIL.
+/// Throws:  std::runtime_error: the sentence says why this Python cannot be checked.
+void start(settings const& how);
+
+/// The same, as soon as an interpreter is loaded, which may be never: for a library that is
+/// preloaded into any program.
+void start_with_python(settings const& how);
+
+}  // namespace handoff::gilcheck

@@ -1,0 +1,285 @@
+// violation: gathers what is known at the moment of the call, and words it.
+#include "violation.hpp"
+
+#include "checked_calls.hpp"
+#include "source_lines.hpp"
+#include <handoff/gil/stack.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <execinfo.h>
+#include <fstream>
+#include <string_view>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+namespace {
+
+thread_local bool ever_held = false;
+
+// Set once, before the first report.
+void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()
+int (*is_finalizing)() = nullptr;
+int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
+int (*add_pending_call)(int (*)(void*), void*) = nullptr;
+int stacks_signal = 0;  // faulthandler answers it, in ...
+int stacks_file = -1;
+
+std::string name_of(pid_t thread) {
+    std::string name;
+    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/comm"), name);
+    return name;
+}
+
+/// A real-time signal that nobody handles; 0: there is none.
+int unused_signal() {
+    for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
+        struct sigaction now {};
+        if (sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+            now.sa_handler == SIG_DFL) {
+            return number;
+        }
+    }
+    return 0;
+}
+
+/// As faulthandler.register() has it. GIL: held.
+int ask_faulthandler(void* /*unused*/) {
+    if (stacks_signal == 0) {
+        stacks_file = memfd_create("gilcheck", MFD_CLOEXEC);
+        stacks_signal = unused_signal();
+        std::array<char, 160> code{};
+        std::snprintf(code.data(), code.size(),
+                      "import faulthandler as _f\n"
+                      "_f.register(%d, file=%d, all_threads=True, chain=False)\n"
+                      "del _f\n",
+                      stacks_signal, stacks_file);
+        if (stacks_file < 0 || stacks_signal == 0 || run(code.data(), nullptr) != 0) {
+            stacks_signal = -1;
+        }
+    }
+    return 0;
+}
+
+/// What faulthandler writes of a thread: the lines below "Thread 0x… (most recent call first):".
+std::string python_stack_of(pthread_t thread) {
+    if (stacks_signal <= 0) {
+        return {};
+    }
+    if (ftruncate(stacks_file, 0) != 0 || lseek(stacks_file, 0, SEEK_SET) != 0 ||
+        pthread_kill(pthread_self(), stacks_signal) != 0) {
+        return {};
+    }
+    auto const length = static_cast<std::size_t>(lseek(stacks_file, 0, SEEK_END));
+    std::string all(length, '\0');
+    all.resize(static_cast<std::size_t>(std::max<ssize_t>(0, pread(stacks_file, all.data(), length, 0))));
+    std::array<char, 40> head{};
+    std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR, static_cast<std::uintptr_t>(thread));
+    auto const found = all.find(head.data());
+    if (found == std::string::npos) {
+        return {};
+    }
+    auto const begin = std::min(all.find('\n', found), all.size() - 1) + 1;
+    return all.substr(begin, std::min(all.find("\n\n", begin), all.find("hread 0x", begin)) - begin);
+}
+
+std::vector<violation::frame> described(std::vector<void const*> const& instructions) {
+    symbols names;
+    std::vector<violation::frame> frames;
+    std::vector<file_place> places;
+    for (void const* each : instructions) {
+        auto place = names.find(each);
+        places.push_back({.file = place.file, .offset = place.offset});
+        frames.push_back({.function = std::move(place.function),
+                          .source = {},
+                          .file = std::move(place.file),
+                          .offset = place.offset});
+    }
+    auto lines = source_lines(places);
+    for (std::size_t each = 0; each < frames.size(); ++each) {
+        frames[each].source = std::move(lines[each]);
+    }
+    return frames;
+}
+
+/// The call of each frame: a return address is that of the next instruction.
+[[gnu::noinline]] std::vector<void const*> stack_from(void const* return_address) {
+    std::array<void*, 100> found{};
+    auto const count = static_cast<std::size_t>(backtrace(found.data(), static_cast<int>(found.size())));
+    auto const* first = std::find(found.begin(), found.begin() + count, return_address);
+    std::vector<void const*> calls;
+    for (; first != found.begin() + count; ++first) {
+        calls.push_back(static_cast<char const*>(*first) - 1);
+    }
+    if (calls.empty()) {
+        calls.push_back(static_cast<char const*>(return_address) - 1);
+    }
+    return calls;
+}
+
+std::string in_words(violation::frame const& frame) {
+    std::array<char, 24> offset{};
+    std::snprintf(offset.data(), offset.size(), "+0x%" PRIxPTR, frame.offset);
+    std::string text = frame.function.empty() ? "??" : frame.function;
+    if (!frame.source.empty()) {
+        text += "  at " + frame.source;
+    }
+    return text + "  in " + frame.file + offset.data();
+}
+
+std::string in_words(named_thread const& thread) {
+    return std::to_string(thread.id) + " '" + thread.name + "'";
+}
+
+std::string quoted(std::string_view text) {
+    std::string json = "\"";
+    for (char const each : text) {
+        if (each == '"' || each == '\\') {
+            (json += '\\') += each;
+        } else if (static_cast<unsigned char>(each) < 0x20) {
+            std::array<char, 8> code{};
+            std::snprintf(code.data(), code.size(), "\\u%04x", static_cast<unsigned>(each));
+            json += code.data();
+        } else {
+            json += each;
+        }
+    }
+    return json + '"';
+}
+
+std::string json_of(std::vector<violation::frame> const& frames) {
+    std::string json = "[";
+    for (auto const& each : frames) {
+        json += json.size() > 1 ? ", " : "";
+        json += "{\"function\": " + quoted(each.function) + ", \"source\": " + quoted(each.source) +
+                ", \"file\": " + quoted(each.file) + ", \"offset\": " + std::to_string(each.offset) + "}";
+    }
+    return json + "]";
+}
+
+std::string json_of(named_thread const& thread) {
+    return "{\"id\": " + std::to_string(thread.id) + ", \"name\": " + quoted(thread.name);
+}
+
+constexpr std::array because_names{"never_acquired", "released", "finalized"};
+
+}  // namespace
+
+violation violation::here(char const* function, void const* return_address, bool python_is_alive) {
+    auto const id = static_cast<pid_t>(syscall(SYS_gettid));
+    gil_holder const holder = holder_of_gil();
+    violation found{.function = function,
+                    .why = !python_is_alive || (is_finalizing != nullptr && is_finalizing() != 0)
+                               ? because::finalized
+                           : ever_held ? because::released
+                                       : because::never_acquired,
+                    .thread = {.id = id, .handle = pthread_self(), .name = name_of(id)},
+                    .known_to_python = python_is_alive && this_threads_state() != nullptr,
+                    .holder = {},
+                    .holders_python = {},
+                    .stack = {},
+                    .released_at = {}};
+    if (holder.id != 0) {
+        found.holder = {.id = holder.id, .handle = holder.thread, .name = name_of(holder.id)};
+        found.holders_python = python_stack_of(holder.thread);
+    }
+    found.stack = described(stack_from(return_address));
+    if (void const* const released_by = last_release();
+        found.why == because::released && released_by != nullptr) {
+        found.released_at = described({static_cast<char const*>(released_by) - 1});
+    }
+    return found;
+}
+
+std::string violation::advice() const {
+    switch (why) {
+        case because::never_acquired:
+            return "This thread never acquired the GIL. Acquire it around what touches Python, for "
+                   "as long as that takes: handoff::gil_acquire, pybind11::gil_scoped_acquire, "
+                   "nanobind::gil_scoped_acquire, or PyGILState_Ensure() and PyGILState_Release().";
+        case because::released:
+            return "This thread has released the GIL" +
+                   (released_at.empty() ? std::string() : ", in " + in_words(released_at[0]) + ",") +
+                   " and not taken it back. Move the call out of that region, or acquire the GIL "
+                   "again around it.";
+        case because::finalized:
+            return "Python is being taken apart, or is gone. End this thread before: join it in a "
+                   "function of atexit, or have it ask each time whether it may still enter "
+                   "(handoff::gil_try_acquire; from Python 3.15 on PyThreadState_Ensure()).";
+    }
+    return {};
+}
+
+std::string violation::text() const {
+    bool const colours = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+    char const* const bold_red = colours ? "\033[1;31m" : "";
+    char const* const bold = colours ? "\033[1m" : "";
+    char const* const plain = colours ? "\033[0m" : "";
+    std::string told = std::string(bold_red) + "gilcheck: " + function +
+                       "() was called without the GIL" + plain + "\n";
+    auto const line = [&](char const* head, std::string const& rest) {
+        told.append("  ").append(bold).append(head).append(plain).append(rest).append("\n");
+    };
+    line("thread   ", in_words(thread) + (known_to_python ? ", which Python knows"
+                                                          : ", which Python does not know"));
+    line("holder   ", holder.id == 0 ? std::string("nobody holds the GIL now")
+                                     : in_words(holder) + " holds the GIL now");
+    if (!holders_python.empty()) {
+        told += holders_python + (holders_python.back() == '\n' ? "" : "\n");
+    }
+    line("C++", "");
+    for (std::size_t each = 0; each < stack.size(); ++each) {
+        told += "    #" + std::to_string(each) + "  " + in_words(stack[each]) + "\n";
+    }
+    line("do       ", advice());
+    return told;
+}
+
+std::string violation::json() const {
+    std::string told = "{\"tool\": \"gilcheck\", \"function\": " + quoted(function) +
+                       ", \"because\": " + quoted(because_names.at(static_cast<std::size_t>(why))) +
+                       ", \"thread\": " + json_of(thread) +
+                       ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" +
+                       ", \"holder\": ";
+    told += holder.id == 0 ? "null" : json_of(holder) + ", \"python\": " + quoted(holders_python) + "}";
+    return told + ", \"stack\": " + json_of(stack) + ", \"released_at\": " + json_of(released_at) +
+           ", \"what_to_do\": " + quoted(advice()) + "}\n";
+}
+
+void prepare_violations(loaded_object const& interpreter) {
+    auto const look_up = [&](auto& function, char const* name) {
+        function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
+            interpreter.find(name).address);
+    };
+    look_up(this_threads_state, "PyGILState_GetThisThreadState");
+    look_up(is_finalizing, "Py_IsFinalizing");  // from 3.13 on
+    if (is_finalizing == nullptr) {
+        look_up(is_finalizing, "_Py_IsFinalizing");
+    }
+    look_up(run, "PyRun_SimpleStringFlags");
+    look_up(add_pending_call, "Py_AddPendingCall");
+    std::array<void*, 1> first{};
+    backtrace(first.data(), 1);  // loads libgcc now
+}
+
+void ask_for_python_stacks(bool held) {
+    if (held) {
+        ever_held = true;
+        ask_faulthandler(nullptr);
+    } else if (stacks_signal == 0) {
+        add_pending_call(&ask_faulthandler, nullptr);
+    }
+}
+
+gil_listener listener_for_violations() noexcept {
+    return {.takes = []() noexcept { ever_held = true; }};
+}
+
+}  // namespace handoff::detail
