@@ -2,14 +2,18 @@
 #include "startup.hpp"
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
+#include <handoff/gilcheck.hpp>
 #include <handoff/host.hpp>
 #include <handoff/watchdog.hpp>
 
 #include <boost/python/errors.hpp>
+#include <boost/python/extract.hpp>
+#include <boost/python/import.hpp>
 
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string>
 
 namespace handoff {
 
@@ -21,6 +25,25 @@ bool start_watchdog() {
     try {
         if (auto const patience = watchdog::asked_for()) {
             watchdog::start(*patience);
+        }
+        return true;
+    } catch (std::exception const& failure) {
+        std::fprintf(stderr, "handoff: %s\n", failure.what());
+    } catch (boost::python::error_already_set const&) {
+        PyErr_Print();
+    }
+    return false;
+}
+
+/// As `-X gilcheck[=SETTINGS]` says. Returns whether it could be followed; a message on stderr if not.
+bool start_gilcheck() {
+    try {
+        boost::python::object const sys = boost::python::import("sys");
+        boost::python::object const value = sys.attr("_xoptions").attr("get")("gilcheck");
+        if (!value.is_none()) {
+            // Without "=", the value is True.
+            boost::python::extract<std::string> const text(value);
+            gilcheck::start(gilcheck::settings_from(text.check() ? text() : std::string()));
         }
         return true;
     } catch (std::exception const& failure) {
@@ -84,6 +107,10 @@ int host::run(int argc, char* argv[]) {
         }
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
+    }
+    if (!start_gilcheck()) {
+        Py_FinalizeEx();
+        return 2;
     }
     // Before the script registers anything at exit, so that the gate closes after all of it, and
     // the watchdog ends last.

@@ -1,7 +1,6 @@
 // gilcheck: names the call into Python's C API that is made without the GIL, when it is made.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 namespace handoff::gilcheck {
@@ -24,11 +23,6 @@ inline constexpr int exit_code = 66;
 /// From "abort", "warn", "once", "json", or one of the first three and "json", with a comma between.
 /// Throws: std::invalid_argument, with the text and what may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
-
-/// What `-X gilcheck[=SETTINGS]` says; nullopt: it is not there.
-/// GIL:    held.
-/// Throws: as settings_from().
-[[nodiscard]] std::optional<settings> asked_for();
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes
 /// into the interpreter through its procedure linkage table: those of extension modules and of

@@ -1,0 +1,27 @@
+"""Names the call into Python's C API that a thread makes without the GIL, when it is made.
+
+    python3 -m gilcheck script.py
+
+Or, where the program is another's and embeds Python: LD_PRELOAD=libgilcheck.so program.
+"""
+
+import ctypes
+from pathlib import Path
+
+LIBRARY = Path(__file__).with_name("libgilcheck.so")
+
+
+def start(settings: str = "abort") -> None:
+    """Check every call that an extension module makes, from now on, in this process.
+
+    settings: "abort" at the first report; "warn", which reports each place once, goes on, and has
+    the process exit with 66; "once", one report. With ",json" a report is a line of JSON.
+
+    Raises ValueError for other settings, RuntimeError where this Python cannot be checked, or is
+    already.
+    """
+    library = ctypes.PyDLL(str(LIBRARY))
+    library.gilcheck_start.restype = ctypes.c_char_p
+    failure = library.gilcheck_start(settings.encode())
+    if failure is not None:
+        raise RuntimeError(failure.decode())
