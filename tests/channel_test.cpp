@@ -208,7 +208,7 @@ TEST(ChannelPushMany, WakesWhoWaits) {
     auto waits = std::async(std::launch::async, [&] { return numbers.wait_until(soon(), 3); });
     EXPECT_EQ(waits.wait_for(a_while), std::future_status::timeout);
     producer<int>(numbers).push_many(std::vector{0, 1, 2});
-    ASSERT_EQ(waits.wait_for(long_enough), std::future_status::ready);
+    ASSERT_EQ(waits.wait_for(long_enough / 2), std::future_status::ready);
     EXPECT_TRUE(waits.get());
 }
 
@@ -260,6 +260,17 @@ TEST(ChannelWait, IsForAsManyAsAreWanted) {
     }
     EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
     out.push(3);
+    ASSERT_EQ(waiting.wait_for(long_enough / 2), std::future_status::ready);
+    EXPECT_TRUE(waiting.get());
+}
+
+TEST(ChannelWait, EndsWithWhatAnotherConsumerPutsBack) {
+    channel<int> numbers(1);
+    producer<int>(numbers).push(1);
+    auto taken = numbers.take(all);
+    auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon()); });
+    EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
+    numbers.put_back(std::move(taken));
     ASSERT_EQ(waiting.wait_for(long_enough / 2), std::future_status::ready);
     EXPECT_TRUE(waiting.get());
 }
@@ -494,7 +505,8 @@ TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {
         if (child == 0) {
             bool const right = numbers.closed() && numbers.wait_until(at_once()) &&
                                numbers.take(all).empty() && numbers.size() == 0 &&
-                               own.push(2) == pushed::closed;
+                               own.push(2) == pushed::closed &&
+                               own.push_many(std::vector{3, 4}) == 0;
             numbers.put_back({1});
             numbers.close();
             {

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <functional>
 #include <future>
+#include <latch>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -104,7 +105,7 @@ TEST(GilAcquire, AThreadMayEndAfterAPythonWithoutAGate) {
 }
 
 TEST(GilAcquire, StatesOfThreadsThatEndedDoNotOutliveAPythonWithoutAGate) {
-    for (int life = 0; life < 2; ++life) {
+    for (int life = 0; life < 3; ++life) {
         Py_InitializeEx(0);
         {
             handoff::gil_release while_they_run;
@@ -116,6 +117,35 @@ TEST(GilAcquire, StatesOfThreadsThatEndedDoNotOutliveAPythonWithoutAGate) {
         EXPECT_EQ(PyThreadState_Next(newest), PyThreadState_Get());  // the last one's, and our own
         Py_FinalizeEx();
     }
+}
+
+TEST(GilAcquire, AThreadThatOutlivesAPythonWithoutAGateLeavesNothingToTheNext) {
+    std::latch acquired(1);
+    std::latch finalized(1);
+    Py_InitializeEx(0);
+    std::thread late([&] {
+        {
+            handoff::gil_acquire gil;
+        }
+        acquired.count_down();
+        finalized.wait();
+    });
+    {
+        handoff::gil_release while_waiting;
+        acquired.wait();
+    }
+    Py_FinalizeEx();
+    finalized.count_down();
+    late.join();
+
+    Py_InitializeEx(0);
+    {
+        handoff::gil_release while_they_run;
+        for (int i = 0; i < 2; ++i) {
+            std::thread([] { handoff::gil_acquire gil; }).join();
+        }
+    }
+    EXPECT_EQ(Py_FinalizeEx(), 0);
 }
 
 TEST(GilTryAcquire, RestoresWhatItFound) {

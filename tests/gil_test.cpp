@@ -146,6 +146,17 @@ TEST(GilAcquire, StatesOfThreadsThatEndedDoNotPileUp) {
     EXPECT_LE(thread_states(), before + 1);  // the last one's
 }
 
+TEST(GilAcquire, AStateOfAThreadThatEndedIsGoneOnceTwoOthersHaveBegun) {
+    std::size_t const before = thread_states();
+    std::thread([] { gil_acquire gil; }).join();
+    std::thread([&] {
+        {
+            gil_acquire gil;
+        }
+        std::thread([&] { EXPECT_EQ(thread_states(), before + 2); }).join();  // of those two
+    }).join();
+}
+
 TEST(GilAcquire, AThreadThatHasAcquiredEndsWithoutTheGil) {
     std::latch acquired(1);
     std::thread other([&] {
@@ -306,14 +317,15 @@ TEST(GilAttachment, DoesNothingOnAThreadThatHasAState) {
     }).join();
 }
 
-/// Has Python fork, and the child end. Returns its status, of waitpid().
-int fork_a_child() {
+/// Has Python fork, and the child do something and end. Returns its status, of waitpid().
+int fork_a_child(void (*in_the_child)() = [] {}) {
     gil_acquire gil;
     PyOS_BeforeFork();
     pid_t const child = fork();
     if (child == 0) {
         alarm(std::chrono::duration_cast<std::chrono::duration<unsigned>>(long_enough).count());
         PyOS_AfterFork_Child();
+        in_the_child();
         std::_Exit(0);
     }
     PyOS_AfterFork_Parent();
@@ -345,6 +357,23 @@ TEST(GilAcquire, OfThreadsWithoutAStateDoesNotBlockTheChildOfAFork) {
     for (int i = 0; i < many_forks; ++i) {
         ASSERT_EQ(fork_a_child(), 0) << "fork " << i;
     }
+}
+
+TEST(GilAcquire, InTheChildOfAForkTouchesNoStateThatTheParentsThreadsLeft) {
+    static constexpr auto a_thread_acquires = [] { std::thread([] { gil_acquire gil; }).join(); };
+    static constexpr auto two_acquire = [] {
+        gil_release while_joining;
+        a_thread_acquires();
+        a_thread_acquires();
+    };
+    a_thread_acquires();
+    EXPECT_EQ(fork_a_child(two_acquire), 0);
+    std::thread([] {
+        {
+            gil_acquire which_clears_what_was_left;
+        }
+        EXPECT_EQ(fork_a_child(two_acquire), 0);
+    }).join();
 }
 
 TEST(GilAttachment, OfOtherThreadsDoesNotBlockTheChildOfAFork) {

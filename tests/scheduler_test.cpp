@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <climits>
 #include <functional>
@@ -313,16 +314,15 @@ TEST_F(Scheduler, OneThatCannotKeepUpDoesNotStarveAnother) {
 }
 
 TEST_F(Scheduler, StopGivesUpWhatCannotBeDeliveredInTime) {
-    std::latch entered(1);
-    auto const slow = every(1ns, [&, first = true](job&) mutable {
-        if (std::exchange(first, false)) {
-            entered.count_down();
-        }
-    });
-    it.start(*slow);
-    entered.wait();
-    it.stop(*slow);  // millions are due, and more fall due than can be delivered
-    EXPECT_FALSE(it.running(*slow));
+    auto const too_slow = every(1us, [](job&) { std::promise<void>().get_future().wait_for(1ms); });
+    it.get_ready();
+    auto const begin = scheduler::clock::now();
+    it.start(*too_slow);
+    ASSERT_TRUE(too_slow->delivers(1));
+    auto const owed = (scheduler::clock::now() - begin) / 1us;
+    it.stop(*too_slow);
+    EXPECT_FALSE(it.running(*too_slow));
+    EXPECT_LT(too_slow->delivered(), owed / 4);  // a thousandth, and a hundred in the grace
 }
 
 /// A job whose first messages take no time: they are given to `at_once`.
@@ -419,6 +419,98 @@ TEST(SchedulerTurns, AStartByWhoHoldsOneDeliversTheFirstMessageItselfIfItTakesNo
     EXPECT_TRUE(slow->delivers(1));
     it.stop(*quick);
     it.stop(*slow);
+}
+
+TEST(SchedulerTurns, AStartByWhoHoldsNoneLeavesEvenWhatTakesNoTimeToAThread) {
+    scheduler it{{}};
+    std::promise<std::thread::id> first;
+    boost::intrusive_ptr const quick(
+        new quick_job(1h, 1, [&] { first.set_value(std::this_thread::get_id()); }, [](job&) {}));
+    it.start(*quick);
+    EXPECT_NE(first.get_future().get(), std::this_thread::get_id());
+    it.stop(*quick);
+}
+
+TEST(SchedulerTurns, AStopByWhoHoldsOneGivesWhatMayBlockItsTimeToBegin) {
+    std::atomic<bool> held = false;
+    std::promise<void> let_go;
+    std::shared_future<void> const free = let_go.get_future().share();
+    scheduler it({.turn =
+                      [&](auto const& work) {
+                          free.wait();
+                          work();
+                          return true;
+                      },
+                  .held_by_caller = [&] { return held.load(); }});
+    boost::intrusive_ptr const task(new job(1h, [](job&) {}));
+    it.start(*task);
+    held = true;
+    EXPECT_FALSE(it.begin_stop(*task));
+    held = false;
+    EXPECT_FALSE(it.await_stop(*task, 2 * scheduler::stop_grace));
+    let_go.set_value();
+    EXPECT_TRUE(it.await_stop(*task, long_enough));
+    EXPECT_EQ(task->delivered(), 1);
+}
+
+/// A job that can deliver nothing now.
+class hindered_job : public job {
+public:
+    explicit hindered_job(action asked) : job(1h, {}), asked_(std::move(asked)) {}
+    std::optional<scheduler::time_point> deliver(scheduler::turn& /*now*/) noexcept override {
+        asked_(*this);
+        return begin();
+    }
+
+private:
+    action asked_;
+};
+
+TEST(SchedulerTurns, OfOneThatCanDeliverNothingItIsAskedOnceInEach) {
+    int turns = 0;
+    int asked = 0;
+    std::promise<void> some;
+    scheduler it({.turn = [&](auto const& work) {
+        ++turns;
+        work();
+        return true;
+    }});
+    boost::intrusive_ptr const task(new hindered_job([&](job&) {
+        if (++asked == 5) {
+            some.set_value();
+        }
+    }));
+    it.start(*task);
+    EXPECT_EQ(some.get_future().wait_for(long_enough), std::future_status::ready);
+    it.stop(*task);
+    it.close();
+    EXPECT_LE(asked, turns);
+}
+
+/// A job that delivers as many as there is room for.
+class greedy_job : public job {
+public:
+    greedy_job() : job(1h, {}) {}
+    bool deliver_at_once(scheduler::turn& now) noexcept override {
+        for (unsigned count = 1; now.delivered_and_covers(begin(), count);) {
+            count = now.room();
+            largest = std::max(largest, count);
+        }
+        turns.count_down();
+        return true;
+    }
+    [[nodiscard]] bool may_block() const noexcept override { return false; }
+
+    unsigned largest = 0;
+    std::latch turns{2};
+};
+
+TEST_F(Scheduler, LooksAtTheClockAsOftenHoweverManyWereDelivered) {
+    boost::intrusive_ptr const task(new greedy_job);
+    it.start(*task);
+    task->turns.wait();
+    it.stop(*task);
+    EXPECT_LE(task->largest, 128U);
 }
 
 TEST(SchedulerTurns, AStopByWhoHoldsOneDeliversWhatTakesNoTimeItself) {

@@ -102,7 +102,7 @@ class MemoryForADelivery(FaultyHost):
         """One message, with memory short on the thread that delivers it."""
 
         def scenario(short):
-            f = Foo(ONCE, on_message and (lambda n: on_message(f, n)))
+            f = Foo(ONCE, lambda n: on_message(f, n))
             fill_up(f.messages)
             count = len(f)
             refusal = short(lambda: deliver_one(f))  # where it takes a new thread
@@ -115,7 +115,20 @@ class MemoryForADelivery(FaultyHost):
         self.at_each_allocation("others", scenario)
 
     def test_of_a_message(self):
-        self.deliver_short(None)
+        def scenario(short):
+            f = Foo(0.001, None)
+            fill_up(f.messages)
+            f.start()  # and the first message: the caller appends it
+            count = len(f)
+            reached = short(lambda: f.wait(count + 1, PATIENCE))
+            f.stop()
+            if f.error is None:
+                self.assertTrue(reached)
+            else:
+                self.assertIsInstance(f.error, MemoryError)
+            self.check_goes_on(f)
+
+        self.at_each_allocation("others", scenario)
 
     def test_within_on_message(self):
         self.deliver_short(lambda f, n: [str(n + i) for i in range(3)])
