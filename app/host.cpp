@@ -35,7 +35,8 @@ bool start_watchdog() {
     return false;
 }
 
-/// As `-X gilcheck[=SETTINGS]` says. Returns whether it could be followed; a message on stderr if not.
+/// As `-X gilcheck[=SETTINGS]` says. Returns whether it could be followed; a message on stderr if
+/// not.
 bool start_gilcheck() {
     try {
         boost::python::object const sys = boost::python::import("sys");

@@ -16,10 +16,10 @@ std::atomic<void (*)()> before_load = nullptr;
 }  // namespace handoff::detail
 
 extern "C" {
-[[gnu::visibility("hidden")]] std::array<handoff::detail::checked_call, HANDOFF_CALL_STUBS>
-    handoff_checked;
-[[gnu::visibility("hidden")]] std::array<handoff::detail::checked_call, HANDOFF_LOAD_STUBS>
-    handoff_loading;
+[[gnu::visibility(
+    "hidden")]] std::array<handoff::detail::checked_call, HANDOFF_CALL_STUBS> handoff_checked;
+[[gnu::visibility(
+    "hidden")]] std::array<handoff::detail::checked_call, HANDOFF_LOAD_STUBS> handoff_loading;
 [[gnu::visibility("hidden")]] void handoff_call_stubs();
 [[gnu::visibility("hidden")]] void handoff_load_stubs();
 [[gnu::visibility("hidden"), gnu::used]] void handoff_before_load() {
@@ -45,36 +45,80 @@ constexpr std::size_t stub_size = 16;  // bytes, of x86-64's and of aarch64's
 
 /// Source: CPython's "Thread states and the GIL" and the pages of each function: those that need
 /// no attached thread state, or that attach one.
-constexpr std::array legal_beginnings{
-    "PyConfig_",        "PyGILState_",       "PyImport_AppendInittab", "PyImport_ExtendInittab",
-    "PyInitConfig_",    "PyInterpreterGuard_", "PyInterpreterState_Head", "PyInterpreterState_Main",
-    "PyInterpreterState_Next", "PyInterpreterState_ThreadHead", "PyInterpreterView_",
-    "PyMem_GetAllocator", "PyMem_Raw",       "PyMem_SetAllocator",     "PyMem_SetupDebugHooks",
-    "PyMutex_",         "PyOS_get",          "PyOS_my",                "PyOS_set",
-    "PyOS_snprintf",    "PyOS_strto",        "PyOS_vsnprintf",         "PyPreConfig_",
-    "PyStatus_",        "PyThread_",         "PyWideStringList_",      "Py_BytesMain",
-    "Py_DecodeLocale",  "Py_EncodeLocale",   "Py_Exit",                "Py_FatalError",
-    "Py_Finalize",      "Py_Get",            "Py_Initialize",          "Py_Is",
-    "Py_Main",          "Py_PreInitialize",  "Py_RunMain",             "Py_Set",
-    "_PyMem_Raw",       "_PyMutex_",         "_PyRuntime",             "_Py_DecodeLocale",
-    "_Py_DumpTraceback", "_Py_EncodeLocale", "_Py_FatalError",         "_Py_Initialize"};
-constexpr std::array legal{
-    "PyErr_SetInterrupt",          "PyErr_SetInterruptEx",
-    "PyEval_AcquireLock",          "PyEval_AcquireThread",
-    "PyEval_InitThreads",          "PyEval_RestoreThread",
-    "PyEval_ThreadsInitialized",   "PyThreadState_Delete",
-    "PyThreadState_Ensure",        "PyThreadState_EnsureFromView",
-    "PyThreadState_GetInterpreter", "PyThreadState_GetUnchecked",
-    "PyThreadState_New",           "PyThreadState_Next",
-    "PyThreadState_Release",       "PyThreadState_Swap",
-    "PyTime_MonotonicRaw",         "PyTime_PerfCounterRaw",
-    "PyTime_TimeRaw",              "Py_AddPendingCall",
-    "Py_AtExit",                   "Py_EndInterpreter",
-    "_PyThreadState_UncheckedGet"};
+constexpr std::array legal_beginnings{"PyConfig_",
+                                      "PyGILState_",
+                                      "PyImport_AppendInittab",
+                                      "PyImport_ExtendInittab",
+                                      "PyInitConfig_",
+                                      "PyInterpreterGuard_",
+                                      "PyInterpreterState_Head",
+                                      "PyInterpreterState_Main",
+                                      "PyInterpreterState_Next",
+                                      "PyInterpreterState_ThreadHead",
+                                      "PyInterpreterView_",
+                                      "PyMem_GetAllocator",
+                                      "PyMem_Raw",
+                                      "PyMem_SetAllocator",
+                                      "PyMem_SetupDebugHooks",
+                                      "PyMutex_",
+                                      "PyOS_get",
+                                      "PyOS_my",
+                                      "PyOS_set",
+                                      "PyOS_snprintf",
+                                      "PyOS_strto",
+                                      "PyOS_vsnprintf",
+                                      "PyPreConfig_",
+                                      "PyStatus_",
+                                      "PyThread_",
+                                      "PyWideStringList_",
+                                      "Py_BytesMain",
+                                      "Py_DecodeLocale",
+                                      "Py_EncodeLocale",
+                                      "Py_Exit",
+                                      "Py_FatalError",
+                                      "Py_Finalize",
+                                      "Py_Get",
+                                      "Py_Initialize",
+                                      "Py_Is",
+                                      "Py_Main",
+                                      "Py_PreInitialize",
+                                      "Py_RunMain",
+                                      "Py_Set",
+                                      "_PyMem_Raw",
+                                      "_PyMutex_",
+                                      "_PyRuntime",
+                                      "_Py_DecodeLocale",
+                                      "_Py_DumpTraceback",
+                                      "_Py_EncodeLocale",
+                                      "_Py_FatalError",
+                                      "_Py_Initialize"};
+constexpr std::array legal{"PyErr_SetInterrupt",
+                           "PyErr_SetInterruptEx",
+                           "PyEval_AcquireLock",
+                           "PyEval_AcquireThread",
+                           "PyEval_InitThreads",
+                           "PyEval_RestoreThread",
+                           "PyEval_ThreadsInitialized",
+                           "PyThreadState_Delete",
+                           "PyThreadState_Ensure",
+                           "PyThreadState_EnsureFromView",
+                           "PyThreadState_GetInterpreter",
+                           "PyThreadState_GetUnchecked",
+                           "PyThreadState_New",
+                           "PyThreadState_Next",
+                           "PyThreadState_Release",
+                           "PyThreadState_Swap",
+                           "PyTime_MonotonicRaw",
+                           "PyTime_PerfCounterRaw",
+                           "PyTime_TimeRaw",
+                           "Py_AddPendingCall",
+                           "Py_AtExit",
+                           "Py_EndInterpreter",
+                           "_PyThreadState_UncheckedGet"};
 /// Their addresses are compared, by who fills a type's slots with them.
 constexpr std::array compared_beginnings{
-    "PyObject_Generic", "PyType_Generic",  "PyObject_SelfIter", "PyObject_HashNotImplemented",
-    "PyObject_Free",    "PyObject_Del",    "PyObject_GC_Del"};
+    "PyObject_Generic", "PyType_Generic", "PyObject_SelfIter", "PyObject_HashNotImplemented",
+    "PyObject_Free",    "PyObject_Del",   "PyObject_GC_Del"};
 
 bool begins_with_one_of(std::string_view name, std::span<char const* const> beginnings) {
     return std::ranges::any_of(beginnings,
@@ -160,7 +204,8 @@ bool is_of_python(std::string_view name) noexcept {
 }  // namespace
 
 bool is_legal_without_gil(std::string_view name) noexcept {
-    return begins_with_one_of(name, legal_beginnings) || std::ranges::find(legal, name) != legal.end();
+    return begins_with_one_of(name, legal_beginnings) ||
+           std::ranges::find(legal, name) != legal.end();
 }
 
 void const* last_release() noexcept { return released_by; }
@@ -184,7 +229,8 @@ std::size_t check_calls_into(loaded_object const* interpreter) {
         bool calls_by_slots = false;
         std::vector<loaded_object::slot> slots;
         caller.for_each_slot([&](loaded_object::slot const& each) {
-            if ((is_of_python(each.name) && !is_interpreter) || load_stub_of(each.name) != nullptr) {
+            if ((is_of_python(each.name) && !is_interpreter) ||
+                load_stub_of(each.name) != nullptr) {
                 calls_by_slots = calls_by_slots || (each.for_calls && is_of_python(each.name));
                 slots.push_back(each);
             }
@@ -201,8 +247,10 @@ std::size_t check_calls_into(loaded_object const* interpreter) {
             void* ours = load_stub_of(each.name);
             if (ours != nullptr) {
             } else if (auto const found = in_interpreter(each.name); found.is_function) {
-                // Resolved already, perhaps to another's wrapper; or to the caller's own lazy binding.
-                ours = substitute_for(each.name, caller.contains(*each.where) ? found.address : *each.where);
+                // Resolved already, perhaps to another's wrapper; or to the caller's own lazy
+                // binding.
+                ours = substitute_for(each.name,
+                                      caller.contains(*each.where) ? found.address : *each.where);
             }
             if (ours != nullptr) {
                 std::atomic_ref(*each.where).store(ours);

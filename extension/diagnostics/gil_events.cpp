@@ -107,7 +107,8 @@ bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener con
 
 gil_holder holder_of_gil() noexcept {
     pid_t const id = holder_id.load(std::memory_order_relaxed);
-    return {.id = id, .thread = id == 0 ? pthread_t{} : holder_thread.load(std::memory_order_relaxed)};
+    return {.id = id,
+            .thread = id == 0 ? pthread_t{} : holder_thread.load(std::memory_order_relaxed)};
 }
 
 }  // namespace handoff::detail

@@ -3,10 +3,9 @@
 
 #include "loaded_objects.hpp"
 
+#include <atomic>
 #include <pthread.h>
 #include <sys/types.h>
-
-#include <atomic>
 
 /// Whether the calling thread holds the GIL of the main interpreter. C's name and fixed place, as
 /// assembly reads it.
@@ -23,7 +22,8 @@ struct gil_holder {
 /// What to call, on the thread concerned, with CPython's own lock of the GIL held: they wait for
 /// nothing, and allocate nothing.
 struct gil_listener {
-    void (*waits)() noexcept = []() noexcept {};  // once for each take that does not succeed at once
+    void (*waits)() noexcept = []() noexcept {
+    };  // once for each take that does not succeed at once
     void (*takes)() noexcept = []() noexcept {};
     void (*drops)() noexcept = []() noexcept {};
 };

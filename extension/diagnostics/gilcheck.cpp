@@ -75,7 +75,8 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     reporting = true;
     if (is_first_from(return_address)) {
         ++reports;
-        violation const found = violation::here(call.name, return_address, python.is_initialized() != 0);
+        violation const found =
+            violation::here(call.name, return_address, python.is_initialized() != 0);
         std::string const text = how.json ? found.json() : found.text();
         std::fflush(stdout);
         std::fwrite(text.data(), 1, text.size(), stderr);
@@ -129,7 +130,8 @@ bool find_interpreter() {
     look_up(python.is_initialized, "Py_IsInitialized");
     look_up(python.save, "PyEval_SaveThread");
     look_up(python.restore, "PyEval_RestoreThread");
-    auto const version = *static_cast<unsigned long const*>(interpreter->find("Py_Version").address);
+    auto const version =
+        *static_cast<unsigned long const*>(interpreter->find("Py_Version").address);
     if (version >= 0x030D0000) {
         look_up(python.current_state, "PyThreadState_GetUnchecked");
     } else if (version >= 0x030C0000) {

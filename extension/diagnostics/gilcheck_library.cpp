@@ -1,4 +1,5 @@
-// libgilcheck.so: the checker for any Python. Preloaded, it starts by itself; else who loads it does.
+// libgilcheck.so: the checker for any Python. Preloaded, it starts by itself; else who loads it
+// does.
 #include <handoff/gilcheck.hpp>
 
 #include <cstdio>
@@ -27,8 +28,9 @@ bool is_preloaded() {
     Dl_info own{};
     char const* const preloaded = std::getenv("LD_PRELOAD");
     return preloaded != nullptr && dladdr(reinterpret_cast<void*>(&gilcheck_start), &own) != 0 &&
-           std::string_view(preloaded).find(std::string_view(own.dli_fname).substr(
-               std::string_view(own.dli_fname).rfind('/') + 1)) != std::string_view::npos;
+           std::string_view(preloaded).find(std::string_view(own.dli_fname)
+                                                .substr(std::string_view(own.dli_fname).rfind('/') +
+                                                        1)) != std::string_view::npos;
 }
 
 [[gnu::constructor]] void start_where_preloaded() {

@@ -51,14 +51,29 @@ loaded_object::loaded_object(dl_phdr_info const& described) noexcept
     auto const* entry = reinterpret_cast<ElfW(Dyn) const*>(base_ + dynamic->p_vaddr);
     for (; entry->d_tag != DT_NULL; ++entry) {
         switch (entry->d_tag) {
-            case DT_SYMTAB: symbols_ = at<ElfW(Sym)>(entry->d_un.d_ptr); break;
-            case DT_STRTAB: names_ = at<char>(entry->d_un.d_ptr); break;
-            case DT_GNU_HASH: gnu_hash_ = at<std::uint32_t>(entry->d_un.d_ptr); break;
-            case DT_RELA: data = entry->d_un.d_ptr; break;
-            case DT_RELASZ: data_bytes = entry->d_un.d_val; break;
-            case DT_JMPREL: calls = entry->d_un.d_ptr; break;
-            case DT_PLTRELSZ: call_bytes = entry->d_un.d_val; break;
-            default: break;
+            case DT_SYMTAB:
+                symbols_ = at<ElfW(Sym)>(entry->d_un.d_ptr);
+                break;
+            case DT_STRTAB:
+                names_ = at<char>(entry->d_un.d_ptr);
+                break;
+            case DT_GNU_HASH:
+                gnu_hash_ = at<std::uint32_t>(entry->d_un.d_ptr);
+                break;
+            case DT_RELA:
+                data = entry->d_un.d_ptr;
+                break;
+            case DT_RELASZ:
+                data_bytes = entry->d_un.d_val;
+                break;
+            case DT_JMPREL:
+                calls = entry->d_un.d_ptr;
+                break;
+            case DT_PLTRELSZ:
+                call_bytes = entry->d_un.d_val;
+                break;
+            default:
+                break;
         }
     }
     if (symbols_ == nullptr || names_ == nullptr) {

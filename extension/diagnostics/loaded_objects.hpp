@@ -1,11 +1,10 @@
 // loaded_objects: the ELF objects of this process, and the slots through which they call others.
 #pragma once
 
-#include <link.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <link.h>
 #include <span>
 #include <string>
 #include <string_view>

@@ -1,8 +1,8 @@
 // source_lines: asks addr2line.
 #include "source_lines.hpp"
 
-#include <array>
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fcntl.h>
 #include <map>

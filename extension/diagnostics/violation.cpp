@@ -41,7 +41,7 @@ std::string name_of(pid_t thread) {
 /// A real-time signal that nobody handles; 0: there is none.
 int unused_signal() {
     for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
-        struct sigaction now {};
+        struct sigaction now{};
         if (sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
             now.sa_handler == SIG_DFL) {
             return number;
@@ -79,15 +79,18 @@ std::string python_stack_of(pthread_t thread) {
     }
     auto const length = static_cast<std::size_t>(lseek(stacks_file, 0, SEEK_END));
     std::string all(length, '\0');
-    all.resize(static_cast<std::size_t>(std::max<ssize_t>(0, pread(stacks_file, all.data(), length, 0))));
+    all.resize(
+        static_cast<std::size_t>(std::max<ssize_t>(0, pread(stacks_file, all.data(), length, 0))));
     std::array<char, 40> head{};
-    std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR, static_cast<std::uintptr_t>(thread));
+    std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR,
+                  static_cast<std::uintptr_t>(thread));
     auto const found = all.find(head.data());
     if (found == std::string::npos) {
         return {};
     }
     auto const begin = std::min(all.find('\n', found), all.size() - 1) + 1;
-    return all.substr(begin, std::min(all.find("\n\n", begin), all.find("hread 0x", begin)) - begin);
+    return all.substr(begin,
+                      std::min(all.find("\n\n", begin), all.find("hread 0x", begin)) - begin);
 }
 
 std::vector<violation::frame> described(std::vector<void const*> const& instructions) {
@@ -112,7 +115,8 @@ std::vector<violation::frame> described(std::vector<void const*> const& instruct
 /// The call of each frame: a return address is that of the next instruction.
 [[gnu::noinline]] std::vector<void const*> stack_from(void const* return_address) {
     std::array<void*, 100> found{};
-    auto const count = static_cast<std::size_t>(backtrace(found.data(), static_cast<int>(found.size())));
+    auto const count =
+        static_cast<std::size_t>(backtrace(found.data(), static_cast<int>(found.size())));
     auto const* first = std::find(found.begin(), found.begin() + count, return_address);
     std::vector<void const*> calls;
     for (; first != found.begin() + count; ++first) {
@@ -159,7 +163,8 @@ std::string json_of(std::vector<violation::frame> const& frames) {
     for (auto const& each : frames) {
         json += json.size() > 1 ? ", " : "";
         json += "{\"function\": " + quoted(each.function) + ", \"source\": " + quoted(each.source) +
-                ", \"file\": " + quoted(each.file) + ", \"offset\": " + std::to_string(each.offset) + "}";
+                ", \"file\": " + quoted(each.file) +
+                ", \"offset\": " + std::to_string(each.offset) + "}";
     }
     return json + "]";
 }
@@ -206,7 +211,8 @@ std::string violation::advice() const {
                    "nanobind::gil_scoped_acquire, or PyGILState_Ensure() and PyGILState_Release().";
         case because::released:
             return "This thread has released the GIL" +
-                   (released_at.empty() ? std::string() : ", in " + in_words(released_at[0]) + ",") +
+                   (released_at.empty() ? std::string()
+                                        : ", in " + in_words(released_at[0]) + ",") +
                    " and not taken it back. Move the call out of that region, or acquire the GIL "
                    "again around it.";
         case because::finalized:
@@ -248,7 +254,8 @@ std::string violation::json() const {
                        ", \"thread\": " + json_of(thread) +
                        ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" +
                        ", \"holder\": ";
-    told += holder.id == 0 ? "null" : json_of(holder) + ", \"python\": " + quoted(holders_python) + "}";
+    told +=
+        holder.id == 0 ? "null" : json_of(holder) + ", \"python\": " + quoted(holders_python) + "}";
     return told + ", \"stack\": " + json_of(stack) + ", \"released_at\": " + json_of(released_at) +
            ", \"what_to_do\": " + quoted(advice()) + "}\n";
 }

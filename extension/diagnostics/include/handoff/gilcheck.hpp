@@ -20,8 +20,8 @@ struct settings {
 /// What a process that would have ended with 0 exits with after reports, as ThreadSanitizer's does.
 inline constexpr int exit_code = 66;
 
-/// From "abort", "warn", "once", "json", or one of the first three and "json", with a comma between.
-/// Throws: std::invalid_argument, with the text and what may be said instead.
+/// From "abort", "warn", "once", "json", or one of the first three and "json", with a comma
+/// between. Throws: std::invalid_argument, with the text and what may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes

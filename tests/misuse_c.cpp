@@ -1,0 +1,92 @@
+// Module misuse_c: the C API called without the GIL, in each of the ways to come to that.
+#include <Python.h>
+
+#include <atomic>
+#include <pthread.h>
+#include <thread>
+
+namespace {
+
+/// A native thread that never acquires the GIL.
+PyObject* never_acquired(PyObject* /*module*/, PyObject* list) {
+    std::thread thread([list] {
+        pthread_setname_np(pthread_self(), "never");
+        PyList_Size(list);
+    });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+/// The same, while the thread that made it has the GIL.
+PyObject* beside_a_holder(PyObject* /*module*/, PyObject* list) {
+    std::thread([list] { PyList_Size(list); }).join();
+    Py_RETURN_NONE;
+}
+
+/// A call within the region that released the GIL.
+PyObject* released(PyObject* /*module*/, PyObject* list) {
+    PyThreadState* const state = PyEval_SaveThread();
+    PyList_Size(list);
+    PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
+/// A call after the guard has ended.
+PyObject* after_the_guard(PyObject* /*module*/, PyObject* list) {
+    std::thread thread([list] {
+        PyGILState_STATE const found = PyGILState_Ensure();
+        PyList_Size(list);
+        PyGILState_Release(found);
+        PyList_Size(list);
+    });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+/// A thread that goes on when Python has ended.
+PyObject* finalized(PyObject* /*module*/, PyObject* /*none*/) {
+    static std::atomic<bool> ended = false;
+    static std::thread thread([] {
+        while (!ended) {
+            std::this_thread::yield();
+        }
+        PyErr_Occurred();
+    });
+    Py_AtExit([] {
+        ended = true;
+        thread.join();
+    });
+    Py_RETURN_NONE;
+}
+
+/// Everything as it should be.
+PyObject* guarded(PyObject* /*module*/, PyObject* list) {
+    std::thread thread([list] {
+        PyGILState_STATE const found = PyGILState_Ensure();
+        PyList_Size(list);
+        PyGILState_Release(found);
+    });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    return PyLong_FromSsize_t(PyList_Size(list));
+}
+
+PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
+                         {"beside_a_holder", &beside_a_holder, METH_O, nullptr},
+                         {"released", &released, METH_O, nullptr},
+                         {"after_the_guard", &after_the_guard, METH_O, nullptr},
+                         {"finalized", &finalized, METH_NOARGS, nullptr},
+                         {"guarded", &guarded, METH_O, nullptr},
+                         {}};
+
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "misuse_c", nullptr, 0, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit_misuse_c() { return PyModule_Create(&definition); }

@@ -1,0 +1,186 @@
+"""The GIL checker: under the stock interpreter, in the host, and preloaded."""
+
+import json
+import os
+import signal
+import unittest
+from pathlib import Path
+
+from host import HOST, STOCK, InFolder, Outcome, environment, finish, start
+
+MODULES = os.environ["MODULES_FOLDER"]
+PACKAGES = os.environ["PYTHON_PACKAGES"]
+LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
+
+
+class Checked(InFolder):
+    """Each test asks every way to check a program."""
+
+    def run_command(self, *command, **variables):
+        process = start(*command, cwd=self.folder, env=environment(**variables))
+        return finish(process, aborts=True)
+
+    def checked(self, code, settings="json"):
+        """(the way, its outcome) of each."""
+        code = f"import sys; sys.path.insert(0, {MODULES!r})\n{code}"
+        paths = {"PYTHONPATH": PACKAGES}
+        module = ("-m", "gilcheck", "--settings", settings, "-c", code)
+        yield "module", self.run_command(STOCK, *module, **paths)
+        yield "host", self.run_command(HOST, "-X", f"gilcheck={settings}", "-c", code)
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILCHECK": settings}
+        yield "preloaded", self.run_command(STOCK, "-c", code, **preloaded)
+
+    def reports(self, outcome):
+        return [json.loads(line) for line in outcome.stderr.splitlines() if line.startswith("{")]
+
+    def the_report(self, outcome):
+        self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
+        (report,) = self.reports(outcome)
+        return report
+
+
+class Report(Checked):
+    def test_of_a_thread_that_never_acquired_the_gil(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.never_acquired([])"):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["function"], "PyList_Size")
+                self.assertEqual(report["because"], "never_acquired")
+                self.assertEqual(report["thread"]["name"], "never")
+                self.assertFalse(report["thread"]["known_to_python"])
+                self.assertIn("gil_acquire", report["what_to_do"])
+
+    def test_of_the_questions_program(self):
+        code = "import misuse_boost, time; f = misuse_boost.Foo(); f.start(); time.sleep(10)"
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["function"], "PyObject_Size")
+                self.assertEqual(report["because"], "never_acquired")
+                self.assertIn("misuse_boost", report["stack"][0]["file"])
+
+    def test_names_the_holder_and_where_its_python_is(self):
+        code = "import misuse_c\ndef holds():\n    misuse_c.beside_a_holder([])\nholds()"
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertNotEqual(report["holder"]["id"], report["thread"]["id"])
+                self.assertIn("in holds", report["holder"]["python"])
+
+    def test_of_a_call_in_a_region_that_released_the_gil(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.released([])"):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["because"], "released")
+                self.assertIsNone(report["holder"])
+                self.assertTrue(report["thread"]["known_to_python"])
+                (place,) = report["released_at"]
+                self.assertIn("misuse_c", place["file"])
+
+    def test_of_a_call_after_the_guard(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.after_the_guard([])"):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["because"], "released")
+                self.assertEqual(len(report["released_at"]), 1)
+
+    def test_of_a_thread_that_outlives_python(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.finalized()"):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["because"], "finalized")
+
+    def test_of_a_module_that_was_loaded_before(self):
+        code = (
+            "import gilcheck, misuse_c; misuse_c.guarded([]); gilcheck.start('json')\n"
+            "misuse_c.never_acquired([])"
+        )
+        paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES}"}
+        report = self.the_report(self.run_command(STOCK, "-c", code, **paths))
+        self.assertEqual(report["function"], "PyList_Size")
+
+    def test_in_words(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.never_acquired([])", "abort"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, -signal.SIGABRT)
+                self.assertIn(
+                    "gilcheck: PyList_Size() was called without the GIL\n", outcome.stderr
+                )
+                self.assertIn("nobody holds the GIL now", outcome.stderr)
+
+
+class Settings(Checked):
+    CODE = (
+        "import misuse_c\n"
+        "for _ in range(3): misuse_c.never_acquired([])\n"
+        "misuse_c.released([]); print('end')"
+    )
+
+    def test_warn_reports_each_place_once_and_goes_on(self):
+        for way, outcome in self.checked(self.CODE, "warn,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
+                self.assertEqual(len(self.reports(outcome)), 2)
+
+    def test_once_reports_one_place(self):
+        for way, outcome in self.checked(self.CODE, "once,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
+                self.assertEqual(len(self.reports(outcome)), 1)
+
+    def test_leaves_another_exit_code(self):
+        code = "import misuse_c; misuse_c.released([]); raise SystemExit(3)"
+        for way, outcome in self.checked(code, "warn,json"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 3)
+
+    def test_that_are_unknown_are_refused(self):
+        for wrong in ("loud", "warn,once", "json,json", "warn,,json"):
+            for way, outcome in self.checked("print(1)", wrong):
+                with self.subTest(way, wrong=wrong):
+                    self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                    self.assertIn(f"not '{wrong}'", outcome.stderr)
+
+
+class NoReport(Checked):
+    def assert_silent(self, code, stdout=""):
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                self.assertEqual(outcome, Outcome(0, stdout, ""))
+
+    def test_of_a_guarded_thread(self):
+        self.assert_silent("import misuse_c; print(misuse_c.guarded([1]))", "1\n")
+
+    def test_of_threads_and_what_the_standard_library_calls_back(self):
+        self.assert_silent("""
+import asyncio, concurrent.futures, ctypes, os, sqlite3, threading, zlib
+database = sqlite3.connect(":memory:", check_same_thread=False)
+database.create_function("twice", 1, lambda n: 2 * n)
+def work(n):
+    zlib.compress(b"x" * 100000)
+    return database.execute("select twice(?)", (n,)).fetchone()[0]
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    assert list(pool.map(work, range(50))) == [2 * n for n in range(50)]
+compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+numbers = (ctypes.c_int * 5)(5, 1, 4, 2, 3)
+ctypes.CDLL(None).qsort(numbers, 5, 4, compare(lambda a, b: a[0] - b[0]))
+assert list(numbers) == [1, 2, 3, 4, 5]
+async def main():
+    await asyncio.gather(*(asyncio.to_thread(work, n) for n in range(10)))
+asyncio.run(main())
+child = os.fork()
+if child == 0:
+    thread = threading.Thread(target=work, args=(1,))
+    thread.start()
+    thread.join()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""")
+
+    def test_of_a_program_that_is_no_python(self):
+        outcome = self.run_command("/bin/echo", "hello", LD_PRELOAD=LIBRARY)
+        self.assertEqual(outcome, Outcome(0, "hello\n", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
