@@ -90,6 +90,11 @@ class Report(Checked):
                 report = self.the_report(outcome)
                 self.assertEqual(report["because"], "finalized")
 
+    def test_of_inlined_counting_in_a_module_that_is_compiled_for_it(self):
+        for way, outcome in self.checked("import misuse_inline_seen as m; m.count([])"):
+            with self.subTest(way):
+                self.assertEqual(self.the_report(outcome)["function"], "Py_IncRef")
+
     def test_of_a_module_that_was_loaded_before(self):
         code = (
             "import gilcheck, misuse_c; misuse_c.guarded([]); gilcheck.start('json')\n"
@@ -176,6 +181,10 @@ if child == 0:
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """)
+
+    def test_of_inlined_counting_elsewhere(self):
+        """It is a fault, and out of reach: docs/gilcheck.md says so."""
+        self.assert_silent("import misuse_inline as m; m.count([])")
 
     def test_of_a_program_that_is_no_python(self):
         outcome = self.run_command("/bin/echo", "hello", LD_PRELOAD=LIBRARY)
