@@ -33,6 +33,7 @@ constexpr auto a_while = 50ms;
 class job : public scheduler::task {
 public:
     using action = std::function<void(job&)>;
+    using task::begin;
 
     job(scheduler::clock::duration interval, action each)
         : each_(std::move(each)), interval_(interval) {}
@@ -384,11 +385,11 @@ TEST_F(Scheduler, WhatIsDeliveredAtOnceLetsOthersHaveTheirTurn) {
 
 TEST(SchedulerTurns, IsAskedForAheadOfTimeWhereTheLastOneWasWaitedFor) {
     constexpr scheduler::clock::duration interval = 40ms;
-    std::atomic<scheduler::time_point> begin{};
+    boost::intrusive_ptr const task(new job(interval, [](job&) {}));
     std::promise<void> asked_early;
     bool told = false;
     scheduler it({.turn = [&](auto const& work) {
-        bool const early = (scheduler::clock::now() - begin.load()) % interval > interval / 2;
+        bool const early = (scheduler::clock::now() - task->begin()) % interval > interval / 2;
         if (early && !std::exchange(told, true)) {
             asked_early.set_value();
         }
@@ -396,8 +397,6 @@ TEST(SchedulerTurns, IsAskedForAheadOfTimeWhereTheLastOneWasWaitedFor) {
         work();
         return true;
     }});
-    boost::intrusive_ptr const task(new job(interval, [](job&) {}));
-    begin = scheduler::clock::now();
     it.start(*task);
     EXPECT_EQ(asked_early.get_future().wait_for(long_enough), std::future_status::ready);
     it.stop(*task);
@@ -496,19 +495,22 @@ public:
             count = now.room();
             largest = std::max(largest, count);
         }
-        turns.count_down();
+        if (++turns == 2) {
+            two_turns.set_value();
+        }
         return true;
     }
     [[nodiscard]] bool may_block() const noexcept override { return false; }
 
     unsigned largest = 0;
-    std::latch turns{2};
+    int turns = 0;
+    std::promise<void> two_turns;
 };
 
 TEST_F(Scheduler, LooksAtTheClockAsOftenHoweverManyWereDelivered) {
     boost::intrusive_ptr const task(new greedy_job);
     it.start(*task);
-    task->turns.wait();
+    EXPECT_EQ(task->two_turns.get_future().wait_for(long_enough), std::future_status::ready);
     it.stop(*task);
     EXPECT_LE(task->largest, 128U);
 }
