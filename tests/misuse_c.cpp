@@ -7,11 +7,14 @@
 
 namespace {
 
+/// So that no call is the last thing that a function does, and gives its frame to it.
+Py_ssize_t volatile seen;
+
 /// A native thread that never acquires the GIL.
 PyObject* never_acquired(PyObject* /*module*/, PyObject* list) {
     std::thread thread([list] {
         pthread_setname_np(pthread_self(), "never");
-        PyList_Size(list);
+        seen = PyList_Size(list);
     });
     Py_BEGIN_ALLOW_THREADS;
     thread.join();
@@ -21,14 +24,14 @@ PyObject* never_acquired(PyObject* /*module*/, PyObject* list) {
 
 /// The same, while the thread that made it has the GIL.
 PyObject* beside_a_holder(PyObject* /*module*/, PyObject* list) {
-    std::thread([list] { PyList_Size(list); }).join();
+    std::thread([list] { seen = PyList_Size(list); }).join();
     Py_RETURN_NONE;
 }
 
 /// A call within the region that released the GIL.
 PyObject* released(PyObject* /*module*/, PyObject* list) {
     PyThreadState* const state = PyEval_SaveThread();
-    PyList_Size(list);
+    seen = PyList_Size(list);
     PyEval_RestoreThread(state);
     Py_RETURN_NONE;
 }
@@ -37,9 +40,9 @@ PyObject* released(PyObject* /*module*/, PyObject* list) {
 PyObject* after_the_guard(PyObject* /*module*/, PyObject* list) {
     std::thread thread([list] {
         PyGILState_STATE const found = PyGILState_Ensure();
-        PyList_Size(list);
+        seen = PyList_Size(list);
         PyGILState_Release(found);
-        PyList_Size(list);
+        seen = PyList_Size(list);
     });
     Py_BEGIN_ALLOW_THREADS;
     thread.join();
@@ -67,7 +70,7 @@ PyObject* finalized(PyObject* /*module*/, PyObject* /*none*/) {
 PyObject* guarded(PyObject* /*module*/, PyObject* list) {
     std::thread thread([list] {
         PyGILState_STATE const found = PyGILState_Ensure();
-        PyList_Size(list);
+        seen = PyList_Size(list);
         PyGILState_Release(found);
     });
     Py_BEGIN_ALLOW_THREADS;

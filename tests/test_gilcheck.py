@@ -111,7 +111,8 @@ class Report(Checked):
                 self.assertIn(
                     "gilcheck: PyList_Size() was called without the GIL\n", outcome.stderr
                 )
-                self.assertIn("nobody holds the GIL now", outcome.stderr)
+                self.assertIn("which Python does not know\n  holder   ", outcome.stderr)
+                self.assertIn(f"  in {MODULES}/misuse_c.so+0x0\n", outcome.stderr)
 
 
 class Settings(Checked):

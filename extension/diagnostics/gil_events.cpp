@@ -2,6 +2,7 @@
 #include "gil_events.hpp"
 
 #include <ctime>
+#include <dlfcn.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,6 +47,20 @@ void note_holder() noexcept {
     thread_local pid_t const id = static_cast<pid_t>(syscall(SYS_gettid));
     holder_thread.store(pthread_self(), std::memory_order_relaxed);
     holder_id.store(id, std::memory_order_relaxed);
+}
+
+/// What the slot calls. One that was not called yet leads to the loader, which would then overwrite
+/// what stands in it.
+template <class Function>
+Function function_of(loaded_object const& caller, loaded_object::slot const& slot) noexcept {
+#if defined(__x86_64__)
+    static constexpr auto version = "GLIBC_2.3.2";  // those of 2.2.5 are other functions
+#else
+    static constexpr auto version = "GLIBC_2.17";
+#endif
+    void* const function =
+        caller.contains(*slot.where) ? dlvsym(RTLD_DEFAULT, slot.name, version) : *slot.where;
+    return reinterpret_cast<Function>(function);
 }
 
 int signal_and_listen(pthread_cond_t* condition) {
@@ -98,8 +113,8 @@ bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener con
     if (held) {
         note_holder();
     }
-    next_signal = reinterpret_cast<signal_function>(*signal.where);
-    next_timedwait = reinterpret_cast<timedwait_function>(*timedwait.where);
+    next_signal = function_of<signal_function>(interpreter, signal);
+    next_timedwait = function_of<timedwait_function>(interpreter, timedwait);
     std::atomic_ref(*timedwait.where).store(reinterpret_cast<void*>(&wait_and_listen));
     std::atomic_ref(*signal.where).store(reinterpret_cast<void*>(&signal_and_listen));
     return true;

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
@@ -62,7 +63,6 @@ bool is_first_from(void const* place) {
 /// Python is not there yet; or no longer, and the program's own destructors run.
 bool may_be_ignored() {
     if (python.is_initialized() != 0) {
-        was_initialized.store(true, std::memory_order_relaxed);
         return false;
     }
     return !was_initialized.load(std::memory_order_relaxed) || gettid() == getpid();
@@ -140,11 +140,17 @@ bool find_interpreter() {
     return true;
 }
 
+void on_take() noexcept {
+    was_initialized.store(true, std::memory_order_relaxed);
+    note_take();
+}
+
 void begin_checking() {
     bool const held = python.is_initialized() != 0;
-    if (!listen_to_gil(*interpreter, held, listener_for_violations())) {
+    if (!listen_to_gil(*interpreter, held, {.takes = &on_take})) {
         refuse("its calls to pthread_cond_signal cannot be redirected");
     }
+    was_initialized = held;
     if (held && !events_are_seen()) {
         refuse("it does not tell when the GIL is taken and dropped");
     }

@@ -191,7 +191,7 @@ violation violation::here(char const* function, void const* return_address, bool
                     .holders_python = {},
                     .stack = {},
                     .released_at = {}};
-    if (holder.id != 0) {
+    if (holder.id != 0 && found.why != because::finalized) {  // faulthandler has gone first
         found.holder = {.id = holder.id, .handle = holder.thread, .name = name_of(holder.id)};
         found.holders_python = python_stack_of(holder.thread);
     }
@@ -285,8 +285,6 @@ void ask_for_python_stacks(bool held) {
     }
 }
 
-gil_listener listener_for_violations() noexcept {
-    return {.takes = []() noexcept { ever_held = true; }};
-}
+void note_take() noexcept { ever_held = true; }
 
 }  // namespace handoff::detail

@@ -60,7 +60,7 @@ void prepare_violations(loaded_object const& interpreter);
 /// REQUIRES: Python is initialized.
 void ask_for_python_stacks(bool held);
 
-/// What tells a thread that released the GIL from one that never had it.
-gil_listener listener_for_violations() noexcept;
+/// Tells a thread that released the GIL from one that never had it: called when it takes it.
+void note_take() noexcept;
 
 }  // namespace handoff::detail
