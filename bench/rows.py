@@ -19,8 +19,6 @@ NO_GUARD_IS = (
     "CPython's own pair, the limit, is 354 instructions; PyGILState_Ensure and Release, which the "
     "peers call or copy, are 1,573 (callgrind, Python 3.11.2)"
 )
-
-
 STATIC_LIBRARY = (
     "the distribution's libpython3.11.a is not the interpreter in its python3: for the same loop a "
     "program of one line that is linked with it executes 1.07 times the instructions, 2,370 "

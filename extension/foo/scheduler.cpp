@@ -95,7 +95,11 @@ void scheduler::start(task& started) {
         return;
     }
     begin_run(state, started);
-    deliver_or_queue(state, started);
+    if (needs_turn(started)) {
+        queue(state, started, started.due_, started.due_);
+    } else {
+        deliver_or_queue(state, started);
+    }
 }
 
 void scheduler::stop(task& stopped) noexcept {
@@ -433,10 +437,10 @@ bool scheduler::needs_turn(task const& due) const noexcept {
     return due.may_block() || !around_.held_by_caller();
 }
 
-/// Delivers it there and then, where that needs no turn. REQUIRES: as deliver_at_once().
+/// Delivers it there and then. REQUIRES: it needs no turn; as deliver_at_once().
 void scheduler::deliver_or_queue(shared_state& state, task& due) noexcept {
     turn own;
-    if (needs_turn(due) || !deliver_at_once(state, due, own)) {
+    if (!deliver_at_once(state, due, own)) {
         queue(state, due, due.due_, due.due_);
     }
 }
