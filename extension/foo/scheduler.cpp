@@ -587,7 +587,8 @@ void scheduler::queue(shared_state& state, task& queued, time_point due,
     queued.due_ = due;
     queued.held_back_ = not_before > due;
     bool const in_time = !queued.held_back_ && due != queued.begin_;
-    queued.place_ = not_before + (in_time ? queued.leeway() : clock::duration(0));
+    // Half of its leeway waits for others, and the other half is there to deliver all of them.
+    queued.place_ = not_before + (in_time ? queued.leeway() / 2 : clock::duration(0));
     insert(state, queued);
     if (&queued != &*state.queue.begin() || state.leader == nullptr) {
         return;
