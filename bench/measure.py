@@ -20,6 +20,8 @@ from rows import ROWS
 HERE = Path(__file__).resolve().parent
 PATIENCE = 900  # seconds, for a part
 PEERS = ("pybind11", "nanobind")
+REPETITIONS = {"deliveries": 100}  # 15 of other parts, whose repetitions are longer
+IN_TURN = ".in_turn"
 
 
 class PartError(Exception):
@@ -56,8 +58,16 @@ def called(command, patience=PATIENCE, **variables):
 
 
 def from_google_benchmark(part, printed):
-    """Its JSON as measurements: acquire/raw of the part guards is guards.acquire.raw."""
+    """Its JSON as measurements: acquire/raw of the part guards is guards.acquire.raw.
+
+    Of append/in_turn, the counter foo is deliveries.append.foo.
+    """
     measurements = {}
+
+    def add(name, seconds, **more):
+        measured = measurements.setdefault(name, {"unit": "s", "values": [], **more})
+        measured["values"].append(seconds)
+
     for each in printed["benchmarks"]:
         if each["run_type"] != "iteration":
             continue
@@ -70,8 +80,12 @@ def from_google_benchmark(part, printed):
         )
         name = f"{part}.{name.replace('/', '.')}"
         took = each["real_time" if each["run_name"].endswith("/manual_time") else "cpu_time"]
-        seconds = took / {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1}[each["time_unit"]]
-        measurements.setdefault(name, {"unit": "s", "values": []})["values"].append(seconds)
+        if name.endswith(IN_TURN):
+            for variant, seconds in each.items():
+                if isinstance(seconds, float) and variant not in ("real_time", "cpu_time"):
+                    add(f"{name.removesuffix(IN_TURN)}.{variant}", seconds, in_turn=True)
+        else:
+            add(name, took / {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1}[each["time_unit"]])
     return measurements
 
 
@@ -79,7 +93,9 @@ def measured(part, arguments):
     """A part's measurements and notes."""
     program = arguments.build / "benchmarks" / part
     if program.exists():
-        repetitions, least = (5, 0.02) if arguments.quick else (15, 0.1)
+        repetitions, least = REPETITIONS.get(part, 15), 0.1
+        if arguments.quick:
+            repetitions, least = 5, 0.02
         options = (
             "--benchmark_format=json",
             "--benchmark_enable_random_interleaving=true",

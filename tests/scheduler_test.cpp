@@ -430,17 +430,22 @@ TEST(SchedulerTurns, AStartByWhoHoldsNoneLeavesEvenWhatTakesNoTimeToAThread) {
     it.stop(*quick);
 }
 
-TEST(SchedulerTurns, AStopByWhoHoldsOneGivesWhatMayBlockItsTimeToBegin) {
+/// Turns wait until the test lets go of what they wait for.
+class SchedulerTurnsThatWait : public testing::Test {
+protected:
     std::atomic<bool> held = false;
     std::promise<void> let_go;
     std::shared_future<void> const free = let_go.get_future().share();
-    scheduler it({.turn =
+    scheduler it{{.turn =
                       [&](auto const& work) {
                           free.wait();
                           work();
                           return true;
                       },
-                  .held_by_caller = [&] { return held.load(); }});
+                  .held_by_caller = [&] { return held.load(); }}};
+};
+
+TEST_F(SchedulerTurnsThatWait, AStopByWhoHoldsOneGivesWhatMayBlockItsTimeToBegin) {
     boost::intrusive_ptr const task(new job(1h, [](job&) {}));
     it.start(*task);
     held = true;
@@ -515,17 +520,7 @@ TEST_F(Scheduler, LooksAtTheClockAsOftenHoweverManyWereDelivered) {
     EXPECT_LE(task->largest, 128U);
 }
 
-TEST(SchedulerTurns, AStopByWhoHoldsOneDeliversWhatTakesNoTimeItself) {
-    std::atomic<bool> held = false;
-    std::promise<void> let_go;
-    std::shared_future<void> const free = let_go.get_future().share();
-    scheduler it({.turn =
-                      [&](auto const& work) {
-                          free.wait();
-                          work();
-                          return true;
-                      },
-                  .held_by_caller = [&] { return held.load(); }});
+TEST_F(SchedulerTurnsThatWait, AStopByWhoHoldsOneDeliversWhatTakesNoTimeItself) {
     int delivered = 0;
     boost::intrusive_ptr const task(new quick_job(1us, INT_MAX, [&] { ++delivered; }, [](job&) {}));
     it.start(*task);

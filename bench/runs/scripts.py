@@ -7,9 +7,9 @@ How: three rounds; in each, every benchmark runs in every interpreter in turn, i
 own: as many loops as take 0.1 s, once to warm up and three times measured. A value is the least of
 the three, as what else the machine does only adds, in seconds a loop.
 
-Of each round and benchmark, scripts.ratio.* is the host's over
-the distribution's, scripts.shared_over_host.* the shared host's over the host's; and
-scripts.ratio.geometric_mean and its like are over all benchmarks.
+Of each round and benchmark, scripts.ratio.* is the host's over the distribution's, and
+scripts.shared_over_host.* the shared host's over the host's; scripts.ratio.geometric_mean and its
+like are over all benchmarks, of the least values of all rounds.
 
 Limits: of a benchmark's own randomness (hash seeds, addresses) three processes see little: a ratio
 of one benchmark is good to about 2%. pyperf and pyperformance must be installed beside the Python
@@ -90,8 +90,10 @@ def measure(figures: Figures, arguments) -> None:
         sides["shared_host"] = arguments.shared_host
     names = QUICK if arguments.quick else tuple(BENCHMARKS)
     loops = {name: loops_of(arguments.python, name) for name in names}
+    ratios = {"ratio": ("host", "python"), "shared_over_host": ("shared_host", "host")}
+    ratios = {what: pair for what, pair in ratios.items() if sides.keys() >= set(pair)}
+    least = {}
     for _ in range(1 if arguments.quick else 3):
-        ratios = {"ratio": [], "shared_over_host": []}
         for name in names:
             took = {
                 side: run_benchmark(program, name, loops[name], warmups=1, values=3)[0]
@@ -99,16 +101,12 @@ def measure(figures: Figures, arguments) -> None:
             }
             for side, seconds in took.items():
                 figures.add(f"scripts.{name}.{side}", "s", seconds)
-            ratios["ratio"].append(took["host"] / took["python"])
-            if "shared_host" in took:
-                ratios["shared_over_host"].append(took["shared_host"] / took["host"])
-            for what, of_all in ratios.items():
-                if of_all:
-                    figures.add(f"scripts.{what}.{name}", "ratio", of_all[-1])
-        for what, of_all in ratios.items():
-            if of_all:
-                mean = statistics.geometric_mean(of_all)
-                figures.add(f"scripts.{what}.geometric_mean", "ratio", mean)
+                least[name, side] = min(seconds, least.get((name, side), math.inf))
+            for what, (one, another) in ratios.items():
+                figures.add(f"scripts.{what}.{name}", "ratio", took[one] / took[another])
+    for what, (one, another) in ratios.items():
+        mean = statistics.geometric_mean(least[name, one] / least[name, another] for name in names)
+        figures.add(f"scripts.{what}.geometric_mean", "ratio", mean)
 
 
 if __name__ == "__main__":

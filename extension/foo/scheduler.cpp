@@ -95,7 +95,11 @@ void scheduler::start(task& started) {
         return;
     }
     begin_run(state, started);
-    deliver_or_queue(state, started);
+    if (needs_turn(started)) {
+        queue(state, started, started.due_, started.due_);
+    } else {
+        deliver_or_queue(state, started);
+    }
 }
 
 void scheduler::stop(task& stopped) noexcept {
@@ -433,10 +437,10 @@ bool scheduler::needs_turn(task const& due) const noexcept {
     return due.may_block() || !around_.held_by_caller();
 }
 
-/// Delivers it there and then, where that needs no turn. REQUIRES: as deliver_at_once().
+/// Delivers it there and then. REQUIRES: it needs no turn; as deliver_at_once().
 void scheduler::deliver_or_queue(shared_state& state, task& due) noexcept {
     turn own;
-    if (needs_turn(due) || !deliver_at_once(state, due, own)) {
+    if (!deliver_at_once(state, due, own)) {
         queue(state, due, due.due_, due.due_);
     }
 }
@@ -583,7 +587,8 @@ void scheduler::queue(shared_state& state, task& queued, time_point due,
     queued.due_ = due;
     queued.held_back_ = not_before > due;
     bool const in_time = !queued.held_back_ && due != queued.begin_;
-    queued.place_ = not_before + (in_time ? queued.leeway() : clock::duration(0));
+    // Half of its leeway waits for others, and the other half is there to deliver all of them.
+    queued.place_ = not_before + (in_time ? queued.leeway() / 2 : clock::duration(0));
     insert(state, queued);
     if (&queued != &*state.queue.begin() || state.leader == nullptr) {
         return;

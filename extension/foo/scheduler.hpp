@@ -26,11 +26,12 @@ namespace handoff {
 /// One clock, one ordered set of due times and a few threads serve every task.
 ///
 /// Overview
-///   A task has a due time, and a leeway by which it may be late. When the first leeway ends, the
-///   leading thread enters a *turn* (for Foo: one hold of the GIL), delivers in it every task
-///   that is due by then, also those that fell due while it waited to enter, and goes back to
-///   the clock. So tasks that are due at about the same time share a turn. Where it had to wait
-///   for a turn (for Foo: beside busy Python), it asks for the next one so much earlier.
+///   A task has a due time, and a leeway by which it may be late. When half of the first leeway is
+///   over, the leading thread enters a *turn* (for Foo: one hold of the GIL), delivers in it every
+///   task that is due by then, also those that fell due while it waited to enter, and goes back to
+///   the clock. So tasks that are due at about the same time share a turn, and a million have the
+///   other half to be delivered in. Where it had to wait for a turn (for Foo: beside busy Python),
+///   it asks for the next one so much earlier.
 ///
 /// Threads
 ///   None before the first start(). One leads: it alone watches the clock. When a delivery takes

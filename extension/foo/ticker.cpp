@@ -31,6 +31,17 @@ bool being_sorted(PyObject* list) noexcept {
     return reinterpret_cast<PyListObject*>(list)->allocated == -1;
 }
 
+/// Appends the number n. On false a Python error is set.
+bool append_to(PyObject* list, Py_ssize_t n) noexcept {
+    PyObject* const number = PyLong_FromSsize_t(n);
+    if (number == nullptr) {
+        return false;
+    }
+    bool const appended = PyList_Append(list, number) == 0;
+    Py_DECREF(number);
+    return appended;
+}
+
 /// Guards every ticker's waiters. One for all: it is seldom locked, and never for long.
 constinit mutex waiting;
 /// How many forks lie between the process that began and this one.
@@ -223,16 +234,18 @@ scheduler::clock::duration ticker::leeway() const noexcept {
     return std::chrono::duration_cast<scheduler::clock::duration>(std::min(interval_ * 0.01, most));
 }
 
-/// Appends and calls back. On false a Python error is set.
+/// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set.
 bool ticker::deliver_next() {
-    if (!append_next()) {
+    Py_ssize_t const n = PyList_GET_SIZE(messages_);
+    if (!append_to(messages_, n)) {
         return false;
     }
+    delivered_ = n;
     bool returned = true;
     if (has_callback_) {
         // By references of our own: the callback may drop its Foo, and clear the list.
         py::handle<> const callback(py::borrowed(on_message_));
-        py::handle<> const number(py::borrowed(PyList_GET_ITEM(messages_, delivered_)));
+        py::handle<> const number(py::borrowed(PyList_GET_ITEM(messages_, n)));
         returned =
             bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
     }
@@ -241,30 +254,19 @@ bool ticker::deliver_next() {
     return returned;
 }
 
-/// Appends n = len(messages), which delivered_ is then. On false a Python error is set.
-bool ticker::append_next() {
-    Py_ssize_t const n = PyList_GET_SIZE(messages_);
-    PyObject* const number = PyLong_FromSsize_t(n);
-    if (number == nullptr) {
-        return false;
-    }
-    bool const appended = PyList_Append(messages_, number) == 0;
-    Py_DECREF(number);
-    if (appended) {
-        delivered_ = n;
-    }
-    return appended;
-}
-
 /// So many, without a callback. On false there may be some of them, and a Python error is set.
 bool ticker::append_and_count(unsigned count) noexcept {
-    unsigned left = count;
-    for (; left > 0 && append_next(); --left) {
-        ++delivered_;
-        ++ticks_;
+    Py_ssize_t const first = PyList_GET_SIZE(messages_);
+    Py_ssize_t next = first;
+    while (next < first + count && append_to(messages_, next)) {
+        ++next;
+    }
+    if (next > first) {
+        delivered_ = next;
+        ticks_ += static_cast<std::uint64_t>(next - first);
     }
     wake_waiters();
-    return left == 0;
+    return next == first + count;
 }
 
 /// Ends the run, keeps the error, and gives it to threading.excepthook, as threading.Thread does.

@@ -74,7 +74,6 @@ private:
     [[nodiscard]] unsigned due_together(scheduler::turn const& now) const noexcept;
     std::optional<scheduler::time_point> deliver_due(scheduler::turn& now);
     bool deliver_next();
-    bool append_next();
     bool append_and_count(unsigned count) noexcept;
     void report_error();
     void wake_waiters() noexcept;
