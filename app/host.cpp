@@ -3,6 +3,7 @@
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/gilcheck.hpp>
+#include <handoff/giltrace.hpp>
 #include <handoff/host.hpp>
 #include <handoff/watchdog.hpp>
 
@@ -13,9 +14,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 #include <string>
 
 namespace handoff {
+
+namespace py = boost::python;
 
 namespace {
 
@@ -35,21 +39,31 @@ bool start_watchdog() {
     return false;
 }
 
-/// As `-X gilcheck[=SETTINGS]` says. Returns whether it could be followed; a message on stderr if
-/// not.
-bool start_gilcheck() {
+/// Of `-X name=value`, which Python keeps and does not know. Returns nothing if it was not given,
+/// and an empty text for `-X name`. GIL: held. Throws: py::error_already_set.
+std::optional<std::string> option(char const* name) {
+    py::object const value = py::import("sys").attr("_xoptions").attr("get")(name);
+    if (value.is_none()) {
+        return std::nullopt;
+    }
+    py::extract<std::string> const text(value);
+    return text.check() ? text() : std::string();  // without "=" it is True
+}
+
+/// As `-X gilcheck[=SETTINGS]` and `-X giltrace=FILE` say. Returns whether they could be followed; a
+/// message on stderr if not.
+bool start_diagnostics() {
     try {
-        boost::python::object const sys = boost::python::import("sys");
-        boost::python::object const value = sys.attr("_xoptions").attr("get")("gilcheck");
-        if (!value.is_none()) {
-            // Without "=", the value is True.
-            boost::python::extract<std::string> const text(value);
-            gilcheck::start(gilcheck::settings_from(text.check() ? text() : std::string()));
+        if (auto const settings = option("gilcheck")) {
+            gilcheck::start(gilcheck::settings_from(*settings));
+        }
+        if (auto const output = option("giltrace")) {
+            giltrace::start(*output);
         }
         return true;
     } catch (std::exception const& failure) {
         std::fprintf(stderr, "handoff: %s\n", failure.what());
-    } catch (boost::python::error_already_set const&) {
+    } catch (py::error_already_set const&) {
         PyErr_Print();
     }
     return false;
@@ -58,6 +72,7 @@ bool start_gilcheck() {
 /// Where threads were abandoned: a destructor of the program's may be of what they still use, or
 /// join them, and a call of theirs that returns finds no Python.
 [[noreturn]] void end_at_once(int code) {
+    giltrace::finish();
     // A thread that waits for input keeps stdin locked, and a flush of everything would wait too.
     if (ftrylockfile(stdin) == 0) {
         std::fflush(nullptr);
@@ -109,7 +124,7 @@ int host::run(int argc, char* argv[]) {
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
     }
-    if (!start_gilcheck()) {
+    if (!start_diagnostics()) {
         Py_FinalizeEx();
         return 2;
     }

@@ -35,8 +35,8 @@ function(handoff_flags)
       CXX_VISIBILITY_PRESET hidden
       VISIBILITY_INLINES_HIDDEN ON)
     target_compile_options(${target} PRIVATE
-      -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
-      -Wold-style-cast -Wcast-align -Wformat=2
+      -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-align -Wformat=2
+      $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast>
       $<$<BOOL:${HANDOFF_WARNINGS_AS_ERRORS}>:-Werror>
       -fstack-protector-strong)
     target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)

@@ -5,7 +5,7 @@ set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/handoff")
 
 install(TARGETS handoff RUNTIME)
 install(TARGETS handoff_host handoff_foo handoff_scheduler handoff_channel_class handoff_channel
-  handoff_arguments handoff_watchdog handoff_gilcheck handoff_gil handoff_mutex
+  handoff_arguments handoff_watchdog handoff_gilcheck handoff_giltrace handoff_gil_events handoff_gil handoff_mutex
   EXPORT handoffTargets
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 # These say where this machine's Python and Boost are, and have no headers of ours.

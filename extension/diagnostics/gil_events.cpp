@@ -1,10 +1,13 @@
 // gil_events: stands between CPython and the condition variables of its GIL.
 #include "gil_events.hpp"
 
+#include <array>
+#include <cerrno>
 #include <ctime>
 #include <dlfcn.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 constinit thread_local bool handoff_gil_held = false;
 
@@ -20,7 +23,16 @@ signal_function next_signal = nullptr;
 timedwait_function next_timedwait = nullptr;
 std::uintptr_t runtime_begin = 0;  // CPython's global state, where the main interpreter's GIL is
 std::size_t runtime_size = 0;
-gil_listener listener;
+
+std::array<std::atomic<gil_listener const*>, 2> listeners{};
+
+void tell(void (*gil_listener::*event)() noexcept) noexcept {
+    for (auto const& each : listeners) {
+        if (gil_listener const* const listener = each.load(std::memory_order_acquire)) {
+            (listener->*event)();
+        }
+    }
+}
 
 // Learnt from the first event of each kind.
 std::atomic<pthread_cond_t const*> taken = nullptr;
@@ -28,8 +40,13 @@ std::atomic<pthread_cond_t const*> dropped = nullptr;
 
 std::atomic<pid_t> holder_id = 0;
 std::atomic<pthread_t> holder_thread = 0;
+// Guarded by CPython's lock of the GIL, as all that happens at an event: how often it was taken by
+// another thread than the last, as CPython counts, too.
+pid_t last_holder = 0;
+unsigned long long switches = 0;
 
 thread_local bool waiting = false;
+thread_local pid_t own_id = 0;  // not asked for yet
 
 bool is_of_the_runtime(pthread_cond_t const* condition) noexcept {
     return reinterpret_cast<std::uintptr_t>(condition) - runtime_begin < runtime_size;
@@ -44,9 +61,11 @@ bool is(pthread_cond_t const* condition, std::atomic<pthread_cond_t const*>& par
 }
 
 void note_holder() noexcept {
-    thread_local pid_t const id = static_cast<pid_t>(syscall(SYS_gettid));
     holder_thread.store(pthread_self(), std::memory_order_relaxed);
-    holder_id.store(id, std::memory_order_relaxed);
+    holder_id.store(own_thread_id(), std::memory_order_relaxed);
+    if (std::exchange(last_holder, own_id) != own_id) {
+        ++switches;
+    }
 }
 
 /// What the slot calls. One that was not called yet leads to the loader, which would then overwrite
@@ -69,27 +88,32 @@ int signal_and_listen(pthread_cond_t* condition) {
             handoff_gil_held = true;
             waiting = false;
             note_holder();
-            listener.takes();
+            tell(&gil_listener::takes);
         } else if (is(condition, dropped, handoff_gil_held)) {
             handoff_gil_held = false;
             holder_id.store(0, std::memory_order_relaxed);
-            listener.drops();
+            tell(&gil_listener::drops);
         }
     }
     return next_signal(condition);
 }
 
 int wait_and_listen(pthread_cond_t* condition, pthread_mutex_t* mutex, timespec const* until) {
-    if (!waiting && is_of_the_runtime(condition) && is(condition, dropped, true)) {
-        waiting = true;
-        listener.waits();
+    if (!is_of_the_runtime(condition) || !is(condition, dropped, true)) {
+        return next_timedwait(condition, mutex, until);
     }
-    return next_timedwait(condition, mutex, until);
+    if (!std::exchange(waiting, true)) {
+        tell(&gil_listener::waits);
+    }
+    auto const seen = switches;
+    int const result = next_timedwait(condition, mutex, until);
+    if (result == ETIMEDOUT && switches == seen && holder_id.load(std::memory_order_relaxed) != 0) {
+        tell(&gil_listener::asks);
+    }
+    return result;
 }
 
-}  // namespace
-
-bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener const& told) {
+bool stand_between(loaded_object const& interpreter, bool held) {
     auto const runtime = interpreter.find("_PyRuntime");
     loaded_object::slot signal{};
     loaded_object::slot timedwait{};
@@ -108,16 +132,45 @@ bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener con
     }
     runtime_begin = reinterpret_cast<std::uintptr_t>(runtime.address);
     runtime_size = runtime.size;
-    listener = told;
     handoff_gil_held = held;
     if (held) {
         note_holder();
     }
+    pthread_atfork(nullptr, nullptr, [] { own_id = 0; });
     next_signal = function_of<signal_function>(interpreter, signal);
     next_timedwait = function_of<timedwait_function>(interpreter, timedwait);
     std::atomic_ref(*timedwait.where).store(reinterpret_cast<void*>(&wait_and_listen));
     std::atomic_ref(*signal.where).store(reinterpret_cast<void*>(&signal_and_listen));
     return true;
+}
+
+}  // namespace
+
+bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener const& listener) {
+    if (next_signal == nullptr && !stand_between(interpreter, held)) {
+        return false;
+    }
+    for (auto& each : listeners) {
+        gil_listener const* none = nullptr;
+        if (each.compare_exchange_strong(none, &listener)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void dismiss(gil_listener const& listener) noexcept {
+    for (auto& each : listeners) {
+        gil_listener const* known = &listener;
+        each.compare_exchange_strong(known, nullptr);
+    }
+}
+
+pid_t own_thread_id() noexcept {
+    if (own_id == 0) {
+        own_id = static_cast<pid_t>(syscall(SYS_gettid));
+    }
+    return own_id;
 }
 
 gil_holder holder_of_gil() noexcept {

@@ -9,7 +9,8 @@
 
 /// Whether the calling thread holds the GIL of the main interpreter. C's name and fixed place, as
 /// assembly reads it.
-extern "C" [[gnu::tls_model("initial-exec")]] constinit thread_local bool handoff_gil_held;
+extern "C" [[gnu::tls_model("initial-exec"), gnu::visibility("hidden")]] constinit thread_local bool
+    handoff_gil_held;
 
 namespace handoff::detail {
 
@@ -19,27 +20,37 @@ struct gil_holder {
     pthread_t thread = 0;
 };
 
-/// What to call, on the thread concerned, with CPython's own lock of the GIL held: they wait for
-/// nothing, and allocate nothing.
+/// What to call, on the thread concerned, with CPython's own lock of the GIL held: one is called at
+/// a time, and none waits for anything that a holder of the GIL might do.
 struct gil_listener {
     void (*waits)() noexcept = []() noexcept {
     };  // once for each take that does not succeed at once
+    void (*asks)() noexcept = []() noexcept {
+    };  // who waits has waited a switch interval, and asks the holder to drop the GIL
     void (*takes)() noexcept = []() noexcept {};
     void (*drops)() noexcept = []() noexcept {};
 };
 
-/// Listens from now on and for ever. CPython tells other threads by two condition variables: one is
-/// signalled when a thread has taken the GIL, the other when it has dropped it, and is what a
-/// thread waits for with a timeout. The object that contains the interpreter makes these calls
-/// through its global offset table, also where it is a program without symbols.
+/// Listens from now on, until that listener is dismissed; two may at a time. CPython tells other
+/// threads by two condition variables: one is signalled when a thread has taken the GIL, the other
+/// when it has dropped it, and is what a thread waits for with a timeout. The object that contains
+/// the interpreter makes these calls through its global offset table, also where it is a program
+/// without symbols.
 ///
-/// held:    whether the calling thread holds the GIL; no other has it then.
-/// Returns: whether the calls were found. A GIL that is a subinterpreter's own is not listened to.
-/// Threads: once.
-/// Source:  take_gil() and drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).
+/// held:     whether the calling thread holds the GIL; no other has it then.
+/// listener: lives for ever.
+/// Returns:  whether the calls were found. A GIL that is a subinterpreter's own is not listened to.
+/// Threads:  one at a time.
+/// Source:   take_gil() and drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).
 [[nodiscard]] bool listen_to_gil(loaded_object const& interpreter, bool held,
                                  gil_listener const& listener);
 
+/// It is not called any more, except by a thread that has just begun to. GIL: held.
+void dismiss(gil_listener const& listener) noexcept;
+
 [[nodiscard]] gil_holder holder_of_gil() noexcept;
+
+/// The calling thread's, as the system numbers threads; kept, so it costs nothing.
+[[nodiscard]] pid_t own_thread_id() noexcept;
 
 }  // namespace handoff::detail

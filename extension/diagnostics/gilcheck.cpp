@@ -1,7 +1,7 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
 #include "gil_events.hpp"
-#include "loaded_objects.hpp"
+#include "running_python.hpp"
 #include "violation.hpp"
 #include <handoff/gilcheck.hpp>
 
@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
-#include <optional>
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
@@ -25,17 +24,8 @@ using namespace detail;
 
 namespace {
 
-/// The functions of the interpreter that is checked: it may be loaded later than this is.
-struct python_functions {
-    int (*is_initialized)() = nullptr;
-    void* (*current_state)() = nullptr;  // of the thread: from 3.12 on
-    void* (*save)() = nullptr;
-    void (*restore)(void*) = nullptr;
-};
-
 settings how;
-python_functions python;
-std::optional<loaded_object> interpreter;  // never unloaded
+running_python const* python = nullptr;
 std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
 thread_local bool reporting = false;
@@ -46,13 +36,8 @@ std::mutex& guard() {
     return only;
 }
 
-template <class Function>
-void look_up(Function& function, char const* name) {
-    function = reinterpret_cast<Function>(interpreter->find(name).address);
-}
-
 /// Whether a subinterpreter's GIL is held, whose events nobody listens to.
-bool is_attached() { return python.current_state != nullptr && python.current_state() != nullptr; }
+bool is_attached() { return python->current_state != nullptr && python->current_state() != nullptr; }
 
 bool is_first_from(void const* place) {
     static auto& known = *new std::unordered_set<void const*>();
@@ -62,7 +47,7 @@ bool is_first_from(void const* place) {
 
 /// Python is not there yet; or no longer, and the program's own destructors run.
 bool may_be_ignored() {
-    if (python.is_initialized() != 0) {
+    if (python->is_initialized() != 0) {
         return false;
     }
     return !was_initialized.load(std::memory_order_relaxed) || gettid() == getpid();
@@ -76,7 +61,7 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_first_from(return_address)) {
         ++reports;
         violation const found =
-            violation::here(call.name, return_address, python.is_initialized() != 0);
+            violation::here(call.name, return_address, python->is_initialized() != 0);
         std::string const text = how.json ? found.json() : found.text();
         std::fflush(stdout);
         std::fwrite(text.data(), 1, text.size(), stderr);
@@ -96,48 +81,18 @@ void exit_after_reports(int code, void* /*unused*/) {
     }
 }
 
-/// So that what was not listened to is not taken for silence.
-bool events_are_seen() {
-    if (!handoff_gil_held) {
-        return false;
-    }
-    void* const state = python.save();
-    bool const dropped = !handoff_gil_held;
-    python.restore(state);
-    return dropped && handoff_gil_held;
-}
-
 [[noreturn]] void refuse(std::string const& why) {
     throw std::runtime_error("gilcheck cannot check this Python: " + why);
 }
 
 /// Returns whether there is one yet.
-bool find_interpreter() {
-    for_each_loaded_object([](loaded_object const& each) {
-        if (!interpreter && each.find("_PyRuntime").address != nullptr) {
-            interpreter = each;
-        }
-    });
-    if (!interpreter) {
-        return false;
+bool find_python() {
+    try {
+        python = running_python::find();
+    } catch (std::runtime_error const& wrong) {
+        refuse(wrong.what());
     }
-    if (interpreter->find("_Py_DecRefShared").address != nullptr) {
-        refuse("it is a free-threaded build, which has no GIL");
-    }
-    if (interpreter->find("Py_Version").address == nullptr) {
-        refuse("it is older than 3.11");
-    }
-    look_up(python.is_initialized, "Py_IsInitialized");
-    look_up(python.save, "PyEval_SaveThread");
-    look_up(python.restore, "PyEval_RestoreThread");
-    auto const version =
-        *static_cast<unsigned long const*>(interpreter->find("Py_Version").address);
-    if (version >= 0x030D0000) {
-        look_up(python.current_state, "PyThreadState_GetUnchecked");
-    } else if (version >= 0x030C0000) {
-        look_up(python.current_state, "_PyThreadState_UncheckedGet");
-    }
-    return true;
+    return python != nullptr;
 }
 
 void on_take() noexcept {
@@ -145,16 +100,17 @@ void on_take() noexcept {
     note_take();
 }
 
+constinit gil_listener const listener{.takes = &on_take};
+
 void begin_checking() {
-    bool const held = python.is_initialized() != 0;
-    if (!listen_to_gil(*interpreter, held, {.takes = &on_take})) {
-        refuse("its calls to pthread_cond_signal cannot be redirected");
-    }
+    bool const held = python->is_initialized() != 0;
     was_initialized = held;
-    if (held && !events_are_seen()) {
-        refuse("it does not tell when the GIL is taken and dropped");
+    try {
+        listen_to_gil(*python, listener);
+    } catch (std::runtime_error const& wrong) {
+        refuse(wrong.what());
     }
-    prepare_violations(*interpreter);
+    prepare_violations(python->object);
     if (held) {
         ask_for_python_stacks(held);
     }
@@ -170,11 +126,11 @@ void check_what_is_loaded() {
     if (now == std::exchange(seen, now)) {
         return;
     }
-    if (!interpreter && find_interpreter()) {
+    if (python == nullptr && find_python()) {
         begin_checking();
     }
-    check_calls_into(interpreter ? &*interpreter : nullptr);
-    if (interpreter && python.is_initialized() != 0) {
+    check_calls_into(python != nullptr ? &python->object : nullptr);
+    if (python != nullptr && python->is_initialized() != 0) {
         ask_for_python_stacks(false);
     }
 }
@@ -209,7 +165,7 @@ settings settings_from(std::string_view text) {
 
 void start(settings const& wanted) {
     how = wanted;
-    if (!find_interpreter()) {
+    if (!find_python()) {
         refuse("there is none in this process, or its symbols are hidden");
     }
     begin_checking();

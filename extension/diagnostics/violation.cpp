@@ -2,6 +2,7 @@
 #include "violation.hpp"
 
 #include "checked_calls.hpp"
+#include "json.hpp"
 #include "source_lines.hpp"
 #include <handoff/gil/stack.hpp>
 
@@ -142,35 +143,19 @@ std::string in_words(named_thread const& thread) {
     return std::to_string(thread.id) + " '" + thread.name + "'";
 }
 
-std::string quoted(std::string_view text) {
-    std::string json = "\"";
-    for (char const each : text) {
-        if (each == '"' || each == '\\') {
-            (json += '\\') += each;
-        } else if (static_cast<unsigned char>(each) < 0x20) {
-            std::array<char, 8> code{};
-            std::snprintf(code.data(), code.size(), "\\u%04x", static_cast<unsigned>(each));
-            json += code.data();
-        } else {
-            json += each;
-        }
-    }
-    return json + '"';
-}
-
 std::string json_of(std::vector<violation::frame> const& frames) {
     std::string json = "[";
     for (auto const& each : frames) {
         json += json.size() > 1 ? ", " : "";
-        json += "{\"function\": " + quoted(each.function) + ", \"source\": " + quoted(each.source) +
-                ", \"file\": " + quoted(each.file) +
+        json += "{\"function\": " + json_string(each.function) + ", \"source\": " + json_string(each.source) +
+                ", \"file\": " + json_string(each.file) +
                 ", \"offset\": " + std::to_string(each.offset) + "}";
     }
     return json + "]";
 }
 
 std::string json_of(named_thread const& thread) {
-    return "{\"id\": " + std::to_string(thread.id) + ", \"name\": " + quoted(thread.name);
+    return "{\"id\": " + std::to_string(thread.id) + ", \"name\": " + json_string(thread.name);
 }
 
 constexpr std::array because_names{"never_acquired", "released", "finalized"};
@@ -249,15 +234,15 @@ std::string violation::text() const {
 }
 
 std::string violation::json() const {
-    std::string told = "{\"tool\": \"gilcheck\", \"function\": " + quoted(function) +
-                       ", \"because\": " + quoted(because_names.at(static_cast<std::size_t>(why))) +
+    std::string told = "{\"tool\": \"gilcheck\", \"function\": " + json_string(function) +
+                       ", \"because\": " + json_string(because_names.at(static_cast<std::size_t>(why))) +
                        ", \"thread\": " + json_of(thread) +
                        ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" +
                        ", \"holder\": ";
     told +=
-        holder.id == 0 ? "null" : json_of(holder) + ", \"python\": " + quoted(holders_python) + "}";
+        holder.id == 0 ? "null" : json_of(holder) + ", \"python\": " + json_string(holders_python) + "}";
     return told + ", \"stack\": " + json_of(stack) + ", \"released_at\": " + json_of(released_at) +
-           ", \"what_to_do\": " + quoted(advice()) + "}\n";
+           ", \"what_to_do\": " + json_string(advice()) + "}\n";
 }
 
 void prepare_violations(loaded_object const& interpreter) {

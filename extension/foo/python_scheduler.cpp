@@ -77,6 +77,7 @@ void run_thread(scheduler::surroundings::work const& body) {
 
 bool take_turn(scheduler::surroundings::work const& deliveries) {
     static thread_local bool is_known = false;
+    gil_label const label("Foo delivers");
     gil_try_acquire to_deliver;
     if (!to_deliver) {
         return false;

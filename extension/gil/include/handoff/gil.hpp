@@ -5,6 +5,7 @@
 #include <handoff/gil/attachment.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
+#include <handoff/gil/label.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/gil/owned.hpp>
 #include <handoff/gil/raised.hpp>

@@ -1,0 +1,399 @@
+// gil_recording: writes events into mapped chunks of a file, so that nothing is lost with the process.
+//
+// All that is called at an event is guarded by CPython's own lock of the GIL, as gil_events says.
+#include "gil_recording.hpp"
+
+#include "current_function.h"
+#include <handoff/gil/label.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <span>
+#include <string_view>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+#include <unordered_map>
+#include <utility>
+
+namespace handoff::detail {
+
+using namespace recorded;
+
+namespace {
+
+/// Found without making a std::string.
+struct hash_of_text {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+        return std::hash<std::string_view>()(text);
+    }
+};
+using numbered_names =
+    std::unordered_map<std::string, std::uint32_t, hash_of_text, std::equal_to<>>;
+
+struct recording {
+    std::string path;
+    std::string (*child_path)(std::string const&, pid_t) = nullptr;
+    int file = -1;
+    off_t size = 0;
+    header* head = nullptr;
+    std::uint32_t lanes = 0;
+    numbered_names names;
+    char* name_place = nullptr;  // where the next is written
+    char* names_end = nullptr;
+    bool begins = false;  // in a child, with its first event
+};
+
+/// What a thread writes to; of the last recording, perhaps.
+struct buffer {
+    unsigned of = 0;  // the recording
+    event* next = nullptr;
+    event* end = nullptr;
+    chunk* mapped = nullptr;
+    handoff_function function{};  // of the last hold ...
+    std::uint32_t name = 0;       // ... which was called that
+};
+
+recording& current() {
+    static auto& only = *new recording();
+    return only;
+}
+
+std::atomic<unsigned> number = 0;  // of the recording; those of before are over
+std::atomic<bool> is_on = false;
+std::atomic<unsigned> making_room = 0;  // threads that do
+running_python const* python = nullptr;
+bool knows_functions = false;
+pthread_key_t own_key{};
+
+constinit thread_local buffer own{};
+
+/// Of zeros, at the end of the file. Returns null if there is no room for it.
+void* add(recording& now, std::size_t size) {
+    void* mapped = MAP_FAILED;
+    if (posix_fallocate(now.file, now.size, static_cast<off_t>(size)) == 0) {
+        mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, now.file, now.size);
+    }
+    if (mapped == MAP_FAILED) {
+        return nullptr;
+    }
+    now.size += static_cast<off_t>(size);
+    return mapped;
+}
+
+/// Without what a recording has, but its path. The file of a parent is left as it is.
+void leave(recording& over) {
+    if (over.head != nullptr) {
+        munmap(over.head, page);
+        close(over.file);
+    }
+    if (over.names_end != nullptr) {
+        munmap(over.names_end - largest_chunk, largest_chunk);
+    }
+    recording fresh;
+    fresh.path = std::move(over.path);
+    fresh.child_path = over.child_path;
+    over = std::move(fresh);
+}
+
+/// Throws: std::system_error.
+void begin(recording& now) {
+    now.file = open(now.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    now.size = 0;
+    void* const mapped = now.file < 0 ? nullptr : add(now, page);
+    if (mapped == nullptr) {
+        std::system_error const failure(errno, std::generic_category(), now.path);
+        if (now.file >= 0) {
+            close(now.file);
+            unlink(now.path.c_str());
+        }
+        throw failure;
+    }
+    now.head = static_cast<header*>(mapped);
+    std::memcpy(now.head->magic, "giltrace", sizeof now.head->magic);
+    now.head->version = 1;
+    now.head->process = getpid();
+    now.head->begin = detail::now();
+    std::string_view const program = program_invocation_short_name;
+    program.copy(now.head->program, sizeof now.head->program - 1);
+    now.begins = false;
+    ++number;
+}
+
+void unmap(buffer& from) noexcept {
+    if (from.mapped != nullptr) {
+        munmap(from.mapped, from.mapped->size);
+    }
+    from.mapped = nullptr;
+    from.next = from.end = nullptr;
+}
+
+void note_own_name(chunk& into) noexcept { prctl(PR_GET_NAME, into.name); }
+
+/// A thread ends, or its chunk is full.
+void finish(buffer& full) noexcept {
+    if (full.mapped != nullptr && full.of == number.load(std::memory_order_relaxed)) {
+        note_own_name(*full.mapped);
+    }
+    unmap(full);
+}
+
+/// Room for the calling thread's events. Returns false if there is none.
+bool open_chunk(recording& now) {
+    bool const is_new = own.of != number.load(std::memory_order_relaxed) || own.mapped == nullptr;
+    std::uint32_t const size =
+        is_new ? page : std::min<std::uint32_t>(2 * own.mapped->size, largest_chunk);
+    std::uint32_t const lane = is_new ? ++now.lanes : own.mapped->lane;
+    if (is_new) {
+        unmap(own);  // what is there is another recording's
+        own = {.of = number.load(std::memory_order_relaxed)};
+    } else {
+        finish(own);
+    }
+    auto* const added = static_cast<chunk*>(add(now, size));
+    if (added == nullptr) {
+        return false;
+    }
+    added->size = size;
+    added->lane = lane;
+    added->thread = own_thread_id();
+    note_own_name(*added);
+    added->what = content::events;
+    own.mapped = added;
+    own.next = reinterpret_cast<event*>(added + 1);
+    own.end = own.next + (size - sizeof(chunk)) / sizeof(event);
+    pthread_setspecific(own_key, added);
+    return true;
+}
+
+/// Returns false if there is none, or the recording is over: its file is not touched after that.
+bool make_room(recording& now) noexcept {
+    ++making_room;
+    bool made = false;
+    if (is_on) {
+        try {
+            if (std::exchange(now.begins, false)) {  // and not again, if it cannot
+                now.path = now.child_path(now.path, getpid());
+                begin(now);
+            }
+            made = now.head != nullptr && open_chunk(now);
+        } catch (std::exception const&) {
+            made = false;
+        }
+        if (!made && now.head != nullptr) {
+            ++now.head->lost;
+        }
+    }
+    --making_room;
+    return made;
+}
+
+void record(kind what, std::uint32_t name = 0) noexcept {
+    bool const is_over = own.of != number.load(std::memory_order_relaxed);
+    if ((is_over || own.next == own.end) && !make_room(current())) {
+        return;
+    }
+    event& made = *own.next++;
+    made.what = what;
+    made.name = name;
+    std::atomic_ref(made.when).store(detail::now(), std::memory_order_release);
+}
+
+/// Writes a name. Without room it is not written, and what is called so has no name.
+void write_name(recording& now, std::uint32_t called, std::string_view text) {
+    std::size_t const needed = (sizeof(recorded::name) + text.size() + 7) / 8 * 8;
+    if (now.name_place == nullptr || now.name_place + needed > now.names_end) {
+        auto* const added = static_cast<chunk*>(add(now, largest_chunk));
+        if (added == nullptr) {
+            return;
+        }
+        if (now.names_end != nullptr) {
+            munmap(now.names_end - largest_chunk, largest_chunk);
+        }
+        added->size = largest_chunk;
+        added->what = content::names;
+        now.name_place = reinterpret_cast<char*>(added + 1);
+        now.names_end = reinterpret_cast<char*>(added) + largest_chunk;
+    }
+    auto* const made = reinterpret_cast<recorded::name*>(now.name_place);
+    made->number = called;
+    text.copy(now.name_place + sizeof *made, text.size());
+    made->length = static_cast<std::uint32_t>(text.size());
+    now.name_place += needed;
+}
+
+std::uint32_t number_of(recording& now, std::string_view text) {
+    auto const known = now.names.find(text);
+    if (known != now.names.end()) {
+        return known->second;
+    }
+    auto const fresh = static_cast<std::uint32_t>(now.names.size() + 1);
+    now.names.emplace(text, fresh);
+    write_name(now, fresh, text);
+    return fresh;
+}
+
+/// As in "Queue.get (queue.py:154)".
+std::string_view text_of(handoff_function const& function, std::span<char> room) {
+    std::array<char, 512> path;
+    std::string_view file(path.data(), handoff_utf8(function.file, path.data(), path.size()));
+    file.remove_prefix(file.rfind('/') + 1);
+    std::size_t const most = room.size() - std::min<std::size_t>(file.size(), 256) - 16;
+    char* end = room.data() + handoff_utf8(function.name, room.data(), most);
+    auto const append = [&end](std::string_view text) { end += text.copy(end, text.size()); };
+    append(" (");
+    append(file.substr(0, 256));
+    append(":");
+    end = std::to_chars(end, room.data() + room.size(), function.line).ptr;
+    append(")");
+    return {room.data(), end};
+}
+
+bool same(handoff_function const& one, handoff_function const& another) noexcept {
+    return one.code == another.code && one.name == another.name && one.file == another.file &&
+           one.line == another.line;
+}
+
+/// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
+/// the GIL is dropped: nobody can take it before CPython's lock is free.
+std::uint32_t name_of_hold(recording& now) {
+    handoff_function running{};
+    void* const state = knows_functions ? python->this_threads_state() : nullptr;
+    if (state != nullptr) {
+        running = handoff_current_function(state);
+    }
+    if (running.code == nullptr) {
+        running.code = hold_label;
+        if (hold_label == nullptr) {
+            return 0;
+        }
+    }
+    if (own.of == number.load(std::memory_order_relaxed) && same(running, own.function)) {
+        return own.name;
+    }
+    std::array<char, 1024> room;
+    std::string_view const text =
+        running.name != nullptr ? text_of(running, room) : std::string_view(hold_label);
+    std::uint32_t const found = number_of(now, text.substr(0, room.size()));
+    if (own.of == number.load(std::memory_order_relaxed)) {
+        own.function = running;
+        own.name = found;
+    }
+    return found;
+}
+
+constinit gil_listener const listener{
+    .waits = []() noexcept { record(kind::waits); },
+    .asks = []() noexcept { record(kind::asks); },
+    .takes = []() noexcept { record(kind::takes); },
+    .drops = []() noexcept {
+        recording& now = current();
+        record(kind::drops, now.head != nullptr ? name_of_hold(now) : 0);
+    },
+};
+
+/// The names that threads have in the end: most are named after they have begun.
+void write_thread_names(recording& now) {
+    DIR* const threads = opendir("/proc/self/task");
+    if (threads == nullptr) {
+        return;
+    }
+    while (dirent const* const each = readdir(threads)) {
+        std::string_view const digits = each->d_name;
+        std::uint32_t thread = 0;
+        if (std::from_chars(digits.begin(), digits.end(), thread).ec != std::errc()) {
+            continue;
+        }
+        std::array<char, thread_name> name{};
+        int const file = open(("/proc/self/task/" + std::string(digits) + "/comm").c_str(),
+                              O_RDONLY | O_CLOEXEC);
+        auto const length = file < 0 ? 0 : read(file, name.data(), name.size());
+        close(file);
+        if (length > 1) {  // it ends with a line feed
+            write_name(now, is_thread | thread,
+                       {name.data(), static_cast<std::size_t>(length - 1)});
+        }
+    }
+    closedir(threads);
+}
+
+/// A child has only the thread that forked, and nothing of its parent's recording.
+void begin_anew_in_child() {
+    recording& now = current();
+    if (now.head == nullptr) {
+        return;
+    }
+    leave(now);
+    unmap(own);
+    own = {};
+    now.begins = true;
+}
+
+void prepare_once() {
+    static bool const prepared = [] {
+        pthread_key_create(&own_key, [](void* /*unused*/) { finish(own); });
+        pthread_atfork(nullptr, nullptr, &begin_anew_in_child);
+        return true;
+    }();
+    static_cast<void>(prepared);
+}
+
+}  // namespace
+
+void start_recording(running_python const& traced, std::string const& path,
+                     std::string (*child_path)(std::string const&, pid_t)) {
+    prepare_once();
+    python = &traced;
+    knows_functions = traced.version >> 16 == handoff_functions_of() >> 16;
+    recording& now = current();
+    now.path = path;
+    now.child_path = child_path;
+    begin(now);
+    is_on = true;
+    try {
+        listen_to_gil(traced, listener);
+    } catch (...) {
+        is_on = false;
+        leave(now);
+        unlink(path.c_str());
+        throw;
+    }
+}
+
+std::string stop_recording() {
+    recording& now = current();
+    dismiss(listener);
+    is_on = false;
+    while (making_room > 0) {
+        std::this_thread::yield();
+    }
+    now.begins = false;
+    if (now.head == nullptr) {
+        return {};
+    }
+    now.head->end = detail::now();
+    write_thread_names(now);
+    ++number;
+    leave(now);
+    return now.path;
+}
+
+std::uint64_t now() noexcept {
+    timespec read{};
+    clock_gettime(CLOCK_MONOTONIC, &read);
+    return static_cast<std::uint64_t>(read.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(read.tv_nsec);
+}
+
+}  // namespace handoff::detail

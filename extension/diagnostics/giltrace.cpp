@@ -1,0 +1,139 @@
+// giltrace: a recording's begin and its end.
+#include "gil_recording.hpp"
+#include "running_python.hpp"
+#include "timeline.hpp"
+#include "timeline_output.hpp"
+#include <handoff/giltrace.hpp>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fcntl.h>
+#include <stdexcept>
+#include <system_error>
+#include <unistd.h>
+
+namespace handoff::giltrace {
+
+using namespace detail;
+
+namespace {
+
+constexpr std::string_view recording_ending = ".recording";
+
+std::string recording_of(std::string_view output) {
+    return std::string(output) + std::string(recording_ending);
+}
+
+/// Of trace.html.recording, trace.PROCESS.html.recording.
+std::string path_in_child(std::string const& recording, pid_t process) {
+    std::string path = recording;
+    auto const ending = path.rfind('.', path.size() - recording_ending.size() - 1);
+    path.insert(ending, std::string(".").append(std::to_string(process)));
+    return path;
+}
+
+std::string output_of(std::string const& recording) {
+    return recording.substr(0, recording.size() - recording_ending.size());
+}
+
+bool is_recording = false;
+
+/// Throws: std::system_error. What is there is left as it is.
+void make_sure_of(std::string const& output) {
+    int const file = open(output.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0) {
+        throw std::system_error(errno, std::generic_category(), output);
+    }
+    close(file);
+}
+
+/// Gives the system the names of threads that begin from now on, as Python does from 3.14 on.
+/// GIL: held.
+void name_threads(running_python const& python) {
+    static constexpr auto code = R"(exec("""
+import contextlib, threading
+def name(thread, set_native_id=threading.Thread._set_native_id):
+    set_native_id(thread)
+    text = thread.name.encode()[:15].decode(errors="ignore")
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{thread.native_id}/comm", "w") as to:
+        to.write(text)
+threading.Thread._set_native_id = name
+""", {}))";
+    if (python.version < 0x030E0000 && python.is_initialized() != 0) {
+        int (*run)(char const*, void*) = nullptr;
+        python.look_up(run, "PyRun_SimpleStringFlags");
+        static int const failed = run(code, nullptr);
+        static_cast<void>(failed);
+    }
+}
+
+running_python const& this_python() {
+    std::string why = "there is none in this process, or its symbols are hidden";
+    try {
+        if (auto const* const found = running_python::find()) {
+            return *found;
+        }
+    } catch (std::runtime_error const& wrong) {
+        why = wrong.what();
+    }
+    throw std::runtime_error("giltrace cannot record this Python: " + why);
+}
+
+}  // namespace
+
+void start(std::string_view output) {
+    static_cast<void>(format_of(output));
+    if (is_recording) {
+        throw std::invalid_argument("there is a recording of the GIL already: one at a time");
+    }
+    running_python const& python = this_python();
+    make_sure_of(std::string(output));
+    try {
+        start_recording(python, recording_of(output), &path_in_child);
+    } catch (std::system_error const&) {
+        throw;
+    } catch (std::runtime_error const& wrong) {
+        throw std::runtime_error(std::string("giltrace cannot record this Python: ") +
+                                 wrong.what());
+    }
+    is_recording = true;
+    name_threads(python);
+    static bool const once = on_exit([](int, void*) { finish(); }, nullptr) == 0;
+    static_cast<void>(once);
+}
+
+void stop() {
+    if (!is_recording) {
+        throw std::invalid_argument("there is no recording of the GIL");
+    }
+    is_recording = false;
+    std::string const recording = stop_recording();
+    if (!recording.empty()) {
+        write(recording, output_of(recording));
+        unlink(recording.c_str());
+    }
+}
+
+void finish() noexcept {
+    if (!is_recording) {
+        return;
+    }
+    try {
+        stop();
+    } catch (std::exception const& failure) {
+        std::fprintf(stderr, "giltrace: %s\n", failure.what());
+    }
+}
+
+void write(std::string const& recording, std::string const& output) {
+    static_cast<void>(format_of(output));
+    timeline const read = timeline::read(recording);
+    detail::write(read, output);
+    std::string const told = summary_of(read) + "written to " + output + "\n";
+    std::fflush(stdout);
+    std::fwrite(told.data(), 1, told.size(), stderr);
+}
+
+}  // namespace handoff::giltrace

@@ -1,0 +1,38 @@
+// giltrace: records who holds the GIL and who waits for it, and draws it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace handoff::giltrace {
+
+/// Records from now on, every take, drop and wait of every thread, native or Python's, until stop()
+/// or the end of the process. It is recorded into the file `output` + ".recording", which stays
+/// readable for write() if the process is killed, and is removed when the output is there. A child
+/// of fork() has files of its own: of trace.html, trace.PROCESS.html.
+///
+/// output:  ends with .json (Chrome's Trace Event Format), .html or .svg.
+/// GIL:     held.
+/// Threads: one recording at a time.
+/// Throws:  std::invalid_argument: the ending, or there is a recording already; std::system_error:
+///          a file cannot be written; std::runtime_error: the sentence says why this Python's GIL
+///          cannot be recorded.
+void start(std::string_view output);
+
+/// Ends the recording, writes the output, and a summary on stderr: of each thread how often it took
+/// the GIL, how long it held it and waited for it, and the longest waits with who caused them.
+///
+/// GIL:     held, or Python is gone. Keeps it.
+/// Throws:  std::invalid_argument: there is no recording; std::system_error: the output cannot be
+///          written, and the recording is kept.
+void stop();
+
+/// stop(), if there is a recording, as the end of a process does by itself; what fails is said on
+/// stderr. For a program that ends by _exit(). GIL: held, or Python is gone.
+void finish() noexcept;
+
+/// Writes the output, and the summary, of a recording that was left by a process that was killed.
+/// Throws:  as start() and stop(); std::runtime_error: it is no recording.
+void write(std::string const& recording, std::string const& output);
+
+}  // namespace handoff::giltrace

@@ -1,0 +1,62 @@
+"""Who holds the GIL, and who waits for it: every handoff, recorded and drawn.
+
+    python3 -m giltrace -o trace.html script.py
+
+Or, of a part of a program:
+
+    with giltrace.record("trace.html"):
+        work()
+"""
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+LIBRARY = Path(__file__).with_name("libgiltrace.so")
+
+
+def _call(function: str, *arguments: str | os.PathLike[str]) -> None:
+    called = getattr(ctypes.PyDLL(str(LIBRARY)), function)
+    called.restype = ctypes.c_char_p
+    failure = called(*map(os.fsencode, arguments))
+    if failure is not None:
+        raise RuntimeError(os.fsdecode(failure))
+
+
+def start(output: str | os.PathLike[str]) -> None:
+    """Record every take, drop and wait of the GIL, of every thread, until stop() or the exit.
+
+    output: a file that ends with .json (Chrome's Trace Event Format, for Perfetto, vizviewer and
+    chrome://tracing), .html or .svg. Until it is written there is a file output + ".recording",
+    which stays if the process is killed, and that write() understands. A child of fork() has files
+    of its own, with its process's number before the ending.
+
+    Raises RuntimeError if a file cannot be written, for another ending, while there is a recording,
+    and where this Python's GIL cannot be recorded.
+    """
+    _call("giltrace_start", output)
+
+
+def stop() -> None:
+    """End the recording, write the output, and print a summary to stderr.
+
+    Raises RuntimeError if there is no recording, or the output cannot be written.
+    """
+    _call("giltrace_stop")
+
+
+@contextlib.contextmanager
+def record(output: str | os.PathLike[str]) -> Iterator[None]:
+    """Record a block: start(output), and stop() in the end."""
+    start(output)
+    try:
+        yield
+    finally:
+        stop()
+
+
+def write(recording: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
+    """Write the output of a recording that was left behind. Raises RuntimeError."""
+    _call("giltrace_write", recording, output)

@@ -1,0 +1,42 @@
+"""python3 -m giltrace -o OUTPUT (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]."""
+
+import argparse
+
+from gilcheck import program
+
+from . import start, write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m giltrace",
+        usage=f"%(prog)s -o OUTPUT {program.USAGE}\n"
+        "       %(prog)s -o OUTPUT --recording OUTPUT.recording",
+        description="Run a Python program, and draw who holds the GIL and who waits for it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        required=True,
+        help="a file that ends with .json (Chrome's Trace Event Format, for Perfetto and "
+        "vizviewer), .html or .svg",
+    )
+    parser.add_argument(
+        "--recording", help="run nothing: draw what a process has left that was killed"
+    )
+    program.add_arguments(parser)
+    asked = parser.parse_args()
+    if asked.recording is None:
+        program.check(parser, asked)
+    try:
+        if asked.recording is not None:
+            write(asked.recording, asked.output)
+            return
+        start(asked.output)
+    except RuntimeError as failure:
+        parser.exit(2, f"{failure}\n")
+    program.run(asked)
+
+
+main()

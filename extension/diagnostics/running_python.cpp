@@ -1,0 +1,71 @@
+// running_python: finds it, and makes sure that its GIL is heard.
+#include "running_python.hpp"
+
+#include <optional>
+#include <stdexcept>
+
+namespace handoff::detail {
+
+namespace {
+
+/// So that what was not listened to is not taken for silence.
+bool events_are_seen(running_python const& python) {
+    if (!handoff_gil_held) {
+        return false;
+    }
+    void* const state = python.save();
+    bool const dropped = !handoff_gil_held;
+    python.restore(state);
+    return dropped && handoff_gil_held;
+}
+
+}  // namespace
+
+running_python const* running_python::find() {
+    static std::optional<running_python> found;
+    if (found) {
+        return &*found;
+    }
+    std::optional<loaded_object> object;
+    for_each_loaded_object([&](loaded_object const& each) {
+        if (!object && each.find("_PyRuntime").address != nullptr) {
+            object = each;
+        }
+    });
+    if (!object) {
+        return nullptr;
+    }
+    if (object->find("_Py_DecRefShared").address != nullptr) {
+        throw std::runtime_error("it is a free-threaded build, which has no GIL");
+    }
+    auto const* const version =
+        static_cast<unsigned long const*>(object->find("Py_Version").address);
+    if (version == nullptr) {
+        throw std::runtime_error("it is older than 3.11");
+    }
+    running_python python{.object = *object, .version = *version};
+    python.look_up(python.is_initialized, "Py_IsInitialized");
+    python.look_up(python.this_threads_state, "PyGILState_GetThisThreadState");
+    python.look_up(python.save, "PyEval_SaveThread");
+    python.look_up(python.restore, "PyEval_RestoreThread");
+    if (python.version >= 0x030D0000) {
+        python.look_up(python.current_state, "PyThreadState_GetUnchecked");
+    } else if (python.version >= 0x030C0000) {
+        python.look_up(python.current_state, "_PyThreadState_UncheckedGet");
+    }
+    found = python;
+    return &*found;
+}
+
+void listen_to_gil(running_python const& python, gil_listener const& listener) {
+    bool const held = python.is_initialized() != 0;
+    if (!listen_to_gil(python.object, held, listener)) {
+        throw std::runtime_error("its calls to pthread_cond_signal cannot be redirected");
+    }
+    if (held && !events_are_seen(python)) {
+        dismiss(listener);
+        throw std::runtime_error("it does not tell when the GIL is taken and dropped");
+    }
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,37 @@
+// running_python: the interpreter of this process, which may be loaded later than this is.
+#pragma once
+
+#include "gil_events.hpp"
+#include "loaded_objects.hpp"
+
+namespace handoff::detail {
+
+/// The object that contains CPython, its version, and the functions of it that both tools call.
+struct running_python {
+    loaded_object object;  // never unloaded
+    unsigned long version = 0;  // PY_VERSION_HEX
+    int (*is_initialized)() = nullptr;
+    void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
+    void* (*this_threads_state)() = nullptr;  // also of a thread that has let go of the GIL
+    void* (*save)() = nullptr;
+    void (*restore)(void*) = nullptr;
+
+    /// Null: there is none in this process yet, or its symbols are hidden.
+    /// Throws: std::runtime_error, with what is wrong with it: it is free-threaded, or too old.
+    /// Threads: one at a time, and any once it was found.
+    static running_python const* find();
+
+    template <class Function>
+    void look_up(Function& function, char const* name) const {
+        function = reinterpret_cast<Function>(object.find(name).address);
+    }
+};
+
+/// Has the listener hear of the GIL from now on; dismiss() ends that. Where Python runs, lets go of
+/// the GIL once and takes it back, so that what is not heard is not taken for silence.
+///
+/// GIL:     held, and so on return; or Python is not initialised.
+/// Throws:  std::runtime_error: the sentence says why this Python's GIL cannot be listened to.
+void listen_to_gil(running_python const& python, gil_listener const& listener);
+
+}  // namespace handoff::detail

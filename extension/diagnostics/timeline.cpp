@@ -1,0 +1,292 @@
+// timeline: makes intervals of the events.
+#include "timeline.hpp"
+
+#include "gil_recording.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <map>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+using namespace recorded;
+
+namespace {
+
+/// A file, mapped for reading.
+class mapped_file {
+public:
+    explicit mapped_file(std::string const& path) {
+        int const file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        struct stat status {};
+        void* mapped = MAP_FAILED;
+        if (file >= 0 && fstat(file, &status) == 0 && status.st_size > 0) {
+            size_ = static_cast<std::size_t>(status.st_size);
+            mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+        }
+        int const failure = errno;
+        if (file >= 0) {
+            close(file);
+        }
+        if (mapped == MAP_FAILED) {
+            if (size_ == 0 && file >= 0) {
+                throw std::runtime_error(path + " is empty, and no recording of the GIL");
+            }
+            throw std::system_error(failure, std::generic_category(), path);
+        }
+        begin_ = static_cast<std::byte const*>(mapped);
+    }
+    ~mapped_file() { munmap(const_cast<std::byte*>(begin_), size_); }
+    mapped_file(mapped_file const&) = delete;
+    mapped_file& operator=(mapped_file const&) = delete;
+
+    [[nodiscard]] std::span<std::byte const> bytes() const { return {begin_, size_}; }
+
+private:
+    std::byte const* begin_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+template <class T>
+T const& at(std::span<std::byte const> bytes, std::size_t offset = 0) {
+    return *reinterpret_cast<T const*>(bytes.data() + offset);
+}
+
+/// A thread's, between two events.
+struct reading {
+    std::size_t lane = 0;  // of the timeline's
+    std::optional<std::uint64_t> waits_since;
+    std::optional<std::uint64_t> holds_since;
+    bool began = false;  // with an event; a thread may have held the GIL before
+
+    /// Whether that can follow, in one thread.
+    [[nodiscard]] bool may_follow(kind what) const {
+        switch (what) {
+            case kind::waits:
+                return !waits_since && !holds_since;
+            case kind::asks:
+                return waits_since.has_value();
+            case kind::takes:
+                return !holds_since;
+            case kind::drops:
+                return holds_since || !began;
+            case kind::nothing:
+                return false;
+        }
+        return false;
+    }
+};
+
+/// Returns when what happened that cannot have; 0: nothing.
+std::uint64_t read_events(std::span<std::byte const> bytes, timeline::lane& into, reading& state) {
+    std::uint64_t wrong = 0;
+    for (std::size_t place = sizeof(chunk); place + sizeof(event) <= bytes.size();
+         place += sizeof(event)) {
+        auto const& each = at<event>(bytes, place);
+        if (each.when == 0) {
+            return wrong;
+        }
+        if (wrong == 0 && !state.may_follow(each.what)) {
+            wrong = each.when;
+        }
+        state.began = true;
+        switch (each.what) {
+            case kind::waits:
+                state.waits_since = each.when;
+                break;
+            case kind::asks:
+                into.asked.push_back(each.when);
+                break;
+            case kind::takes:
+                if (state.waits_since) {
+                    into.waits.push_back({*state.waits_since, each.when, true});
+                }
+                state.waits_since.reset();
+                state.holds_since = each.when;
+                break;
+            case kind::drops:
+                if (state.holds_since) {
+                    into.holds.push_back({*state.holds_since, each.when, each.name});
+                }
+                state.holds_since.reset();
+                break;
+            case kind::nothing:
+                break;
+        }
+    }
+    return wrong;
+}
+
+void read_names(std::span<std::byte const> bytes, std::vector<std::string>& into,
+                std::map<pid_t, std::string>& threads) {
+    std::size_t place = sizeof(chunk);
+    while (place + sizeof(name) <= bytes.size()) {
+        auto const& each = at<name>(bytes, place);
+        std::size_t const text = place + sizeof(name);
+        if (each.length == 0 || text + each.length > bytes.size()) {
+            return;
+        }
+        std::string read(reinterpret_cast<char const*>(bytes.data() + text), each.length);
+        if ((each.number & is_thread) != 0) {
+            threads[static_cast<pid_t>(each.number & ~is_thread)] = std::move(read);
+        } else {
+            into.resize(std::max<std::size_t>(into.size(), each.number + 1));
+            into[each.number] = std::move(read);
+        }
+        place = (text + each.length + 7) / 8 * 8;
+    }
+}
+
+}  // namespace
+
+timeline timeline::read(std::string const& path) {
+    mapped_file const file(path);
+    auto const bytes = file.bytes();
+    if (bytes.size() < page || std::memcmp(bytes.data(), "giltrace", 8) != 0 ||
+        at<header>(bytes).version != 1) {
+        throw std::runtime_error(path + " is no recording of the GIL");
+    }
+    auto const& head = at<header>(bytes);
+    timeline made;
+    made.process = head.process;
+    made.program = head.program;
+    made.begin = head.begin;
+    made.was_ended = head.end != 0;
+    made.lost = head.lost;
+    made.names.emplace_back("native code");
+    std::map<std::uint32_t, reading> readings;  // by the recording's lane
+    std::map<pid_t, std::string> threads;
+    for (std::size_t place = page; place + sizeof(chunk) <= bytes.size();) {
+        auto const& each = at<chunk>(bytes, place);
+        if (each.size < page || each.size > bytes.size() - place) {
+            break;  // it was just being made
+        }
+        auto const content = bytes.subspan(place, each.size);
+        if (each.what == content::names) {
+            read_names(content, made.names, threads);
+        } else if (each.what == content::events) {
+            auto const [known, is_new] = readings.try_emplace(each.lane);
+            if (is_new) {
+                known->second.lane = made.lanes.size();
+                made.lanes.emplace_back();
+            }
+            lane& thread = made.lanes[known->second.lane];
+            thread.thread = each.thread;
+            thread.name.assign(each.name, strnlen(each.name, sizeof each.name));
+            auto const wrong = read_events(content, thread, known->second);
+            if (wrong != 0 && made.disorder.empty()) {
+                made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
+                                std::to_string(wrong) + " cannot follow what it did before";
+            }
+        }
+        place += each.size;
+    }
+    made.end = head.end;
+    if (!made.was_ended) {
+        made.end = made.begin;
+        for (lane const& each : made.lanes) {
+            made.end = std::max({made.end, each.holds.empty() ? 0 : each.holds.back().end,
+                                 each.waits.empty() ? 0 : each.waits.back().end});
+        }
+        for (auto const& [number, state] : readings) {
+            made.end = std::max({made.end, state.holds_since.value_or(0),
+                                 state.waits_since.value_or(0)});
+        }
+    }
+    for (auto const& [number, state] : readings) {
+        lane& thread = made.lanes[state.lane];
+        if (state.holds_since) {
+            thread.holds.push_back({*state.holds_since, std::max(made.end, *state.holds_since), 0});
+        }
+        if (state.waits_since) {
+            thread.waits.push_back(
+                {*state.waits_since, std::max(made.end, *state.waits_since), false});
+        }
+    }
+    // Of threads whose id was used again the last one has the name.
+    for (auto each = made.lanes.rbegin(); each != made.lanes.rend(); ++each) {
+        if (auto const named = threads.extract(each->thread)) {
+            each->name = named.mapped();
+        }
+        if (each->thread == made.process) {
+            each->name = "MainThread";  // as Python has it; the system, the program's name
+        }
+    }
+    return made;
+}
+
+std::vector<timeline::holding> const& timeline::all_holds() const {
+    if (all_holds_.empty()) {
+        for (lane const& each : lanes) {
+            for (hold const& held : each.holds) {
+                all_holds_.push_back({&each, &held});
+            }
+        }
+        std::ranges::sort(all_holds_, {}, [](holding const& each) {
+            return std::pair(each.what->begin, each.what->end);
+        });
+    }
+    return all_holds_;
+}
+
+std::string timeline::contradiction() const {
+    auto const told = [](lane const& who, std::uint64_t since) {
+        return "'" + who.name + "' (" + std::to_string(who.thread) + ") since " +
+               std::to_string(since);
+    };
+    holding const* before = nullptr;
+    for (holding const& each : all_holds()) {
+        if (before != nullptr && each.what->begin < before->what->end) {
+            return "two threads held the GIL at once: " + told(*before->who, before->what->begin) +
+                   ", and " + told(*each.who, each.what->begin);
+        }
+        before = &each;
+    }
+    return disorder;
+}
+
+timeline::culprit timeline::culprit_of(wait const& waited) const {
+    auto const& all = all_holds();
+    auto each = std::ranges::upper_bound(all, waited.begin, {}, [](holding const& held) {
+        return held.what->begin;
+    });
+    if (each != all.begin()) {
+        --each;
+    }
+    struct share {
+        std::uint64_t took = 0;
+        std::uint64_t longest = 0;
+        hold const* what = nullptr;
+    };
+    std::map<lane const*, share> shares;
+    for (; each != all.end() && each->what->begin < waited.end; ++each) {
+        auto const from = std::max(each->what->begin, waited.begin);
+        auto const to = std::min(each->what->end, waited.end);
+        if (to <= from) {
+            continue;
+        }
+        share& known = shares[each->who];
+        known.took += to - from;
+        if (to - from > known.longest) {
+            known.longest = to - from;
+            known.what = each->what;
+        }
+    }
+    auto const worst = std::ranges::max_element(
+        shares, {}, [](auto const& each_share) { return each_share.second.took; });
+    if (worst == shares.end()) {
+        return {};
+    }
+    return {.who = worst->first, .what = worst->second.what, .took = worst->second.took};
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,66 @@
+// timeline: what each thread did with the GIL, read from a recording.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace handoff::detail {
+
+/// All times: nanoseconds of CLOCK_MONOTONIC, as VizTracer's.
+struct timeline {
+    struct hold {
+        std::uint64_t begin;
+        std::uint64_t end;
+        std::uint32_t name;  // of names
+    };
+    struct wait {
+        std::uint64_t begin;
+        std::uint64_t end;
+        bool ended_in_a_take;  // or the recording ended, or the thread
+    };
+    struct lane {
+        pid_t thread = 0;
+        std::string name;
+        std::vector<hold> holds;
+        std::vector<wait> waits;
+        std::vector<std::uint64_t> asked;  // whoever held the GIL to drop it
+    };
+    /// Who a wait is owed to.
+    struct culprit {
+        lane const* who = nullptr;  // null: nobody held the GIL meanwhile
+        hold const* what = nullptr;  // of who's holds the one that took most of the wait
+        std::uint64_t took = 0;      // of the wait
+    };
+
+    pid_t process = 0;
+    std::string program;
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    bool was_ended = false;   // else the process was killed, or left, meanwhile
+    std::uint64_t lost = 0;   // events that there was no room for
+    std::string disorder;     // empty; else the first event that cannot follow the one before it
+    std::vector<lane> lanes;  // in the order of their first event
+    std::vector<std::string> names;
+
+    /// Throws: std::system_error, std::runtime_error: it cannot be read, or is no recording.
+    static timeline read(std::string const& path);
+
+    /// Empty, or what cannot be: two threads held the GIL at once, or `disorder`.
+    [[nodiscard]] std::string contradiction() const;
+
+    [[nodiscard]] culprit culprit_of(wait const& waited) const;
+
+private:
+    struct holding {
+        lane const* who;
+        hold const* what;
+    };
+    /// All threads' holds, in their order.
+    [[nodiscard]] std::vector<holding> const& all_holds() const;
+
+    mutable std::vector<holding> all_holds_;
+};
+
+}  // namespace handoff::detail

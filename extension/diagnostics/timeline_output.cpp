@@ -1,0 +1,186 @@
+// timeline_output: the format, the file, and the summary.
+#include "timeline_output.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
+
+namespace handoff::detail {
+
+namespace {
+
+struct totals {
+    std::uint64_t sum = 0;
+    std::uint64_t longest = 0;
+};
+
+template <class Intervals>
+totals totals_of(Intervals const& intervals) {
+    totals found;
+    for (auto const& each : intervals) {
+        auto const length = each.end - each.begin;
+        found.sum += length;
+        found.longest = std::max(found.longest, length);
+    }
+    return found;
+}
+
+[[gnu::format(printf, 2, 3)]] void print(std::string& to, char const* format, ...) {
+    std::array<char, 512> line{};
+    std::va_list arguments;
+    va_start(arguments, format);
+    int const length = std::vsnprintf(line.data(), line.size(), format, arguments);
+    va_end(arguments);
+    to.append(line.data(), std::min(static_cast<std::size_t>(length), line.size() - 1));
+}
+
+std::string table(timeline const& shown) {
+    std::string told;
+    print(told, "%-24s %9s %10s %10s %6s %10s %10s %6s\n", "thread", "takes", "held", "longest",
+          "share", "waited", "longest", "share");
+    auto const whole = static_cast<double>(std::max<std::uint64_t>(shown.end - shown.begin, 1));
+    for (timeline::lane const& each : shown.lanes) {
+        totals const held = totals_of(each.holds);
+        totals const waited = totals_of(each.waits);
+        print(told, "%-24s %9zu %10s %10s %5.1f%% %10s %10s %5.1f%%\n", in_words(each).c_str(),
+              each.holds.size(), in_words(held.sum).c_str(), in_words(held.longest).c_str(),
+              100 * static_cast<double>(held.sum) / whole, in_words(waited.sum).c_str(),
+              in_words(waited.longest).c_str(), 100 * static_cast<double>(waited.sum) / whole);
+    }
+    return told;
+}
+
+std::string worst_waits(timeline const& shown) {
+    struct waiting {
+        timeline::lane const* who;
+        timeline::wait const* how_long;
+    };
+    std::vector<waiting> all;
+    for (timeline::lane const& each : shown.lanes) {
+        for (timeline::wait const& waited : each.waits) {
+            all.push_back({&each, &waited});
+        }
+    }
+    auto const length = [](waiting const& each) {
+        return each.how_long->end - each.how_long->begin;
+    };
+    auto const shown_here = std::min<std::size_t>(all.size(), 10);
+    std::ranges::partial_sort(all, all.begin() + static_cast<std::ptrdiff_t>(shown_here),
+                              std::ranges::greater(), length);
+    all.resize(shown_here);
+    std::string told = all.empty() ? "nobody waited for the GIL\n" : "worst waits\n";
+    for (waiting const& each : all) {
+        auto const culprit = shown.culprit_of(*each.how_long);
+        told += "  " + in_words(length(each)) + "  " + in_words(*each.who) + " at " +
+                in_words(each.how_long->begin - shown.begin);
+        if (culprit.who != nullptr) {
+            told += ", while " + in_words(*culprit.who) + " held it for " + in_words(culprit.took) +
+                    " of that, most of it in " + shown.names.at(culprit.what->name);
+        }
+        told += each.how_long->ended_in_a_take ? "\n" : "; it did not get it\n";
+    }
+    return told;
+}
+
+}  // namespace
+
+timeline_format format_of(std::string_view path) {
+    if (path.ends_with(".json")) {
+        return timeline_format::chrome_trace;
+    }
+    if (path.ends_with(".html")) {
+        return timeline_format::page;
+    }
+    if (path.ends_with(".svg")) {
+        return timeline_format::picture;
+    }
+    throw std::invalid_argument("a GIL timeline is written as .json, .html or .svg, and '" +
+                                std::string(path) + "' ends with none of them");
+}
+
+std::string in_words(std::uint64_t nanoseconds) {
+    auto const value = static_cast<double>(nanoseconds);
+    std::string told;
+    if (nanoseconds < 1'000) {
+        print(told, "%.0f ns", value);
+    } else if (nanoseconds < 1'000'000) {
+        print(told, "%.3g us", value / 1e3);
+    } else if (nanoseconds < 1'000'000'000) {
+        print(told, "%.3g ms", value / 1e6);
+    } else {
+        print(told, "%.4g s", value / 1e9);
+    }
+    return told;
+}
+
+std::string in_words(timeline::lane const& thread) {
+    return "'" + thread.name + "' " + std::to_string(thread.thread);
+}
+
+std::string summary_of(timeline const& shown) {
+    std::size_t holds = 0;
+    for (timeline::lane const& each : shown.lanes) {
+        holds += each.holds.size();
+    }
+    std::string told;
+    print(told, "GIL of %s, process %d: %s, %zu threads, %zu holds\n", shown.program.c_str(),
+          shown.process, in_words(shown.end - shown.begin).c_str(), shown.lanes.size(), holds);
+    told += table(shown) + worst_waits(shown);
+    if (shown.lost > 0) {
+        print(told, "%llu events are missing: there was no room for them on the disk\n",
+              static_cast<unsigned long long>(shown.lost));
+    }
+    if (!shown.was_ended) {
+        told += "the recording was not ended: the process was killed, or became another program\n";
+    }
+    return told;
+}
+
+std::uint64_t least_drawn(timeline const& shown) {
+    std::vector<std::uint64_t> lengths;
+    for (timeline::lane const& each : shown.lanes) {
+        for (auto const& held : each.holds) {
+            lengths.push_back(held.end - held.begin);
+        }
+        for (auto const& waited : each.waits) {
+            lengths.push_back(waited.end - waited.begin);
+        }
+    }
+    if (lengths.size() <= most_drawn) {
+        return 0;
+    }
+    std::ranges::nth_element(lengths, lengths.begin() + most_drawn - 1, std::ranges::greater());
+    return lengths[most_drawn - 1];
+}
+
+void write(timeline const& shown, std::string const& path) {
+    auto const format = format_of(path);
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "we"),
+                                                         &std::fclose);
+    if (file == nullptr) {
+        throw std::system_error(errno, std::generic_category(), path);
+    }
+    switch (format) {
+        case timeline_format::chrome_trace:
+            write_chrome_trace(shown, file.get());
+            break;
+        case timeline_format::page:
+            write_page(shown, file.get());
+            break;
+        case timeline_format::picture:
+            write_picture(shown, file.get());
+            break;
+    }
+    errno = 0;
+    bool const failed = std::ferror(file.get()) != 0;
+    if (std::fclose(file.release()) != 0 || failed) {
+        throw std::system_error(errno == 0 ? EIO : errno, std::generic_category(), path);
+    }
+}
+
+}  // namespace handoff::detail

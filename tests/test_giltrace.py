@@ -1,0 +1,242 @@
+"""The GIL timeline: under the stock interpreter, in the host, and from Python."""
+
+import json
+import os
+import re
+import signal
+import unittest
+from itertools import pairwise
+from pathlib import Path
+
+from host import HOST, STOCK, InFolder, environment, finish, start
+
+PACKAGES = os.environ["PYTHON_PACKAGES"]
+BESIDE = 1 << 30  # what a thread's number is more than its own, in Chrome's format
+
+# The main thread and one of Python's pass the GIL to and fro, and one sleeps most of the time.
+TWO_BUSY_THREADS = """
+import threading, time
+def spin():
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end: pass
+def nap():
+    for _ in range(10): time.sleep(0.01)
+threads = [threading.Thread(target=spin, name="spinner"), threading.Thread(target=nap, name="napper")]
+for each in threads: each.start()
+spin()
+for each in threads: each.join()
+"""
+# usleep() with the GIL held: PyDLL does not release it.
+HELD_FOR_A_SECOND = """
+import ctypes, time
+usleep = ctypes.PyDLL(None).usleep
+for _ in range(10):
+    usleep(100_000)
+    time.sleep(0.02)
+"""
+
+
+class Lane:
+    """One thread of a trace in Chrome's format: (begin, end, name), in microseconds."""
+
+    def __init__(self, events, thread):
+        own = [event for event in events if event.get("tid") == thread]
+        self.thread = thread - BESIDE
+        (self.name,) = (e["args"]["name"] for e in own if e["name"] == "thread_name")
+        self.holds = self.intervals(own, "hold")
+        self.waits = self.intervals(own, "wait")
+        self.asks = [e["ts"] for e in own if e["ph"] == "i"]
+
+    @staticmethod
+    def intervals(events, kind):
+        return sorted(
+            (e["ts"], e["ts"] + e["dur"], e["name"]) for e in events if e.get("cat") == kind
+        )
+
+
+class Traced(InFolder):
+    """Each test asks every way to trace a program."""
+
+    def run_command(self, *command, **variables):
+        variables.setdefault("PYTHONPATH", PACKAGES)
+        process = start(*command, cwd=self.folder, env=environment(**variables))
+        return finish(process, aborts=True)
+
+    def traced(self, code, output="trace.json"):
+        """(the way, its outcome) of each."""
+        yield "module", self.run_command(STOCK, "-m", "giltrace", "-o", output, "-c", code)
+        yield "host", self.run_command(HOST, "-X", f"giltrace={output}", "-c", code)
+
+    def lanes(self, output="trace.json"):
+        """By the threads' names."""
+        events = json.loads((Path(self.folder) / output).read_text())["traceEvents"]
+        threads = sorted({event["tid"] for event in events if "tid" in event})
+        lanes = [Lane(events, thread) for thread in threads]
+        self.assert_consistent(lanes)
+        return {re.sub(r"' \d+$", "", lane.name).lstrip("'"): lane for lane in lanes}
+
+    def assert_consistent(self, lanes):
+        """No two threads hold the GIL at once, and a wait is followed by a hold, or by nothing."""
+        holds = sorted(hold for lane in lanes for hold in lane.holds)
+        self.assertGreater(len(holds), 0)
+        for (_, end, _), (begin, _, _) in pairwise(holds):
+            self.assertLessEqual(end, begin + 0.0005)  # half a nanosecond: floats
+        for lane in lanes:
+            begins = {round(begin, 3) for begin, _, _ in lane.holds}
+            for _, end, _ in lane.waits[:-1]:
+                self.assertIn(round(end, 3), begins)
+
+
+class Trace(Traced):
+    def test_shows_who_holds_the_gil_and_who_waits(self):
+        for way, outcome in self.traced(TWO_BUSY_THREADS):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                lanes = self.lanes()
+                spinner = lanes["spinner"]
+                self.assertGreater(len(spinner.holds), 10)
+                self.assertGreater(len(spinner.waits), 5)
+                self.assertGreater(len(spinner.asks), 5)
+                self.assertIn("spin (<string>:3)", {name for _, _, name in spinner.holds})
+                self.assertIn("nap (<string>:6)", {name for _, _, name in lanes["napper"].holds})
+
+    def test_says_how_long_as_it_was(self):
+        for way, outcome in self.traced(HELD_FOR_A_SECOND):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                (lane,) = self.lanes().values()
+                long = [end - begin for begin, end, _ in lane.holds if end - begin > 90_000]
+                self.assertEqual(len(long), 10)
+                for each in long:
+                    self.assertGreaterEqual(each, 100_000)
+
+    def test_tells_of_each_thread_and_of_the_worst_waits(self):
+        for way, outcome in self.traced(TWO_BUSY_THREADS):
+            with self.subTest(way):
+                self.assertIn("written to trace.json", outcome.stderr)
+                self.assertRegex(outcome.stderr, r"'spinner' \d+ +\d+ +[\d.e+]+ ms")
+                self.assertRegex(
+                    outcome.stderr, r"'spinner' \d+ held it for .* most of it in spin \(<string>:3\)"
+                )
+
+    def test_of_a_part_of_a_program(self):
+        code = (
+            "import giltrace, threading\n"
+            "def before(): pass\n"
+            "def within(): pass\n"
+            "def run(work): thread = threading.Thread(target=work, name=work.__name__);"
+            " thread.start(); thread.join()\n"
+            "run(before)\n"
+            "for n in range(2):\n"
+            "    with giltrace.record(f'trace{n}.json'): run(within)\n"
+            "run(before)\n"
+        )
+        outcome = self.run_command(STOCK, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        for n in range(2):
+            self.assertIn("within", self.lanes(f"trace{n}.json"))
+            self.assertNotIn("before", self.lanes(f"trace{n}.json"))
+
+    def test_of_both_tools_at_once(self):
+        code = "import gilcheck; gilcheck.start()\n" + TWO_BUSY_THREADS
+        outcome = self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("spinner", self.lanes())
+        both = ("-X", "gilcheck", "-X", "giltrace=trace.json")
+        outcome = self.run_command(HOST, *both, "-c", TWO_BUSY_THREADS)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("spinner", self.lanes())
+
+    def test_of_foos_thread(self):
+        code = "from Foo import Foo\nf = Foo(0.001, None)\nf.start()\nf.wait(100)\nf.stop()"
+        outcome = self.run_command(HOST, "-X", "giltrace=trace.json", "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("Foo delivers", {name for _, _, name in self.lanes()["Foo"].holds})
+
+
+class Page(Traced):
+    def test_names_each_thread(self):
+        for way, outcome in self.traced(TWO_BUSY_THREADS, "trace.html"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                page = (Path(self.folder) / "trace.html").read_text()
+                self.assertNotRegex(page, r"(src|href)=")
+                data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+                names = [lane["name"] for lane in data["lanes"]]
+                self.assertIn("spinner", names)
+                self.assertIn("napper", names)
+
+    def test_that_is_a_picture(self):
+        for way, outcome in self.traced(TWO_BUSY_THREADS, "trace.svg"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertIn(">spinner ", (Path(self.folder) / "trace.svg").read_text())
+
+
+class Left(Traced):
+    def test_by_a_process_that_is_killed(self):
+        code = TWO_BUSY_THREADS + "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, -signal.SIGKILL)
+                left = ("-o", "late.json", "--recording", "trace.json.recording")
+                outcome = self.run_command(STOCK, "-m", "giltrace", *left)
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertIn("was not ended", outcome.stderr)
+                self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
+
+    def test_by_a_child_in_a_file_of_its_own(self):
+        code = (
+            "import os, sys\n"
+            "child = os.fork()\n"
+            "if child == 0: sys.exit()\n"
+            "os.waitpid(child, 0); print(child)"
+        )
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertEqual(len(self.lanes()), 1)
+                self.assertEqual(len(self.lanes(f"trace.{outcome.stdout.strip()}.json")), 1)
+                self.assertEqual(list(Path(self.folder).glob("*.recording")), [])
+
+
+class Refused(Traced):
+    def assert_refused(self, code, output, *said):
+        for way, outcome in self.traced(code, output):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                for each in said:
+                    self.assertIn(each, outcome.stderr)
+
+    def test_an_output_that_cannot_be_written_before_the_run(self):
+        self.assert_refused("print(1)", "nowhere/trace.json", "nowhere/trace.json", "No such file")
+
+    def test_an_unknown_ending(self):
+        self.assert_refused("print(1)", "trace.txt", "'trace.txt'", ".json, .html or .svg")
+
+    def test_a_second_recording(self):
+        code = (
+            "import giltrace\n"
+            "with giltrace.record('a.json'):\n"
+            "    try: giltrace.start('b.json')\n"
+            "    except RuntimeError as error: print(error)\n"
+            "try: giltrace.stop()\n"
+            "except RuntimeError as error: print(error)"
+        )
+        outcome = self.run_command(STOCK, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("a recording of the GIL already", outcome.stdout)
+        self.assertIn("there is no recording", outcome.stdout)
+        self.assertFalse((Path(self.folder) / "b.json").exists())
+
+    def test_what_is_no_recording(self):
+        for content, said in (("", "is empty"), ("x" * 5000, "is no recording")):
+            (Path(self.folder) / "other").write_text(content)
+            left = ("-o", "late.json", "--recording", "other")
+            outcome = self.run_command(STOCK, "-m", "giltrace", *left)
+            self.assertEqual(outcome.code, 2)
+            self.assertIn(said, outcome.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
