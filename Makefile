@@ -54,7 +54,7 @@ check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
 	@git ls-files -zco --exclude-standard '*.cpp' '*.hpp' | xargs -0 -r $(VENV)/clang-format --dry-run -Werror
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
-	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/'
+	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
 
 sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one
 	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \

@@ -50,8 +50,8 @@ std::optional<std::string> option(char const* name) {
     return text.check() ? text() : std::string();  // without "=" it is True
 }
 
-/// As `-X gilcheck[=SETTINGS]` and `-X giltrace=FILE` say. Returns whether they could be followed; a
-/// message on stderr if not.
+/// As `-X gilcheck[=SETTINGS]` and `-X giltrace=FILE` say. Returns whether they could be followed;
+/// a message on stderr if not.
 bool start_diagnostics() {
     try {
         if (auto const settings = option("gilcheck")) {

@@ -13,10 +13,13 @@ PyObject* count(PyObject* /*module*/, PyObject* object) {
     Py_RETURN_NONE;
 }
 
+// As every module writes them.
+// NOLINTBEGIN(modernize-use-designated-initializers)
 PyMethodDef methods[] = {{"count", &count, METH_O, nullptr}, {}};
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, HANDOFF_MODULE, nullptr, 0, methods,
-                          nullptr, nullptr, nullptr, nullptr};
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, HANDOFF_MODULE, nullptr, 0, methods, nullptr, nullptr, nullptr, nullptr};
+// NOLINTEND(modernize-use-designated-initializers)
 
 }  // namespace
 

@@ -21,7 +21,8 @@ def spin():
     while time.monotonic() < end: pass
 def nap():
     for _ in range(10): time.sleep(0.01)
-threads = [threading.Thread(target=spin, name="spinner"), threading.Thread(target=nap, name="napper")]
+spinner = threading.Thread(target=spin, name="spinner")
+threads = [spinner, threading.Thread(target=nap, name="napper")]
 for each in threads: each.start()
 spin()
 for each in threads: each.join()
@@ -116,7 +117,8 @@ class Trace(Traced):
                 self.assertIn("written to trace.json", outcome.stderr)
                 self.assertRegex(outcome.stderr, r"'spinner' \d+ +\d+ +[\d.e+]+ ms")
                 self.assertRegex(
-                    outcome.stderr, r"'spinner' \d+ held it for .* most of it in spin \(<string>:3\)"
+                    outcome.stderr,
+                    r"'spinner' \d+ held it for .* most of it in spin \(<string>:3\)",
                 )
 
     def test_of_a_part_of_a_program(self):

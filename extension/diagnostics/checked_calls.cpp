@@ -178,7 +178,8 @@ void release_state_noted(int found) {
 }
 
 /// What stands in for a function; null: nothing does.
-void* substitute_for(std::string_view name, void* function) {
+void* substitute_for(char const* exported, void* function) {
+    std::string_view const name = exported;
     if (name == "PyEval_SaveThread") {
         save_thread = reinterpret_cast<save_function>(function);
         return reinterpret_cast<void*>(&save_thread_noted);
@@ -187,7 +188,7 @@ void* substitute_for(std::string_view name, void* function) {
         release_state = reinterpret_cast<release_function>(function);
         return reinterpret_cast<void*>(&release_state_noted);
     }
-    return is_legal_without_gil(name) ? nullptr : stub_of(name.data(), function);
+    return is_legal_without_gil(name) ? nullptr : stub_of(exported, function);
 }
 
 bool is_ours(void const* function) noexcept {

@@ -1,6 +1,7 @@
 // chrome_trace: a timeline for Perfetto, vizviewer and chrome://tracing.
 //
-// Source: the Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+// Source: the Trace Event Format,
+// https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 #include "json.hpp"
 #include "timeline_output.hpp"
 
@@ -10,11 +11,11 @@ namespace {
 
 /// Threads of the GIL's own, beside the process's: a hold is no part of one function's call, and in
 /// one lane all must nest. No process or thread has a number as high (proc(5), pid_max).
-constexpr unsigned beside = 1U << 30;
+constexpr unsigned beside = 0x40000000U;
 
 double microseconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e3; }
 
-/// Tells how far it is, every 2^20 lines.
+/// Tells how far it is, every million lines.
 class progress {
 public:
     explicit progress(timeline const& shown) {
@@ -23,13 +24,14 @@ public:
         }
     }
     void step() {
-        if (++done_ % (1U << 20) == 0) {
+        if (++done_ % million == 0) {
             std::fprintf(stderr, "giltrace: %zu of %zu million lines are written\n",
-                         done_ >> 20, all_ >> 20);
+                         done_ / million, all_ / million);
         }
     }
 
 private:
+    static constexpr std::size_t million = 1'000'000;
     std::size_t all_ = 0;
     std::size_t done_ = 0;
 };
@@ -38,13 +40,14 @@ private:
 
 void write_chrome_trace(timeline const& shown, std::FILE* to) {
     auto const process = static_cast<unsigned>(shown.process) | beside;
-    std::fprintf(to,
-                 "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"
-                 "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %u, \"args\": {\"name\": %s}}",
-                 process,
-                 json_string("GIL of " + shown.program + " " + std::to_string(shown.process))
-                     .c_str());
+    std::fprintf(
+        to,
+        "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"
+        "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %u, \"args\": {\"name\": %s}}",
+        process,
+        json_string("GIL of " + shown.program + " " + std::to_string(shown.process)).c_str());
     std::vector<std::string> names;
+    names.reserve(shown.names.size());
     for (std::string const& each : shown.names) {
         names.push_back(json_string(each));
     }
@@ -52,19 +55,20 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
     unsigned order = 0;
     for (timeline::lane const& each : shown.lanes) {
         auto const thread = static_cast<unsigned>(each.thread) | beside;
-        std::fprintf(to,
-                     ",\n{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": %u, \"tid\": %u, "
-                     "\"args\": {\"name\": %s}}"
-                     ",\n{\"ph\": \"M\", \"name\": \"thread_sort_index\", \"pid\": %u, \"tid\": %u, "
-                     "\"args\": {\"sort_index\": %u}}",
-                     process, thread, json_string(in_words(each)).c_str(), process, thread,
-                     order++);
+        std::fprintf(
+            to,
+            ",\n{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": %u, \"tid\": %u, "
+            "\"args\": {\"name\": %s}}"
+            ",\n{\"ph\": \"M\", \"name\": \"thread_sort_index\", \"pid\": %u, \"tid\": %u, "
+            "\"args\": {\"sort_index\": %u}}",
+            process, thread, json_string(in_words(each)).c_str(), process, thread, order++);
         auto const interval = [&](char const* kind, std::string const& name, auto const& shape) {
-            std::fprintf(to,
-                         ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": %s, \"pid\": %u, \"tid\": %u, "
-                         "\"ts\": %.3f, \"dur\": %.3f}",
-                         kind, name.c_str(), process, thread, microseconds(shape.begin),
-                         microseconds(shape.end - shape.begin));
+            std::fprintf(
+                to,
+                ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": %s, \"pid\": %u, \"tid\": %u, "
+                "\"ts\": %.3f, \"dur\": %.3f}",
+                kind, name.c_str(), process, thread, microseconds(shape.begin),
+                microseconds(shape.end - shape.begin));
             told.step();
         };
         for (timeline::hold const& held : each.holds) {

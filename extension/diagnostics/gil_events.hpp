@@ -9,8 +9,8 @@
 
 /// Whether the calling thread holds the GIL of the main interpreter. C's name and fixed place, as
 /// assembly reads it.
-extern "C" [[gnu::tls_model("initial-exec"), gnu::visibility("hidden")]] constinit thread_local bool
-    handoff_gil_held;
+extern "C" [[gnu::tls_model("initial-exec"),
+             gnu::visibility("hidden")]] constinit thread_local bool handoff_gil_held;
 
 namespace handoff::detail {
 

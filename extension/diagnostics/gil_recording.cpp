@@ -1,4 +1,5 @@
-// gil_recording: writes events into mapped chunks of a file, so that nothing is lost with the process.
+// gil_recording: writes events into mapped chunks of a file, so that nothing is lost with the
+// process.
 //
 // All that is called at an event is guarded by CPython's own lock of the GIL, as gil_events says.
 #include "gil_recording.hpp"
@@ -113,12 +114,12 @@ void begin(recording& now) {
     now.size = 0;
     void* const mapped = now.file < 0 ? nullptr : add(now, page);
     if (mapped == nullptr) {
-        std::system_error const failure(errno, std::generic_category(), now.path);
+        int const failure = errno;
         if (now.file >= 0) {
             close(now.file);
             unlink(now.path.c_str());
         }
-        throw failure;
+        throw std::system_error(failure, std::generic_category(), now.path);
     }
     now.head = static_cast<header*>(mapped);
     std::memcpy(now.head->magic, "giltrace", sizeof now.head->magic);
@@ -172,7 +173,8 @@ bool open_chunk(recording& now) {
     added->what = content::events;
     own.mapped = added;
     own.next = reinterpret_cast<event*>(added + 1);
-    own.end = own.next + (size - sizeof(chunk)) / sizeof(event);
+    auto const events = (size - sizeof(chunk)) / sizeof(event);
+    own.end = own.next + events;
     pthread_setspecific(own_key, added);
     return true;
 }
@@ -293,15 +295,16 @@ std::uint32_t name_of_hold(recording& now) {
     return found;
 }
 
+void on_wait() noexcept { record(kind::waits); }
+void on_ask() noexcept { record(kind::asks); }
+void on_take() noexcept { record(kind::takes); }
+void on_drop() noexcept {
+    recording& now = current();
+    record(kind::drops, now.head != nullptr ? name_of_hold(now) : 0);
+}
+
 constinit gil_listener const listener{
-    .waits = []() noexcept { record(kind::waits); },
-    .asks = []() noexcept { record(kind::asks); },
-    .takes = []() noexcept { record(kind::takes); },
-    .drops = []() noexcept {
-        recording& now = current();
-        record(kind::drops, now.head != nullptr ? name_of_hold(now) : 0);
-    },
-};
+    .waits = &on_wait, .asks = &on_ask, .takes = &on_take, .drops = &on_drop};
 
 /// The names that threads have in the end: most are named after they have begun.
 void write_thread_names(recording& now) {
@@ -355,7 +358,7 @@ void start_recording(running_python const& traced, std::string const& path,
                      std::string (*child_path)(std::string const&, pid_t)) {
     prepare_once();
     python = &traced;
-    knows_functions = traced.version >> 16 == handoff_functions_of() >> 16;
+    knows_functions = traced.version >> 16U == handoff_functions_of() >> 16U;
     recording& now = current();
     now.path = path;
     now.child_path = child_path;

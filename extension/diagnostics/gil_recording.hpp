@@ -1,4 +1,5 @@
-// gil_recording: every event of the GIL, in a file that can be read whatever becomes of the process.
+// gil_recording: every event of the GIL, in a file that can be read whatever becomes of the
+// process.
 #pragma once
 
 #include "running_python.hpp"
@@ -53,7 +54,7 @@ struct name {
     std::uint32_t number;  // what events call it, from 1 on; or is_thread and a thread's id
 };
 
-inline constexpr std::uint32_t is_thread = 1U << 31;
+inline constexpr std::uint32_t is_thread = 0x80000000U;
 
 static_assert(sizeof(event) == 16 && sizeof(chunk) == 64 && sizeof(header) <= page);
 

@@ -37,7 +37,9 @@ std::mutex& guard() {
 }
 
 /// Whether a subinterpreter's GIL is held, whose events nobody listens to.
-bool is_attached() { return python->current_state != nullptr && python->current_state() != nullptr; }
+bool is_attached() {
+    return python->current_state != nullptr && python->current_state() != nullptr;
+}
 
 bool is_first_from(void const* place) {
     static auto& known = *new std::unordered_set<void const*>();

@@ -21,7 +21,7 @@ std::size_t length_of_character(std::string_view text) {
         return 0;
     }
     for (std::size_t each = 1; each < length; ++each) {
-        if ((byte(each) & 0xC0) != 0x80) {
+        if ((byte(each) & 0xC0U) != 0x80U) {
             return 0;
         }
     }

@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+// The format's addresses are numbers.
+// NOLINTBEGIN(performance-no-int-to-ptr)
+
 namespace handoff::detail {
 
 namespace {
@@ -134,8 +137,7 @@ void loaded_object::for_each_slot(std::function<void(slot const&)> const& tell) 
     of(relocations_, data_slot, false);
 }
 
-loaded_object::writable::writable(loaded_object const& made) noexcept
-    : begin_(0), length_(0), done_(true) {
+loaded_object::writable::writable(loaded_object const& made) noexcept {
     auto const relro = std::ranges::find(made.segments_, PT_GNU_RELRO, &ElfW(Phdr)::p_type);
     if (relro == made.segments_.end()) {
         return;
@@ -177,3 +179,5 @@ unsigned long long loads_so_far() {
 }
 
 }  // namespace handoff::detail
+
+// NOLINTEND(performance-no-int-to-ptr)

@@ -53,9 +53,9 @@ public:
         [[nodiscard]] explicit operator bool() const noexcept { return done_; }
 
     private:
-        std::uintptr_t begin_;
-        std::size_t length_;
-        bool done_;
+        std::uintptr_t begin_ = 0;
+        std::size_t length_ = 0;
+        bool done_ = true;
     };
 
 private:

@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char** environ;
-
 namespace handoff::detail {
 
 namespace {
@@ -33,6 +31,7 @@ std::vector<char*> environment() {
 /// What a program writes on stdout; empty when it cannot be started.
 std::string output_of(std::vector<std::string> command) {
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (auto& each : command) {
         arguments.push_back(each.data());
     }

@@ -27,7 +27,7 @@ class mapped_file {
 public:
     explicit mapped_file(std::string const& path) {
         int const file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-        struct stat status {};
+        struct stat status{};
         void* mapped = MAP_FAILED;
         if (file >= 0 && fstat(file, &status) == 0 && status.st_size > 0) {
             size_ = static_cast<std::size_t>(status.st_size);
@@ -108,14 +108,16 @@ std::uint64_t read_events(std::span<std::byte const> bytes, timeline::lane& into
                 break;
             case kind::takes:
                 if (state.waits_since) {
-                    into.waits.push_back({*state.waits_since, each.when, true});
+                    into.waits.push_back(
+                        {.begin = *state.waits_since, .end = each.when, .ended_in_a_take = true});
                 }
                 state.waits_since.reset();
                 state.holds_since = each.when;
                 break;
             case kind::drops:
                 if (state.holds_since) {
-                    into.holds.push_back({*state.holds_since, each.when, each.name});
+                    into.holds.push_back(
+                        {.begin = *state.holds_since, .end = each.when, .name = each.name});
                 }
                 state.holds_since.reset();
                 break;
@@ -198,18 +200,21 @@ timeline timeline::read(std::string const& path) {
                                  each.waits.empty() ? 0 : each.waits.back().end});
         }
         for (auto const& [number, state] : readings) {
-            made.end = std::max({made.end, state.holds_since.value_or(0),
-                                 state.waits_since.value_or(0)});
+            made.end =
+                std::max({made.end, state.holds_since.value_or(0), state.waits_since.value_or(0)});
         }
     }
     for (auto const& [number, state] : readings) {
         lane& thread = made.lanes[state.lane];
         if (state.holds_since) {
-            thread.holds.push_back({*state.holds_since, std::max(made.end, *state.holds_since), 0});
+            thread.holds.push_back({.begin = *state.holds_since,
+                                    .end = std::max(made.end, *state.holds_since),
+                                    .name = 0});
         }
         if (state.waits_since) {
-            thread.waits.push_back(
-                {*state.waits_since, std::max(made.end, *state.waits_since), false});
+            thread.waits.push_back({.begin = *state.waits_since,
+                                    .end = std::max(made.end, *state.waits_since),
+                                    .ended_in_a_take = false});
         }
     }
     // Of threads whose id was used again the last one has the name.
@@ -228,7 +233,7 @@ std::vector<timeline::holding> const& timeline::all_holds() const {
     if (all_holds_.empty()) {
         for (lane const& each : lanes) {
             for (hold const& held : each.holds) {
-                all_holds_.push_back({&each, &held});
+                all_holds_.push_back({.who = &each, .what = &held});
             }
         }
         std::ranges::sort(all_holds_, {}, [](holding const& each) {
@@ -256,9 +261,8 @@ std::string timeline::contradiction() const {
 
 timeline::culprit timeline::culprit_of(wait const& waited) const {
     auto const& all = all_holds();
-    auto each = std::ranges::upper_bound(all, waited.begin, {}, [](holding const& held) {
-        return held.what->begin;
-    });
+    auto each = std::ranges::upper_bound(all, waited.begin, {},
+                                         [](holding const& held) { return held.what->begin; });
     if (each != all.begin()) {
         --each;
     }

@@ -30,6 +30,7 @@ totals totals_of(Intervals const& intervals) {
     return found;
 }
 
+// NOLINTNEXTLINE(modernize-avoid-variadic-functions): the compiler checks what it is given
 [[gnu::format(printf, 2, 3)]] void print(std::string& to, char const* format, ...) {
     std::array<char, 512> line{};
     std::va_list arguments;
@@ -63,7 +64,7 @@ std::string worst_waits(timeline const& shown) {
     std::vector<waiting> all;
     for (timeline::lane const& each : shown.lanes) {
         for (timeline::wait const& waited : each.waits) {
-            all.push_back({&each, &waited});
+            all.push_back({.who = &each, .how_long = &waited});
         }
     }
     auto const length = [](waiting const& each) {
@@ -176,10 +177,11 @@ void write(timeline const& shown, std::string const& path) {
             write_picture(shown, file.get());
             break;
     }
-    errno = 0;
-    bool const failed = std::ferror(file.get()) != 0;
-    if (std::fclose(file.release()) != 0 || failed) {
-        throw std::system_error(errno == 0 ? EIO : errno, std::generic_category(), path);
+    if (std::fflush(file.get()) != 0) {
+        throw std::system_error(errno, std::generic_category(), path);
+    }
+    if (std::ferror(file.get()) != 0) {
+        throw std::system_error(EIO, std::generic_category(), path);
     }
 }
 

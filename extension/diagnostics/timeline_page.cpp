@@ -33,7 +33,7 @@ private:
 void write_lane(timeline const& shown, timeline::lane const& lane, std::uint64_t least,
                 std::FILE* to) {
     auto const number = [](std::uint64_t each) { return static_cast<unsigned long long>(each); };
-    std::fprintf(to, "{\"name\": %s, \"thread\": %d, \"takes\": %zu, \"holds\": [",
+    std::fprintf(to, R"({"name": %s, "thread": %d, "takes": %zu, "holds": [)",
                  script_string(lane.name).c_str(), lane.thread, lane.holds.size());
     separator comma;
     for (timeline::hold const& each : lane.holds) {

@@ -1,4 +1,5 @@
-// timeline_picture: a timeline as one SVG, for a document; what is under the pointer says what it is.
+// timeline_picture: a timeline as one SVG, for a document; what is under the pointer says what it
+// is.
 #include "timeline_output.hpp"
 
 #include <algorithm>
@@ -87,7 +88,8 @@ void draw_axis(timeline const& shown, pen const& on, double bottom, std::FILE* t
             distance = power * factor;
         }
     }
-    for (double at = 0; at <= all; at += distance) {
+    for (int each = 0; each * distance <= all; ++each) {
+        double const at = each * distance;
         double const x = on.x(shown.begin + static_cast<std::uint64_t>(at));
         std::fprintf(to,
                      "<line x1=\"%.2f\" x2=\"%.2f\" y1=\"%.0f\" y2=\"%.0f\" stroke=\"#ccc\"/>"
@@ -111,9 +113,9 @@ void write_picture(timeline const& shown, std::FILE* to) {
     draw_axis(shown, draw, bottom, to);
     double y = top;
     for (timeline::lane const& each : shown.lanes) {
-        std::fprintf(to,
-                     "<g class=\"lane\"><text x=\"%.0f\" y=\"%.2f\" text-anchor=\"end\">%s %d</text>\n",
-                     left - 8, y + lane_height * 0.65, escaped(each.name).c_str(), each.thread);
+        std::fprintf(
+            to, "<g class=\"lane\"><text x=\"%.0f\" y=\"%.2f\" text-anchor=\"end\">%s %d</text>\n",
+            left - 8, y + lane_height * 0.65, escaped(each.name).c_str(), each.thread);
         draw.begin_row();
         for (timeline::wait const& waited : each.waits) {
             draw.interval(waited, y + lane_height * 0.6, lane_height * 0.25, wait_colour,
@@ -136,9 +138,9 @@ void write_picture(timeline const& shown, std::FILE* to) {
         y += lane_height;
     }
     double x = left;
-    for (auto const& [colour, means] : {std::pair(hold_colour, "holds the GIL"),
-                                        std::pair(wait_colour, "waits for it"),
-                                        std::pair(ask_colour, "asks the holder to drop it")}) {
+    for (auto const& [colour, means] :
+         {std::pair(hold_colour, "holds the GIL"), std::pair(wait_colour, "waits for it"),
+          std::pair(ask_colour, "asks the holder to drop it")}) {
         std::fprintf(to,
                      "<rect x=\"%.0f\" y=\"%.0f\" width=\"12\" height=\"12\" fill=\"%s\"/>"
                      "<text x=\"%.0f\" y=\"%.0f\">%s</text>\n",

@@ -147,7 +147,8 @@ std::string json_of(std::vector<violation::frame> const& frames) {
     std::string json = "[";
     for (auto const& each : frames) {
         json += json.size() > 1 ? ", " : "";
-        json += "{\"function\": " + json_string(each.function) + ", \"source\": " + json_string(each.source) +
+        json += "{\"function\": " + json_string(each.function) +
+                ", \"source\": " + json_string(each.source) +
                 ", \"file\": " + json_string(each.file) +
                 ", \"offset\": " + std::to_string(each.offset) + "}";
     }
@@ -234,13 +235,13 @@ std::string violation::text() const {
 }
 
 std::string violation::json() const {
-    std::string told = "{\"tool\": \"gilcheck\", \"function\": " + json_string(function) +
-                       ", \"because\": " + json_string(because_names.at(static_cast<std::size_t>(why))) +
-                       ", \"thread\": " + json_of(thread) +
-                       ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" +
-                       ", \"holder\": ";
-    told +=
-        holder.id == 0 ? "null" : json_of(holder) + ", \"python\": " + json_string(holders_python) + "}";
+    std::string told =
+        "{\"tool\": \"gilcheck\", \"function\": " + json_string(function) +
+        ", \"because\": " + json_string(because_names.at(static_cast<std::size_t>(why))) +
+        ", \"thread\": " + json_of(thread) +
+        ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" + ", \"holder\": ";
+    told += holder.id == 0 ? "null"
+                           : json_of(holder) + ", \"python\": " + json_string(holders_python) + "}";
     return told + ", \"stack\": " + json_of(stack) + ", \"released_at\": " + json_of(released_at) +
            ", \"what_to_do\": " + json_string(advice()) + "}\n";
 }

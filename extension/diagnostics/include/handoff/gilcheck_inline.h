@@ -37,12 +37,12 @@ static inline PyObject* handoff_new_reference(PyObject* object) {
 #if !defined(Py_LIMITED_API)
 /* Py_IncRef() does nothing to NULL, but is checked. */
 static inline void handoff_set_list_item(PyObject* list, Py_ssize_t index, PyObject* item) {
-    Py_IncRef(NULL);
+    Py_IncRef(NULL);  // NOLINT(modernize-use-nullptr): this is C, too
     PyList_SET_ITEM(list, index, item);
 }
 
 static inline void handoff_set_tuple_item(PyObject* tuple, Py_ssize_t index, PyObject* item) {
-    Py_IncRef(NULL);
+    Py_IncRef(NULL);  // NOLINT(modernize-use-nullptr): this is C, too
     PyTuple_SET_ITEM(tuple, index, item);
 }
 

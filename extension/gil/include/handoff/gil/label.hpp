@@ -13,8 +13,8 @@ namespace detail {
 }  // namespace detail
 
 /// Names the holds of the GIL that end while it lives, where no Python function is being executed:
-/// a timeline would call them "native code". So it is made before the guard, and costs two stores of
-/// a pointer.
+/// a timeline would call them "native code". So it is made before the guard, and costs two stores
+/// of a pointer.
 ///
 ///     handoff::gil_label const label("read sensor");
 ///     handoff::gil_acquire const gil;
