@@ -45,8 +45,8 @@ std::atomic<pthread_t> holder_thread = 0;
 pid_t last_holder = 0;
 unsigned long long switches = 0;
 
-thread_local bool waiting = false;
-thread_local pid_t own_id = 0;  // not asked for yet
+[[gnu::tls_model("initial-exec")]] constinit thread_local bool waiting = false;
+[[gnu::tls_model("initial-exec")]] constinit thread_local pid_t own_id = 0;  // not asked for yet
 
 bool is_of_the_runtime(pthread_cond_t const* condition) noexcept {
     return reinterpret_cast<std::uintptr_t>(condition) - runtime_begin < runtime_size;

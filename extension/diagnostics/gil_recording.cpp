@@ -78,7 +78,7 @@ running_python const* python = nullptr;
 bool knows_functions = false;
 pthread_key_t own_key{};
 
-constinit thread_local buffer own{};
+[[gnu::tls_model("initial-exec")]] constinit thread_local buffer own{};
 
 /// Of zeros, at the end of the file. Returns null if there is no room for it.
 void* add(recording& now, std::size_t size) {
