@@ -3,14 +3,15 @@
 import json
 import os
 import re
+import shutil
 import signal
 import unittest
 from itertools import pairwise
-from pathlib import Path
 
 from host import HOST, STOCK, InFolder, environment, finish, start
 
 PACKAGES = os.environ["PYTHON_PACKAGES"]
+BROWSER = shutil.which("chromium")
 BESIDE = 1 << 30  # what a thread's number is more than its own, in Chrome's format
 
 # The main thread and one of Python's pass the GIL to and fro, and one sleeps most of the time.
@@ -26,6 +27,26 @@ threads = [spinner, threading.Thread(target=nap, name="napper")]
 for each in threads: each.start()
 spin()
 for each in threads: each.join()
+"""
+# Threads that compute, sleep, release the GIL in C, and wait for each other.
+ANY_PROGRAM = """
+import random, threading, time, zlib
+chosen = random.Random({seed})
+lock = threading.Lock()
+def with_lock():
+    with lock: time.sleep(0.0005)
+acts = [
+    lambda: time.sleep(chosen.random() / 1000),
+    lambda: sum(range(chosen.randrange(100_000))),
+    lambda: zlib.compress(bytes(100_000)),
+    with_lock,
+]
+def work():
+    for _ in range(chosen.randrange(30)): chosen.choice(acts)()
+for _ in range(3):
+    threads = [threading.Thread(target=work) for _ in range(chosen.randrange(1, 8))]
+    for each in threads: each.start()
+    for each in threads: each.join()
 """
 # usleep() with the GIL held: PyDLL does not release it.
 HELD_FOR_A_SECOND = """
@@ -70,7 +91,7 @@ class Traced(InFolder):
 
     def lanes(self, output="trace.json"):
         """By the threads' names."""
-        events = json.loads((Path(self.folder) / output).read_text())["traceEvents"]
+        events = json.loads((self.folder / output).read_text())["traceEvents"]
         threads = sorted({event["tid"] for event in events if "tid" in event})
         lanes = [Lane(events, thread) for thread in threads]
         self.assert_consistent(lanes)
@@ -106,10 +127,9 @@ class Trace(Traced):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 0, outcome)
                 (lane,) = self.lanes().values()
-                long = [end - begin for begin, end, _ in lane.holds if end - begin > 90_000]
+                held = [hold for hold in lane.holds if hold[2] == "<module> (<string>:1)"]
+                long = [end - begin for begin, end, _ in held if end - begin >= 100_000]
                 self.assertEqual(len(long), 10)
-                for each in long:
-                    self.assertGreaterEqual(each, 100_000)
 
     def test_tells_of_each_thread_and_of_the_worst_waits(self):
         for way, outcome in self.traced(TWO_BUSY_THREADS):
@@ -139,6 +159,14 @@ class Trace(Traced):
             self.assertIn("within", self.lanes(f"trace{n}.json"))
             self.assertNotIn("before", self.lanes(f"trace{n}.json"))
 
+    def test_of_any_program_contradicts_nothing(self):
+        for seed in range(10):
+            for way, outcome in self.traced(ANY_PROGRAM.format(seed=seed)):
+                with self.subTest(way, seed=seed):
+                    self.assertEqual(outcome.code, 0, outcome)
+                    self.assertNotIn("contradicts", outcome.stderr)
+                    self.assertGreater(len(self.lanes()), 1)
+
     def test_of_both_tools_at_once(self):
         code = "import gilcheck; gilcheck.start()\n" + TWO_BUSY_THREADS
         outcome = self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
@@ -161,18 +189,34 @@ class Page(Traced):
         for way, outcome in self.traced(TWO_BUSY_THREADS, "trace.html"):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 0, outcome)
-                page = (Path(self.folder) / "trace.html").read_text()
+                page = (self.folder / "trace.html").read_text()
                 self.assertNotRegex(page, r"(src|href)=")
                 data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
                 names = [lane["name"] for lane in data["lanes"]]
                 self.assertIn("spinner", names)
                 self.assertIn("napper", names)
 
+    @unittest.skipIf(BROWSER is None, "there is no chromium to open it")
+    def test_in_a_browser(self):
+        code = TWO_BUSY_THREADS
+        outcome = self.run_command(STOCK, "-m", "giltrace", "-o", "trace.html", "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        quiet = ("--no-first-run", "--disable-background-networking", "--disable-sync")
+        shown = self.run_command(
+            BROWSER,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", *quiet),
+            *(f"--user-data-dir={self.folder}/browser", "--dump-dom"),
+            (self.folder / "trace.html").as_uri(),
+        ).stdout
+        lanes = re.findall(r'class="lane" data-thread="\d+" data-name="(\w+)"', shown)
+        self.assertEqual(sorted(lanes), ["MainThread", "napper", "spinner"])
+        self.assertRegex(shown, r'id="lanes"[^>]* data-end="\d+"')  # it was drawn
+
     def test_that_is_a_picture(self):
         for way, outcome in self.traced(TWO_BUSY_THREADS, "trace.svg"):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 0, outcome)
-                self.assertIn(">spinner ", (Path(self.folder) / "trace.svg").read_text())
+                self.assertIn(">spinner ", (self.folder / "trace.svg").read_text())
 
 
 class Left(Traced):
@@ -181,6 +225,7 @@ class Left(Traced):
         for way, outcome in self.traced(code):
             with self.subTest(way):
                 self.assertEqual(outcome.code, -signal.SIGKILL)
+                self.assertFalse((self.folder / "trace.json").exists())
                 left = ("-o", "late.json", "--recording", "trace.json.recording")
                 outcome = self.run_command(STOCK, "-m", "giltrace", *left)
                 self.assertEqual(outcome.code, 0, outcome)
@@ -199,7 +244,7 @@ class Left(Traced):
                 self.assertEqual(outcome.code, 0, outcome)
                 self.assertEqual(len(self.lanes()), 1)
                 self.assertEqual(len(self.lanes(f"trace.{outcome.stdout.strip()}.json")), 1)
-                self.assertEqual(list(Path(self.folder).glob("*.recording")), [])
+                self.assertEqual(list(self.folder.glob("*.recording")), [])
 
 
 class Refused(Traced):
@@ -229,11 +274,11 @@ class Refused(Traced):
         self.assertEqual(outcome.code, 0, outcome)
         self.assertIn("a recording of the GIL already", outcome.stdout)
         self.assertIn("there is no recording", outcome.stdout)
-        self.assertFalse((Path(self.folder) / "b.json").exists())
+        self.assertFalse((self.folder / "b.json").exists())
 
     def test_what_is_no_recording(self):
         for content, said in (("", "is empty"), ("x" * 5000, "is no recording")):
-            (Path(self.folder) / "other").write_text(content)
+            (self.folder / "other").write_text(content)
             left = ("-o", "late.json", "--recording", "other")
             outcome = self.run_command(STOCK, "-m", "giltrace", *left)
             self.assertEqual(outcome.code, 2)

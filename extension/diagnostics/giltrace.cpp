@@ -40,13 +40,17 @@ std::string output_of(std::string const& recording) {
 
 bool is_recording = false;
 
-/// Throws: std::system_error. What is there is left as it is.
+/// Throws: std::system_error. What is there is left as it is, and nothing is left that was not.
 void make_sure_of(std::string const& output) {
+    bool const is_new = access(output.c_str(), F_OK) != 0;
     int const file = open(output.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) {
         throw std::system_error(errno, std::generic_category(), output);
     }
     close(file);
+    if (is_new) {
+        unlink(output.c_str());
+    }
 }
 
 /// Gives the system the names of threads that begin from now on, as Python does from 3.14 on.

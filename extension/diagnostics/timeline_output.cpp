@@ -136,6 +136,9 @@ std::string summary_of(timeline const& shown) {
         print(told, "%llu events are missing: there was no room for them on the disk\n",
               static_cast<unsigned long long>(shown.lost));
     }
+    if (std::string const wrong = shown.contradiction(); !wrong.empty()) {
+        told += "the recording contradicts itself: " + wrong + "\n";
+    }
     if (!shown.was_ended) {
         told += "the recording was not ended: the process was killed, or became another program\n";
     }
