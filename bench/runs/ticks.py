@@ -15,9 +15,9 @@ message counts as delivered when the main thread first sees it, so its lateness 
 what the worker delivers after it within one hold of the GIL, and by one round of that loop.
 
 The main thread's slowdown is its speed without the worker over its speed with it, in slices of a
-tenth of a second, in the order A B B A; ticks.slowdown.none is the same with no worker in either: the noise.
-Waiting for the GIL counts, waiting for a processor does not: ticks.queued.* is the share of the
-time that this was, a thousandth on a quiet machine.
+tenth of a second, in the order A B B A; ticks.slowdown.none is the same with no worker in either:
+the noise. Waiting for the GIL counts, waiting for a processor does not: ticks.queued.* is the share
+of the time that this was, a thousandth on a quiet machine.
 
 Limits: with other load on the machine the lateness includes what a thread that wakes up waits for
 a processor.
