@@ -82,7 +82,7 @@ double seed() {
 }
 
 void append(benchmark::State& times) {
-    for (auto _ : times) {
+    for ([[maybe_unused]] auto _ : times) {
         times.counters["loop"] = loop(false);
         times.counters["foo"] = foo(false);
         times.counters["seed"] = seed();
@@ -90,7 +90,7 @@ void append(benchmark::State& times) {
 }
 
 void call(benchmark::State& times) {
-    for (auto _ : times) {
+    for ([[maybe_unused]] auto _ : times) {
         times.counters["loop"] = loop(true);
         times.counters["foo"] = foo(true);
     }

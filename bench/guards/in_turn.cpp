@@ -29,7 +29,7 @@ double a_round(Round const& once) {
 }
 
 void acquire_release(benchmark::State& times) {
-    for (auto _ : times) {
+    for ([[maybe_unused]] auto _ : times) {
         double raw = 0;
         double handoff = 0;
         for (int each = 0; each < turns; ++each) {
