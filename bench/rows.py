@@ -52,12 +52,13 @@ class Row(NamedTuple):
 
     def figure(self, measurements):
         """What the bound applies to, in one run. KeyError: it was not measured."""
-        own = measurements[self.measured]["values"]
+        measured = measurements[self.measured]
+        own = measured["values"]
         if not self.peer:
             return median(own)
         peer = measurements[self.peer]
         other = peer["values"]
-        if not peer.get("in_turn"):
+        if not (measured.get("in_turn") and peer.get("in_turn")):
             own, other = [median(own)], [median(other)]
         if self.at_least is not None:
             own, other = other, own

@@ -82,7 +82,7 @@ double seed() {
 }
 
 void append(benchmark::State& times) {
-    for (auto _ : times) {
+    for ([[maybe_unused]] auto _ : times) {
         times.counters["loop"] = loop(false);
         times.counters["foo"] = foo(false);
         times.counters["seed"] = seed();
@@ -90,7 +90,7 @@ void append(benchmark::State& times) {
 }
 
 void call(benchmark::State& times) {
-    for (auto _ : times) {
+    for ([[maybe_unused]] auto _ : times) {
         times.counters["loop"] = loop(true);
         times.counters["foo"] = foo(true);
     }
@@ -103,9 +103,9 @@ BENCHMARK(call)->Name("call/in_turn")->Iterations(1);
 /// Foo's, and not that of one which has the memory of its forerunner, the loop's: realloc() was
 /// compared.
 void let_lists_grow() {
-    mallopt(M_MMAP_THRESHOLD, 64 << 20);
-    mallopt(M_TOP_PAD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, 128 << 20);
+    mallopt(M_MMAP_THRESHOLD, 64U << 20U);
+    mallopt(M_TOP_PAD, 32U << 20U);
+    mallopt(M_TRIM_THRESHOLD, 128U << 20U);
 }
 
 }  // namespace

@@ -1,21 +1,10 @@
-// Ours: gil_acquire, on a thread that attached by hand, on one that did not, and nested.
+// Ours: gil_acquire, on a thread that did not attach by hand, and nested.
 #include "native_thread.hpp"
 #include <handoff/gil.hpp>
 
 #include <benchmark/benchmark.h>
 
 namespace {
-
-void acquire_release(benchmark::State& times) {
-    on_a_native_thread([&] {
-        handoff::gil_attachment const attached;
-        for (auto _ : times) {
-            handoff::gil_acquire const gil;
-            benchmark::ClobberMemory();
-        }
-    });
-}
-BENCHMARK(acquire_release)->Name("acquire_release/handoff");
 
 void plain(benchmark::State& times) {
     on_a_native_thread([&] {

@@ -14,10 +14,10 @@ How: the main thread's work is to look at the clock and at the length of the lis
 message counts as delivered when the main thread first sees it, so its lateness is too large by
 what the worker delivers after it within one hold of the GIL, and by one round of that loop.
 
-The main thread's slowdown is its speed without the worker over its speed with it, in slices of half
-a second, in the order A B B A; ticks.slowdown.none is the same with no worker in either: the noise.
-Waiting for the GIL counts, waiting for a processor does not: ticks.queued.* is the share of the
-time that this was, a thousandth on a quiet machine.
+The main thread's slowdown is its speed without the worker over its speed with it, in slices of a
+tenth of a second, in the order A B B A; ticks.slowdown.none is the same with no worker in either:
+the noise. Waiting for the GIL counts, waiting for a processor does not: ticks.queued.* is the share
+of the time that this was, a thousandth on a quiet machine.
 
 Limits: with other load on the machine the lateness includes what a thread that wakes up waits for
 a processor.
@@ -63,7 +63,7 @@ def measure(figures: Figures, arguments) -> None:
         figures.add("ticks.gil_wait_p99", "s", percentile(waits, 0.99))
         figures.add("ticks.gil_wait_max", "s", max(waits))
 
-    pairs = 2 if arguments.quick else 12
+    pairs = 10 if arguments.quick else 60
     for side in ("foo", "none", "seed"):
         command = arguments.host, MEASURED / "speed_of_main.py", side, INTERVAL, pairs
         said = process.run(*command, path=arguments.peers).said

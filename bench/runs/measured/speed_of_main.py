@@ -12,7 +12,7 @@ from pathlib import Path
 from workers import worker
 
 side, interval, pairs = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-SLICE = 0.5  # seconds
+SLICE = 0.1  # seconds: what neighbours of the machine do lasts longer
 
 
 def queued() -> float:
