@@ -43,8 +43,7 @@ std::string name_of(pid_t thread) {
 int unused_signal() {
     for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
         struct sigaction now{};
-        if (sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
-            now.sa_handler == SIG_DFL) {
+        if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) {
             return number;
         }
     }
@@ -236,7 +235,7 @@ std::string violation::text() const {
 
 std::string violation::json() const {
     std::string told =
-        "{\"tool\": \"gilcheck\", \"function\": " + json_string(function) +
+        R"({"tool": "gilcheck", "function": )" + json_string(function) +
         ", \"because\": " + json_string(because_names.at(static_cast<std::size_t>(why))) +
         ", \"thread\": " + json_of(thread) +
         ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" + ", \"holder\": ";
