@@ -48,14 +48,19 @@ for _ in range(3):
     for each in threads: each.start()
     for each in threads: each.join()
 """
-# usleep() with the GIL held: PyDLL does not release it.
+# usleep() with the GIL held: PyDLL does not release it. Prints for how long, in seconds.
 HELD_FOR_A_SECOND = """
 import ctypes, time
 usleep = ctypes.PyDLL(None).usleep
+held = 0
 for _ in range(10):
+    begin = time.monotonic()
     usleep(100_000)
+    held += time.monotonic() - begin
     time.sleep(0.02)
+print(held, flush=True)
 """
+KILLED = "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
 
 class Lane:
@@ -97,6 +102,14 @@ class Traced(InFolder):
         self.assert_consistent(lanes)
         return {re.sub(r"' \d+$", "", lane.name).lstrip("'"): lane for lane in lanes}
 
+    def assert_held_as_said(self, outcome, output):
+        """For as long as HELD_FOR_A_SECOND has measured."""
+        (lane,) = self.lanes(output).values()
+        lengths = [end - begin for begin, end, _ in lane.holds]
+        long = [length / 1e6 for length in lengths if length > 50_000]
+        self.assertEqual(len(long), 10)
+        self.assertAlmostEqual(sum(long) / float(outcome.stdout), 1, delta=0.02)
+
     def assert_consistent(self, lanes):
         """No two threads hold the GIL at once, and a wait is followed by a hold, or by nothing."""
         holds = sorted(hold for lane in lanes for hold in lane.holds)
@@ -126,10 +139,7 @@ class Trace(Traced):
         for way, outcome in self.traced(HELD_FOR_A_SECOND):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 0, outcome)
-                (lane,) = self.lanes().values()
-                held = [hold for hold in lane.holds if hold[2] == "<module> (<string>:1)"]
-                long = [end - begin for begin, end, _ in held if end - begin >= 100_000]
-                self.assertEqual(len(long), 10)
+                self.assert_held_as_said(outcome, "trace.json")
 
     def test_tells_of_each_thread_and_of_the_worst_waits(self):
         for way, outcome in self.traced(TWO_BUSY_THREADS):
@@ -220,17 +230,26 @@ class Page(Traced):
 
 
 class Left(Traced):
+    def assert_left(self, killed):
+        """A recording, of which late.json is made."""
+        self.assertEqual(killed.code, -signal.SIGKILL)
+        self.assertFalse((self.folder / "trace.json").exists())
+        left = ("-o", "late.json", "--recording", "trace.json.recording")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *left)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("was not ended", outcome.stderr)
+
     def test_by_a_process_that_is_killed(self):
-        code = TWO_BUSY_THREADS + "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
-        for way, outcome in self.traced(code):
+        for way, outcome in self.traced(TWO_BUSY_THREADS + KILLED):
             with self.subTest(way):
-                self.assertEqual(outcome.code, -signal.SIGKILL)
-                self.assertFalse((self.folder / "trace.json").exists())
-                left = ("-o", "late.json", "--recording", "trace.json.recording")
-                outcome = self.run_command(STOCK, "-m", "giltrace", *left)
-                self.assertEqual(outcome.code, 0, outcome)
-                self.assertIn("was not ended", outcome.stderr)
+                self.assert_left(outcome)
                 self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
+
+    def test_by_a_process_that_is_killed_tells_how_long_as_it_was(self):
+        for way, outcome in self.traced(HELD_FOR_A_SECOND + KILLED):
+            with self.subTest(way):
+                self.assert_left(outcome)
+                self.assert_held_as_said(outcome, "late.json")
 
     def test_by_a_child_in_a_file_of_its_own(self):
         code = (

@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -76,6 +75,7 @@ std::atomic<bool> is_on = false;
 std::atomic<unsigned> making_room = 0;  // threads that do
 running_python const* python = nullptr;
 bool knows_functions = false;
+std::uint64_t last_event = 0;  // its ticks: the lock orders events, where the counter may not
 pthread_key_t own_key{};
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local buffer own{};
@@ -83,7 +83,8 @@ pthread_key_t own_key{};
 /// Of zeros, at the end of the file. Returns null if there is no room for it.
 void* add(recording& now, std::size_t size) {
     void* mapped = MAP_FAILED;
-    if (posix_fallocate(now.file, now.size, static_cast<off_t>(size)) == 0) {
+    static constexpr std::array<char, largest_chunk> zeros{};
+    if (pwrite(now.file, zeros.data(), size, now.size) == static_cast<ssize_t>(size)) {
         mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, now.file, now.size);
     }
     if (mapped == MAP_FAILED) {
@@ -125,7 +126,11 @@ void begin(recording& now) {
     std::memcpy(now.head->magic, "giltrace", sizeof now.head->magic);
     now.head->version = 1;
     now.head->process = getpid();
-    now.head->begin = detail::now();
+    now.head->begin = tick_clock::this_moment();
+    do {  // until the scale of ticks is known well enough, should there be no later moment
+        now.head->latest = tick_clock::this_moment();
+    } while (now.head->latest.nanoseconds - now.head->begin.nanoseconds < 100'000);
+    last_event = 0;
     std::string_view const program = program_invocation_short_name;
     program.copy(now.head->program, sizeof now.head->program - 1);
     now.begins = false;
@@ -166,6 +171,7 @@ bool open_chunk(recording& now) {
     if (added == nullptr) {
         return false;
     }
+    now.head->latest = tick_clock::this_moment();
     added->size = size;
     added->lane = lane;
     added->thread = own_thread_id();
@@ -209,7 +215,8 @@ void record(kind what, std::uint32_t name = 0) noexcept {
     event& made = *own.next++;
     made.what = what;
     made.name = name;
-    std::atomic_ref(made.when).store(detail::now(), std::memory_order_release);
+    last_event = std::max(last_event, tick_clock::now());
+    std::atomic_ref(made.when).store(last_event, std::memory_order_release);
 }
 
 /// Writes a name. Without room it is not written, and what is called so has no name.
@@ -385,18 +392,12 @@ std::string stop_recording() {
     if (now.head == nullptr) {
         return {};
     }
-    now.head->end = detail::now();
+    now.head->latest = tick_clock::this_moment();
+    now.head->was_ended = 1;
     write_thread_names(now);
     ++number;
     leave(now);
     return now.path;
-}
-
-std::uint64_t now() noexcept {
-    timespec read{};
-    clock_gettime(CLOCK_MONOTONIC, &read);
-    return static_cast<std::uint64_t>(read.tv_sec) * 1'000'000'000 +
-           static_cast<std::uint64_t>(read.tv_nsec);
 }
 
 }  // namespace handoff::detail

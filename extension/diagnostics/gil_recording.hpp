@@ -3,6 +3,7 @@
 #pragma once
 
 #include "running_python.hpp"
+#include "tick_clock.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -23,16 +24,17 @@ struct header {
     char magic[8];  // "giltrace"
     std::uint32_t version;
     pid_t process;
-    std::uint64_t begin;  // nanoseconds of CLOCK_MONOTONIC, as all times here
-    std::uint64_t end;    // zero: it was not ended
-    std::uint64_t lost;   // events that there was no room for
+    moment begin;
+    moment latest;            // of two moments the scale of all ticks is known
+    std::uint32_t was_ended;  // at `latest`; else it is zero
+    std::uint64_t lost;       // events that there was no room for
     char program[64];     // its name
 };
 
 enum class kind : std::uint32_t { nothing, waits, asks, takes, drops };
 
 struct event {
-    std::uint64_t when;  // zero: there is none
+    std::uint64_t when;  // ticks; zero: there is none
     kind what;
     std::uint32_t name;  // of a hold that ends
 };
@@ -74,8 +76,5 @@ void start_recording(running_python const& python, std::string const& path,
 /// Ends it. The file stays. GIL: held, or Python is gone.
 /// Returns: the file's path; empty: nothing was being recorded.
 std::string stop_recording();
-
-/// Nanoseconds of CLOCK_MONOTONIC.
-[[nodiscard]] std::uint64_t now() noexcept;
 
 }  // namespace handoff::detail

@@ -87,7 +87,8 @@ struct reading {
 };
 
 /// Returns when what happened that cannot have; 0: nothing.
-std::uint64_t read_events(std::span<std::byte const> bytes, timeline::lane& into, reading& state) {
+std::uint64_t read_events(std::span<std::byte const> bytes, tick_scale const& scale,
+                          timeline::lane& into, reading& state) {
     std::uint64_t wrong = 0;
     for (std::size_t place = sizeof(chunk); place + sizeof(event) <= bytes.size();
          place += sizeof(event)) {
@@ -95,29 +96,30 @@ std::uint64_t read_events(std::span<std::byte const> bytes, timeline::lane& into
         if (each.when == 0) {
             return wrong;
         }
+        std::uint64_t const when = scale.nanoseconds(each.when);
         if (wrong == 0 && !state.may_follow(each.what)) {
-            wrong = each.when;
+            wrong = when;
         }
         state.began = true;
         switch (each.what) {
             case kind::waits:
-                state.waits_since = each.when;
+                state.waits_since = when;
                 break;
             case kind::asks:
-                into.asked.push_back(each.when);
+                into.asked.push_back(when);
                 break;
             case kind::takes:
                 if (state.waits_since) {
                     into.waits.push_back(
-                        {.begin = *state.waits_since, .end = each.when, .ended_in_a_take = true});
+                        {.begin = *state.waits_since, .end = when, .ended_in_a_take = true});
                 }
                 state.waits_since.reset();
-                state.holds_since = each.when;
+                state.holds_since = when;
                 break;
             case kind::drops:
                 if (state.holds_since) {
                     into.holds.push_back(
-                        {.begin = *state.holds_since, .end = each.when, .name = each.name});
+                        {.begin = *state.holds_since, .end = when, .name = each.name});
                 }
                 state.holds_since.reset();
                 break;
@@ -161,10 +163,11 @@ timeline timeline::read(std::string const& path) {
     timeline made;
     made.process = head.process;
     made.program = head.program;
-    made.begin = head.begin;
-    made.was_ended = head.end != 0;
+    made.begin = head.begin.nanoseconds;
+    made.was_ended = head.was_ended != 0;
     made.lost = head.lost;
     made.names.emplace_back("native code");
+    tick_scale const scale(head.begin, head.latest);
     std::map<std::uint32_t, reading> readings;  // by the recording's lane
     std::map<pid_t, std::string> threads;
     for (std::size_t place = page; place + sizeof(chunk) <= bytes.size();) {
@@ -184,7 +187,7 @@ timeline timeline::read(std::string const& path) {
             lane& thread = made.lanes[known->second.lane];
             thread.thread = each.thread;
             thread.name.assign(each.name, strnlen(each.name, sizeof each.name));
-            auto const wrong = read_events(content, thread, known->second);
+            auto const wrong = read_events(content, scale, thread, known->second);
             if (wrong != 0 && made.disorder.empty()) {
                 made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
                                 std::to_string(wrong) + " cannot follow what it did before";
@@ -192,7 +195,7 @@ timeline timeline::read(std::string const& path) {
         }
         place += each.size;
     }
-    made.end = head.end;
+    made.end = head.latest.nanoseconds;
     if (!made.was_ended) {
         made.end = made.begin;
         for (lane const& each : made.lanes) {
