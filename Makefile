@@ -26,11 +26,11 @@ STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)'
           '$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build check sanitize matrix stress exits bench install clean
+.PHONY: help run test test-all build check sanitize matrix stress exits bench install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo
 	@echo 'Variables (now):'
 	@echo '  PYTHON=$(PYTHON)  the Python of everything'
@@ -46,6 +46,9 @@ run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
 
 test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
+
+test-all: export HANDOFF_TOOLS := $(VENV)/python
+test-all: .venv/test test ## And those tests that need VizTracer, and Perfetto in Chromium
 
 build: $(BUILD)/configured ## Build everything; the host is build/Release/bin/handoff
 	@$(VENV)/cmake --build $(BUILD)
@@ -103,6 +106,10 @@ clean: ## Remove what was built (not .venv)
 
 .venv/check: requirements-check.txt .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-check.txt
+	@touch $@
+
+.venv/test: requirements-test.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
 .venv/bench: requirements-bench.txt .venv/ready

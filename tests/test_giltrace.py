@@ -7,11 +7,14 @@ import shutil
 import signal
 import unittest
 from itertools import pairwise
+from pathlib import Path
 
 from host import HOST, STOCK, InFolder, environment, finish, start
 
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 BROWSER = shutil.which("chromium")
+TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
+PERFETTO = Path(__file__).with_name("perfetto.py")
 BESIDE = 1 << 30  # what a thread's number is more than its own, in Chrome's format
 
 # The main thread and one of Python's pass the GIL to and fro, and one sleeps most of the time.
@@ -192,6 +195,56 @@ class Trace(Traced):
         outcome = self.run_command(HOST, "-X", "giltrace=trace.json", "-c", code)
         self.assertEqual(outcome.code, 0, outcome)
         self.assertIn("Foo delivers", {name for _, _, name in self.lanes()["Foo"].holds})
+
+
+@unittest.skipIf(BROWSER is None or not TOOLS, "needs Chromium, and `make test-all`")
+class InOtherTools(Traced):
+    def perfetto(self, trace, sql):
+        """The rows that Perfetto's trace processor answers."""
+        outcome = self.run_command(TOOLS, PERFETTO, BROWSER, self.folder / trace, sql)
+        self.assertEqual(outcome.code, 0, outcome)
+        return json.loads(outcome.stdout)
+
+    def test_perfettos_trace_processor_reads_the_same_holds_and_waits(self):
+        outcome = self.run_command(
+            STOCK, "-m", "giltrace", "-o", "trace.json", "-c", TWO_BUSY_THREADS
+        )
+        self.assertEqual(outcome.code, 0, outcome)
+        rows = self.perfetto(
+            "trace.json",
+            "select thread.name, category, count(*), sum(dur) / 1e9"
+            " from slice join thread_track on track_id = thread_track.id join thread using (utid)"
+            " where category is not null and dur > 0 group by 1, 2",
+        )
+        answered = {(name, kind): (count, seconds) for name, kind, count, seconds in rows}
+        for lane in self.lanes().values():
+            for kind, shapes in (("hold", lane.holds), ("wait", lane.waits)):
+                count, seconds = answered.pop((lane.name, kind))
+                self.assertEqual(count, len(shapes))
+                self.assertAlmostEqual(
+                    seconds, sum(end - begin for begin, end, _ in shapes) / 1e6, 4
+                )
+        self.assertEqual(answered, {})
+
+    def test_viztracers_functions_are_at_the_same_times(self):
+        (self.folder / "program.py").write_text(
+            "import ctypes, giltrace\n"
+            "usleep = ctypes.PyDLL(None).usleep\n"
+            "def within(): usleep(100_000)\n"
+            "with giltrace.record('trace.json'): within()\n"
+        )
+        viztracer = (TOOLS, "-m", "viztracer")
+        for arguments in (
+            ("-o", "functions.json", "program.py"),
+            ("--combine", "trace.json", "functions.json", "-o", "both.json"),
+        ):
+            outcome = self.run_command(*viztracer, *arguments)
+            self.assertEqual(outcome.code, 0, outcome)
+        rows = self.perfetto("both.json", "select name, category, ts, ts + dur from slice")
+        (function,) = ((b, e) for name, kind, b, e in rows if name.startswith("within "))
+        (hold,) = ((b, e) for _, kind, b, e in rows if kind == "hold" and e - b > 50e6)
+        self.assertLessEqual(hold[0], function[0])
+        self.assertGreaterEqual(hold[1], function[1])
 
 
 class Page(Traced):
