@@ -40,7 +40,7 @@ print(
             "libraries": ";".join(dict.fromkeys(libraries)),
             # Only what this Python was built with; a missing OpenSSL is not libpython's fault.
             "modules": " ".join(name for name in modules.split() if find_spec(name)),
-            # lib/python3.x/site-packages, which is below any prefix, and how the name of a module ends.
+            # Below any prefix, as lib/python3.x/site-packages; and how the name of a module ends.
             "packages": "/".join(Path(sysconfig.get_path("platlib")).parts[-3:]),
             "suffix": var("EXT_SUFFIX"),
         }
