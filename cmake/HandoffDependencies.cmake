@@ -36,7 +36,8 @@ if(NOT Boost_FOUND OR NOT (TARGET Boost::${python_tag} OR TARGET boost::${python
     "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) was chosen, but there is no Boost.Python "
     "(1.74 or later) for it. ${found}\n"
     "Choose a Python that matches (make PYTHON=/usr/bin/python3, or -DPython3_EXECUTABLE=…), install "
-    "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter).")
+    "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter). "
+    "gilcheck and giltrace need no Boost: pip install . --config-settings=cmake.define.HANDOFF_FOO=OFF")
 endif()
 if(TARGET Python::Module)
   get_target_property(headers Python::Module INTERFACE_INCLUDE_DIRECTORIES)

@@ -2,7 +2,8 @@
 #
 # Python3_EXECUTABLE decides. Defines
 #   handoff::python_headers  Python.h only; for code that runs inside somebody's Python
-#   handoff::libpython       for an executable that embeds Python (includes python_headers)
+#   handoff::libpython       for an executable that embeds Python (includes python_headers), with
+#                            HANDOFF_HOST
 # and says in the configure output which library was taken, and why not a better one.
 
 set(HANDOFF_LIBPYTHON "auto" CACHE STRING "Embed Python's static or shared library: auto, static, shared")
@@ -24,10 +25,16 @@ execute_process(
   COMMAND "${Python3_EXECUTABLE}" -I "${CMAKE_CURRENT_LIST_DIR}/python_facts.py"
   OUTPUT_VARIABLE HANDOFF_PYTHON_FACTS OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
-foreach(fact IN ITEMS executable build version include archives shared library libraries modules)
+foreach(fact IN ITEMS
+    executable build gil version include archives shared library libraries modules packages suffix)
   string(JSON HANDOFF_PYTHON_${fact} GET "${HANDOFF_PYTHON_FACTS}" ${fact})
 endforeach()
 
+if(NOT HANDOFF_PYTHON_gil)
+  message(FATAL_ERROR
+    "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) is a free-threaded build: it has no GIL to "
+    "hand over, to check or to record. Choose one that has, with -DPython3_EXECUTABLE=…")
+endif()
 if(NOT EXISTS "${HANDOFF_PYTHON_include}/Python.h")
   message(FATAL_ERROR
     "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) has no headers: "
@@ -39,6 +46,11 @@ add_library(handoff_python_headers INTERFACE)
 add_library(handoff::python_headers ALIAS handoff_python_headers)
 set_target_properties(handoff_python_headers PROPERTIES EXPORT_NAME python_headers)
 target_include_directories(handoff_python_headers SYSTEM INTERFACE "${HANDOFF_PYTHON_include}")
+
+if(NOT HANDOFF_HOST)
+  message(STATUS "Python ${HANDOFF_PYTHON_version}: ${Python3_EXECUTABLE}")
+  return()
+endif()
 
 # Links and runs a program that starts this Python, imports extension modules and stops. `result`
 # becomes TRUE, or the reason why not.

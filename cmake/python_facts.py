@@ -31,6 +31,7 @@ print(
             "executable": sys.executable,
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
+            "gil": not var("Py_GIL_DISABLED"),
             "version": f"{sys.version_info[0]}.{sys.version_info[1]}",
             "include": sysconfig.get_path("include"),
             "archives": ";".join(archives),
@@ -39,6 +40,9 @@ print(
             "libraries": ";".join(dict.fromkeys(libraries)),
             # Only what this Python was built with; a missing OpenSSL is not libpython's fault.
             "modules": " ".join(name for name in modules.split() if find_spec(name)),
+            # Below any prefix, as lib/python3.x/site-packages; and how the name of a module ends.
+            "packages": "/".join(Path(sysconfig.get_path("platlib")).parts[-3:]),
+            "suffix": var("EXT_SUFFIX"),
         }
     )
 )

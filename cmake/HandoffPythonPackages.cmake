@@ -1,0 +1,31 @@
+# What any Python imports: put together in <build>/python, built by target python_packages, and installed
+# as component `python`.
+#
+#   handoff_python_module(<target>)                                  a module by itself
+#   handoff_python_package(<name> LIBRARY <target> SOURCES <file…>)  a package, with a library beside its sources
+
+set(HANDOFF_INSTALL_PYTHONDIR "${HANDOFF_PYTHON_packages}" CACHE STRING
+  "Where Python packages are installed, below the prefix")
+set(_handoff_packages "${CMAKE_BINARY_DIR}/python")
+add_custom_target(python_packages)
+
+function(handoff_python_module target)
+  handoff_flags(${target})
+  set_target_properties(${target} PROPERTIES
+    PREFIX "" SUFFIX "${HANDOFF_PYTHON_suffix}" LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}")
+  add_dependencies(python_packages ${target})
+  install(TARGETS ${target} LIBRARY DESTINATION "${HANDOFF_INSTALL_PYTHONDIR}" COMPONENT python)
+endfunction()
+
+function(handoff_python_package name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LIBRARY" "SOURCES")
+  set(folder "${HANDOFF_INSTALL_PYTHONDIR}/${name}")
+  set_target_properties(${arg_LIBRARY} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}/${name}")
+  add_dependencies(python_packages ${arg_LIBRARY})
+  foreach(source IN LISTS arg_SOURCES)
+    cmake_path(GET source FILENAME file)
+    configure_file("${source}" "${_handoff_packages}/${name}/${file}" COPYONLY)
+  endforeach()
+  install(FILES ${arg_SOURCES} DESTINATION "${folder}" COMPONENT python)
+  install(TARGETS ${arg_LIBRARY} LIBRARY DESTINATION "${folder}" COMPONENT python)
+endfunction()
