@@ -161,10 +161,10 @@ class NoReport(Checked):
     def test_of_threads_and_what_the_standard_library_calls_back(self):
         self.assert_silent("""
 import asyncio, concurrent.futures, ctypes, os, sqlite3, threading, zlib
-database = sqlite3.connect(":memory:", check_same_thread=False)
-database.create_function("twice", 1, lambda n: 2 * n)
 def work(n):
     zlib.compress(b"x" * 100000)
+    database = sqlite3.connect(":memory:")
+    database.create_function("twice", 1, lambda n: 2 * n)
     return database.execute("select twice(?)", (n,)).fetchone()[0]
 with concurrent.futures.ThreadPoolExecutor(4) as pool:
     assert list(pool.map(work, range(50))) == [2 * n for n in range(50)]
