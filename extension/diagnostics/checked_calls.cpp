@@ -91,7 +91,8 @@ constexpr std::array legal_beginnings{"PyConfig_",
                                       "_Py_DumpTraceback",
                                       "_Py_EncodeLocale",
                                       "_Py_FatalError",
-                                      "_Py_Initialize"};
+                                      "_Py_Initialize",
+                                      "_Py_SetLocaleFromEnv"};
 constexpr std::array legal{"PyErr_SetInterrupt",
                            "PyErr_SetInterruptEx",
                            "PyEval_AcquireLock",
@@ -114,7 +115,13 @@ constexpr std::array legal{"PyErr_SetInterrupt",
                            "Py_AddPendingCall",
                            "Py_AtExit",
                            "Py_EndInterpreter",
-                           "_PyThreadState_UncheckedGet"};
+                           "_PyEval_AddPendingCall",
+                           "_PyThreadState_UncheckedGet",
+                           "_Py_IsFinalizing",
+                           "_Py_fstat_noraise",
+                           "_Py_open_noraise",
+                           "_Py_set_inheritable_async_safe",
+                           "_Py_write_noraise"};
 /// Their addresses are compared, by who fills a type's slots with them.
 constexpr std::array compared_beginnings{
     "PyObject_Generic", "PyType_Generic", "PyObject_SelfIter", "PyObject_HashNotImplemented",
