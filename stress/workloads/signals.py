@@ -1,0 +1,45 @@
+"""Signals by a timer, to threads, and to threads that wait, each with a handler in Python."""
+
+import faulthandler
+import os
+import signal
+import threading
+import time
+
+handled, main_thread = [], threading.get_ident()
+enough = threading.Event()
+
+
+def on_signal(number, frame):
+    handled.append(threading.get_ident())
+    if len(handled) >= 200:
+        enough.set()
+
+
+def send():
+    while not enough.is_set():
+        signal.pthread_kill(main_thread, signal.SIGUSR1)
+        time.sleep(0.0001)
+
+
+def compute():
+    while not enough.is_set():
+        sum(range(1000))
+
+
+signal.signal(signal.SIGALRM, on_signal)
+signal.signal(signal.SIGUSR1, on_signal)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+threads = [threading.Thread(target=each) for each in (send, compute, compute)]
+for each in threads:
+    each.start()
+while not enough.wait(0.001):
+    pass
+signal.setitimer(signal.ITIMER_REAL, 0)
+for each in threads:
+    each.join()
+with open(os.devnull, "w") as nowhere:
+    faulthandler.register(signal.SIGUSR2, nowhere, all_threads=True)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    faulthandler.unregister(signal.SIGUSR2)
+print(set(handled) == {main_thread})
