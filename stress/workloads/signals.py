@@ -7,23 +7,21 @@ import threading
 import time
 
 handled, main_thread = [], threading.get_ident()
-enough = threading.Event()
+never = threading.Lock()
 
 
 def on_signal(number, frame):
     handled.append(threading.get_ident())
-    if len(handled) >= 200:
-        enough.set()
 
 
 def send():
-    while not enough.is_set():
+    while len(handled) < 200:
         signal.pthread_kill(main_thread, signal.SIGUSR1)
         time.sleep(0.0001)
 
 
 def compute():
-    while not enough.is_set():
+    while len(handled) < 200:
         sum(range(1000))
 
 
@@ -33,8 +31,9 @@ signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 threads = [threading.Thread(target=each) for each in (send, compute, compute)]
 for each in threads:
     each.start()
-while not enough.wait(0.001):
-    pass
+never.acquire()
+while len(handled) < 200:
+    never.acquire(timeout=0.001)
 signal.setitimer(signal.ITIMER_REAL, 0)
 for each in threads:
     each.join()
