@@ -159,6 +159,28 @@ class Trace(Traced):
             self.assertIn("within", self.lanes(f"trace{n}.json"))
             self.assertNotIn("before", self.lanes(f"trace{n}.json"))
 
+    def test_of_a_part_that_begins_while_threads_wait(self):
+        """They have been told of as waiting in the part before."""
+        code = """
+import giltrace, threading, time
+over = threading.Event()
+def spin():
+    while not over.is_set(): sum(range(1000))
+threads = [threading.Thread(target=spin, name="spinner") for _ in range(4)]
+for each in threads: each.start()
+for n in range(3):
+    with giltrace.record(f"trace{n}.json"):
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end: pass
+over.set()
+for each in threads: each.join()
+"""
+        outcome = self.run_command(STOCK, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertNotIn("contradicts", outcome.stderr)
+        for n in range(3):
+            self.assertGreater(len(self.lanes(f"trace{n}.json")["spinner"].waits), 0)
+
     def test_of_any_program_contradicts_nothing(self):
         for seed in range(10):
             for way, outcome in self.traced(ANY_PROGRAM.format(seed=seed)):

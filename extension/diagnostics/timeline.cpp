@@ -86,14 +86,19 @@ struct reading {
     }
 };
 
+/// Who asks first of all has waited since the recording's begin.
 /// Returns when what happened that cannot have; 0: nothing.
-std::uint64_t read_events(std::span<std::byte const> bytes, timeline::lane& into, reading& state) {
+std::uint64_t read_events(std::span<std::byte const> bytes, std::uint64_t begin,
+                          timeline::lane& into, reading& state) {
     std::uint64_t wrong = 0;
     for (std::size_t place = sizeof(chunk); place + sizeof(event) <= bytes.size();
          place += sizeof(event)) {
         auto const& each = at<event>(bytes, place);
         if (each.when == 0) {
             return wrong;
+        }
+        if (each.what == kind::asks && !state.began) {
+            state.waits_since = begin;
         }
         if (wrong == 0 && !state.may_follow(each.what)) {
             wrong = each.when;
@@ -184,7 +189,7 @@ timeline timeline::read(std::string const& path) {
             lane& thread = made.lanes[known->second.lane];
             thread.thread = each.thread;
             thread.name.assign(each.name, strnlen(each.name, sizeof each.name));
-            auto const wrong = read_events(content, thread, known->second);
+            auto const wrong = read_events(content, head.begin, thread, known->second);
             if (wrong != 0 && made.disorder.empty()) {
                 made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
                                 std::to_string(wrong) + " cannot follow what it did before";
