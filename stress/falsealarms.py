@@ -63,7 +63,7 @@ def verdicts(report):
     of_each = {}
     for case in xml.parse(report).iter("testcase"):
         verdict = [each.tag for each in case if each.tag in ("failure", "error", "skipped")]
-        of_each[case.get("name")] = " ".join(verdict) or "passed"
+        of_each[str(case.get("name"))] = " ".join(verdict) or "passed"
     return of_each
 
 
