@@ -8,14 +8,13 @@ reports nothing, and no recording contradicts itself, of whatever process. Exits
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as xml
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 from host import STOCK, environment, start
 
@@ -49,7 +48,11 @@ def call(command, folder, **variables):
     process = start(*command, cwd=folder, env=environment(**variables))
     try:
         stdout, stderr = process.communicate(timeout=60 * MINUTES)
-        return process.returncode, stdout.decode("utf-8", "replace"), stderr.decode(errors="replace")
+        return (
+            process.returncode,
+            stdout.decode("utf-8", "replace"),
+            stderr.decode(errors="replace"),
+        )
     except subprocess.TimeoutExpired:
         return "goes on", "", ""
     finally:
@@ -61,7 +64,7 @@ def verdicts(report):
     if not report.exists():
         return {}
     of_each = {}
-    for case in xml.parse(report).iter("testcase"):
+    for case in ElementTree.parse(report).iter("testcase"):
         verdict = [each.tag for each in case if each.tag in ("failure", "error", "skipped")]
         of_each[str(case.get("name"))] = " ".join(verdict) or "passed"
     return of_each
@@ -77,7 +80,7 @@ def program(name, folder):
 
 
 def contradictions(folder):
-    """How many processes were recorded, and what contradicts itself. Also of those that were left."""
+    """How many processes were recorded, and what contradicts itself; those killed, too."""
     for left in folder.glob("*.recording"):
         drawn = ("-o", left.with_suffix(""), "--recording", left)
         call([STOCK, "-m", "giltrace", *drawn], folder, PYTHONPATH=str(PACKAGES))

@@ -5,9 +5,7 @@ import threading
 
 libc = ctypes.CDLL(None)
 ROUTINE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
-COMPARE = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int)
-)
+COMPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
 count, counting = 0, threading.Lock()
 
 
@@ -18,7 +16,6 @@ def called_by_a_native_thread(argument):
         libc.usleep(10)  # without the GIL
         with counting:
             count += 1
-    return None
 
 
 @ROUTINE
@@ -27,7 +24,7 @@ def nested(argument):
     numbers = (ctypes.c_int * 100)(*range(100, 0, -1))
     libc.qsort(numbers, 100, ctypes.sizeof(ctypes.c_int), COMPARE(lambda a, b: a[0] - b[0]))
     assert list(numbers) == list(range(1, 101))
-    return called_by_a_native_thread(argument)
+    called_by_a_native_thread(argument)
 
 
 def native_threads(routine, times):

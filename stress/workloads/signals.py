@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 handled, main_thread = [], threading.get_ident()
 never = threading.Lock()
@@ -37,7 +38,7 @@ while len(handled) < 200:
 signal.setitimer(signal.ITIMER_REAL, 0)
 for each in threads:
     each.join()
-with open(os.devnull, "w") as nowhere:
+with Path(os.devnull).open("w") as nowhere:
     faulthandler.register(signal.SIGUSR2, nowhere, all_threads=True)
     os.kill(os.getpid(), signal.SIGUSR2)
     faulthandler.unregister(signal.SIGUSR2)
