@@ -26,7 +26,7 @@ STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)'
           '$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all build check sanitize matrix stress exits bench install clean
+.PHONY: help run test test-all build check sanitize matrix stress exits falsealarms bench install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -71,6 +71,9 @@ stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); sa
 
 exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='fork …')
 	@$(STRESS) stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
+
+falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
+	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) stress/falsealarms.py $(NAMES)
 
 bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
 	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release

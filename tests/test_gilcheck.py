@@ -10,6 +10,7 @@ from host import HOST, STOCK, InFolder, Outcome, environment, finish, start
 
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
+WORKLOADS = Path(__file__).resolve().parent.parent / "stress" / "workloads"
 LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
 
 
@@ -183,6 +184,15 @@ if child == 0:
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """)
+
+    def test_of_real_programs(self):
+        """`make falsealarms` has more of them."""
+        for name in ("asyncio_loop", "ctypes_callbacks", "fork", "prompt", "subinterpreters"):
+            code = (WORKLOADS / f"{name}.py").read_text()
+            plain = self.run_command(STOCK, "-c", code)
+            self.assertEqual((plain.code, plain.stderr), (0, ""))
+            with self.subTest(name):
+                self.assert_silent(code, plain.stdout)
 
     def test_of_inlined_counting_elsewhere(self):
         """It is a fault, and out of reach: docs/gilcheck.md says so."""

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import unittest
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from host import HOST, STOCK, InFolder, environment, finish, start
 
 PACKAGES = os.environ["PYTHON_PACKAGES"]
+WORKLOADS = Path(__file__).resolve().parent.parent / "stress" / "workloads"
 BROWSER = shutil.which("chromium")
 TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
 PERFETTO = Path(__file__).with_name("perfetto.py")
@@ -172,6 +174,28 @@ class Trace(Traced):
             self.assertIn("within", self.lanes(f"trace{n}.json"))
             self.assertNotIn("before", self.lanes(f"trace{n}.json"))
 
+    def test_of_a_part_that_begins_while_threads_wait(self):
+        """They have been told of as waiting in the part before."""
+        code = """
+import giltrace, threading, time
+over = threading.Event()
+def spin():
+    while not over.is_set(): sum(range(1000))
+threads = [threading.Thread(target=spin, name="spinner") for _ in range(4)]
+for each in threads: each.start()
+for n in range(3):
+    with giltrace.record(f"trace{n}.json"):
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end: pass
+over.set()
+for each in threads: each.join()
+"""
+        outcome = self.run_command(STOCK, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertNotIn("contradicts", outcome.stderr)
+        for n in range(3):
+            self.assertTrue(any(lane.waits for lane in self.lanes(f"trace{n}.json").values()))
+
     def test_of_any_program_contradicts_nothing(self):
         for seed in range(10):
             for way, outcome in self.traced(ANY_PROGRAM.format(seed=seed)):
@@ -179,6 +203,18 @@ class Trace(Traced):
                     self.assertEqual(outcome.code, 0, outcome)
                     self.assertNotIn("contradicts", outcome.stderr)
                     self.assertGreater(len(self.lanes()), 1)
+
+    def test_of_real_programs_contradicts_nothing(self):
+        """`make falsealarms` has more of them."""
+        for name in ("ctypes_callbacks", "daemons", "fork", "subinterpreters"):
+            for way, outcome in self.traced((WORKLOADS / f"{name}.py").read_text()):
+                with self.subTest(way, name=name):
+                    self.assertEqual(outcome.code, 0, outcome)
+                    self.assertNotIn("contradicts", outcome.stderr)
+                    self.assertGreater(len(self.lanes()), 1)
+            for trace in self.folder.glob("trace*.json"):
+                told = json.loads(trace.read_text())["otherData"]
+                self.assertEqual(told, {"contradiction": ""})
 
     def test_of_both_tools_at_once(self):
         code = "import gilcheck; gilcheck.start()\n" + TWO_BUSY_THREADS
@@ -303,6 +339,34 @@ class Left(Traced):
             with self.subTest(way):
                 self.assert_left(outcome)
                 self.assert_held_as_said(outcome, "late.json")
+
+    def test_that_contradicts_itself_is_told(self):
+        code = TWO_BUSY_THREADS + KILLED
+        self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
+        recording = self.folder / "trace.json.recording"
+        good = recording.read_bytes()
+        waits, takes, drops = 1, 3, 4
+
+        def said(changed):
+            """Of the recording with one event changed, the tenth of that kind."""
+            bad, place, seen = bytearray(good), 4096, 0
+            while place < len(bad):
+                what, size = struct.unpack_from("II", bad, place)
+                for event in range(place + 64, place + size, 16) if what == 1 else ():
+                    when, kind, name = struct.unpack_from("QII", bad, event)
+                    seen += kind in changed
+                    if kind in changed and seen == 10:
+                        struct.pack_into("QII", bad, event, *changed[kind](when, kind, name))
+                place += size
+            recording.write_bytes(bad)
+            left = ("-o", "late.json", "--recording", recording)
+            return self.run_command(STOCK, "-m", "giltrace", *left).stderr
+
+        later = {drops: lambda when, kind, name: (when + 10**8, kind, name)}
+        never = {takes: lambda when, kind, name: (when, waits, name)}
+        self.assertNotIn("contradicts", said({}))
+        self.assertIn("contradicts itself: two threads held the GIL at once", said(later))
+        self.assertRegex(said(never), r"contradicts itself: what thread \d+ did .* cannot follow")
 
     def test_by_a_child_in_a_file_of_its_own(self):
         code = (

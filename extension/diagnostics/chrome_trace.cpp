@@ -42,9 +42,9 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
     auto const process = static_cast<unsigned>(shown.process) | beside;
     std::fprintf(
         to,
-        "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"
+        "{\"displayTimeUnit\": \"ns\", \"otherData\": {\"contradiction\": %s}, \"traceEvents\": [\n"
         "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %u, \"args\": {\"name\": %s}}",
-        process,
+        json_string(shown.contradiction()).c_str(), process,
         json_string("GIL of " + shown.program + " " + std::to_string(shown.process)).c_str());
     std::vector<std::string> names;
     names.reserve(shown.names.size());

@@ -340,6 +340,7 @@ void write_thread_names(recording& now) {
 
 /// A child has only the thread that forked, and nothing of its parent's recording.
 void begin_anew_in_child() {
+    making_room = 0;
     recording& now = current();
     if (now.head == nullptr) {
         return;

@@ -86,9 +86,10 @@ struct reading {
     }
 };
 
+/// Who asks first of all has waited since the recording's begin.
 /// Returns when what happened that cannot have; 0: nothing.
-std::uint64_t read_events(std::span<std::byte const> bytes, tick_scale const& scale,
-                          timeline::lane& into, reading& state) {
+std::uint64_t read_events(std::span<std::byte const> bytes, header const& head,
+                          tick_scale const& scale, timeline::lane& into, reading& state) {
     std::uint64_t wrong = 0;
     for (std::size_t place = sizeof(chunk); place + sizeof(event) <= bytes.size();
          place += sizeof(event)) {
@@ -97,6 +98,9 @@ std::uint64_t read_events(std::span<std::byte const> bytes, tick_scale const& sc
             return wrong;
         }
         std::uint64_t const when = scale.nanoseconds(each.when);
+        if (each.what == kind::asks && !state.began) {
+            state.waits_since = head.begin.nanoseconds;
+        }
         if (wrong == 0 && !state.may_follow(each.what)) {
             wrong = when;
         }
@@ -187,7 +191,7 @@ timeline timeline::read(std::string const& path) {
             lane& thread = made.lanes[known->second.lane];
             thread.thread = each.thread;
             thread.name.assign(each.name, strnlen(each.name, sizeof each.name));
-            auto const wrong = read_events(content, scale, thread, known->second);
+            auto const wrong = read_events(content, head, scale, thread, known->second);
             if (wrong != 0 && made.disorder.empty()) {
                 made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
                                 std::to_string(wrong) + " cannot follow what it did before";

@@ -1,0 +1,171 @@
+"""Runs programs plain, under the GIL checker, and under the GIL timeline; counts false alarms.
+
+Usage: falsealarms.py [NAME ...]: scripts of workloads/, Python's own test modules, and "handoff",
+this project's tests; without a name all of them. HANDOFF_PYTHON names the Python, PYTHON_PACKAGES
+the folder of the tools. It is clean where each tool leaves the results as they are, the checker
+reports nothing, and no recording contradicts itself, of whatever process. Exits with 0 if all are.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from host import STOCK, environment, start
+
+PACKAGES = Path(os.environ["PYTHON_PACKAGES"])
+LIBRARY = PACKAGES / "gilcheck" / "libgilcheck.so"
+SCRIPTS = Path(__file__).with_name("workloads")
+WAYS = ("plain", "gilcheck", "giltrace")
+REPORT = re.compile(r'{("|&quot;)tool\1: \1gilcheck\1')
+MINUTES = 20  # for one program
+
+# Of the Python that is asked, those that it has.
+TESTS = (
+    *("test_threading", "test_thread", "test_fork1", "test_ssl", "test_sqlite3"),
+    *("test_concurrent_futures", "test_asyncio", "test_capi"),
+)
+# Tests that call Python without the GIL on purpose; this project's have a tool in them already.
+MISUSES = ("test_no_FatalError_infinite_loop",)
+OWN_MISUSES = "test_gilcheck|test_giltrace"
+
+
+class Run(NamedTuple):
+    """A program, once: the results, by the test or as a whole, and what is wrong."""
+
+    results: dict
+    processes: int = 0  # recorded
+    alarms: tuple = ()  # reports, or contradictions
+
+
+def call(command, folder, **variables):
+    """Its exit code, and what it wrote to both."""
+    process = start(*command, cwd=folder, env=environment(**variables))
+    try:
+        stdout, stderr = process.communicate(timeout=60 * MINUTES)
+        return (
+            process.returncode,
+            stdout.decode("utf-8", "replace"),
+            stderr.decode(errors="replace"),
+        )
+    except subprocess.TimeoutExpired:
+        return "goes on", "", ""
+    finally:
+        process.kill()
+
+
+def verdicts(report):
+    """Of each test in a report of JUnit's format."""
+    if not report.exists():
+        return {}
+    of_each = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        verdict = [each.tag for each in case if each.tag in ("failure", "error", "skipped")]
+        of_each[str(case.get("name"))] = " ".join(verdict) or "passed"
+    return of_each
+
+
+def program(name, folder):
+    """What follows the interpreter, for a script or a test module."""
+    script = SCRIPTS / f"{name}.py"
+    if script.exists():
+        return [script]
+    ignored = [word for each in MISUSES for word in ("--ignore", each)]
+    return ["-m", "test", "--junit-xml", folder / "junit.xml", *ignored, name]
+
+
+def contradictions(folder):
+    """How many processes were recorded, and what contradicts itself; those killed, too."""
+    for left in folder.glob("*.recording"):
+        drawn = ("-o", left.with_suffix(""), "--recording", left)
+        call([STOCK, "-m", "giltrace", *drawn], folder, PYTHONPATH=str(PACKAGES))
+    traces = [json.loads(trace.read_text())["otherData"] for trace in folder.glob("trace*.json")]
+    return len(traces), tuple(filter(None, (each["contradiction"] for each in traces)))
+
+
+def run(name, way):
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made).resolve()
+        if name == "handoff":
+            command = [os.environ["CTEST"], "--test-dir", PACKAGES.parent, "--parallel", "2"]
+            command += ["--exclude-regex", OWN_MISUSES, "--output-junit", folder / "junit.xml"]
+        else:
+            command = [STOCK, *program(name, folder)]
+        variables = {}
+        if way == "gilcheck":
+            variables = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
+        if way == "giltrace":
+            command[1:1] = ["-m", "giltrace", "-o", folder / "trace.json"]
+            variables = {"PYTHONPATH": str(PACKAGES)}
+        code, stdout, stderr = call(command, folder, **variables)
+        report = folder / "junit.xml"
+        results = {"exit code": code, **verdicts(report)}
+        if (SCRIPTS / f"{name}.py").exists():
+            results |= {"stdout": stdout, "error": "Traceback" in stderr}
+        said = stdout + stderr + (report.read_text() if name == "handoff" else "")
+        alarms = [line for line in said.splitlines() if REPORT.search(line)]
+        processes, contradicting = contradictions(folder)
+        return Run(results, processes, (*alarms, *contradicting))
+
+
+def differences(plain, checked):
+    """One line for each result that is another than without the tool."""
+    names = sorted({*plain.results, *checked.results})
+    both = [(name, plain.results.get(name), checked.results.get(name)) for name in names]
+    return [f"{name}: {was!r}, and now {is_!r}" for name, was, is_ in both if was != is_]
+
+
+def is_there(name):
+    """Whether this Python has what it is about."""
+    modules = {"numpy_blas": "numpy", "prompt": "readline", "handoff": "json"}
+    module = modules.get(name, f"test.{name}" if name in TESTS else "json")
+    code = f"import importlib.util as u; raise SystemExit(u.find_spec({module!r}) is None)"
+    return subprocess.run([STOCK, "-c", code], check=False).returncode == 0
+
+
+def judge(name, pool):
+    """Runs it in every way; returns its line of the table, and whether it is clean."""
+    if name == "handoff":  # two of them at a time would be in each other's way
+        runs = {way: run(name, way) for way in WAYS[:2]}
+    else:
+        runs = dict(zip(WAYS, pool.map(run, [name] * len(WAYS), WAYS), strict=True))
+    plain = runs["plain"]
+    cells, wrong = [f"{name:24}", f"{len(plain.results):7}"], []
+    for way in WAYS[1:]:
+        if way not in runs:
+            cells += [f"{'-':>9}"] * 3  # somebody else's programs are not recorded
+            continue
+        other = differences(plain, runs[way])
+        wrong += [f"{name}, {way}: {each}" for each in (*other, *runs[way].alarms)]
+        recorded = [runs[way].processes] if way == "giltrace" else []
+        cells += [f"{each:9}" for each in (len(other), *recorded, len(runs[way].alarms))]
+    print(*cells, flush=True)
+    print(*wrong, sep="\n", end="\n" if wrong else "", file=sys.stderr, flush=True)
+    return not wrong
+
+
+def main(names):
+    names = names or [*sorted(each.stem for each in SCRIPTS.glob("*.py")), *TESTS, "handoff"]
+    version = subprocess.run([STOCK, "-V"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    print(version.strip())
+    columns = ("results", "otherwise", "reports", "otherwise", "processes", "contradict")
+    print(f"{'':24}", *(f"{each:>9}" for each in columns))
+    clean = []
+    with ThreadPoolExecutor(2) as pool:
+        for name in names:
+            if is_there(name):
+                clean.append(judge(name, pool))
+            else:
+                print(f"{name:24} this Python has none")
+    print(f"{sum(clean)} of {len(clean)} are clean")
+    return not clean or not all(clean)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
