@@ -34,6 +34,11 @@ LOCKED_QUEUE = (
     "them on this machine; what comes in blocks is pushed at once, next row"
 )
 
+EMPTY_HANDOFF = (
+    "an empty handoff in C is 42 ns here and its two events are 45 more: two readings of the "
+    "processor's counter are 20 of them, and the name of what held it 13 (perf)"
+)
+
 
 class Row(NamedTuple):
     """One thing to reach; a row without a bound informs.
@@ -347,6 +352,38 @@ ROWS = {
             at_most=0.006,
         ),
         Row("… threads of the process", "responsiveness.15_block.threads", at_most=17),
+    ),
+    "diagnostics": (
+        Row(
+            "the GIL checker: Python alone, beside the same without it",
+            "diagnostics.ratio.pure_python.gilcheck",
+            at_most=1.05,
+        ),
+        Row(
+            "… 300,000 calls of a Boost.Python function",
+            "diagnostics.ratio.boost_calls.gilcheck",
+            at_most=1.2,
+        ),
+        Row(
+            "the GIL timeline: Python alone, beside the same without it",
+            "diagnostics.ratio.pure_python.giltrace",
+            at_most=1.05,
+        ),
+        Row(
+            "… 300,000 empty handoffs, by a C function that makes one",
+            "diagnostics.ratio.handoffs.giltrace",
+            at_most=1.5,
+            cause=EMPTY_HANDOFF,
+        ),
+        Row("… by ctypes", "diagnostics.ratio.ctypes_calls.giltrace", at_most=1.5),
+        Row(
+            "… in a loop in C",
+            "diagnostics.ratio.handoffs_in_c.giltrace",
+            at_most=1.5,
+            cause=EMPTY_HANDOFF,
+        ),
+        Row("Python alone, twice without: chance", "diagnostics.ratio.pure_python.off_again"),
+        Row("… handoffs by a C function", "diagnostics.ratio.handoffs.off_again"),
     ),
     "startup": (
         Row(

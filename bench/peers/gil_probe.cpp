@@ -1,4 +1,5 @@
-// Module gil_probe: how long a thread waits for the GIL, measured where Python cannot.
+// Module gil_probe: how long a thread waits for the GIL, measured where Python cannot; and handoffs
+// of which nothing else is made.
 #include <Python.h>
 
 #include <chrono>
@@ -23,11 +24,37 @@ PyObject* sleep(PyObject* /*module*/, PyObject* argument) {
     return PyFloat_FromDouble(seconds(clock_type::now() - begin).count());
 }
 
+/// hand_over() drops the GIL and takes it again.
+PyObject* hand_over(PyObject* /*module*/, PyObject* /*unused*/) {
+    PyEval_RestoreThread(PyEval_SaveThread());
+    Py_RETURN_NONE;
+}
+
+/// hand_over_often(times): a loop of it, in C.
+PyObject* hand_over_often(PyObject* /*module*/, PyObject* argument) {
+    long const times = PyLong_AsLong(argument);
+    if (times == -1 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    for (long each = 0; each < times; ++each) {
+        PyEval_RestoreThread(PyEval_SaveThread());
+    }
+    Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {.ml_name = "sleep",
      .ml_meth = &sleep,
      .ml_flags = METH_O,
      .ml_doc = "sleep(seconds) -> seconds that it then waited for the GIL"},
+    {.ml_name = "hand_over",
+     .ml_meth = &hand_over,
+     .ml_flags = METH_NOARGS,
+     .ml_doc = "drops the GIL and takes it again"},
+    {.ml_name = "hand_over_often",
+     .ml_meth = &hand_over_often,
+     .ml_flags = METH_O,
+     .ml_doc = "hand_over_often(times)"},
     {},
 };
 
