@@ -26,7 +26,7 @@ STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)'
           '$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build check sanitize matrix stress exits bench install clean
+.PHONY: help run test build check sanitize matrix stress exits detect bench install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -69,6 +69,12 @@ stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); sa
 exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='fork …')
 	@$(STRESS) stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
 
+detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who finds the fault
+	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
+	@$(VENV)/cmake --build $(BUILD)
+	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python \
+	    $(STRESS) stress/detect.py $(or $(TIMES),50) $(KINDS)
+
 bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
 	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release
 	@$(VENV)/python bench --build build/bench/Release --python '$(PYTHON)' \
@@ -105,7 +111,11 @@ clean: ## Remove what was built (not .venv)
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-check.txt
 	@touch $@
 
-.venv/bench: requirements-bench.txt .venv/ready
+.venv/peers: requirements-peers.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	@touch $@
+
+.venv/bench: requirements-bench.txt requirements-peers.txt .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
