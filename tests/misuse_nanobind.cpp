@@ -41,6 +41,8 @@ private:
 
 }  // namespace
 
+// nanobind's macro says how the parameter is passed.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 NB_MODULE(misuse_nanobind, made) {
     nb::class_<foo>(made, "Foo")
         .def(nb::init<>())
