@@ -42,10 +42,11 @@ private:
 }  // namespace
 
 // nanobind's macro says how the parameter is passed.
-// NOLINTNEXTLINE(performance-unnecessary-value-param)
+// NOLINTBEGIN(performance-unnecessary-value-param)
 NB_MODULE(misuse_nanobind, made) {
     nb::class_<foo>(made, "Foo")
         .def(nb::init<>())
         .def("start", &foo::start)
         .def("stop", &foo::stop);
 }
+// NOLINTEND(performance-unnecessary-value-param)
