@@ -26,7 +26,8 @@ STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)'
           '$(PYTHON)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all build check sanitize matrix stress exits falsealarms bench install clean
+.PHONY: help run test test-all build check sanitize matrix stress exits detect falsealarms bench install \
+        clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -48,7 +49,9 @@ test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
 test-all: export HANDOFF_TOOLS := $(VENV)/python
-test-all: .venv/test test ## And those tests that need VizTracer, and Perfetto in Chromium
+test-all: .venv/test .venv/peers $(BUILD)/configured ## And tests that need Chromium, and more of PyPI
+	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
+	@$(MAKE) --no-print-directory test
 
 build: $(BUILD)/configured ## Build everything; the host is build/Release/bin/handoff
 	@$(VENV)/cmake --build $(BUILD)
@@ -71,6 +74,12 @@ stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); sa
 
 exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='fork …')
 	@$(STRESS) stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
+
+detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who finds the fault
+	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
+	@$(VENV)/cmake --build $(BUILD)
+	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python \
+	    $(STRESS) stress/detect.py $(or $(TIMES),50) $(KINDS)
 
 falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) stress/falsealarms.py $(NAMES)
@@ -115,7 +124,11 @@ clean: ## Remove what was built (not .venv)
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
-.venv/bench: requirements-bench.txt .venv/ready
+.venv/peers: requirements-peers.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	@touch $@
+
+.venv/bench: requirements-bench.txt requirements-peers.txt .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 

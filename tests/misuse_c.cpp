@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include <atomic>
+#include <chrono>
 #include <pthread.h>
 #include <thread>
 
@@ -22,7 +23,19 @@ PyObject* never_acquired(PyObject* /*module*/, PyObject* list) {
     Py_RETURN_NONE;
 }
 
-/// The same, while the thread that made it has the GIL.
+/// A native thread that appends to a list now and then, and is left to itself.
+PyObject* start(PyObject* /*module*/, PyObject* list) {
+    Py_INCREF(list);
+    std::thread([list] {
+        while (true) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            seen = PyList_Append(list, Py_None);
+        }
+    }).detach();
+    Py_RETURN_NONE;
+}
+
+/// The same as never_acquired(), while the thread that made it has the GIL.
 PyObject* beside_a_holder(PyObject* /*module*/, PyObject* list) {
     std::thread([list] { seen = PyList_Size(list); }).join();
     Py_RETURN_NONE;
@@ -82,6 +95,7 @@ PyObject* guarded(PyObject* /*module*/, PyObject* list) {
 // As every module writes them.
 // NOLINTBEGIN(modernize-use-designated-initializers)
 PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
+                         {"start", &start, METH_O, nullptr},
                          {"beside_a_holder", &beside_a_holder, METH_O, nullptr},
                          {"released", &released, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},

@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import subprocess
 import unittest
 from pathlib import Path
 
-from host import HOST, STOCK, InFolder, Outcome, environment, finish, start
+from host import HOST, STOCK, InFolder, Outcome, environment, finish, start, wait_until_asleep
 
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
@@ -59,6 +60,49 @@ class Report(Checked):
                 self.assertEqual(report["function"], "PyObject_Size")
                 self.assertEqual(report["because"], "never_acquired")
                 self.assertIn("misuse_boost", report["stack"][0]["file"])
+
+    def assert_found_in_a_peers_module(self, name, functions):
+        if not Path(MODULES, f"{name}.so").exists():
+            self.skipTest(f"{name} was not built: `make detect` installs what it is built with")
+        code = f"import {name}, time; f = {name}.Foo(); f.start(); time.sleep(10)"
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertIn(report["function"], functions)
+                self.assertEqual(report["because"], "never_acquired")
+                self.assertFalse(report["thread"]["known_to_python"])
+                self.assertIn(name, report["stack"][0]["file"])
+
+    def test_of_a_module_of_pybind11(self):
+        self.assert_found_in_a_peers_module("misuse_pybind11", {"PyList_Size"})
+
+    def test_of_a_module_of_nanobind(self):
+        self.assert_found_in_a_peers_module("misuse_nanobind", {"PyLong_FromUnsignedLong"})
+
+    def test_that_is_being_made_when_the_process_ends(self):
+        """What looks up the first line of source waits until the program has ended."""
+        os.mkfifo(self.folder / "asked")
+        os.mkfifo(self.folder / "answer")
+        once = "[ -e once ] || { touch once; echo > asked; read _ < answer; }"
+        self.write("addr2line", f"#!/bin/sh\n{once}\n").chmod(0o755)
+        code = (
+            f"import sys; sys.path.insert(0, {MODULES!r})\n"
+            "import atexit, misuse_c; misuse_c.start([]); input()\n"
+            "atexit.register(print, 'ends', flush=True)"
+        )
+        process = start(
+            *(STOCK, "-m", "gilcheck", "--settings", "json", "-c", code),
+            stdin=subprocess.PIPE,
+            cwd=self.folder,
+            env=environment(PYTHONPATH=PACKAGES, PATH=f"{self.folder}:{os.environ['PATH']}"),
+        )
+        (self.folder / "asked").read_text()
+        process.stdin.write(b"\n")
+        self.assertEqual(process.stdout.readline(), b"ends\n")
+        wait_until_asleep(process)
+        (self.folder / "answer").write_text("\n")
+        report = self.the_report(finish(process, aborts=True))
+        self.assertEqual(report["function"], "PyList_Append")
 
     def test_names_the_holder_and_where_its_python_is(self):
         code = "import misuse_c\ndef holds():\n    misuse_c.beside_a_holder([])\nholds()"

@@ -28,6 +28,7 @@ settings how;
 running_python const* python = nullptr;
 std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
+std::atomic<unsigned> unfinished = 0;  // of them, those being made
 thread_local bool reporting = false;
 
 /// Guards what was checked and reported.
@@ -61,6 +62,7 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     }
     reporting = true;
     if (is_first_from(return_address)) {
+        ++unfinished;
         ++reports;
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
@@ -71,12 +73,17 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
         if (how.then == reaction::abort) {
             std::abort();
         }
+        --unfinished;
+        unfinished.notify_all();
     }
     reporting = false;
 }
 
-/// That the process does not end as if nothing had been found.
+/// That the process does not end before a report is made, nor as if nothing had been found.
 void exit_after_reports(int code, void* /*unused*/) {
+    for (unsigned now = unfinished; now > 0 && !reporting; now = unfinished) {
+        unfinished.wait(now);
+    }
     if (code == 0 && reports > 0) {
         std::fflush(nullptr);
         _exit(exit_code);
@@ -117,7 +124,11 @@ void begin_checking() {
         ask_for_python_stacks(held);
     }
     on_violation.store(&on_call_without_gil, std::memory_order_release);
-    pthread_atfork([] { guard().lock(); }, [] { guard().unlock(); }, [] { guard().unlock(); });
+    pthread_atfork([] { guard().lock(); }, [] { guard().unlock(); },
+                   [] {
+                       guard().unlock();
+                       unfinished = 0;  // who makes them is not in the child
+                   });
     on_exit(&exit_after_reports, nullptr);
 }
 

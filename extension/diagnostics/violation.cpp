@@ -55,6 +55,8 @@ int ask_faulthandler(void* /*unused*/) {
     if (stacks_signal == 0) {
         stacks_file = memfd_create("gilcheck", MFD_CLOEXEC);
         stacks_signal = unused_signal();
+        // What faulthandler leaves when Python ends, perhaps during a report.
+        std::signal(stacks_signal, [](int) {});
         std::array<char, 160> code{};
         std::snprintf(code.data(), code.size(),
                       "import faulthandler as _f\n"
