@@ -353,6 +353,7 @@ void begin_anew_in_child() {
 
 void prepare_once() {
     static bool const prepared = [] {
+        tick_clock::ask_the_kernel();
         pthread_key_create(&own_key, [](void* /*unused*/) { finish(own); });
         pthread_atfork(nullptr, nullptr, &begin_anew_in_child);
         return true;

@@ -15,13 +15,15 @@ std::uint64_t nanoseconds() noexcept {
            static_cast<std::uint64_t>(read.tv_nsec);
 }
 
-bool kernel_uses_the_counter() noexcept {
+bool tick_clock::is_the_counter = false;
+
+void tick_clock::ask_the_kernel() noexcept {
     try {
         std::string source;
         std::ifstream("/sys/devices/system/clocksource/clocksource0/current_clocksource") >> source;
-        return source == "tsc" || source == "arch_sys_counter";
+        is_the_counter = source == "tsc" || source == "arch_sys_counter";
     } catch (std::exception const&) {
-        return false;
+        is_the_counter = false;
     }
 }
 

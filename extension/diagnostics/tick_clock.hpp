@@ -18,13 +18,15 @@ struct moment {
 /// Nanoseconds of CLOCK_MONOTONIC.
 [[nodiscard]] std::uint64_t nanoseconds() noexcept;
 
-/// Whether the kernel takes the time from the counter itself: one that is the same on all
-/// processors, and goes on at one speed. (Linux, Documentation/virt/kvm/x86/timekeeping.rst.)
-[[nodiscard]] bool kernel_uses_the_counter() noexcept;
-
 namespace tick_clock {
 
-inline bool const is_the_counter = kernel_uses_the_counter();
+/// Whether the kernel takes the time from the counter itself: one that is the same on all
+/// processors, and goes on at one speed. (Linux, Documentation/virt/kvm/x86/timekeeping.rst.)
+/// Known after ask_the_kernel().
+extern bool is_the_counter;
+
+/// Once, before the first tick.
+void ask_the_kernel() noexcept;
 
 /// Ticks of the counter; where the kernel does not use it, nanoseconds.
 /// A reading may be earlier than one that another thread has made just before, by a few of them.
