@@ -186,7 +186,8 @@ bool open_chunk(recording& now) {
 }
 
 /// Returns false if there is none, or the recording is over: its file is not touched after that.
-bool make_room(recording& now) noexcept {
+[[gnu::noinline]] bool make_room() noexcept {
+    recording& now = current();
     ++making_room;
     bool made = false;
     if (is_on) {
@@ -207,9 +208,10 @@ bool make_room(recording& now) noexcept {
     return made;
 }
 
+bool is_of_this_recording() noexcept { return own.of == number.load(std::memory_order_relaxed); }
+
 void record(kind what, std::uint32_t name = 0) noexcept {
-    bool const is_over = own.of != number.load(std::memory_order_relaxed);
-    if ((is_over || own.next == own.end) && !make_room(current())) {
+    if ((!is_of_this_recording() || own.next == own.end) && !make_room()) {
         return;
     }
     event& made = *own.next++;
@@ -274,9 +276,26 @@ bool same(handoff_function const& one, handoff_function const& another) noexcept
            one.line == another.line;
 }
 
+/// The name of a hold that is not called as the thread's last.
+[[gnu::noinline]] std::uint32_t name_anew(handoff_function const& running) {
+    recording& now = current();
+    if (now.head == nullptr) {
+        return 0;
+    }
+    std::array<char, 1024> room;
+    std::string_view const text =
+        running.name != nullptr ? text_of(running, room) : std::string_view(hold_label);
+    std::uint32_t const found = number_of(now, text.substr(0, room.size()));
+    if (is_of_this_recording()) {
+        own.function = running;
+        own.name = found;
+    }
+    return found;
+}
+
 /// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
 /// the GIL is dropped: nobody can take it before CPython's lock is free.
-std::uint32_t name_of_hold(recording& now) {
+std::uint32_t name_of_hold() {
     handoff_function running{};
     void* const state = knows_functions ? python->this_threads_state() : nullptr;
     if (state != nullptr) {
@@ -288,27 +307,13 @@ std::uint32_t name_of_hold(recording& now) {
             return 0;
         }
     }
-    if (own.of == number.load(std::memory_order_relaxed) && same(running, own.function)) {
-        return own.name;
-    }
-    std::array<char, 1024> room;
-    std::string_view const text =
-        running.name != nullptr ? text_of(running, room) : std::string_view(hold_label);
-    std::uint32_t const found = number_of(now, text.substr(0, room.size()));
-    if (own.of == number.load(std::memory_order_relaxed)) {
-        own.function = running;
-        own.name = found;
-    }
-    return found;
+    return is_of_this_recording() && same(running, own.function) ? own.name : name_anew(running);
 }
 
 void on_wait() noexcept { record(kind::waits); }
 void on_ask() noexcept { record(kind::asks); }
 void on_take() noexcept { record(kind::takes); }
-void on_drop() noexcept {
-    recording& now = current();
-    record(kind::drops, now.head != nullptr ? name_of_hold(now) : 0);
-}
+void on_drop() noexcept { record(kind::drops, name_of_hold()); }
 
 constinit gil_listener const listener{
     .waits = &on_wait, .asks = &on_ask, .takes = &on_take, .drops = &on_drop};
