@@ -1,5 +1,5 @@
 // Module misuse_c: the C API called without the GIL, in each of the ways to come to that.
-#include <Python.h>
+#include <handoff/gil.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -92,6 +92,19 @@ PyObject* guarded(PyObject* /*module*/, PyObject* list) {
     return PyLong_FromSsize_t(PyList_Size(list));
 }
 
+/// The same with our guard.
+PyObject* acquired(PyObject* /*module*/, PyObject* list) {
+    std::thread thread([list] {
+        handoff::gil_acquire const gil;
+        seen = PyList_Size(list);
+    });
+    {
+        handoff::gil_release const while_joining;
+        thread.join();
+    }
+    return PyLong_FromSsize_t(PyList_Size(list));
+}
+
 // As every module writes them.
 // NOLINTBEGIN(modernize-use-designated-initializers)
 PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
@@ -101,6 +114,7 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},
                          {"finalized", &finalized, METH_NOARGS, nullptr},
                          {"guarded", &guarded, METH_O, nullptr},
+                         {"acquired", &acquired, METH_O, nullptr},
                          {}};
 
 PyModuleDef definition = {

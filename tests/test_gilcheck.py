@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import unittest
+import zipfile
 from pathlib import Path
 
 from host import HOST, STOCK, InFolder, Outcome, environment, finish, start, wait_until_asleep
@@ -110,7 +111,9 @@ class Report(Checked):
             with self.subTest(way):
                 report = self.the_report(outcome)
                 self.assertNotEqual(report["holder"]["id"], report["thread"]["id"])
-                self.assertIn("in holds", report["holder"]["python"])
+                innermost, *others = report["holder"]["python"].splitlines()
+                self.assertIn("in holds", innermost)
+                self.assertEqual(len(others), 1)
 
     def test_of_a_call_in_a_region_that_released_the_gil(self):
         for way, outcome in self.checked("import misuse_c; misuse_c.released([])"):
@@ -194,6 +197,56 @@ class Settings(Checked):
                     self.assertIn(f"not '{wrong}'", outcome.stderr)
 
 
+class Program(InFolder):
+    """`python3 -m gilcheck` runs it as `python3` does; so does `python3 -m giltrace`."""
+
+    def test_is_run_as_by_python_itself(self):
+        self.write(
+            "names.py",
+            "import sys\n"
+            "main = sys.modules['__main__'].__dict__\n"
+            "print(main is globals(), {*main} >= {'__doc__', '__loader__', '__package__'}, sys.argv, sys.path[0], __name__)\n"
+            "print(globals().get('__file__'), __spec__ and __spec__.name, __builtins__)\n",
+        )
+        self.write("fails.py", "def f():\n    return 1 / 0\nf()\n")
+        self.write("half.py", "x = (\n")
+        names = (self.folder / "names.py").read_text()
+        self.write("folder/__main__.py", names)
+        with zipfile.ZipFile(self.folder / "archive.pyz", "w") as archive:
+            archive.writestr("__main__.py", names)
+        hook = "import sys; sys.excepthook = lambda kind, *_: print(kind); 1 / 0"
+        for program in (
+            *(("names.py", "-x"), ("-m", "names", "-m"), ("-c", names, "-c", "2"), ("-", "3")),
+            *(("folder",), ("archive.pyz", "4"), ("fails.py",), ("-m", "fails"), ("-c", "1 / 0")),
+            *(("half.py",), ("-c", "("), ("none.py",), ("-m", "none"), ("-c", hook)),
+            *(("-c", "raise KeyboardInterrupt"), ("-c", "raise SystemExit('bye')")),
+        ):
+            with self.subTest(program):
+                plain = self.run_with(names, *program)
+                self.assertEqual(self.run_with(names, "-m", "gilcheck", *program), plain)
+
+    def run_with(self, stdin, *arguments):
+        process = start(
+            *(STOCK, *arguments),
+            stdin=subprocess.PIPE,
+            cwd=self.folder,
+            env=environment(PYTHONPATH=PACKAGES),
+        )
+        return finish(process, stdin.encode(), aborts=True)
+
+    def test_that_is_none_is_refused(self):
+        for arguments, said in (
+            ((), "nothing to run"),
+            (("-m",), "-m wants a module's name"),
+            (("-c",), "-c wants code"),
+            (("--nothing", "script.py"), "--nothing"),
+        ):
+            with self.subTest(arguments):
+                outcome = self.run_with("", "-m", "gilcheck", *arguments)
+                self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                self.assertIn(said, outcome.stderr)
+
+
 class NoReport(Checked):
     def assert_silent(self, code, stdout=""):
         for way, outcome in self.checked(code):
@@ -202,6 +255,18 @@ class NoReport(Checked):
 
     def test_of_a_guarded_thread(self):
         self.assert_silent("import misuse_c; print(misuse_c.guarded([1]))", "1\n")
+
+    def test_of_a_thread_with_our_guard(self):
+        self.assert_silent("import misuse_c; print(misuse_c.acquired([1]))", "1\n")
+
+    def test_of_foo(self):
+        """It is the host's own, and the package's under another Python."""
+        code = (
+            "import Foo, sys, threading; heard = threading.Event()\n"
+            "foo = Foo.Foo(0.01, lambda _: heard.set()); foo.start()\n"
+            "assert heard.wait(60); foo.stop()"
+        )
+        self.assert_silent(f"import sys; sys.path.append({PACKAGES!r})\n{code}")
 
     def test_of_threads_and_what_the_standard_library_calls_back(self):
         self.assert_silent("""

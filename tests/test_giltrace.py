@@ -150,7 +150,7 @@ class Trace(Traced):
     def test_tells_of_each_thread_and_of_the_worst_waits(self):
         for way, outcome in self.traced(TWO_BUSY_THREADS):
             with self.subTest(way):
-                self.assertIn("written to trace.json", outcome.stderr)
+                self.assertIn(f"written to {self.folder}/trace.json", outcome.stderr)
                 self.assertRegex(outcome.stderr, r"'spinner' \d+ +\d+ +[\d.e+]+ ms")
                 self.assertRegex(
                     outcome.stderr,
@@ -174,6 +174,14 @@ class Trace(Traced):
         for n in range(2):
             self.assertIn("within", self.lanes(f"trace{n}.json"))
             self.assertNotIn("before", self.lanes(f"trace{n}.json"))
+
+    def test_is_written_where_it_was_asked_for_whatever_the_program_does(self):
+        for way, outcome in self.traced("import os; os.chdir('/')"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertEqual(len(self.lanes()), 1)
+                (self.folder / "trace.json").unlink()
+                self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_of_a_part_that_begins_while_threads_wait(self):
         """They have been told of as waiting in the part before."""
@@ -304,7 +312,7 @@ class Page(Traced):
         quiet = ("--no-first-run", "--disable-background-networking", "--disable-sync")
         shown = self.run_command(
             BROWSER,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", *quiet),
+            *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", *quiet),
             *(f"--user-data-dir={self.folder}/browser", "--dump-dom"),
             (self.folder / "trace.html").as_uri(),
         ).stdout

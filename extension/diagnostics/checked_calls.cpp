@@ -127,6 +127,8 @@ constexpr std::array legal{"PyErr_SetInterrupt",
                            "_PyInterpreterState_GuardCountdown",
                            "_PyThreadState_GetCurrent",
                            "_PyObject_Dump",
+                           "_PyThreadState_Prealloc",  // the two halves of PyThreadState_New(),
+                           "_PyThreadState_SetCurrent",  // in 3.11
                            "_PyThreadState_UncheckedGet",
                            "_Py_IsFinalizing",
                            "_Py_RestoreSignals",

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <fcntl.h>
+#include <filesystem>
 #include <stdexcept>
 #include <system_error>
 #include <unistd.h>
@@ -45,7 +46,8 @@ void make_sure_of(std::string const& output) {
     bool const is_new = access(output.c_str(), F_OK) != 0;
     int const file = open(output.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) {
-        throw std::system_error(errno, std::generic_category(), output);
+        throw std::system_error(errno, std::generic_category(),
+                                "giltrace cannot write '" + output + "'");
     }
     close(file);
     if (is_new) {
@@ -87,13 +89,14 @@ running_python const& this_python() {
 
 }  // namespace
 
-void start(std::string_view output) {
-    static_cast<void>(format_of(output));
+void start(std::string_view wanted) {
+    static_cast<void>(format_of(wanted));
     if (is_recording) {
         throw std::invalid_argument("there is a recording of the GIL already: one at a time");
     }
     running_python const& python = this_python();
-    make_sure_of(std::string(output));
+    std::string const output = std::filesystem::absolute(wanted);  // whatever chdir() comes
+    make_sure_of(output);
     try {
         start_recording(python, recording_of(output), &path_in_child);
     } catch (std::system_error const&) {
@@ -127,7 +130,7 @@ void finish() noexcept {
     try {
         stop();
     } catch (std::exception const& failure) {
-        std::fprintf(stderr, "giltrace: %s\n", failure.what());
+        std::fprintf(stderr, "%s\n", failure.what());
     }
 }
 

@@ -129,8 +129,9 @@ std::string summary_of(timeline const& shown) {
         holds += each.holds.size();
     }
     std::string told;
-    print(told, "GIL of %s, process %d: %s, %zu threads, %zu holds\n", shown.program.c_str(),
-          shown.process, in_words(shown.end - shown.begin).c_str(), shown.lanes.size(), holds);
+    print(told, "GIL of %s, process %d: %s, %zu thread%s, %zu hold%s\n", shown.program.c_str(),
+          shown.process, in_words(shown.end - shown.begin).c_str(), shown.lanes.size(),
+          shown.lanes.size() == 1 ? "" : "s", holds, holds == 1 ? "" : "s");
     told += table(shown) + worst_waits(shown);
     if (shown.lost > 0) {
         print(told, "%llu events are missing: there was no room for them on the disk\n",
@@ -162,12 +163,16 @@ std::uint64_t least_drawn(timeline const& shown) {
     return lengths[most_drawn - 1];
 }
 
+[[noreturn]] static void refuse(std::string const& path, int error) {
+    throw std::system_error(error, std::generic_category(), "giltrace cannot write '" + path + "'");
+}
+
 void write(timeline const& shown, std::string const& path) {
     auto const format = format_of(path);
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "we"),
                                                          &std::fclose);
     if (file == nullptr) {
-        throw std::system_error(errno, std::generic_category(), path);
+        refuse(path, errno);
     }
     switch (format) {
         case timeline_format::chrome_trace:
@@ -181,10 +186,10 @@ void write(timeline const& shown, std::string const& path) {
             break;
     }
     if (std::fflush(file.get()) != 0) {
-        throw std::system_error(errno, std::generic_category(), path);
+        refuse(path, errno);
     }
     if (std::ferror(file.get()) != 0) {
-        throw std::system_error(EIO, std::generic_category(), path);
+        refuse(path, EIO);
     }
 }
 

@@ -70,6 +70,16 @@ int ask_faulthandler(void* /*unused*/) {
     return 0;
 }
 
+/// A stack of Python's, from the innermost function outwards, up to what runs a program for
+/// `python3 -m gilcheck`.
+std::string without_our_own(std::string stack) {
+    if (auto const found = stack.find("/gilcheck/program.py\", line ");
+        found != std::string::npos) {
+        stack.resize(stack.rfind('\n', found) + 1);
+    }
+    return stack;
+}
+
 /// What faulthandler writes of a thread: the lines below "Thread 0x… (most recent call first):".
 std::string python_stack_of(pthread_t thread) {
     if (stacks_signal <= 0) {
@@ -91,8 +101,8 @@ std::string python_stack_of(pthread_t thread) {
         return {};
     }
     auto const begin = std::min(all.find('\n', found), all.size() - 1) + 1;
-    return all.substr(begin,
-                      std::min(all.find("\n\n", begin), all.find("hread 0x", begin)) - begin);
+    auto const end = std::min(all.find("\n\n", begin), all.find("hread 0x", begin));
+    return without_our_own(all.substr(begin, end - begin));
 }
 
 std::vector<violation::frame> described(std::vector<void const*> const& instructions) {

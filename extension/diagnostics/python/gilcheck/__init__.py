@@ -17,8 +17,7 @@ def start(settings: str = "abort") -> None:
     settings: "abort" at the first report; "warn", which reports each place once, goes on, and has
     the process exit with 66; "once", one report. With ",json" a report is a line of JSON.
 
-    Raises ValueError for other settings, RuntimeError where this Python cannot be checked, or is
-    already.
+    Raises RuntimeError for other settings, and where this Python cannot be checked.
     """
     library = ctypes.PyDLL(str(LIBRARY))
     library.gilcheck_start.restype = ctypes.c_char_p

@@ -1,4 +1,4 @@
-"""python3 -m gilcheck [--settings SETTINGS] (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]."""
+"""python3 -m gilcheck [--settings SETTINGS] (SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]."""
 
 import argparse
 
@@ -21,12 +21,12 @@ def main() -> None:
     )
     program.add_arguments(parser)
     asked = parser.parse_args()
-    program.check(parser, asked)
+    run = program.find(parser, asked)
     try:
         start(asked.settings)
-    except (RuntimeError, ValueError) as failure:
+    except RuntimeError as failure:
         parser.exit(2, f"{failure}\n")
-    program.run(asked)
+    run()
 
 
 main()

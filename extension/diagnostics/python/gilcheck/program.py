@@ -1,37 +1,108 @@
-"""A program on a command line, and its run, as python3 itself has them: SCRIPT, -m, -c."""
+"""A program on a command line, and its run, as python3 itself has them: SCRIPT, -m, -c, -."""
 
 import argparse
+import builtins
+import importlib.machinery
+import os
 import runpy
 import sys
+import types
+from collections.abc import Callable
 from pathlib import Path
 
-USAGE = "(SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]"
+USAGE = "(SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE")
-    what.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE")
-    parser.add_argument("script", nargs="?")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    rest = {"nargs": argparse.REMAINDER, "metavar": "..."}
+    what.add_argument("-m", dest="module", help="a module's name, and its arguments", **rest)
+    what.add_argument("-c", dest="code", help="a program itself, and its arguments", **rest)
+    parser.add_argument(
+        "script",
+        nargs="?",
+        help="a file, a folder or an archive with __main__.py, or - for stdin",
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="are the program's own")
 
 
-def check(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
-    """Exit with 2 if there is nothing to run."""
-    if not (asked.module or asked.code or asked.script):
-        parser.error("there is nothing to run: a script, -m module or -c code")
+def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable[[], None]:
+    """What runs the program as __main__; what that sees of the command line is its own.
 
-
-def run(asked: argparse.Namespace) -> None:
-    """Run it as __main__; what it sees of the command line is its own."""
-    if asked.code:
+    Exits with 2, as python3 does, where there is nothing to run.
+    """
+    if asked.code is not None:
+        if not asked.code:
+            parser.error("-c wants code after it")
         code, *arguments = asked.code
-        sys.argv = ["-c", *arguments]
-        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
-    elif asked.module:
-        sys.argv = asked.module
-        runpy.run_module(asked.module[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = [asked.script, *asked.arguments]
-        sys.path[0] = str(Path(asked.script).resolve().parent)
-        runpy.run_path(asked.script, run_name="__main__")
+        return lambda: _run_source(code, "<string>", ["-c", *arguments], folder="")
+    if asked.module is not None:
+        if not asked.module:
+            parser.error("-m wants a module's name after it")
+        return lambda: _run_module(asked.module, None, runpy._run_module_as_main, asked.module[0])
+    if asked.script is None:
+        parser.error("there is nothing to run: a script, -m module or -c code")
+    arguments = [asked.script, *asked.arguments]
+    if asked.script == "-":
+        return lambda: _run_source(sys.stdin.read(), "<stdin>", arguments, folder="")
+    return _script(Path(asked.script), arguments)
+
+
+def _script(script: Path, arguments: list[str]) -> Callable[[], None]:
+    path = os.path.abspath(script)  # and not where its links lead to, as python3 has it
+    try:
+        if script.is_dir() or _is_archive(script):
+            return lambda: _run_module(
+                arguments, path, runpy._run_module_as_main, "__main__", False
+            )
+        source = script.read_bytes()
+    except OSError as failure:
+        why = f"[Errno {failure.errno}] {failure.strerror}"
+        print(f"{sys.executable}: can't open file {path!r}: {why}", file=sys.stderr)
+        sys.exit(2)
+    folder = str(script.resolve().parent)
+    return lambda: _run_source(source, path, arguments, folder)
+
+
+def _is_archive(script: Path) -> bool:
+    with script.open("rb") as file:
+        return file.read(4) == b"PK\3\4"
+
+
+def _run_source(source: str | bytes, file: str, arguments: list[str], folder: str) -> None:
+    main = _prepare(arguments, folder)
+    if file != "<string>":
+        main.__file__ = file
+    if not file.startswith("<"):
+        main.__loader__ = importlib.machinery.SourceFileLoader("__main__", file)
+    _as_if_alone(lambda: exec(compile(source, file, "exec", dont_inherit=True), main.__dict__))
+
+
+def _run_module(
+    arguments: list[str], folder: str | None, run: Callable[..., None], *how: object
+) -> None:
+    _prepare(arguments, folder)
+    _as_if_alone(lambda: run(*how))
+
+
+def _prepare(arguments: list[str], folder: str | None) -> types.ModuleType:
+    """A new __main__. What is left alone of sys.path: where it is None, or python3 was told to."""
+    sys.argv[:] = arguments
+    if folder is not None and not sys.flags.safe_path:
+        sys.path[0] = folder
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main.__builtins__ = builtins
+    return main
+
+
+def _as_if_alone(work: Callable[[], None]) -> None:
+    """An error's traceback begins with the program's first frame."""
+    try:
+        work()
+    except BaseException as failure:
+        trace = failure.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        hook = sys.excepthook
+        sys.excepthook = lambda kind, error, _: hook(kind, error.with_traceback(trace), trace)
+        raise

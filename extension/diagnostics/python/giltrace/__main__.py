@@ -1,4 +1,4 @@
-"""python3 -m giltrace -o OUTPUT (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]."""
+"""python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]."""
 
 import argparse
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument(
         "-o",
         dest="output",
-        required=True,
+        metavar="OUTPUT",
         help="a file that ends with .json (Chrome's Trace Event Format, for Perfetto and "
         "vizviewer), .html or .svg",
     )
@@ -27,16 +27,18 @@ def main() -> None:
     )
     program.add_arguments(parser)
     asked = parser.parse_args()
-    if asked.recording is None:
-        program.check(parser, asked)
+    if asked.output is None:
+        parser.error("where is it to be written? -o OUTPUT, before the program")
+    run = program.find(parser, asked) if asked.recording is None else None
     try:
-        if asked.recording is not None:
+        if run is None:
             write(asked.recording, asked.output)
-            return
-        start(asked.output)
+        else:
+            start(asked.output)
     except RuntimeError as failure:
         parser.exit(2, f"{failure}\n")
-    program.run(asked)
+    if run is not None:
+        run()
 
 
 main()
