@@ -205,7 +205,7 @@ class Program(InFolder):
             "names.py",
             "import sys\n"
             "main = sys.modules['__main__'].__dict__\n"
-            "print(main is globals(), {*main} >= {'__doc__', '__loader__', '__package__'}, sys.argv, sys.path[0], __name__)\n"
+            "print(main is globals(), __name__, __package__, sys.argv, sys.path[0])\n"
             "print(globals().get('__file__'), __spec__ and __spec__.name, __builtins__)\n",
         )
         self.write("fails.py", "def f():\n    return 1 / 0\nf()\n")

@@ -3,7 +3,6 @@
 import argparse
 import builtins
 import importlib.machinery
-import os
 import runpy
 import sys
 import types
@@ -49,7 +48,7 @@ def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable
 
 
 def _script(script: Path, arguments: list[str]) -> Callable[[], None]:
-    path = os.path.abspath(script)  # and not where its links lead to, as python3 has it
+    path = str(Path.cwd() / script)  # and not where its links lead to, as python3 has it
     try:
         if script.is_dir() or _is_archive(script):
             return lambda: _run_module(
