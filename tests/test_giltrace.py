@@ -343,6 +343,17 @@ class Left(Traced):
                 self.assert_left(outcome)
                 self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
 
+    def test_by_a_process_that_is_killed_names_threads_that_go_on(self):
+        code = (
+            "import threading\n"
+            "threads = [threading.Thread(target=threading.Event().wait, name='sleeper')]\n"
+            "threads[0].daemon = True; threads[0].start()"
+        )
+        for way, outcome in self.traced(code + KILLED):
+            with self.subTest(way):
+                self.assert_left(outcome)
+                self.assertIn("sleeper", self.lanes("late.json"))
+
     def test_by_a_process_that_is_killed_tells_how_long_as_it_was(self):
         for way, outcome in self.traced(HELD_FOR_A_SECOND + KILLED):
             with self.subTest(way):

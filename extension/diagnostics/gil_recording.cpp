@@ -289,6 +289,9 @@ bool same(handoff_function const& one, handoff_function const& another) noexcept
     if (is_of_this_recording()) {
         own.function = running;
         own.name = found;
+        if (own.mapped != nullptr && own.mapped->size == page) {
+            note_own_name(*own.mapped);  // which Python gives it as it begins
+        }
     }
     return found;
 }
