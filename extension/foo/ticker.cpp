@@ -83,7 +83,9 @@ public:
         enrolled_ = enrol();
     }
 
-    ~blocking_wait() override { withdraw(); }
+    ~blocking_wait() { withdraw(); }
+    blocking_wait(blocking_wait const&) = delete;
+    blocking_wait& operator=(blocking_wait const&) = delete;
 
     [[nodiscard]] bool enrolled() const noexcept { return enrolled_; }
 

@@ -120,7 +120,7 @@ public:
 
 protected:
     waiter(ticker& awaited, Py_ssize_t count);
-    virtual ~waiter() = default;
+    ~waiter() = default;
 
     /// Begins to wait; false: there is no run to wait for. GIL: held.
     [[nodiscard]] bool enrol();
@@ -140,14 +140,16 @@ public:
     /// Throws: std::bad_alloc; boost::python::error_already_set, as wait().
     posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
                 std::shared_ptr<mailbox> to);
-    ~posted_wait() override;
+    ~posted_wait();
+    posted_wait(posted_wait const&) = delete;
+    posted_wait& operator=(posted_wait const&) = delete;
+
+    void wake(bool reached) noexcept override;
 
     /// What it is called in the mailbox.
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
 private:
-    void wake(bool reached) noexcept override;
-
     boost::intrusive_ptr<ticker> awaited_;
     std::shared_ptr<mailbox> to_;
     std::uint64_t number_ = 0;
