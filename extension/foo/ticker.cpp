@@ -83,7 +83,7 @@ public:
         enrolled_ = enrol();
     }
 
-    ~blocking_wait() { withdraw(); }
+    ~blocking_wait() override { withdraw(); }
     blocking_wait(blocking_wait const&) = delete;
     blocking_wait& operator=(blocking_wait const&) = delete;
 

@@ -110,6 +110,7 @@ private:
 /// Threads: woken under the mutex, by any.
 class ticker::waiter {
 public:
+    virtual ~waiter() = default;
     waiter(waiter const&) = delete;
     waiter& operator=(waiter const&) = delete;
 
@@ -120,8 +121,6 @@ public:
 
 protected:
     waiter(ticker& awaited, Py_ssize_t count);
-    ~waiter() = default;
-
     /// Begins to wait; false: there is no run to wait for. GIL: held.
     [[nodiscard]] bool enrol();
     /// Before what wake() uses is gone.
@@ -140,7 +139,7 @@ public:
     /// Throws: std::bad_alloc; boost::python::error_already_set, as wait().
     posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
                 std::shared_ptr<mailbox> to);
-    ~posted_wait();
+    ~posted_wait() override;
     posted_wait(posted_wait const&) = delete;
     posted_wait& operator=(posted_wait const&) = delete;
 
