@@ -132,4 +132,10 @@ bool foo::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout
     return ticker_->wait(count, timeout);
 }
 
+std::pair<std::uint64_t, std::shared_ptr<void>> foo::post_when_delivered(
+    Py_ssize_t count, std::shared_ptr<mailbox> to) {
+    auto wait = std::make_shared<ticker::posted_wait>(ticker_, count, std::move(to));
+    return {wait->number(), wait};
+}
+
 }  // namespace handoff

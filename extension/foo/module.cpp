@@ -1,6 +1,7 @@
 // Module Foo: the table of contents. What each entry does is said in <handoff/foo.hpp>.
 #include "arguments.hpp"
 #include "collection.hpp"
+#include "event_loop.hpp"
 #include "python_scheduler.hpp"
 #include "raise.hpp"
 #include <handoff/foo.hpp>
@@ -66,6 +67,18 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
         return py::object(
             self.wait(handoff::integer_from(count, "count", 0), handoff::timeout_from(timeout)));
     });
+}
+
+/// Foo.wait_async(self, count)
+py::object wait_async(py::object const& self, py::object const& count) {
+    return rather_hang([&] {
+        return handoff::from_event_loop("wait_async")(self,
+                                                      handoff::integer_from(count, "count", 0));
+    });
+}
+
+py::object iterate(py::object const& self) {
+    return rather_hang([&] { return handoff::from_event_loop("iterate")(self); });
 }
 
 /// Raises the audit event Foo.start, whose hook may refuse.
@@ -153,6 +166,15 @@ void fill_module() {
              "wait(count, timeout=None) -> bool\n\n"
              "Wait until `count` messages have been delivered, on_message included, or `timeout`\n"
              "seconds have passed, or the Foo has stopped. Whether they were delivered.")
+        .def("wait_async", &wait_async, py::args("self", "count"),
+             "wait_async(count) -> asyncio.Future[bool]\n\n"
+             "As `await foo.wait_async(count)`, wait() for a coroutine: other tasks go on. For at\n"
+             "most some seconds: within `async with asyncio.timeout(seconds)`.\n"
+             "RuntimeError without a running event loop.")
+        .def(
+            "__aiter__", &iterate,
+            "For `async for n in foo`: the messages from the first on, and each that comes, until\n"
+            "the Foo has stopped.")
         .add_property("running", &foo::running,
                       "Whether it was started, and neither stopped nor ended by an error.")
         .add_property("interval", &interval, "Seconds from one message to the next.")

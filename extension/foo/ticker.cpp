@@ -49,42 +49,47 @@ constinit std::atomic<unsigned> forks = 0;
 
 }  // namespace
 
+ticker::waiter::waiter(ticker& awaited, Py_ssize_t count)
+    : awaited_(awaited), count_(count), forks_(forks) {}
+
+bool ticker::waiter::enrol() {
+    std::scoped_lock const held(waiting);
+    if (awaited_.active_) {
+        awaited_.waiters_.push_front(this);
+        awaited_.find_next_to_wake();
+    }
+    return awaited_.active_;
+}
+
+void ticker::waiter::withdraw() noexcept {
+    std::scoped_lock const held(waiting);
+    awaited_.waiters_.remove(this);
+    awaited_.find_next_to_wake();
+}
+
+bool ticker::waiter::left_behind() const noexcept { return forks_ != forks; }
+
 /// One wait() in progress. Its lock is Python's own kind, so that a signal interrupts it.
-class ticker::waiter {
+class ticker::blocking_wait final : public waiter {
 public:
-    /// Registers itself, if there is a run to wait for. GIL: held.
-    waiter(ticker& awaited, Py_ssize_t count)
-        : awaited_(awaited),
-          count_(count),
-          forks_(forks),
-          woken_(PyThread_allocate_lock(), &PyThread_free_lock) {
+    /// GIL: held.
+    blocking_wait(ticker& awaited, Py_ssize_t count)
+        : waiter(awaited, count), woken_(PyThread_allocate_lock(), &PyThread_free_lock) {
         if (woken_ == nullptr) {
             PyErr_NoMemory();
             throw py::error_already_set();
         }
         PyThread_acquire_lock(woken_.get(), NOWAIT_LOCK);
-        std::scoped_lock const held(waiting);
-        registered_ = awaited_.active_;
-        if (registered_) {
-            awaited_.waiters_.push_front(this);
-            awaited_.find_next_to_wake();
-        }
+        enrolled_ = enrol();
     }
 
-    ~waiter() {
-        std::scoped_lock const held(waiting);
-        awaited_.waiters_.remove(this);
-        awaited_.find_next_to_wake();
-    }
+    ~blocking_wait() override { withdraw(); }
+    blocking_wait(blocking_wait const&) = delete;
+    blocking_wait& operator=(blocking_wait const&) = delete;
 
-    waiter(waiter const&) = delete;
-    waiter& operator=(waiter const&) = delete;
+    [[nodiscard]] bool enrolled() const noexcept { return enrolled_; }
 
-    [[nodiscard]] bool registered() const noexcept { return registered_; }
-    [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
-
-    /// At most once; the caller holds the mutex, and registers it no more.
-    void wake(bool reached) noexcept {
+    void wake(bool reached) noexcept override {
         reached_ = reached;
         PyThread_release_lock(woken_.get());
     }
@@ -106,16 +111,34 @@ public:
     }
 
 private:
-    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
-    [[nodiscard]] bool left_behind() const noexcept { return forks_ != forks; }
-
-    ticker& awaited_;
-    Py_ssize_t count_;
-    unsigned forks_;
-    bool registered_ = false;
+    bool enrolled_ = false;
     bool reached_ = false;
     std::unique_ptr<void, decltype(&PyThread_free_lock)> woken_;
 };
+
+ticker::posted_wait::posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
+                                 std::shared_ptr<mailbox> to)
+    : waiter(*awaited, count), awaited_(std::move(awaited)), to_(std::move(to)) {
+    bool const reached = awaited_->has_delivered(count);
+    if (!reached) {
+        awaited_->refuse_within_delivery(count);
+    }
+    number_ = to_->expect();
+    if (reached || !enrol()) {
+        to_->post({.wait = number_, .reached = reached});
+    }
+}
+
+ticker::posted_wait::~posted_wait() {
+    withdraw();
+    if (!left_behind()) {  // where a thread may have been in the mailbox as the process forked
+        to_->forget(number_);
+    }
+}
+
+void ticker::posted_wait::wake(bool reached) noexcept {
+    to_->post({.wait = number_, .reached = reached});
+}
 
 ticker::ticker(seconds interval, py::object const& on_message)
     : has_callback_(!on_message.is_none()),
@@ -327,8 +350,19 @@ void ticker::find_next_to_wake() noexcept {
     next_to_wake_ = least;
 }
 
+bool ticker::has_delivered(Py_ssize_t count) const noexcept {
+    return std::min(delivered_, PyList_GET_SIZE(messages_)) >= count;
+}
+
+void ticker::refuse_within_delivery(Py_ssize_t count) const {
+    if (python_scheduler().delivering(*this)) {
+        raise(PyExc_RuntimeError,
+              "wait(%zd) within this Foo's own on_message would wait for itself", count);
+    }
+}
+
 bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout) {
-    if (std::min(delivered_, PyList_GET_SIZE(messages_)) >= count) {
+    if (has_delivered(count)) {
         return true;
     }
     if (timeout && timeout->count() <= 0) {
@@ -336,13 +370,10 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> time
         // again and again keeps waking those who wait for it, and they never get to demand it.
         return false;
     }
-    if (python_scheduler().delivering(*this)) {
-        raise(PyExc_RuntimeError,
-              "wait(%zd) within this Foo's own on_message would wait for itself", count);
-    }
+    refuse_within_delivery(count);
     auto const deadline = detail::deadline_after(timeout);
-    waiter self(*this, count);
-    if (!self.registered()) {
+    blocking_wait self(*this, count);
+    if (!self.enrolled()) {
         return false;
     }
     auto const end =

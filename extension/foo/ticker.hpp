@@ -1,16 +1,20 @@
 // ticker: the task behind a Foo. Appends the next integer, calls back, wakes who waits for it.
 #pragma once
 
+#include "mailbox.hpp"
 #include "scheduler.hpp"
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
 
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <forward_list>
+#include <memory>
 #include <optional>
 
 namespace handoff {
@@ -48,6 +52,11 @@ public:
     ///          raised; RuntimeError from within its own on_message; MemoryError.
     bool wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout);
 
+    /// A wait() whose end is posted to a mailbox; it is given up when this is dropped.
+    ///
+    /// GIL:     held, by all members.
+    class posted_wait;
+
     /// "on_message(3) of Foo(interval=1.0, on_message=<function f at 0x...>)", for a delivery that
     /// is in progress. GIL: held.
     [[nodiscard]] boost::python::object delivery_in_progress() const;
@@ -69,7 +78,10 @@ public:
 
 private:
     class waiter;
+    class blocking_wait;
 
+    [[nodiscard]] bool has_delivered(Py_ssize_t count) const noexcept;
+    void refuse_within_delivery(Py_ssize_t count) const;
     [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
     [[nodiscard]] unsigned due_together(scheduler::turn const& now) const noexcept;
     std::optional<scheduler::time_point> deliver_due(scheduler::turn& now);
@@ -91,6 +103,55 @@ private:
     PyObject* error_ = nullptr;  // null: none
     std::forward_list<waiter*> waiters_;
     std::atomic<Py_ssize_t> next_to_wake_ = PY_SSIZE_T_MAX;  // the least count that is waited for
+};
+
+/// Of whom waits for a count, until that is there or the run ends.
+///
+/// Threads: woken under the mutex, by any.
+class ticker::waiter {
+public:
+    virtual ~waiter() = default;
+    waiter(waiter const&) = delete;
+    waiter& operator=(waiter const&) = delete;
+
+    [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
+
+    /// At most once; the caller holds the mutex, and registers it no more.
+    virtual void wake(bool reached) noexcept = 0;
+
+protected:
+    waiter(ticker& awaited, Py_ssize_t count);
+    /// Begins to wait; false: there is no run to wait for. GIL: held.
+    [[nodiscard]] bool enrol();
+    /// Before what wake() uses is gone.
+    void withdraw() noexcept;
+    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
+    [[nodiscard]] bool left_behind() const noexcept;
+
+private:
+    ticker& awaited_;
+    Py_ssize_t count_;
+    unsigned forks_;
+};
+
+class ticker::posted_wait final : public waiter {
+public:
+    /// Throws: std::bad_alloc; boost::python::error_already_set, as wait().
+    posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
+                std::shared_ptr<mailbox> to);
+    ~posted_wait() override;
+    posted_wait(posted_wait const&) = delete;
+    posted_wait& operator=(posted_wait const&) = delete;
+
+    void wake(bool reached) noexcept override;
+
+    /// What it is called in the mailbox.
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+
+private:
+    boost::intrusive_ptr<ticker> awaited_;
+    std::shared_ptr<mailbox> to_;
+    std::uint64_t number_ = 0;
 };
 
 }  // namespace handoff

@@ -9,7 +9,10 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <utility>
 
 /// Makes module `Foo`. Give it to handoff::host::add_module or PyImport_AppendInittab.
 /// GIL: held.
@@ -17,6 +20,7 @@ extern "C" [[gnu::visibility("default")]] PyObject* PyInit_Foo();
 
 namespace handoff {
 
+class mailbox;
 class ticker;
 
 /// A worker that appends the next integer to a Python list once every interval, beside Python.
@@ -81,6 +85,13 @@ public:
     /// Throws:  error_already_set: KeyboardInterrupt or what a signal's handler raised;
     ///          RuntimeError within its own on_message, where it would wait for itself.
     bool wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout = {});
+
+    /// As wait(), but returns at once, a wait whose end is posted there; it is given up when it is
+    /// dropped. What Python's `await foo.wait_async(count)` is made of.
+    /// Returns: its number in the mailbox, and what keeps it.
+    /// GIL:     held.
+    std::pair<std::uint64_t, std::shared_ptr<void>> post_when_delivered(
+        Py_ssize_t count, std::shared_ptr<mailbox> to);
 
     /// What Python's garbage collector asks of an object: its references, to drop them, and to come
     /// to its end before that. Stops as stop(); Ctrl-C ends the wait there, too, and is left for
