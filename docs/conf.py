@@ -1,4 +1,4 @@
-"""The documentation's site: the repository's own Markdown, in its own places. `make docs` builds it."""
+"""The documentation's site: the repository's Markdown, where it lies. `make docs` builds it."""
 
 import re
 import sys
@@ -8,8 +8,7 @@ from docutils import nodes
 from sphinx.errors import ConfigError
 from sphinx.transforms import SphinxTransform
 
-DOCS = Path(__file__).resolve().parent
-PROJECT = DOCS.parent
+PROJECT = Path(__file__).resolve().parent.parent
 
 # ---- what is described ---------------------------------------------------------------------------
 
@@ -25,7 +24,8 @@ except ImportError as error:
 
 project = "Handoff"
 author = "the Handoff contributors"
-version = re.search(r"project\(handoff VERSION ([\d.]+)", (PROJECT / "CMakeLists.txt").read_text())[1]
+cmake = (PROJECT / "CMakeLists.txt").read_text()
+version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
 
 # ---- where it is ---------------------------------------------------------------------------------
 
@@ -42,6 +42,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
 myst_heading_anchors = 3
 highlight_language = "none"
 default_role = "code"  # in docstrings, as in Markdown
+smartquotes = False
 autodoc_member_order = "bysource"
 nitpicky = True
 nitpick_ignore = [("py:class", "os.PathLike"), ("py:class", "collections.abc.Iterator")]
