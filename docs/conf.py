@@ -31,7 +31,7 @@ version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
 
 # The sources are the whole repository, so that a link between two files is the same on a code host.
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/*.md", "bench/README.md"]
+include_patterns = ["*.md", "docs/**.md", "bench/README.md"]
 exclude_patterns = [".*", "build"]
 html_additional_pages = {"index": "to_index.html"}
 templates_path = ["templates"]

@@ -14,7 +14,7 @@ from host import InFolder, environment, finish, start
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
-FILES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), PROJECT / "bench/README.md"]
+FILES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "bench/README.md"]
 # What is not read as Markdown: a block of code, and code within a line.
 CODE = re.compile(r"^(`{3,}).*?^\1$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
