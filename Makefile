@@ -25,9 +25,12 @@ WITH_TOOLS := PATH="$(VENV):$$PATH" PYTHON='$(PYTHON)'
 STRESS := HANDOFF_HOST=$(CURDIR)/$(BUILD)/bin/handoff HANDOFF_PYTHON='$(PYTHON)' PYTHONPATH=tests \
           '$(PYTHON)'
 
+SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quiet --fail-on-warning \
+          --keep-going --conf-dir docs --doctree-dir $(BUILDS)/docs/doctrees
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all build check sanitize matrix stress exits detect falsealarms bench install \
-        clean
+.PHONY: help run test test-all build check docs sanitize matrix stress exits detect falsealarms bench \
+        install clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -49,7 +52,7 @@ test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
 test-all: export HANDOFF_TOOLS := $(VENV)/python
-test-all: .venv/test .venv/peers $(BUILD)/configured ## And tests that need Chromium, and more of PyPI
+test-all: .venv/test .venv/docs .venv/peers $(BUILD)/configured ## And tests that need Chromium, and more of PyPI
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(MAKE) --no-print-directory test
 
@@ -61,6 +64,11 @@ check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
+
+docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.html, and run its examples
+	@$(VENV)/cmake --build $(BUILD) --target python_packages
+	@$(SPHINX) --builder html --fresh-env --write-all . $(BUILDS)/docs/html
+	@$(SPHINX) --builder doctest . $(BUILDS)/docs/doctest
 
 sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one
 	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
@@ -122,6 +130,10 @@ clean: ## Remove what was built (not .venv)
 
 .venv/test: requirements-test.txt .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+.venv/docs: requirements-docs.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
 .venv/peers: requirements-peers.txt .venv/ready

@@ -1,0 +1,118 @@
+"""The documentation: its links on a code host, and the site that `make docs` builds of it."""
+
+import html.parser
+import os
+import re
+import subprocess
+import sys
+import unittest
+import urllib.parse
+from pathlib import Path
+
+from host import InFolder, environment, finish, start
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = os.environ["PYTHON_PACKAGES"]
+TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
+FILES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "bench/README.md"]
+# What is not read as Markdown: a block of code, and code within a line.
+CODE = re.compile(r"^(`{3,}).*?^\1$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+
+def tools_lack_foo():
+    """Whether Foo is built for another Python than the tools'."""
+    code = "import sys; print(sys.implementation.cache_tag)"
+    tag = subprocess.run([TOOLS, "-c", code], capture_output=True, text=True, check=True).stdout
+    return tag.strip() != sys.implementation.cache_tag
+
+
+def headings(file):
+    """What a code host calls a file's headings in a link."""
+    text = re.sub(r"^(`{3,}).*?^\1$", "", file.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(file):
+    """The addresses in a file, inline and as definitions."""
+    text = CODE.sub("", file.read_text())
+    return re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"^\[.+\]: (\S+)$", text, re.MULTILINE)
+
+
+class Files(unittest.TestCase):
+    def test_each_link_leads_to_a_file_and_a_heading(self):
+        seen = 0
+        for file in FILES:
+            for link in links(file):
+                with self.subTest(file=file.name, link=link):
+                    to = urllib.parse.urlsplit(link)
+                    if to.scheme:
+                        continue
+                    seen += 1
+                    target = (file.parent / to.path).resolve() if to.path else file
+                    self.assertTrue(target.exists(), f"{target} is not there")
+                    if to.fragment:
+                        self.assertIn(to.fragment, headings(target))
+        self.assertGreater(seen, 50)
+
+    def test_the_reference_has_each_public_header(self):
+        reference = (PROJECT / "docs/reference_cpp.md").read_text()
+        described = set(re.findall(r"literalinclude\} \.\./(\S+)", reference))
+        public = {
+            header.relative_to(PROJECT).as_posix()
+            for folder in ("app", "extension")
+            for header in (PROJECT / folder).glob("**/include/handoff/**/*.hpp")
+            if re.search(r"^namespace handoff(?!::detail)", header.read_text(), re.MULTILINE)
+        }
+        self.assertEqual(described, public)
+
+
+class Page(html.parser.HTMLParser):
+    """What a page links to, and the places within it that may be linked to."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.links, self.places = [], {""}
+        self.feed(file.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        known = dict(attributes)
+        self.places.add(known.get("id"))
+        self.links += [known[name] for name in ("href", "src") if known.get(name)]
+
+
+@unittest.skipIf(not TOOLS, "needs Sphinx: `make test-all`")
+@unittest.skipIf(TOOLS and tools_lack_foo(), "Foo is built for another Python than the tools'")
+class Site(InFolder):
+    def build(self, builder):
+        arguments = ("--quiet", "--fail-on-warning", "--keep-going", "--conf-dir", PROJECT / "docs")
+        outcome = finish(
+            start(
+                *(TOOLS, "-m", "sphinx", "--builder", builder, *arguments, PROJECT, self.folder),
+                env=environment(PYTHONPATH=PACKAGES),
+                cwd=self.folder,
+            )
+        )
+        self.assertEqual(outcome.code, 0, outcome)
+
+    def test_builds_without_a_warning_and_each_link_leads_somewhere(self):
+        self.build("html")
+        pages = {file: Page(file) for file in self.folder.rglob("*.html")}
+        self.assertIn(self.folder / "index.html", pages)
+        self.assertIn(self.folder / "README.html", pages)
+        for file, page in pages.items():
+            for link in page.links:
+                to = urllib.parse.urlsplit(link)
+                target = (file.parent / urllib.parse.unquote(to.path)).resolve()
+                if to.scheme:
+                    continue
+                with self.subTest(page=file.relative_to(self.folder).as_posix(), link=link):
+                    target = target if to.path else file
+                    self.assertTrue(target.exists(), f"{target} is not there")
+                    if target in pages:
+                        self.assertIn(to.fragment, pages[target].places)
+
+    def test_its_examples_do_what_they_show(self):
+        self.build("doctest")
+        summary = (self.folder / "output.txt").read_text()
+        self.assertGreater(int(re.search(r"(\d+) tests?\n", summary)[1]), 10, summary)
