@@ -121,6 +121,7 @@ public:
 
 protected:
     waiter(ticker& awaited, Py_ssize_t count);
+
     /// Begins to wait; false: there is no run to wait for. GIL: held.
     [[nodiscard]] bool enrol();
     /// Before what wake() uses is gone.
