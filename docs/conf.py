@@ -45,7 +45,11 @@ default_role = "code"  # in docstrings, as in Markdown
 smartquotes = False
 autodoc_member_order = "bysource"
 nitpicky = True
-nitpick_ignore = [("py:class", "os.PathLike"), ("py:class", "collections.abc.Iterator")]
+nitpick_ignore = [
+    ("py:class", "os.PathLike"),
+    ("py:class", "collections.abc.Iterator"),
+    ("py:class", "asyncio.Future"),
+]
 
 html_theme = "furo"
 html_title = f"Handoff {version}"
