@@ -1,38 +1,15 @@
 """What people install into a virtual environment of the host, by pip, and run there beside Foo."""
 
 import json
-import os
-import subprocess
 import unittest
 from pathlib import Path
 
-from host import HOST, InFolder, environment
+from virtual_environment import InAVirtualEnvironment
 
 TESTS = Path(__file__).resolve().parent
-PINNED = TESTS.parent / "requirements-host.txt"
-PATIENCE = 110  # seconds: pip asks the network
 
 
-@unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` asks PyPI for packages")
-class InAVirtualEnvironment(InFolder):
-    def succeed(self, *command, **variables):
-        outcome = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
-        return outcome.stdout
-
-    def python_with(self, *packages):
-        self.succeed(HOST, "-m", "venv", "env")
-        python = self.folder / "env/bin/python"
-        self.succeed(python, "-m", "pip", "install", "-q", "-c", PINNED, *packages)
-        return python
-
+class Packages(InAVirtualEnvironment):
     def test_numpy_counts_what_foo_delivers(self):
         code = (
             "import Foo, numpy, sys\n"
