@@ -29,7 +29,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
           --keep-going --conf-dir docs --doctree-dir $(BUILDS)/docs/doctrees
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all build check docs sanitize matrix stress exits detect falsealarms bench \
+.PHONY: help run test test-all build style check docs sanitize matrix stress exits detect falsealarms bench \
         install clean
 .DELETE_ON_ERROR:
 
@@ -59,10 +59,12 @@ test-all: .venv/test .venv/docs .venv/peers $(BUILD)/configured ## And tests tha
 build: $(BUILD)/configured ## Build everything; the host is build/Release/bin/handoff
 	@$(VENV)/cmake --build $(BUILD)
 
-check: $(BUILD)/configured .venv/check ## Check formatting, clang-tidy and ruff
+style: .venv/check ## Check formatting, and ruff: what a commit is checked for
 	@git ls-files -zco --exclude-standard '*.cpp' '*.hpp' | xargs -0 -r $(VENV)/clang-format --dry-run -Werror
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
+
+check: $(BUILD)/configured style ## Check style, and by clang-tidy
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
 
 docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.html, and run its examples
