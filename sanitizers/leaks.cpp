@@ -2,6 +2,8 @@
 #include <Python.h>
 
 #include <dlfcn.h>
+#include <filesystem>
+#include <iterator>
 #include <pthread.h>
 
 #define SANITIZER_CALLS extern "C" __attribute__((visibility("default")))
@@ -22,6 +24,11 @@ bool allocates_in_blocks() {
     return objects.free != raw.free;
 }
 
+bool has_other_threads() {
+    std::filesystem::directory_iterator const threads("/proc/self/task");
+    return std::distance(begin(threads), end(threads)) > 1;
+}
+
 }  // namespace
 
 /// CPython up to 3.13.7 ends daemon threads like this when it ends.
@@ -33,9 +40,10 @@ extern "C" void pthread_exit(void* result) {
 
 /// Asked at the end: true where some of the references can no longer be seen. They were on the
 /// stacks of the threads that a fork() left in the parent, or that CPython ended wherever they
-/// were; or they are within the blocks of Python's allocator.
+/// were, or is about to end as the answer is given; or they are within the blocks of Python's
+/// allocator.
 SANITIZER_CALLS int __lsan_is_turned_off() {
-    return forked || ended_a_thread || allocates_in_blocks() ? 1 : 0;
+    return forked || ended_a_thread || has_other_threads() || allocates_in_blocks() ? 1 : 0;
 }
 
 /// `leak:` and a function among those that called for the memory.
