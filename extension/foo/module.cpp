@@ -131,6 +131,7 @@ void fill_module() {
     py::docstring_options const ours_only(true, false, false);
     py::scope().attr("__doc__") =
         "Native workers that append to Python lists, beside Python.\n\n"
+        "    from Foo import Foo\n\n"
         "    f = Foo(interval=1.0)\n"
         "    f.start()           # prints 0, 1, 2 ... once a second\n"
         "    f.wait(3)           # until three messages are there\n"
@@ -183,7 +184,7 @@ void fill_module() {
                       "The exception that ended the last run, or None. start() clears it.")
         .def("__enter__", &enter_context, "start(), and the Foo itself.")
         .def("__exit__", &exit_context, "stop().")
-        .def("__len__", &length)
+        .def("__len__", &length, "How many messages there are.")
         .def("__repr__", &represent)
         .def("__reduce_ex__", &refuse_copy);
 

@@ -8,13 +8,17 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+# What python3 -m itself calls.
+_RUN_AS_MAIN: Callable[..., None] = runpy._run_module_as_main  # type: ignore[attr-defined]
 
 USAGE = "(SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
-    rest = {"nargs": argparse.REMAINDER, "metavar": "..."}
+    rest: dict[str, Any] = {"nargs": argparse.REMAINDER, "metavar": "..."}
     what.add_argument("-m", dest="module", help="a module's name, and its arguments", **rest)
     what.add_argument("-c", dest="code", help="a program itself, and its arguments", **rest)
     parser.add_argument(
@@ -38,7 +42,7 @@ def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable
     if asked.module is not None:
         if not asked.module:
             parser.error("-m wants a module's name after it")
-        return lambda: _run_module(asked.module, None, runpy._run_module_as_main, asked.module[0])
+        return lambda: _run_module(asked.module, None, _RUN_AS_MAIN, asked.module[0])
     if asked.script is None:
         parser.error("there is nothing to run: a script, -m module or -c code")
     arguments = [asked.script, *asked.arguments]
@@ -51,9 +55,7 @@ def _script(script: Path, arguments: list[str]) -> Callable[[], None]:
     path = str(Path.cwd() / script)  # and not where its links lead to, as python3 has it
     try:
         if script.is_dir() or _is_archive(script):
-            return lambda: _run_module(
-                arguments, path, runpy._run_module_as_main, "__main__", False
-            )
+            return lambda: _run_module(arguments, path, _RUN_AS_MAIN, "__main__", False)
         source = script.read_bytes()
     except OSError as failure:
         why = f"[Errno {failure.errno}] {failure.strerror}"
@@ -90,7 +92,7 @@ def _prepare(arguments: list[str], folder: str | None) -> types.ModuleType:
     if folder is not None and not sys.flags.safe_path:
         sys.path[0] = folder
     main = sys.modules["__main__"] = types.ModuleType("__main__")
-    main.__builtins__ = builtins
+    vars(main)["__builtins__"] = builtins
     return main
 
 

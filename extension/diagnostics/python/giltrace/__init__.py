@@ -11,7 +11,7 @@ Or, of a part of a program:
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 LIBRARY = Path(__file__).with_name("libgiltrace.so")
@@ -48,7 +48,7 @@ def stop() -> None:
 
 
 @contextlib.contextmanager
-def record(output: str | os.PathLike[str]) -> Iterator[None]:
+def record(output: str | os.PathLike[str]) -> Generator[None, None, None]:
     """Record a block: start(output), and stop() in the end."""
     start(output)
     try:

@@ -31,10 +31,10 @@ def main() -> None:
         parser.error("where is it to be written? -o OUTPUT, before the program")
     run = program.find(parser, asked) if asked.recording is None else None
     try:
-        if run is None:
-            write(asked.recording, asked.output)
-        else:
+        if asked.recording is None:
             start(asked.output)
+        else:
+            write(asked.recording, asked.output)
     except RuntimeError as failure:
         parser.exit(2, f"{failure}\n")
     if run is not None:
