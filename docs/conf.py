@@ -45,11 +45,7 @@ default_role = "code"  # in docstrings, as in Markdown
 smartquotes = False
 autodoc_member_order = "bysource"
 nitpicky = True
-nitpick_ignore = [
-    ("py:class", "os.PathLike"),
-    ("py:class", "collections.abc.Iterator"),
-    ("py:class", "asyncio.Future"),
-]
+nitpick_ignore_regex = [("py:class", r"(asyncio|collections\.abc|os)\.\w+")]  # Python's own
 
 html_theme = "furo"
 html_title = f"Handoff {version}"
