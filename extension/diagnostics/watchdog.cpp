@@ -206,6 +206,9 @@ public:
             stop();  // there is no probe, which would need the GIL
             throw;
         }
+        // Its thread state is made, without the GIL, before Python may end.
+        std::unique_lock held(mutex_);
+        changed_.wait(held, [this] { return is_attached_ || running_ < threads_.size(); });
     }
 
     /// Returns whether both threads have ended; one that has not is left alone.
@@ -266,6 +269,11 @@ private:
     /// Waits for the GIL as anybody does, through the guard that notes it.
     void probe() {
         attached_.emplace();
+        {
+            std::scoped_lock const held(mutex_);
+            is_attached_ = true;
+            changed_.notify_all();
+        }
         auto const pause = std::min<clock::duration>(patience_ / 2, longest_between_probes);
         // stop() comes before Python's end, unless somebody has cleared the atexit functions.
         while (sleep_until(clock::now() + pause) && Py_IsInitialized() != 0) {
@@ -330,6 +338,7 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool stopping_ = false;
+    bool is_attached_ = false;
     unsigned running_ = 0;
     std::vector<std::thread> threads_;
 };
