@@ -10,6 +10,7 @@
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
 #include <boost/python/import.hpp>
+#include <boost/version.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -69,6 +70,22 @@ bool start_diagnostics() {
     return false;
 }
 
+/// As `-X handoff-version` asks: which this is, and of what. Returns whether it was asked for.
+/// GIL: held.
+bool tell_version() {
+    try {
+        if (!option("handoff-version")) {
+            return false;
+        }
+    } catch (py::error_already_set const&) {
+        PyErr_Print();
+        return false;
+    }
+    std::printf("handoff %s (Python %s, Boost %d.%d.%d)\n", HANDOFF_VERSION, PY_VERSION,
+                BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100);
+    return true;
+}
+
 /// Where threads were abandoned: a destructor of the program's may be of what they still use, or
 /// join them, and a call of theirs that returns finds no Python.
 [[noreturn]] void end_at_once(int code) {
@@ -123,6 +140,9 @@ int host::run(int argc, char* argv[]) {
         }
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
+    }
+    if (tell_version()) {
+        return Py_FinalizeEx() == 0 ? 0 : 120;  // as Python has it where stdout cannot be flushed
     }
     if (!start_diagnostics()) {
         Py_FinalizeEx();

@@ -1,7 +1,11 @@
 # handoff_flags(target…): the language, warnings, hardening and sanitizers of our own targets.
 
 # CI is set to true by every continuous integration; a user's newer compiler may warn of more.
-option(HANDOFF_WARNINGS_AS_ERRORS "A warning fails the build" $ENV{CI})
+set(_handoff_strict OFF)
+if(PROJECT_IS_TOP_LEVEL AND "$ENV{CI}")
+  set(_handoff_strict ON)
+endif()
+option(HANDOFF_WARNINGS_AS_ERRORS "A warning fails the build" ${_handoff_strict})
 set(HANDOFF_SANITIZE "" CACHE STRING
   "What watches our code: address, thread, undefined (with commas between), valgrind, or nothing")
 

@@ -16,12 +16,12 @@ install(DIRECTORY app/include/ extension/gil/include/ extension/foo/include/ ext
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL
   FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
 # For LD_PRELOAD. A link: two copies in one process would be two checkers.
-file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/links")
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/links")
 foreach(tool IN ITEMS gilcheck giltrace)
   set(there "${HANDOFF_INSTALL_PYTHONDIR}/${tool}/lib${tool}.so")
   cmake_path(RELATIVE_PATH there BASE_DIRECTORY "${CMAKE_INSTALL_LIBDIR}")
-  file(CREATE_LINK "${there}" "${CMAKE_BINARY_DIR}/links/lib${tool}.so" SYMBOLIC)
-  install(FILES "${CMAKE_BINARY_DIR}/links/lib${tool}.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  file(CREATE_LINK "${there}" "${PROJECT_BINARY_DIR}/links/lib${tool}.so" SYMBOLIC)
+  install(FILES "${PROJECT_BINARY_DIR}/links/lib${tool}.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endforeach()
 install(EXPORT handoffTargets NAMESPACE handoff:: DESTINATION "${package_folder}")
 

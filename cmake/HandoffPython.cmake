@@ -78,7 +78,7 @@ function(_handoff_try_libpython result link_options libraries pie)
   else()
     set(reason TRUE)
   endif()
-  file(APPEND "${CMAKE_BINARY_DIR}/CMakeFiles/libpython_test.log"
+  file(APPEND "${PROJECT_BINARY_DIR}/CMakeFiles/libpython_test.log"
     "==== ${link_options} ${libraries}\n${reason}\n${compile_output}\n")
   set(${result} "${reason}" PARENT_SCOPE)
 endfunction()
@@ -129,7 +129,7 @@ function(_handoff_choose_libpython)
       "No ${HANDOFF_LIBPYTHON} libpython of Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) can be "
       "embedded.\n${rejected}\nFor the distribution's Python install libpython${HANDOFF_PYTHON_version}-dev; "
       "a Python built from source needs its libpython (configure --enable-shared). "
-      "See ${CMAKE_BINARY_DIR}/CMakeFiles/libpython_test.log")
+      "See ${PROJECT_BINARY_DIR}/CMakeFiles/libpython_test.log")
   endif()
   set(HANDOFF_LIBPYTHON_CHOSEN "${chosen}" CACHE INTERNAL "")
   set(HANDOFF_LIBPYTHON_REJECTED "${rejected}" CACHE INTERNAL "")

@@ -6,7 +6,7 @@
 
 set(HANDOFF_INSTALL_PYTHONDIR "${HANDOFF_PYTHON_packages}" CACHE STRING
   "Where Python packages are installed, below the prefix")
-set(_handoff_packages "${CMAKE_BINARY_DIR}/python")
+set(_handoff_packages "${PROJECT_BINARY_DIR}/python")
 add_custom_target(python_packages)
 
 function(handoff_python_module target)
@@ -15,6 +15,9 @@ function(handoff_python_module target)
   set_target_properties(${target} PROPERTIES
     PREFIX "" SUFFIX "${HANDOFF_PYTHON_suffix}" LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}")
   add_dependencies(python_packages ${target})
+  if(NOT HANDOFF_INSTALL)
+    return()
+  endif()
   install(TARGETS ${target} LIBRARY DESTINATION "${HANDOFF_INSTALL_PYTHONDIR}" COMPONENT python)
   # PEP 561: a stub beside a module that is no package, mypy does not find.
   install(FILES "${arg_STUB}" DESTINATION "${HANDOFF_INSTALL_PYTHONDIR}/${target}-stubs"
@@ -26,10 +29,15 @@ function(handoff_python_package name)
   set(folder "${HANDOFF_INSTALL_PYTHONDIR}/${name}")
   set_target_properties(${arg_LIBRARY} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}/${name}")
   add_dependencies(python_packages ${arg_LIBRARY})
+  set(made "")
   foreach(source IN LISTS arg_SOURCES)
     cmake_path(GET source FILENAME file)
-    configure_file("${source}" "${_handoff_packages}/${name}/${file}" COPYONLY)
+    configure_file("${source}" "${_handoff_packages}/${name}/${file}" @ONLY)  # @PROJECT_VERSION@
+    list(APPEND made "${_handoff_packages}/${name}/${file}")
   endforeach()
-  install(FILES ${arg_SOURCES} DESTINATION "${folder}" COMPONENT python)
+  if(NOT HANDOFF_INSTALL)
+    return()
+  endif()
+  install(FILES ${made} DESTINATION "${folder}" COMPONENT python)
   install(TARGETS ${arg_LIBRARY} LIBRARY DESTINATION "${folder}" COMPONENT python)
 endfunction()

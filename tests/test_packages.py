@@ -316,31 +316,67 @@ class CMakeInstall(Packages):
         checked = finish(start(STOCK, "-c", FAULT, cwd=self.folder, env=environment(**variables)))
         self.assertEqual(checked.code, 66, checked)
 
-    def test_of_the_cmake_package(self):
-        prefix = self.install()
-        self.write(
-            "CMakeLists.txt",
-            """
-            cmake_minimum_required(VERSION 3.22)
-            project(robot CXX)
-            find_package(handoff REQUIRED)
-            add_executable(robot main.cpp)
-            target_link_libraries(robot PRIVATE handoff::host handoff::giltrace)
-            add_library(careless MODULE careless.cpp)
-            target_link_libraries(careless PRIVATE handoff::gilcheck_inline)
-            """,
-        )
+
+class CMakeConsumer(Packages):
+    """Another project, by find_package() of what was installed, or with Handoff as a part of it."""
+
+    def setUp(self):
+        super().setUp()
         self.write(
             "main.cpp",
             """
             #include <handoff/giltrace.hpp>
             #include <handoff/host.hpp>
 
+            #include <boost/python.hpp>
+
+            BOOST_PYTHON_MODULE(robot) { boost::python::scope().attr("legs") = 4; }
+
             int main(int argc, char* argv[]) {
                 handoff::giltrace::finish();  // there is no recording
-                return handoff::host().run(argc, argv);
+                return handoff::host().add_module("robot", &PyInit_robot).run(argc, argv);
             }
             """,
+        )
+
+    def write_project(self, finds, more=""):
+        self.write(
+            "CMakeLists.txt",
+            f"""
+            cmake_minimum_required(VERSION 3.24)
+            project(robot CXX)
+            {finds}
+            add_executable(robot main.cpp)
+            target_link_libraries(robot PRIVATE handoff::host handoff::giltrace)
+            {more}
+            """,
+        )
+
+    def configure(self, *options):
+        command = (CMAKE, "-S", ".", "-B", "b", "-G", GENERATOR, *options)
+        path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment(PATH=path),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def build_and_run(self, *options):
+        configured = self.configure(*options)
+        self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
+        path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
+        self.succeed(CMAKE, "--build", "b", PATH=path)
+        outcome = self.succeed(self.folder / "b/robot", "-c", "import robot; print(robot.legs)")
+        self.assertEqual(outcome.stdout, "4\n")
+
+    def test_finds_what_was_installed(self):
+        self.write_project(
+            "find_package(handoff REQUIRED)",
+            "add_library(careless MODULE careless.cpp)\n"
+            "target_link_libraries(careless PRIVATE handoff::gilcheck_inline)",
         )
         self.write(
             "careless.cpp",
@@ -350,14 +386,44 @@ class CMakeInstall(Packages):
             #endif
             """,
         )
-        path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
-        self.succeed(
-            *(CMAKE, "-S", ".", "-B", "b", "-G", GENERATOR, f"-DCMAKE_PREFIX_PATH={prefix}"),
-            PATH=path,
+        self.build_and_run(f"-DCMAKE_PREFIX_PATH={self.install()}")
+
+    def test_has_it_as_a_part(self):
+        self.write_project(
+            "include(FetchContent)\n"
+            f"FetchContent_Declare(handoff SOURCE_DIR {PROJECT})\n"
+            "FetchContent_MakeAvailable(handoff)\n"
+            "if(DEFINED BUILD_TESTING OR CMAKE_BUILD_TYPE)\n"
+            '  message(FATAL_ERROR "it has set what is this project\'s")\n'
+            "endif()\n"
+            "set_property(DIRECTORY ${handoff_SOURCE_DIR} PROPERTY EXCLUDE_FROM_ALL ON)",
         )
-        self.succeed(CMAKE, "--build", "b", PATH=path)
-        outcome = self.succeed(self.folder / "b/robot", "-c", "print(1 + 1)")
-        self.assertEqual(outcome.stdout, "2\n")
+        self.build_and_run(f"-DPython3_EXECUTABLE={STOCK}")
+        self.succeed(CMAKE, "--install", "b", "--prefix", "prefix")
+        self.assertFalse((self.folder / "prefix").exists())
+
+    def assert_refused(self, finds, *said):
+        self.write_project(f"{finds}\nfind_package(handoff REQUIRED)")
+        refused = self.configure(f"-DCMAKE_PREFIX_PATH={self.install()}")
+        self.assertNotEqual(refused.returncode, 0)
+        told = " ".join(refused.stderr.split())
+        for each in ("handoff", "was built for Python", "make install", *said):
+            self.assertIn(each, told)
+
+    def test_that_uses_another_python_is_refused(self):
+        self.assert_refused(
+            "set(Python3_VERSION 3.7.1)", "has found Python 3.7.1", "-DPython3_EXECUTABLE="
+        )
+
+    def test_that_uses_another_boost_is_refused(self):
+        self.write("boost/BoostConfig.cmake", "set(Boost_VERSION 1.60.0)")
+        self.write("boost/BoostConfigVersion.cmake", "set(PACKAGE_VERSION 1.60.0)")
+        self.assert_refused(
+            "set(Boost_DIR ${CMAKE_SOURCE_DIR}/boost)\nset(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH OFF)\n"
+            "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH OFF)",
+            "and with Boost 1.",
+            "-DBoost_DIR=",
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
 
+__version__: str
+
 class Foo:
     def __init__(
         self,

@@ -129,6 +129,7 @@ void fill_module() {
     handoff::tie_scheduler_to_interpreter();  // before the class, which is registered only once
 
     py::docstring_options const ours_only(true, false, false);
+    py::scope().attr("__version__") = HANDOFF_VERSION;
     py::scope().attr("__doc__") =
         "Native workers that append to Python lists, beside Python.\n\n"
         "    from Foo import Foo\n\n"

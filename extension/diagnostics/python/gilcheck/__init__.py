@@ -8,6 +8,8 @@ Or, where the program is another's and embeds Python: LD_PRELOAD=libgilcheck.so 
 import ctypes
 from pathlib import Path
 
+__version__ = "@PROJECT_VERSION@"
+
 LIBRARY = Path(__file__).with_name("libgilcheck.so")
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import program, start
+from . import __version__, program, start
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
         help="abort at the first report (default), warn of each place once and exit with 66, or "
         "once; with ,json a report is a line of JSON",
     )
+    parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     run = program.find(parser, asked)

@@ -14,6 +14,8 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+__version__ = "@PROJECT_VERSION@"
+
 LIBRARY = Path(__file__).with_name("libgiltrace.so")
 
 

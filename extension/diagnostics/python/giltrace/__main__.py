@@ -4,7 +4,7 @@ import argparse
 
 from gilcheck import program
 
-from . import start, write
+from . import __version__, start, write
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument(
         "--recording", help="run nothing: draw what a process has left that was killed"
     )
+    parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.output is None:
