@@ -309,6 +309,26 @@ class CMakeInstall(Packages):
         )
         self.assertEqual(built_in.stdout, "<module 'Foo' (built-in)>\n")
 
+    def test_has_one_version(self):
+        (version,) = re.findall(
+            r"project\(handoff VERSION (\S+)", (PROJECT / "CMakeLists.txt").read_text()
+        )
+        prefix = self.install()
+        (package,) = prefix.glob("lib*/python3*/*-packages/gilcheck")
+        paths = {"PYTHONPATH": str(package.parent)}
+        told = self.succeed(prefix / "bin/handoff", "-X", "handoff-version").stdout
+        self.assertRegex(told, rf"^handoff {version} \(Python 3\.\d+\.\S+, Boost 1\.\d+\.\d+\)\n$")
+        code = (
+            "import Foo, gilcheck, giltrace\n"
+            "for each in Foo, gilcheck, giltrace: print(each.__version__)"
+        )
+        for python in (STOCK, prefix / "bin/handoff"):
+            told = self.succeed(python, "-c", code, **paths).stdout
+            self.assertEqual(told.split(), [version] * 3)
+        for tool in ("gilcheck", "giltrace"):
+            told = self.succeed(STOCK, "-m", tool, "--version", **paths).stdout
+            self.assertEqual(told, f"handoff {version}\n")
+
     def test_of_the_library_to_preload(self):
         found = self.install().rglob("libgilcheck.so")
         (library,) = (path for path in found if path.is_symlink())
