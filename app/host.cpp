@@ -10,6 +10,7 @@
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
 #include <boost/python/import.hpp>
+
 #include <boost/version.hpp>
 
 #include <cstdio>
