@@ -446,5 +446,20 @@ class CMakeConsumer(Packages):
         )
 
 
+@unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` builds all of it once more")
+class Conan(Packages):
+    def test_creates_a_package_whose_host_runs_a_module(self):
+        conan = Path(TOOLS).with_name("conan")
+        profile = PROJECT / "profiles/debian"
+        variables = {
+            "CONAN_HOME": str(self.folder / "conan"),
+            "PYTHON": STOCK,
+            "PATH": f"{conan.parent}:{os.environ['PATH']}",
+        }
+        told = self.succeed(conan, "create", PROJECT, "-pr:a", profile, **variables)
+        self.assertIn("Running test()", told.stderr)
+        self.assertIn("import robot", told.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
