@@ -372,8 +372,8 @@ class CMakeConsumer(Packages):
             """,
         )
 
-    def configure(self, *options):
-        command = (CMAKE, "-S", ".", "-B", "b", "-G", GENERATOR, *options)
+    def configure(self, *options, into="b"):
+        command = (CMAKE, "-S", ".", "-B", into, "-G", GENERATOR, *options)
         path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
         return subprocess.run(
             command,
@@ -384,11 +384,14 @@ class CMakeConsumer(Packages):
             timeout=PATIENCE,
         )
 
-    def build_and_run(self, *options):
-        configured = self.configure(*options)
+    def build(self, *options, into="b"):
+        configured = self.configure(*options, into=into)
         self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
         path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
-        self.succeed(CMAKE, "--build", "b", PATH=path)
+        self.succeed(CMAKE, "--build", into, PATH=path)
+
+    def build_and_run(self, *options):
+        self.build(*options)
         outcome = self.succeed(self.folder / "b/robot", "-c", "import robot; print(robot.legs)")
         self.assertEqual(outcome.stdout, "4\n")
 
@@ -421,6 +424,23 @@ class CMakeConsumer(Packages):
         self.build_and_run(f"-DPython3_EXECUTABLE={STOCK}")
         self.succeed(CMAKE, "--install", "b", "--prefix", "prefix")
         self.assertFalse((self.folder / "prefix").exists())
+
+    def test_builds_and_runs_the_tutorial(self):
+        """Whose page has the programs' text, and shows what they print."""
+        page = (PROJECT / "docs/tutorial.md").read_text()
+        for file in (PROJECT / "examples").iterdir():
+            self.assertIn(f"\n{file.read_text()}```\n", page, file.name)
+            shutil.copy(file, self.folder)
+        self.build(f"-DCMAKE_PREFIX_PATH={self.install()}", into="build")
+        sessions = re.findall(
+            r"^\$ (PYTHONPATH=build )?(\S+) (\S+\.py)\n(.*?)```", page, re.M | re.S
+        )
+        self.assertEqual(len(sessions), len([*self.folder.glob("*.py")]))
+        for path, program, script, printed in sessions:
+            with self.subTest(script):
+                python = STOCK if program == "python3" else self.folder / program
+                variables = {"PYTHONPATH": "build"} if path else {}
+                self.assertEqual(self.succeed(python, script, **variables).stdout, printed)
 
     def assert_refused(self, finds, *said):
         self.write_project(f"{finds}\nfind_package(handoff REQUIRED)")

@@ -1,0 +1,11 @@
+from counter import Counter
+
+numbers = []
+counter = Counter(numbers)
+counter.start()
+while len(numbers) < 3:
+    pass
+counter.stop()
+counter.start()
+counter.stop()
+print(numbers[:3])

@@ -1,0 +1,7 @@
+from itertools import islice
+
+from thermometer import Thermometer
+
+thermometer = Thermometer()
+for celsius in islice(thermometer.readings, 3):
+    print(celsius, "degrees")

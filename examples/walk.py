@@ -1,0 +1,6 @@
+from robot import Robot
+
+robot = Robot()
+for _ in range(3):
+    robot.step()
+print(robot.steps, "steps")
