@@ -1,5 +1,6 @@
 """Signals, pipes, virtual environments and child processes: the host among other processes."""
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -201,6 +202,24 @@ class VirtualEnvironments(InFolder):
                 with self.subTest(name, options=options):
                     outcome = run(self.folder / "venv/bin" / name, "-c", script)
                     self.assertEqual(outcome, (0, f"built-in {self.folder}/venv PYTHON\n", ""))
+
+    def test_goes_on_after_its_host_was_moved_as_the_tutorial_says(self):
+        hosts = [self.folder / name / "handoff" for name in ("here", "there")]
+        for each in hosts:
+            each.parent.mkdir()
+        shutil.copy(HOST, hosts[0])
+        self.make(hosts[0])
+        packages = next(self.folder.glob("venv/lib/*/site-packages"))
+        (packages / "only_here.py").write_text("")
+        hosts[0].rename(hosts[1])
+        for each in self.folder.glob("venv/bin/*"):
+            if each.is_symlink():
+                each.unlink()
+        upgrade = ("-m", "venv", "--without-pip", "--upgrade", "venv")
+        self.assertEqual(run(hosts[1], *upgrade, cwd=self.folder), (0, "", ""))
+        script = "import Foo, only_here, sys; print(Foo.__spec__.origin, sys.base_exec_prefix)"
+        outcome = run(self.folder / "venv/bin/python", "-c", script)
+        self.assertEqual((outcome.code, outcome.stdout.split()[0]), (0, "built-in"), outcome)
 
     def test_its_child_processes_stay_in_it(self):
         self.make(HOST)
