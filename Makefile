@@ -48,6 +48,11 @@ help: ## Say what can be made
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
 	@$(VENV)/cmake --build $(BUILD) --target handoff
 	@$(BUILD)/bin/handoff scripts/count.py
+	@echo
+	@echo 'Next, with $(BUILD)/bin/handoff, which is python3 with Foo built in:'
+	@echo '  $(BUILD)/bin/handoff                    # the prompt: from Foo import Foo; help(Foo)'
+	@echo '  $(BUILD)/bin/handoff scripts/many.py    # ten thousand workers'
+	@echo '  $(BUILD)/bin/handoff -X giltrace=trace.html scripts/count.py    # who held the GIL, drawn'
 
 test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure

@@ -154,7 +154,7 @@ class Trace(Traced):
                 self.assertRegex(outcome.stderr, r"'spinner' \d+ +\d+ +[\d.e+]+ ms")
                 self.assertRegex(
                     outcome.stderr,
-                    r"'spinner' \d+ held it for .* most of it in spin \(<string>:4\)",
+                    r"'(spinner|MainThread)' \d+ held it for .* most of it in spin \(<string>:4\)",
                 )
 
     def test_of_a_part_of_a_program(self):
@@ -166,7 +166,7 @@ class Trace(Traced):
             " thread.start(); thread.join()\n"
             "run(before)\n"
             "for n in range(2):\n"
-            "    with giltrace.record(f'trace{n}.json'): run(within)\n"
+            "    with giltrace.record(f'trace{n}.json', summary=n == 1): run(within)\n"
             "run(before)\n"
         )
         outcome = self.run_command(STOCK, "-c", code)
@@ -174,6 +174,7 @@ class Trace(Traced):
         for n in range(2):
             self.assertIn("within", self.lanes(f"trace{n}.json"))
             self.assertNotIn("before", self.lanes(f"trace{n}.json"))
+        self.assertEqual(re.findall("written to .*(trace.*)", outcome.stderr), ["trace1.json"])
 
     def test_is_written_where_it_was_asked_for_whatever_the_program_does(self):
         for way, outcome in self.traced("import os; os.chdir('/')"):

@@ -87,6 +87,16 @@ running_python const& this_python() {
     throw std::runtime_error("giltrace cannot record this Python: " + why);
 }
 
+void write(std::string const& recording, std::string const& output, summary told) {
+    timeline const read = timeline::read(recording);
+    detail::write(read, output);
+    if (told == summary::on_stderr) {
+        std::string const text = summary_of(read) + "written to " + output + "\n";
+        std::fflush(stdout);
+        std::fwrite(text.data(), 1, text.size(), stderr);
+    }
+}
+
 }  // namespace
 
 void start(std::string_view wanted) {
@@ -111,14 +121,14 @@ void start(std::string_view wanted) {
     static_cast<void>(once);
 }
 
-void stop() {
+void stop(summary told) {
     if (!is_recording) {
         throw std::invalid_argument("there is no recording of the GIL");
     }
     is_recording = false;
     std::string const recording = stop_recording();
     if (!recording.empty()) {
-        write(recording, output_of(recording));
+        write(recording, output_of(recording), told);
         unlink(recording.c_str());
     }
 }
@@ -136,11 +146,7 @@ void finish() noexcept {
 
 void write(std::string const& recording, std::string const& output) {
     static_cast<void>(format_of(output));
-    timeline const read = timeline::read(recording);
-    detail::write(read, output);
-    std::string const told = summary_of(read) + "written to " + output + "\n";
-    std::fflush(stdout);
-    std::fwrite(told.data(), 1, told.size(), stderr);
+    write(recording, output, summary::on_stderr);
 }
 
 }  // namespace handoff::giltrace

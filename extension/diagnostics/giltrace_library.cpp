@@ -28,8 +28,10 @@ extern "C" {
     return failure_of([output] { handoff::giltrace::start(output); });
 }
 
-[[gnu::visibility("default")]] char const* giltrace_stop() {
-    return failure_of([] { handoff::giltrace::stop(); });
+[[gnu::visibility("default")]] char const* giltrace_stop(bool with_summary) {
+    using handoff::giltrace::summary;
+    return failure_of(
+        [=] { handoff::giltrace::stop(with_summary ? summary::on_stderr : summary::none); });
 }
 
 [[gnu::visibility("default")]] char const* giltrace_write(char const* recording,

@@ -19,13 +19,16 @@ namespace handoff::giltrace {
 ///          cannot be recorded.
 void start(std::string_view output);
 
-/// Ends the recording, writes the output, and a summary on stderr: of each thread how often it took
-/// the GIL, how long it held it and waited for it, and the longest waits with who caused them.
+/// Of each thread how often it took the GIL, how long it held it and waited for it; and the longest
+/// waits with who caused them.
+enum class summary { on_stderr, none };
+
+/// Ends the recording, and writes the output and the summary.
 ///
 /// GIL:     held, or Python is gone. Keeps it.
 /// Throws:  std::invalid_argument: there is no recording; std::system_error: the output cannot be
 ///          written, and the recording is kept.
-void stop();
+void stop(summary told = summary::on_stderr);
 
 /// stop(), if there is a recording, as the end of a process does by itself; what fails is said on
 /// stderr. For a program that ends by _exit(). GIL: held, or Python is gone.

@@ -3,6 +3,7 @@
 import argparse
 import builtins
 import importlib.machinery
+import linecache
 import runpy
 import sys
 import types
@@ -38,6 +39,8 @@ def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable
         if not asked.code:
             parser.error("-c wants code after it")
         code, *arguments = asked.code
+        if sys.version_info >= (3, 13):  # whose tracebacks show the lines of -c
+            linecache.cache["<string>"] = (len(code), None, code.splitlines(True), "<string>")
         return lambda: _run_source(code, "<string>", ["-c", *arguments], folder="")
     if asked.module is not None:
         if not asked.module:

@@ -19,10 +19,10 @@ __version__ = "@PROJECT_VERSION@"
 LIBRARY = Path(__file__).with_name("libgiltrace.so")
 
 
-def _call(function: str, *arguments: str | os.PathLike[str]) -> None:
+def _call(function: str, *arguments: bytes | bool) -> None:
     called = getattr(ctypes.PyDLL(str(LIBRARY)), function)
     called.restype = ctypes.c_char_p
-    failure = called(*map(os.fsencode, arguments))
+    failure = called(*arguments)
     if failure is not None:
         raise RuntimeError(os.fsdecode(failure))
 
@@ -38,27 +38,27 @@ def start(output: str | os.PathLike[str]) -> None:
     Raises RuntimeError if a file cannot be written, for another ending, while there is a recording,
     and where this Python's GIL cannot be recorded.
     """
-    _call("giltrace_start", output)
+    _call("giltrace_start", os.fsencode(output))
 
 
-def stop() -> None:
-    """End the recording, write the output, and print a summary to stderr.
+def stop(*, summary: bool = True) -> None:
+    """End the recording, write the output, and a summary to stderr if it is wanted.
 
     Raises RuntimeError if there is no recording, or the output cannot be written.
     """
-    _call("giltrace_stop")
+    _call("giltrace_stop", summary)
 
 
 @contextlib.contextmanager
-def record(output: str | os.PathLike[str]) -> Generator[None, None, None]:
-    """Record a block: start(output), and stop() in the end."""
+def record(output: str | os.PathLike[str], *, summary: bool = True) -> Generator[None, None, None]:
+    """Record a block: start(output), and stop(summary=summary) in the end."""
     start(output)
     try:
         yield
     finally:
-        stop()
+        stop(summary=summary)
 
 
 def write(recording: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
     """Write the output of a recording that was left behind. Raises RuntimeError."""
-    _call("giltrace_write", recording, output)
+    _call("giltrace_write", os.fsencode(recording), os.fsencode(output))
