@@ -20,6 +20,7 @@ CMAKE = os.environ["CMAKE"]
 GENERATOR = os.environ["GENERATOR"]
 TOOLS = os.environ["TOOLS_PYTHON"]
 MODULES = os.environ["MODULES_FOLDER"]
+WITH_TOOLS = f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}"
 TOOLS_TOO = os.environ.get("HANDOFF_TOOLS")  # they have more of PyPI, if `make test-all` runs us
 WHEEL = next(iter((BUILD / "wheels").glob("*.whl")), None)
 
@@ -144,7 +145,7 @@ class Pip(Packages):
         self.pip += ("--no-build-isolation", "--no-deps", "--no-index")
         self.variables = {
             "PYTHONPATH": str(backend()),
-            "PATH": f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}",
+            "PATH": WITH_TOOLS,
         }
 
     def test_installs_into_an_empty_virtual_environment(self):
@@ -374,11 +375,10 @@ class CMakeConsumer(Packages):
 
     def configure(self, *options, into="b"):
         command = (CMAKE, "-S", ".", "-B", into, "-G", GENERATOR, *options)
-        path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=environment(PATH=path),
+            env=environment(PATH=WITH_TOOLS),
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -387,8 +387,7 @@ class CMakeConsumer(Packages):
     def build(self, *options, into="b"):
         configured = self.configure(*options, into=into)
         self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
-        path = f"{Path(CMAKE).parent}:{os.environ['PATH']}"
-        self.succeed(CMAKE, "--build", into, PATH=path)
+        self.succeed(CMAKE, "--build", into, PATH=WITH_TOOLS)
 
     def build_and_run(self, *options):
         self.build(*options)

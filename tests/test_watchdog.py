@@ -342,7 +342,9 @@ sys.exit(3)
         self.assertEqual((self.folder / "file").read_text(), "")
 
     def test_and_the_same_reaction_to_ctrl_c(self):
-        process = start(HOST, "-X", "handoff-watchdog=60", "-c", "import time; time.sleep(60)")
+        program = "import time; print(flush=True); time.sleep(60)"
+        process = start(HOST, "-X", "handoff-watchdog=60", "-c", program)
+        process.stdout.readline()
         wait_until_asleep(process)
         process.send_signal(signal.SIGINT)
         outcome = finish(process)
