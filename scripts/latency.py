@@ -75,9 +75,7 @@ def main() -> None:
     for meanwhile, until in (("sleeps", sleep), ("computes", compute)):
         late[meanwhile] = seconds = lateness(asked.interval, asked.messages, until)
         median, longest = (f"{seconds[at] * 1e3:.3f} ms" for at in (len(seconds) // 2, -1))
-        print(
-            f"the main thread {meanwhile:9} late by {median} median, {longest} longest"
-        )
+        print(f"the main thread {meanwhile:9} late by {median} median, {longest} longest")
     plot(late, asked.interval).savefig(asked.output, dpi=150)
     print(f"written to {asked.output}")
 
