@@ -46,7 +46,7 @@ help: ## Say what can be made
 	@echo '  PARTS=$(PARTS)  those of the benchmarks (bench/README.md); all unless given'
 
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
-	@$(VENV)/cmake --build $(BUILD) --target handoff
+	@$(VENV)/cmake --build $(BUILD) --target handoff python_packages
 	@$(BUILD)/bin/handoff scripts/count.py
 	@echo
 	@echo 'Next, with $(BUILD)/bin/handoff, which is python3 with Foo built in:'
@@ -83,8 +83,8 @@ sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan 
 	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
 	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
 
-matrix: ## Run every test on other Debians, Pythons, Boosts and compilers (root)
-	@MIRROR='$(MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)
+matrix: ## Run every test on other Debians, Ubuntus, Pythons, Boosts and compilers (root)
+	@MIRROR='$(MIRROR)' UBUNTU_MIRROR='$(UBUNTU_MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)
 
 stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); says what went wrong
 	@$(STRESS) stress $(or $(MINUTES),5) $(SEED)

@@ -1,4 +1,4 @@
-"""Builds and tests the project on other Debians, each in a root file system of its own.
+"""Builds and tests the project on other Debians and Ubuntus, each in a root file system of its own.
 
 As a user would there: the README's prerequisites, the sources, `make test`. See docs/matrix.md.
 """
@@ -18,16 +18,39 @@ from typing import NamedTuple
 PROJECT = Path(__file__).resolve().parent.parent
 CACHE = PROJECT / ".matrix"
 TABLE = PROJECT / "docs" / "matrix.md"
-MIRROR = os.environ.get("MIRROR") or "http://deb.debian.org/debian"
 MINUTES = float(os.environ.get("MINUTES") or 60)  # for a row's `make test`, and for its root
-KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
+class Distribution(NamedTuple):
+    """Whose archive debootstrap reads, with its script for those whose name it does not know."""
+
+    mirror: str
+    keyring: str  # a package, and the file that it has
+    components: str = "main"
+    script: tuple[str, ...] = ()
+
+    @property
+    def keys(self):
+        return Path(f"/usr/share/keyrings/{self.keyring}.gpg")
+
+
+DEBIAN = Distribution(
+    os.environ.get("MIRROR") or "http://deb.debian.org/debian", "debian-archive-keyring"
+)
+UBUNTU = Distribution(
+    os.environ.get("UBUNTU_MIRROR") or "http://archive.ubuntu.com/ubuntu",
+    "ubuntu-archive-keyring",
+    "main universe",
+    ("gutsy",),  # they all have the same
+)
+
+
 class Row(NamedTuple):
-    """A Debian, what is installed there before `make test`, and what follows those two words."""
+    """A release, what is installed there before `make test`, and what follows those two words."""
 
     suite: str
+    distribution: Distribution = DEBIAN
     packages: tuple[str, ...] = ()
     compiler: str = "g++"
     settings: tuple[str, ...] = ()
@@ -50,6 +73,8 @@ ROWS = {
         packages=("python3.15", "python3.15-venv"),
         settings=("PYTHON=/usr/bin/python3.15",),
     ),
+    "ubuntu24.04": Row("noble", UBUNTU),
+    "ubuntu26.04": Row("resolute", UBUNTU),
 }
 
 # Namespaces of its own: what is mounted and started in them is gone when this program is.
@@ -118,20 +143,26 @@ def call_inside(root, command, log):
 def make_root(row, folder, log):
     """Makes the row's root file system, unless it is there and as the row wants it."""
     root, made = folder / "root", folder / "made"
-    recipe = " ".join((row.suite, MIRROR, *row.prerequisites))
+    archive = row.distribution
+    recipe = " ".join((row.suite, archive.mirror, *row.prerequisites))
     if made.exists() and made.read_text() == recipe:
         return root
     made.unlink(missing_ok=True)
     subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
     packages = CACHE / "packages" / row.suite
     packages.mkdir(parents=True, exist_ok=True)
-    options = ("--variant=minbase", f"--keyring={KEYS}", f"--cache-dir={packages}")
-    if call(["debootstrap", *options, row.suite, root, MIRROR], log) != 0:
-        raise NoRootError(f"{row.suite} could not be had from {MIRROR}; MIRROR=… is another")
+    options = ("--variant=minbase", f"--keyring={archive.keys}", f"--cache-dir={packages}")
+    command = ("debootstrap", *options, row.suite, root, archive.mirror, *archive.script)
+    if call(command, log) != 0:
+        raise NoRootError(
+            f"{row.suite} could not be had from {archive.mirror};"
+            f" {'UBUNTU_' if archive is UBUNTU else ''}MIRROR=… is another"
+        )
     # Unstable's index, signed like the others, is valid for a week only: too short for a mirror
     # that lags behind, or a machine whose clock runs ahead.
     lenient = "[check-valid-until=no] " if row.suite == "sid" else ""
-    (root / "etc/apt/sources.list").write_text(f"deb {lenient}{MIRROR} {row.suite} main\n")
+    source = f"deb {lenient}{archive.mirror} {row.suite} {archive.components}\n"
+    (root / "etc/apt/sources.list").write_text(source)
     install = "apt-get update; apt-get install -y --no-install-recommends $*; apt-get clean"
     command = ("env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", install, "install")
     if call_inside(root, (*command, *row.prerequisites), log) != 0:
@@ -189,14 +220,14 @@ def note(name, cells):
     TABLE.write_text("\n".join(lines) + "\n")
 
 
-def check_machine():
-    """Ends the program where it cannot work, and says what it wants."""
+def check_machine(rows):
+    """Ends the program where it cannot have these rows, and says what it wants."""
     if os.geteuid() != 0:
         sys.exit("make matrix makes root file systems, and needs root: sudo make matrix")
     wanted = {"debootstrap": "debootstrap", "unshare": "util-linux", "git": "git"}
     missing = [package for program, package in wanted.items() if not shutil.which(program)]
-    if not KEYS.exists():
-        missing.append("debian-archive-keyring")
+    keyrings = {row.distribution.keyring: row.distribution.keys for row in rows}
+    missing += [keyring for keyring, keys in keyrings.items() if not keys.exists()]
     if missing:
         sys.exit(f"make matrix needs more programs: apt-get install {' '.join(missing)}")
 
@@ -205,7 +236,8 @@ def main(names):
     for name in names:
         if name not in ROWS:
             sys.exit(f"there is no row {name} in the matrix; there are {', '.join(ROWS)}")
-    check_machine()
+    chosen = {name: ROWS[name] for name in names or ROWS}
+    check_machine(chosen.values())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     CACHE.mkdir(exist_ok=True)
     alone = (CACHE / "lock").open("w")
@@ -215,12 +247,12 @@ def main(names):
         sys.exit(f"another make matrix is at work in {CACHE}")
 
     red = []
-    for name in names or ROWS:
+    for name, row in chosen.items():
         folder = CACHE / name
         folder.mkdir(exist_ok=True)
         start = time.monotonic()
         try:
-            green, cells = test(ROWS[name], folder)
+            green, cells = test(row, folder)
         except NoRootError as reason:
             green, cells = False, ("?", "?", "?", str(reason))
         if "% tests passed" in cells[3]:

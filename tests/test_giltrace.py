@@ -433,6 +433,14 @@ class Refused(Traced):
         self.assertIn("there is no recording", outcome.stdout)
         self.assertFalse((self.folder / "b.json").exists())
 
+    def test_a_package_whose_library_was_not_built(self):
+        for package in ("gilcheck", "giltrace"):
+            source = Path(PACKAGES) / package / "__init__.py"
+            (self.folder / package).mkdir()
+            (self.folder / package / "__init__.py").write_text(source.read_text())
+            outcome = self.run_command(STOCK, "-c", f"import {package}", PYTHONPATH=self.folder)
+            self.assertIn(f"{package}/lib{package}.so: `make build` makes it", outcome.stderr)
+
     def test_what_is_no_recording(self):
         for content, said in (("", "is empty"), ("x" * 5000, "is no recording")):
             (self.folder / "other").write_text(content)

@@ -17,6 +17,8 @@ from pathlib import Path
 __version__ = "@PROJECT_VERSION@"
 
 LIBRARY = Path(__file__).with_name("libgiltrace.so")
+if not LIBRARY.exists():
+    raise ImportError(f"there is no {LIBRARY}: `make build` makes it", name=__name__)
 
 
 def _call(function: str, *arguments: bytes | bool) -> None:
