@@ -270,7 +270,8 @@ class NoReport(Checked):
 
     def test_of_threads_and_what_the_standard_library_calls_back(self):
         self.assert_silent("""
-import asyncio, concurrent.futures, ctypes, os, sqlite3, threading, zlib
+import asyncio, concurrent.futures, ctypes, os, sqlite3, threading, warnings, zlib
+warnings.simplefilter("ignore", DeprecationWarning)  # fork() beside threads, from Python 3.12 on
 def work(n):
     zlib.compress(b"x" * 100000)
     database = sqlite3.connect(":memory:")
