@@ -199,6 +199,8 @@ class Terminal:
 class InFolder(unittest.TestCase):
     """A test with a folder of its own, where its processes run."""
 
+    patience = TIMEOUT  # seconds, for each that has to succeed
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -210,6 +212,19 @@ class InFolder(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
         return path
+
+    def succeed(self, *command, **variables):
+        """Runs a program, with these environment variables. What it wrote; it has ended with 0."""
+        outcome = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=self.patience,
+        )
+        self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
+        return outcome
 
     def again(self, once, times=3):
         """Does it as often as HANDOFF_REPEAT says; `make exits` counts what goes wrong."""

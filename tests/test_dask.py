@@ -58,7 +58,7 @@ class Dask(InAVirtualEnvironment):
 
     def test_without_a_scheduler_there_is_a_cluster_of_this_machine(self):
         python = self.python_with("distributed")
-        shown = self.succeed(python, SCRIPT, "--foos", "3", "--messages", "5")
+        shown = self.succeed(python, SCRIPT, "--foos", "3", "--messages", "5").stdout
         self.assertIn("100% Completed", shown)
         self.assertEqual(len(re.findall(r"^foo-\d +5 messages", shown, re.MULTILINE)), 3)
 

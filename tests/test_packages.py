@@ -96,17 +96,7 @@ def backend():
 
 
 class Packages(InFolder):
-    def succeed(self, *command, **variables):
-        outcome = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
-        return outcome
+    patience = PATIENCE
 
     def install(self):
         prefix = self.folder / "prefix"
@@ -473,7 +463,7 @@ class Conan(Packages):
         variables = {
             "CONAN_HOME": str(self.folder / "conan"),
             "PYTHON": STOCK,
-            "PATH": f"{conan.parent}:{os.environ['PATH']}",
+            "PATH": WITH_TOOLS,
         }
         told = self.succeed(conan, "create", PROJECT, "-pr:a", profile, **variables)
         self.assertIn("Running test()", told.stderr)

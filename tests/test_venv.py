@@ -18,7 +18,7 @@ class Packages(InAVirtualEnvironment):
             "print(numpy.array(foo.messages[:100]).sum(), Foo.__spec__.origin, sys.executable)"
         )
         python = self.python_with("numpy")
-        self.assertEqual(self.succeed(python, "-c", code), f"4950 built-in {python}\n")
+        self.assertEqual(self.succeed(python, "-c", code).stdout, f"4950 built-in {python}\n")
 
     def test_pytest_tests_a_foo(self):
         self.write(
@@ -33,12 +33,14 @@ class Packages(InAVirtualEnvironment):
             """,
         )
         python = self.python_with("pytest")
-        self.assertIn("1 passed", self.succeed(python, "-m", "pytest", "test_foo.py"))
+        self.assertIn("1 passed", self.succeed(python, "-m", "pytest", "test_foo.py").stdout)
 
     def test_ipython_awaits_a_foo(self):
         code = "import Foo; foo = Foo.Foo(0.001); foo.start(); await foo.wait_async(3); foo.stop()"
         python = self.python_with("ipython")
-        shown = self.succeed(python, "-m", "IPython", "--colors=NoColor", "-c", code, HOME=".")
+        shown = self.succeed(
+            python, "-m", "IPython", "--colors=NoColor", "-c", code, HOME="."
+        ).stdout
         self.assertTrue(shown.startswith("0\n1\n2\n"), shown)
 
     def test_a_notebooks_cell_shows_what_its_foo_prints(self):
@@ -59,7 +61,7 @@ class Packages(InAVirtualEnvironment):
         )
         python = self.python_with("ipykernel", "nbclient")
         own = {"HOME": ".", "JUPYTER_PLATFORM_DIRS": "1"}
-        shown = json.loads(self.succeed(python, "-c", code, json.dumps(cells), **own))
+        shown = json.loads(self.succeed(python, "-c", code, json.dumps(cells), **own).stdout)
 
         def written(cell, stream="stdout"):
             return "".join(each["text"] for each in shown[cell] if each.get("name") == stream)

@@ -20,7 +20,7 @@ class Watch(InAVirtualEnvironment):
         self.python = self.python_with("rich")
 
     def test_is_a_line_a_slice_without_a_terminal(self):
-        shown = self.succeed(self.python, WATCH, *FEW, "--seconds", "1.2")
+        shown = self.succeed(self.python, WATCH, *FEW, "--seconds", "1.2").stdout
         line = r"(?m)^ +[\d.]+ s  ([\d,]+) messages/s, late by (.*); GIL: (.*)$"
         slices = re.findall(line, shown)
         self.assertGreaterEqual(len(slices), 2, shown)
@@ -55,7 +55,9 @@ class Watch(InAVirtualEnvironment):
 class Latency(InAVirtualEnvironment):
     def test_is_drawn(self):
         python = self.python_with("matplotlib")
-        shown = self.succeed(python, LATENCY, "late.svg", "--interval", "0.01", "--messages", "20")
+        shown = self.succeed(
+            python, LATENCY, "late.svg", "--interval", "0.01", "--messages", "20"
+        ).stdout
         self.assertEqual(len(re.findall(r"late by [\d.]+ ms median, [\d.]+ ms longest", shown)), 2)
         drawn = (self.folder / "late.svg").read_text()
         for said in ("the main thread sleeps", "the main thread computes", "switch interval"):
