@@ -313,7 +313,7 @@ class Page(Traced):
         quiet = ("--no-first-run", "--disable-background-networking", "--disable-sync")
         shown = self.run_command(
             BROWSER,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", *quiet),
+            *("--headless", "--no-sandbox", "--disable-gpu", *quiet),
             *(f"--user-data-dir={self.folder}/browser", "--dump-dom"),
             (self.folder / "trace.html").as_uri(),
         ).stdout
