@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rows import ROWS
@@ -157,7 +157,7 @@ def versions(arguments):
 def run(arguments):
     """Measures every part once. Why one failed is kept beside the figures of the others."""
     done = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "busy": busy_share(),
         "measurements": {},
         "notes": {},

@@ -256,10 +256,7 @@ class Options(InFolder):
                 self.assertTrue(self.same(option).stdout.startswith("Python 3."))
 
     def test_help(self):
-        options = ["-h", "-?", "--help"]
-        if sys.version_info >= (3, 11):
-            options += ["--help-env", "--help-xoptions", "--help-all"]
-        for option in options:
+        for option in ("-h", "-?", "--help", "--help-env", "--help-xoptions", "--help-all"):
             with self.subTest(option):
                 outcome = self.same(option)
                 self.assertEqual(outcome.code, 0)

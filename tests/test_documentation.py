@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import unittest
 import urllib.parse
 from pathlib import Path
@@ -54,6 +55,28 @@ class Files(unittest.TestCase):
                     if to.fragment:
                         self.assertIn(to.fragment, headings(target))
         self.assertGreater(seen, 50)
+
+    def test_the_badges_are_true(self):
+        readme = (PROJECT / "README.md").read_text()
+        said = set(re.findall(r"\[!\[(.+)\]\(https://img.shields.io/badge/(\S+)-\w+\)\]", readme))
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+        rows = re.findall(
+            r"^\| \S+ \| 3\.(\d+) \|", (PROJECT / "docs/matrix.md").read_text(), re.MULTILINE
+        )
+        pythons = [f"3.{minor}" for minor in sorted({int(minor) for minor in rows})]
+        standard = re.search(r"cxx_std_(\d+)", (PROJECT / "cmake/HandoffFlags.cmake").read_text())
+        self.assertEqual(project["requires-python"], f">={pythons[0]}")
+        self.assertEqual(
+            said,
+            {
+                ("Python " + ", ".join(pythons), "Python-" + "_%7C_".join(pythons)),
+                (f"C++{standard[1]}", f"C%2B%2B-{standard[1]}"),
+                (
+                    f"License {project['license']}",
+                    "license-" + project["license"].replace("-", "--"),
+                ),
+            },
+        )
 
     def test_the_reference_has_each_public_header(self):
         reference = (PROJECT / "docs/reference_cpp.md").read_text()
