@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -87,6 +88,29 @@ bool tell_version() {
     return true;
 }
 
+/// A virtual environment has packages for one version of Python. Its links follow a host that is
+/// built anew, also for another one, which would find nothing there and say nothing. GIL: held.
+void warn_of_environment_for_another_python() {
+    try {
+        py::object const sys = py::import("sys");
+        std::string const prefix = py::extract<std::string>(sys.attr("prefix"));
+        std::string const base = py::extract<std::string>(sys.attr("base_prefix"));
+        std::string const python =
+            "python" + std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+        if (prefix == base || std::filesystem::exists(prefix + "/lib/" + python)) {
+            return;
+        }
+        std::string const executable = py::extract<std::string>(sys.attr("executable"));
+        std::fprintf(
+            stderr,
+            "handoff: the virtual environment %s has nothing for %s, which its python is now; "
+            "prepare it, and install its packages again: %s -m venv --upgrade %s\n",
+            prefix.c_str(), python.c_str(), executable.c_str(), prefix.c_str());
+    } catch (py::error_already_set const&) {
+        PyErr_Clear();
+    }
+}
+
 /// Where threads were abandoned: a destructor of the program's may be of what they still use, or
 /// join them, and a call of theirs that returns finds no Python.
 [[noreturn]] void end_at_once(int code) {
@@ -142,6 +166,7 @@ int host::run(int argc, char* argv[]) {
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
     }
+    warn_of_environment_for_another_python();
     if (tell_version()) {
         return Py_FinalizeEx() == 0 ? 0 : 120;  // as Python has it where stdout cannot be flushed
     }

@@ -221,6 +221,18 @@ class VirtualEnvironments(InFolder):
         outcome = run(self.folder / "venv/bin/python", "-c", script)
         self.assertEqual((outcome.code, outcome.stdout.split()[0]), (0, "built-in"), outcome)
 
+    def test_whose_host_is_for_another_python_now_says_how_to_prepare_it(self):
+        self.make(HOST)
+        python = self.folder / "venv/bin/python"
+        (library,) = self.folder.glob("venv/lib/*")
+        library.rename(library.with_name("python3.2"))
+        code, shown, said = run(python, "-c", "print('ran')")
+        self.assertEqual((code, shown), (0, "ran\n"))
+        self.assertIn(f"environment {self.folder}/venv has nothing for {library.name}", said)
+        advice = said.rpartition("packages again: PYTHON ")[2].split()
+        self.assertEqual(run(python, *advice, "--without-pip").code, 0)
+        self.assertEqual(run(python, "-c", "print('ran')"), (0, "ran\n", ""))
+
     def test_its_child_processes_stay_in_it(self):
         self.make(HOST)
         script = """
