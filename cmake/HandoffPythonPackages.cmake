@@ -1,7 +1,8 @@
 # What any Python imports: put together in <build>/python, built by target python_packages, and installed
 # as component `python`.
 #
-#   handoff_python_module(<target> STUB <file>)                      a module, and its types
+#   handoff_python_module(<target> STUB <file> OTHERWISE <file>)     a module, its types, and what another Python
+#                                                                    finds there
 #   handoff_python_package(<name> LIBRARY <target> SOURCES <file…>)  a package, with a library beside its sources
 
 set(HANDOFF_INSTALL_PYTHONDIR "${HANDOFF_PYTHON_packages}" CACHE STRING
@@ -10,15 +11,17 @@ set(_handoff_packages "${PROJECT_BINARY_DIR}/python")
 add_custom_target(python_packages)
 
 function(handoff_python_module target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "STUB" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "STUB;OTHERWISE" "")
   handoff_flags(${target})
   set_target_properties(${target} PROPERTIES
     PREFIX "" SUFFIX "${HANDOFF_PYTHON_suffix}" LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}")
   add_dependencies(python_packages ${target})
+  configure_file("${arg_OTHERWISE}" "${_handoff_packages}/${target}.py" COPYONLY)
   if(NOT HANDOFF_INSTALL)
     return()
   endif()
   install(TARGETS ${target} LIBRARY DESTINATION "${HANDOFF_INSTALL_PYTHONDIR}" COMPONENT python)
+  install(FILES "${arg_OTHERWISE}" DESTINATION "${HANDOFF_INSTALL_PYTHONDIR}" COMPONENT python)
   # PEP 561: a stub beside a module that is no package, mypy does not find.
   install(FILES "${arg_STUB}" DESTINATION "${HANDOFF_INSTALL_PYTHONDIR}/${target}-stubs"
     RENAME __init__.pyi COMPONENT python)

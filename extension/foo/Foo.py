@@ -1,0 +1,14 @@
+"""What a Python finds for which no Foo was built: one that was comes before this file. Says so."""
+
+import sys
+from pathlib import Path
+
+_folder = Path(__file__).parent
+_built = ", ".join(each.name for each in sorted(_folder.glob("Foo.*.so")))
+raise ImportError(
+    f"Foo was not built for this Python, {sys.implementation.cache_tag} ({sys.executable}): "
+    f"{_folder} has {_built or 'none'}. Install one by this Python's pip: a wheel for it, or, "
+    f"in a clone of Handoff, {sys.executable} -m pip install .",
+    name=__name__,
+    path=__file__,
+)
