@@ -1,20 +1,41 @@
-# Installs the host, the libraries, their headers, and a package for find_package(handoff).
+# Installs the host, the libraries, their headers, and a package for find_package(handoff), whose components
+# are the libraries.
 
 include(CMakePackageConfigHelpers)
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/handoff")
 
-install(TARGETS handoff RUNTIME)
-install(TARGETS handoff_host handoff_foo handoff_scheduler handoff_channel_class handoff_channel
-  handoff_arguments handoff_watchdog handoff_gilcheck handoff_giltrace handoff_gil_events handoff_gil handoff_mutex
-  handoff_gilcheck_inline
-  EXPORT handoffTargets
-  INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-# These say where this machine's Python and Boost are, and have no headers of ours.
-install(TARGETS handoff_libpython handoff_python_headers handoff_boost_python EXPORT handoffTargets)
-install(DIRECTORY app/include/ extension/gil/include/ extension/foo/include/ extension/channel/include/
-  extension/diagnostics/include/
-  DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL
-  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
+function(handoff_install_libraries export)
+  list(TRANSFORM ARGN PREPEND handoff_)
+  install(TARGETS ${ARGN} EXPORT ${export} INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  install(EXPORT ${export} NAMESPACE handoff:: DESTINATION "${package_folder}")
+endfunction()
+function(handoff_install_headers)
+  list(TRANSFORM ARGN APPEND /include/)
+  install(DIRECTORY ${ARGN} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+    FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
+endfunction()
+
+# Whoever asks for these alone needs no Boost.
+set(components_without_boost gil gilcheck gilcheck_inline giltrace)
+handoff_install_libraries(handoffTargets ${components_without_boost} gil_events mutex python_headers)
+handoff_install_headers(extension/gil extension/diagnostics)
+
+set(components_with_boost "")
+if(HANDOFF_FOO)
+  list(APPEND components_with_boost boost_python channel channel_class foo)
+  set(what_they_need arguments scheduler watchdog)
+  handoff_install_headers(extension/channel extension/foo)
+endif()
+if(HANDOFF_HOST)
+  list(APPEND components_with_boost host)
+  list(APPEND what_they_need libpython)
+  handoff_install_headers(app)
+  install(TARGETS handoff RUNTIME)
+endif()
+if(components_with_boost)
+  handoff_install_libraries(handoffBoostTargets ${components_with_boost} ${what_they_need})
+endif()
+
 # For LD_PRELOAD. A link: two copies in one process would be two checkers.
 file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/links")
 foreach(tool IN ITEMS gilcheck giltrace)
@@ -23,7 +44,6 @@ foreach(tool IN ITEMS gilcheck giltrace)
   file(CREATE_LINK "${there}" "${PROJECT_BINARY_DIR}/links/lib${tool}.so" SYMBOLIC)
   install(FILES "${PROJECT_BINARY_DIR}/links/lib${tool}.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endforeach()
-install(EXPORT handoffTargets NAMESPACE handoff:: DESTINATION "${package_folder}")
 
 configure_package_config_file(cmake/handoffConfig.cmake.in handoffConfig.cmake
   INSTALL_DESTINATION "${package_folder}")

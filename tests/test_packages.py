@@ -289,6 +289,15 @@ class Makefile(Packages):
 
 
 class CMakeInstall(Packages):
+    def test_says_where_foo_is_for_another_python(self):
+        (module,) = self.install().rglob("Foo.*.so")
+        module.rename(module.with_name("Foo.cpython-32-x86_64-linux-gnu.so"))
+        refused = run(STOCK, "-c", "import Foo", env=environment(PYTHONPATH=str(module.parent)))
+        self.assertEqual(refused.code, 1)
+        self.assertIn("ImportError: Foo was not built for this Python", refused.stderr)
+        self.assertIn("has Foo.cpython-32-x86_64-linux-gnu.so", refused.stderr)
+        self.assertIn("PYTHON -m pip install", refused.stderr)
+
     def test_of_the_python_packages(self):
         prefix = self.install()
         (package,) = prefix.glob("lib*/python3*/*-packages/gilcheck")
@@ -363,8 +372,8 @@ class CMakeConsumer(Packages):
             """,
         )
 
-    def configure(self, *options, into="b"):
-        command = (CMAKE, "-S", ".", "-B", into, "-G", GENERATOR, *options)
+    def configure(self, *options, into="b", source="."):
+        command = (CMAKE, "-S", source, "-B", into, "-G", GENERATOR, *options)
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -374,8 +383,8 @@ class CMakeConsumer(Packages):
             timeout=PATIENCE,
         )
 
-    def build(self, *options, into="b"):
-        configured = self.configure(*options, into=into)
+    def build(self, *options, into="b", **source):
+        configured = self.configure(*options, into=into, **source)
         self.assertEqual(configured.returncode, 0, configured.stdout + configured.stderr)
         self.succeed(CMAKE, "--build", into, PATH=WITH_TOOLS)
 
@@ -413,6 +422,69 @@ class CMakeConsumer(Packages):
         self.build_and_run(f"-DPython3_EXECUTABLE={STOCK}")
         self.succeed(CMAKE, "--install", "b", "--prefix", "prefix")
         self.assertFalse((self.folder / "prefix").exists())
+
+    def write_toolkit_project(self, *components):
+        """A module of plain C, and what it asks of Handoff; there is no Boost to be found."""
+        self.write(
+            "CMakeLists.txt",
+            f"""
+            cmake_minimum_required(VERSION 3.24)
+            project(counting CXX)
+            set(CMAKE_DISABLE_FIND_PACKAGE_Boost ON)
+            find_package(handoff REQUIRED COMPONENTS {" ".join(components)})
+            add_library(counting MODULE counting.cpp)
+            set_target_properties(counting PROPERTIES PREFIX "")
+            target_link_libraries(counting PRIVATE handoff::gil)
+            """,
+        )
+        self.write(
+            "counting.cpp",
+            """
+            #include <handoff/gil.hpp>
+            #include <thread>
+
+            static PyObject* append(PyObject*, PyObject* list) {
+                std::jthread thread([list] {
+                    handoff::gil_acquire const to_append;
+                    PyList_Append(list, Py_True);
+                });
+                handoff::gil_release const while_joining;
+                thread.join();
+                return Py_NewRef(Py_None);
+            }
+
+            static PyMethodDef functions[] = {{"append", append, METH_O, ""}, {}};
+            static PyModuleDef module = {PyModuleDef_HEAD_INIT, "counting", "", 0, functions};
+            PyMODINIT_FUNC PyInit_counting() { return PyModule_Create(&module); }
+            """,
+        )
+
+    def assert_counts(self):
+        code = "import counting; there = []; counting.append(there); print(there)"
+        outcome = self.succeed(STOCK, "-c", code, PYTHONPATH=str(self.folder / "b"))
+        self.assertEqual(outcome.stdout, "[True]\n")
+
+    def test_that_asks_for_the_toolkit_needs_no_boost(self):
+        self.write_toolkit_project("gil", "giltrace")
+        self.build(f"-DCMAKE_PREFIX_PATH={self.install()}")
+        self.assert_counts()
+
+    def test_of_the_toolkit_that_was_built_without_boost(self):
+        built = ("-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", "-DHANDOFF_FOO=OFF")
+        prefix = self.folder / "prefix"
+        self.build(*built, f"-DPython3_EXECUTABLE={STOCK}", into="handoff", source=PROJECT)
+        self.succeed(CMAKE, "--install", "handoff", "--prefix", prefix)
+        self.write_toolkit_project("gil")
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}")
+        self.assert_counts()
+
+        self.write_toolkit_project("host")
+        refused = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}", into="refused")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertRegex(
+            " ".join(refused.stderr.split()),
+            r"no component host\. It has gil, gilcheck, .*HANDOFF_FOO=OFF",
+        )
 
     def test_builds_and_runs_the_tutorial(self):
         """Whose page has the programs' text, and shows what they print."""
