@@ -16,7 +16,10 @@ from Foo import Foo
 try:
     from matplotlib.figure import Figure
 except ImportError as missing:
-    sys.exit(f"latency.py needs {missing.name}: python -m pip install matplotlib")
+    sys.exit(
+        f"latency.py needs {missing.name}: {sys.executable} -m venv env;"
+        f" env/bin/pip install matplotlib; env/bin/python {sys.argv[0]}"
+    )
 
 
 def sleep(foo: Foo, messages: int) -> None:

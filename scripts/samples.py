@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.append(str(Path(sys.executable).parent))  # the build puts the module beside the host
-from sensor import Sensor
+# The build puts the module beside the host, to which an environment's Python is a link.
+sys.path.append(str(Path(sys.executable).resolve().parent))
+try:
+    from sensor import Sensor
+except ImportError:
+    sys.exit("samples.py needs its module sensor, and the host beside it: `make build` builds both")
 
 try:
     import numpy

@@ -32,9 +32,12 @@ try:
     from rich.live import Live
     from rich.table import Table
 except ImportError as missing:
-    ours = missing.name in ("Foo", "giltrace")
-    install = "python -m pip install " + (". in a clone of Handoff" if ours else "rich")
-    sys.exit(f"watch.py needs {missing.name}: {install}")
+    if missing.name in ("Foo", "giltrace"):
+        sys.exit(f"watch.py needs {missing.name}: run it by the host, which has it beside it")
+    sys.exit(
+        f"watch.py needs {missing.name}: {sys.executable} -m venv env;"
+        f" env/bin/pip install rich; env/bin/python {sys.argv[0]}"
+    )
 
 SLICE = 0.5  # seconds from one view to the next
 
