@@ -11,8 +11,9 @@ pybind11.get_include(), nanobind.include_dir(), nanobind.source_dir(), sep=';', 
   OUTPUT_VARIABLE peers ERROR_VARIABLE reason ERROR_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed)
 set(HANDOFF_PEERS_MISSING "")
 if(failed)
+  string(REGEX MATCH "[^\n]*$" reason "${reason}")
   set(HANDOFF_PEERS_MISSING
-    "${HANDOFF_PEERS_PYTHON} has not both pybind11 and nanobind:\n${reason}")
+    "${HANDOFF_PEERS_PYTHON} has not both pybind11 and nanobind (${reason})")
   return()
 endif()
 list(GET peers 0 pybind11_include)

@@ -18,7 +18,7 @@ set(Python3_FIND_VIRTUALENV STANDARD)
 if(NOT Python3_EXECUTABLE AND EXISTS /usr/bin/python3)
   set(Python3_EXECUTABLE /usr/bin/python3 CACHE FILEPATH "The Python of everything")
 endif()
-find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
+find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 
 # Ask the interpreter itself; CMake's own search for the development files may find another Python's.
 execute_process(
@@ -46,6 +46,8 @@ add_library(handoff_python_headers INTERFACE)
 add_library(handoff::python_headers ALIAS handoff_python_headers)
 set_target_properties(handoff_python_headers PROPERTIES EXPORT_NAME python_headers)
 target_include_directories(handoff_python_headers SYSTEM INTERFACE "${HANDOFF_PYTHON_include}")
+string(REGEX REPLACE "^.*\\." "" minor "${HANDOFF_PYTHON_version}")
+target_compile_definitions(handoff_python_headers INTERFACE HANDOFF_PYTHON_MINOR=${minor})
 
 if(NOT HANDOFF_HOST)
   message(STATUS "Python ${HANDOFF_PYTHON_version}: ${Python3_EXECUTABLE}")

@@ -423,18 +423,19 @@ class CMakeConsumer(Packages):
         self.succeed(CMAKE, "--install", "b", "--prefix", "prefix")
         self.assertFalse((self.folder / "prefix").exists())
 
-    def write_toolkit_project(self, *components):
-        """A module of plain C, and what it asks of Handoff; there is no Boost to be found."""
+    def write_toolkit_project(self, components, more=""):
+        """A module without a binding library; there is no Boost to be found."""
         self.write(
             "CMakeLists.txt",
             f"""
             cmake_minimum_required(VERSION 3.24)
             project(counting CXX)
             set(CMAKE_DISABLE_FIND_PACKAGE_Boost ON)
-            find_package(handoff REQUIRED COMPONENTS {" ".join(components)})
+            find_package(handoff REQUIRED {components})
             add_library(counting MODULE counting.cpp)
-            set_target_properties(counting PROPERTIES PREFIX "")
+            set_target_properties(counting PROPERTIES PREFIX "" SUFFIX "${{handoff_PYTHON_SUFFIX}}")
             target_link_libraries(counting PRIVATE handoff::gil)
+            {more}
             """,
         )
         self.write(
@@ -465,25 +466,55 @@ class CMakeConsumer(Packages):
         self.assertEqual(outcome.stdout, "[True]\n")
 
     def test_that_asks_for_the_toolkit_needs_no_boost(self):
-        self.write_toolkit_project("gil", "giltrace")
-        self.build(f"-DCMAKE_PREFIX_PATH={self.install()}")
-        self.assert_counts()
+        installed = f"-DCMAKE_PREFIX_PATH={self.install()}"
+        optional = "OPTIONAL_COMPONENTS host nonsense"
+        for components in ("COMPONENTS gil giltrace", optional, f"COMPONENTS gil {optional}"):
+            with self.subTest(components):
+                self.write_toolkit_project(components)
+                self.build(installed)
+                self.assert_counts()
+
+        for components in ("", "COMPONENTS host", "COMPONENTS gil nonsense"):
+            with self.subTest(components):
+                self.write_toolkit_project(components)
+                refused = self.configure(installed)
+                self.assertNotEqual(refused.returncode, 0)
+                expected = (
+                    r"has no component nonsense\. It has: gil, .*, foo, host\b"
+                    if "nonsense" in components
+                    else r"Boost\.Python was not found\. Install it .* found by COMPONENTS gil"
+                )
+                self.assertRegex(" ".join(refused.stderr.split()), expected)
+
+    def test_that_compiles_with_another_pythons_headers_is_refused(self):
+        self.write_toolkit_project(
+            "COMPONENTS gil", "target_include_directories(counting BEFORE PRIVATE other)"
+        )
+        self.write(
+            "other/Python.h",
+            "#include_next <Python.h>\n#undef PY_MINOR_VERSION\n#define PY_MINOR_VERSION 2\n",
+        )
+        configured = self.configure(f"-DCMAKE_PREFIX_PATH={self.install()}")
+        self.assertEqual(configured.returncode, 0, configured.stderr)
+        refused = run(CMAKE, "--build", self.folder / "b", env=environment(PATH=WITH_TOOLS))
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("Handoff was built for another Python than this Python.h", refused.stdout)
 
     def test_of_the_toolkit_that_was_built_without_boost(self):
         built = ("-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", "-DHANDOFF_FOO=OFF")
         prefix = self.folder / "prefix"
         self.build(*built, f"-DPython3_EXECUTABLE={STOCK}", into="handoff", source=PROJECT)
         self.succeed(CMAKE, "--install", "handoff", "--prefix", prefix)
-        self.write_toolkit_project("gil")
+        self.write_toolkit_project("COMPONENTS gil")
         self.build(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assert_counts()
 
-        self.write_toolkit_project("host")
-        refused = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}", into="refused")
+        self.write_toolkit_project("COMPONENTS host")
+        refused = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assertNotEqual(refused.returncode, 0)
         self.assertRegex(
             " ".join(refused.stderr.split()),
-            r"no component host\. It has gil, gilcheck, .*HANDOFF_FOO=OFF",
+            r"without Boost\.Python, which its component host needs\. .* make install PREFIX=",
         )
 
     def test_builds_and_runs_the_tutorial(self):
@@ -516,15 +547,22 @@ class CMakeConsumer(Packages):
             "set(Python3_VERSION 3.7.1)", "has found Python 3.7.1", "-DPython3_EXECUTABLE="
         )
 
-    def test_that_uses_another_boost_is_refused(self):
-        self.write("boost/BoostConfig.cmake", "set(Boost_VERSION 1.60.0)")
-        self.write("boost/BoostConfigVersion.cmake", "set(PACKAGE_VERSION 1.60.0)")
+    def assert_boost_refused(self, *said):
         self.assert_refused(
             "set(Boost_DIR ${CMAKE_SOURCE_DIR}/boost)\nset(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH OFF)\n"
             "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH OFF)",
-            "and with Boost 1.",
-            "-DBoost_DIR=",
+            *("and with Boost 1.", "-DBoost_DIR=", *said),
         )
+
+    def test_that_uses_another_boost_is_refused(self):
+        self.write("boost/BoostConfig.cmake", "set(Boost_VERSION 1.60.0)")
+        self.write("boost/BoostConfigVersion.cmake", "set(PACKAGE_VERSION 1.60.0)")
+        self.assert_boost_refused("Not it: ", "boost/BoostConfig.cmake (1.60.0)")
+
+    def test_whose_boost_has_no_boost_python_is_refused(self):
+        self.write("boost/BoostConfig.cmake", "set(Boost_FOUND TRUE)")
+        self.write("boost/BoostConfigVersion.cmake", "set(PACKAGE_VERSION_EXACT TRUE)")
+        self.assert_boost_refused("Install it (libboost-python-dev)")
 
 
 @unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` builds all of it once more")

@@ -6,4 +6,9 @@
 #endif
 #include <Python.h>
 
-static_assert(PY_VERSION_HEX >= 0x030A0000, "Handoff needs CPython 3.10 or newer");
+static_assert(PY_VERSION_HEX >= 0x030B0000, "Handoff needs CPython 3.11 or newer");
+
+#if defined(HANDOFF_PYTHON_MINOR) && HANDOFF_PYTHON_MINOR != PY_MINOR_VERSION
+#error \
+    "Handoff was built for another Python than this Python.h is of: find_package(Python3) must find that one"
+#endif

@@ -3,6 +3,10 @@
 
 #include <handoff/gil/release.hpp>
 
+#if !__has_include(<boost/python.hpp>)
+#error \
+    "without_gil() is for Boost.Python; with pybind11 there is py::call_guard<handoff::gil_release>()"
+#endif
 #include <boost/python/args.hpp>
 #include <boost/python/default_call_policies.hpp>
 #include <boost/python/make_function.hpp>
