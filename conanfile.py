@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from conan import ConanFile
+from conan.errors import ConanException
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load, rm
 from conan.tools.system.package_manager import Apt
@@ -45,7 +46,9 @@ class Handoff(ConanFile):
     def system_requirements(self):
         if not self.conf.get("user.handoff:distribution", default=False, check_type=bool):
             return
-        packages = ["libgtest-dev", "libgmock-dev"]
+        packages = []
+        if self._tests:
+            packages += ["libgtest-dev", "libgmock-dev"]
         if self._benchmarks:
             packages += ["libbenchmark-dev", "valgrind"]
         # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.
@@ -54,10 +57,17 @@ class Handoff(ConanFile):
         # /usr/bin/python3 is python3.11, say; any other Python brings its own headers, and modules.
         python = re.fullmatch(r"/usr/bin/(python3\.\d+)", str(Path(self._python).resolve()))
         if python:
-            packages += [f"lib{python[1]}-dev", "python3-hypothesis"]
+            packages.append(f"lib{python[1]}-dev")
+            if self._tests:
+                packages.append("python3-hypothesis")
         os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
         # Asks dpkg first: nothing is downloaded when everything is there.
-        Apt(self).install(packages, update=True)
+        try:
+            Apt(self).install(packages, update=True)
+        except ConanException as failed:
+            raise ConanException(
+                f"{failed}\nWhat is needed, root installs so: apt-get install {' '.join(packages)}"
+            ) from failed
 
     def generate(self):
         # Of another profile's packages nothing may be left for find_package to find.
@@ -88,6 +98,10 @@ class Handoff(ConanFile):
     @property
     def _python(self):
         return self.conf.get("user.handoff:python", default="/usr/bin/python3")
+
+    @property
+    def _tests(self):
+        return self.conf.get("user.handoff:tests", default=False, check_type=bool)
 
     @property
     def _benchmarks(self):
