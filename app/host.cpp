@@ -101,11 +101,11 @@ void warn_of_environment_for_another_python() {
             return;
         }
         std::string const executable = py::extract<std::string>(sys.attr("executable"));
-        std::fprintf(
-            stderr,
-            "handoff: the virtual environment %s has nothing for %s, which its python is now; "
-            "prepare it, and install its packages again: %s -m venv --upgrade %s\n",
-            prefix.c_str(), python.c_str(), executable.c_str(), prefix.c_str());
+        std::fprintf(stderr,
+                     "handoff: the virtual environment %s has no packages for %s, which its python "
+                     "is now. Prepare it with `'%s' -m venv --upgrade '%s'`, then install its "
+                     "packages again\n",
+                     prefix.c_str(), python.c_str(), executable.c_str(), prefix.c_str());
     } catch (py::error_already_set const&) {
         PyErr_Clear();
     }

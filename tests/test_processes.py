@@ -1,5 +1,7 @@
 """Signals, pipes, virtual environments and child processes: the host among other processes."""
 
+import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -228,9 +230,9 @@ class VirtualEnvironments(InFolder):
         library.rename(library.with_name("python3.2"))
         code, shown, said = run(python, "-c", "print('ran')")
         self.assertEqual((code, shown), (0, "ran\n"))
-        self.assertIn(f"environment {self.folder}/venv has nothing for {library.name}", said)
-        advice = said.rpartition("packages again: PYTHON ")[2].split()
-        self.assertEqual(run(python, *advice, "--without-pip").code, 0)
+        self.assertIn(f"environment {self.folder}/venv has no packages for {library.name}", said)
+        advice = re.search(r"with `'PYTHON' (.*)`, then install", said)[1]
+        self.assertEqual(run(python, *shlex.split(advice), "--without-pip").code, 0)
         self.assertEqual(run(python, "-c", "print('ran')"), (0, "ran\n", ""))
 
     def test_its_child_processes_stay_in_it(self):

@@ -8,6 +8,8 @@ Or, of a part of a program:
         work()
 """
 
+from __future__ import annotations  # on a Python that is too old, the library says so
+
 import contextlib
 import ctypes
 import os
