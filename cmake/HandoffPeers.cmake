@@ -11,7 +11,10 @@ pybind11.get_include(), nanobind.include_dir(), nanobind.source_dir(), sep=';', 
   OUTPUT_VARIABLE peers ERROR_VARIABLE reason ERROR_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed)
 set(HANDOFF_PEERS_MISSING "")
 if(failed)
-  string(REGEX MATCH "[^\n]*$" reason "${reason}")
+  string(REGEX REPLACE "^.*\n" "" reason "${reason}")  # of a traceback, the last line
+  if(reason STREQUAL "")
+    set(reason "${failed}")  # it could not be run
+  endif()
   set(HANDOFF_PEERS_MISSING
     "${HANDOFF_PEERS_PYTHON} has not both pybind11 and nanobind (${reason})")
   return()
