@@ -70,7 +70,8 @@ class Latency(InAVirtualEnvironment):
 
 class Missing(unittest.TestCase):
     def test_packages_are_named(self):
-        for script, package in (("watch.py", "rich"), ("latency.py", "matplotlib")):
+        scripts = {"watch.py": "rich", "latency.py": "matplotlib", "dask_foos.py": "distributed"}
+        for script, package in scripts.items():
             with self.subTest(script):
                 program = (
                     f"import runpy, sys; sys.modules['{package}'] = None;"
