@@ -12,6 +12,7 @@ address there is a cluster on this machine. With one, of workers that were start
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import shlex
 import sys
@@ -25,9 +26,10 @@ try:
     import distributed
     from distributed import Client
 except ImportError as missing:
+    host = sys.executable if importlib.util.find_spec("Foo") else "handoff"
     sys.exit(
-        f"dask_foos.py needs {missing.name}: {sys.executable} -m venv env;"
-        f" env/bin/pip install distributed; env/bin/python {sys.argv[0]}"
+        f"dask_foos.py needs {missing.name}: {host} -m venv env &&"
+        f" env/bin/pip install distributed && env/bin/python {sys.argv[0]}"
     )
 
 ANSWER = 10  # seconds for a scheduler to answer

@@ -17,8 +17,8 @@ try:
     from matplotlib.figure import Figure
 except ImportError as missing:
     sys.exit(
-        f"latency.py needs {missing.name}: {sys.executable} -m venv env;"
-        f" env/bin/pip install matplotlib; env/bin/python {sys.argv[0]}"
+        f"latency.py needs {missing.name}: {sys.executable} -m venv env &&"
+        f" env/bin/pip install matplotlib && env/bin/python {sys.argv[0]}"
     )
 
 

@@ -35,8 +35,8 @@ except ImportError as missing:
     if missing.name in ("Foo", "giltrace"):
         sys.exit(f"watch.py needs {missing.name}: run it by the host, which has it beside it")
     sys.exit(
-        f"watch.py needs {missing.name}: {sys.executable} -m venv env;"
-        f" env/bin/pip install rich; env/bin/python {sys.argv[0]}"
+        f"watch.py needs {missing.name}: {sys.executable} -m venv env &&"
+        f" env/bin/pip install rich && env/bin/python {sys.argv[0]}"
     )
 
 SLICE = 0.5  # seconds from one view to the next
