@@ -133,7 +133,7 @@ wheel: .venv/wheel $(BUILD)/configured ## Build a wheel for PYTHON that carries 
 	@$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/unrepaired/*.whl
 
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
-	@$(VENV)/cmake --build $(BUILD)
+	@$(VENV)/cmake --build $(BUILD) --target to_install
 	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)'
 
 clean: ## Remove what was built (not .venv)
@@ -183,7 +183,8 @@ endif
 
 $(BUILD)/configured: .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
 	@type "$${CXX:-c++}" > /dev/null 2>&1 || { \
-	    echo "there is no C++ compiler, $${CXX:-c++}: apt-get install g++" >&2; exit 1; }
+	    echo "there is no C++ compiler, $${CXX:-c++}: $${CXX:+install it, or, without CXX=…, }apt-get install g++" >&2; \
+	    exit 1; }
 	@rm -rf $(BUILD)/CMakeCache.txt $@
 	$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing \
 	    -c tools.cmake.cmake_layout:build_folder=$(BUILDS) \

@@ -4,8 +4,10 @@
 include(CMakePackageConfigHelpers)
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/handoff")
 
+add_custom_target(to_install DEPENDS python_packages)  # all that is installed, and no tests
 function(handoff_install_libraries export)
   list(TRANSFORM ARGN PREPEND handoff_)
+  add_dependencies(to_install ${ARGN})
   install(TARGETS ${ARGN} EXPORT ${export} INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   install(EXPORT ${export} NAMESPACE handoff:: DESTINATION "${package_folder}")
 endfunction()
@@ -41,6 +43,7 @@ if(HANDOFF_HOST)
   list(APPEND what_they_need libpython)
   handoff_install_headers(app)
   install(TARGETS handoff RUNTIME)
+  add_dependencies(to_install handoff)
 endif()
 set(build_again "cmake -B build -DHANDOFF_FOO=OFF -DPython3_EXECUTABLE=…")
 if(components_with_boost)

@@ -39,7 +39,7 @@ if(NOT EXISTS "${HANDOFF_PYTHON_include}/Python.h")
   message(FATAL_ERROR
     "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) has no headers: "
     "${HANDOFF_PYTHON_include}/Python.h does not exist. For the distribution's Python install "
-    "libpython${HANDOFF_PYTHON_version}-dev; otherwise choose another with -DPython3_EXECUTABLE=…, or its pip")
+    "libpython${HANDOFF_PYTHON_version}-dev; otherwise choose another, by -DPython3_EXECUTABLE=… or by calling its pip")
 endif()
 
 add_library(handoff_python_headers INTERFACE)

@@ -516,6 +516,10 @@ class CMakeConsumer(Packages):
             " ".join(refused.stderr.split()),
             r"without Boost\.Python, which its component host needs\. .* make install PREFIX=",
         )
+        self.write_toolkit_project("")
+        told = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertRegex(told.stdout, r"without Boost\.Python: it has no .*, foo, host\n")
 
     def test_builds_and_runs_the_tutorial(self):
         """Whose page has the programs' text, and shows what they print."""
@@ -551,18 +555,18 @@ class CMakeConsumer(Packages):
         self.assert_refused(
             "set(Boost_DIR ${CMAKE_SOURCE_DIR}/boost)\nset(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH OFF)\n"
             "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH OFF)",
-            *("and with Boost 1.", "-DBoost_DIR=", *said),
+            *("and with Boost 1.", *said),
         )
 
     def test_that_uses_another_boost_is_refused(self):
         self.write("boost/BoostConfig.cmake", "set(Boost_VERSION 1.60.0)")
         self.write("boost/BoostConfigVersion.cmake", "set(PACKAGE_VERSION 1.60.0)")
-        self.assert_boost_refused("Not it: ", "boost/BoostConfig.cmake (1.60.0)")
+        self.assert_boost_refused("-DBoost_DIR=", "Not it: ", "boost/BoostConfig.cmake (1.60.0)")
 
     def test_whose_boost_has_no_boost_python_is_refused(self):
         self.write("boost/BoostConfig.cmake", "set(Boost_FOUND TRUE)")
         self.write("boost/BoostConfigVersion.cmake", "set(PACKAGE_VERSION_EXACT TRUE)")
-        self.assert_boost_refused("Install it (libboost-python-dev)")
+        self.assert_boost_refused("boost has no Boost.Python for it. Install libboost-python-dev,")
 
 
 @unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` builds all of it once more")

@@ -9,6 +9,5 @@
 static_assert(PY_VERSION_HEX >= 0x030B0000, "Handoff needs CPython 3.11 or newer");
 
 #if defined(HANDOFF_PYTHON_MINOR) && HANDOFF_PYTHON_MINOR != PY_MINOR_VERSION
-#error \
-    "Handoff was built for another Python than this Python.h is of: find_package(Python3) must find that one"
+#error "Handoff was built for another Python than this Python.h: let find_package find that"
 #endif

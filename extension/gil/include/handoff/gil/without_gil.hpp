@@ -4,8 +4,7 @@
 #include <handoff/gil/release.hpp>
 
 #if !__has_include(<boost/python.hpp>)
-#error \
-    "without_gil() is for Boost.Python; with pybind11 there is py::call_guard<handoff::gil_release>()"
+#error "without_gil() is for Boost.Python; elsewhere handoff::gil_release is a scope of its own"
 #endif
 #include <boost/python/args.hpp>
 #include <boost/python/default_call_policies.hpp>
