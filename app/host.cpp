@@ -19,6 +19,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 
 namespace handoff {
 
@@ -97,7 +98,9 @@ void warn_of_environment_for_another_python() {
         std::string const base = py::extract<std::string>(sys.attr("base_prefix"));
         std::string const python =
             "python" + std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
-        if (prefix == base || std::filesystem::exists(prefix + "/lib/" + python)) {
+        std::error_code unknown;
+        auto const packages = std::filesystem::status(prefix + "/lib/" + python, unknown);
+        if (prefix == base || packages.type() != std::filesystem::file_type::not_found) {
             return;
         }
         std::string const executable = py::extract<std::string>(sys.attr("executable"));
