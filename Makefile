@@ -182,7 +182,7 @@ ifneq ($(SETTINGS),$(shell cat $(BUILD)/configured 2>/dev/null))
 endif
 
 $(BUILD)/configured: .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
-	@type "$${CXX:-c++}" > /dev/null 2>&1 || { \
+	@set -- $${CXX:-c++}; type "$$1" > /dev/null 2>&1 || { \
 	    echo "there is no C++ compiler, $${CXX:-c++}: $${CXX:+install it, or, without CXX=…, }apt-get install g++" >&2; \
 	    exit 1; }
 	@rm -rf $(BUILD)/CMakeCache.txt $@

@@ -287,6 +287,20 @@ class Makefile(Packages):
         self.assertEqual(refused.code, 2, refused)
         self.assertIn("needs auditwheel and patchelf", refused.stderr)
 
+    def test_says_what_there_is_not(self):
+        shutil.copytree(PROJECT / "profiles", self.folder / "profiles")
+        for name in ("Makefile", "requirements.txt", "conanfile.py"):
+            shutil.copy(PROJECT / name, self.folder)
+        self.write(".venv/ready", "")
+        for lacking, said in (
+            ("PYTHON=", "no python3, which all of it needs: apt-get install python3"),
+            ("CXX=nonesuch -O2", "no C++ compiler, nonesuch -O2: install it, or,"),
+        ):
+            with self.subTest(lacking):
+                refused = run("make", "build", lacking, cwd=self.folder)
+                self.assertEqual(refused.code, 2, refused)
+                self.assertIn(said, refused.stderr)
+
 
 class CMakeInstall(Packages):
     def test_says_where_foo_is_for_another_python(self):

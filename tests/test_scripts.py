@@ -79,6 +79,12 @@ class Scripts(unittest.TestCase):
         self.assertRegex(output, r"samples +\d{6} in .*, in order: True")
         self.assertRegex(output, r"dropped +\d+; every other one arrived: True")
 
+    def test_samples_says_how_to_build_its_module(self):
+        code = "import runpy, sys; sys.modules['sensor'] = None; runpy.run_path('samples.py')"
+        refused = run(HOST, "-c", code, cwd=SCRIPTS)
+        self.assertEqual(refused.code, 1)
+        self.assertRegex(refused.stderr, r"^samples.py needs its module sensor, .*`make build`")
+
 
 class Session(unittest.TestCase):
     def test_prints_what_the_question_shows(self):
