@@ -84,26 +84,26 @@ docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.ht
 	@$(SPHINX) --builder doctest . $(BUILDS)/docs/doctest
 
 sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one
-	@sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
+	@tests/sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
 	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
 
 matrix: ## Run every test on other systems, Pythons, Boosts and compilers (root)
-	@MIRROR='$(MIRROR)' UBUNTU_MIRROR='$(UBUNTU_MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) matrix/run.py $(ROWS)
+	@MIRROR='$(MIRROR)' UBUNTU_MIRROR='$(UBUNTU_MIRROR)' MINUTES='$(MINUTES)' $(DISTRIBUTION_PYTHON) tests/matrix/run.py $(ROWS)
 
 stress: build ## Storms, and exits at random moments, for MINUTES=5 (SEED=n); says what went wrong
-	@$(STRESS) stress $(or $(MINUTES),5) $(SEED)
+	@$(STRESS) tests/stress $(or $(MINUTES),5) $(SEED)
 
 exits: build ## Leave in every way, TIMES=1000 each, under load (SEED=n, KINDS='fork …')
-	@$(STRESS) stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
+	@$(STRESS) tests/stress/exits.py $(or $(TIMES),1000) $(or $(SEED),-) $(KINDS)
 
 detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who finds the fault
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(VENV)/cmake --build $(BUILD)
 	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python \
-	    $(STRESS) stress/detect.py $(or $(TIMES),50) $(KINDS)
+	    $(STRESS) tests/stress/detect.py $(or $(TIMES),50) $(KINDS)
 
 falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
-	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) stress/falsealarms.py $(NAMES)
+	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py $(NAMES)
 
 bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
 	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release

@@ -16,6 +16,7 @@ class Handoff(ConanFile):
     description = "Embeds Python in C++ and runs scripts beside native threads, without a crash"
     license = "BSL-1.0"
     package_type = "static-library"
+    test_package_folder = "tests/package"
     settings = "os", "arch", "compiler", "build_type"
     # One copy of Boost.Python in a process, hence shared: each copy has its own type registry.
     default_options = {"boost/*:without_python": False, "boost/*:shared": True}

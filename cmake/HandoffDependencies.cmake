@@ -14,11 +14,11 @@ if(NOT DEFINED Boost_USE_STATIC_LIBS)
 endif()
 find_package(Boost 1.74 CONFIG QUIET COMPONENTS ${python_tag})
 
-set(HANDOFF_BOOST_PYTHON Boost::${python_tag})
-if(NOT TARGET ${HANDOFF_BOOST_PYTHON} AND TARGET boost::${python_tag})
-  set(HANDOFF_BOOST_PYTHON Boost::python)  # Conan's
+set(HANDOFF_BOOST_PYTHON_target Boost::${python_tag})
+if(NOT TARGET ${HANDOFF_BOOST_PYTHON_target} AND TARGET boost::${python_tag})
+  set(HANDOFF_BOOST_PYTHON_target Boost::python)  # Conan's
 endif()
-if(NOT Boost_FOUND OR NOT TARGET ${HANDOFF_BOOST_PYTHON})
+if(NOT Boost_FOUND OR NOT TARGET ${HANDOFF_BOOST_PYTHON_target})
   set(others "")
   file(GLOB variants
     "${Boost_DIR}/../boost_python-*/libboost_python-variant-shared-py*.cmake"
@@ -41,8 +41,8 @@ if(NOT Boost_FOUND OR NOT TARGET ${HANDOFF_BOOST_PYTHON})
     "(1.74 or later) for it. ${found}\n"
     "Choose a Python that matches (make PYTHON=/usr/bin/python3, or -DPython3_EXECUTABLE=…), install "
     "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter). "
-    "The GIL toolkit, gilcheck and giltrace need no Boost: -DHANDOFF_FOO=OFF builds these alone, and so does "
-    "pip install . --config-settings=cmake.define.HANDOFF_FOO=OFF")
+    "The GIL toolkit, gilcheck and giltrace need no Boost: -DHANDOFF_BOOST_PYTHON=OFF builds these alone, and so does "
+    "pip install . --config-settings=cmake.define.HANDOFF_BOOST_PYTHON=OFF")
 endif()
 if(TARGET Python::Module)
   get_target_property(headers Python::Module INTERFACE_INCLUDE_DIRECTORIES)
@@ -56,7 +56,7 @@ message(STATUS "Boost.Python ${Boost_VERSION} for Python ${HANDOFF_PYTHON_versio
 add_library(handoff_boost_python INTERFACE)
 add_library(handoff::boost_python ALIAS handoff_boost_python)
 set_target_properties(handoff_boost_python PROPERTIES EXPORT_NAME boost_python)
-target_link_libraries(handoff_boost_python INTERFACE ${HANDOFF_BOOST_PYTHON})
+target_link_libraries(handoff_boost_python INTERFACE ${HANDOFF_BOOST_PYTHON_target})
 # Its own headers include deprecated ones of Boost, which say so in every file that includes them.
 target_compile_definitions(handoff_boost_python INTERFACE
   BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)

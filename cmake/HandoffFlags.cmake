@@ -9,7 +9,7 @@ option(HANDOFF_WARNINGS_AS_ERRORS "A warning fails the build" ${_handoff_strict}
 set(HANDOFF_SANITIZE "" CACHE STRING
   "What watches our code: address, thread, undefined (with commas between), valgrind, or nothing")
 
-set(_handoff_sanitizers "${PROJECT_SOURCE_DIR}/sanitizers")
+set(_handoff_sanitizers "${PROJECT_SOURCE_DIR}/tests/sanitizers")
 set(_handoff_instrument "")
 if(HANDOFF_SANITIZE AND NOT HANDOFF_SANITIZE STREQUAL "valgrind")
   set(_handoff_instrument

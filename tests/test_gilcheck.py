@@ -12,7 +12,7 @@ from host import HOST, STOCK, InFolder, Outcome, environment, finish, start, wai
 
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
-WORKLOADS = Path(__file__).resolve().parent.parent / "stress" / "workloads"
+WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
 LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
 
 

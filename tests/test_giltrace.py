@@ -13,7 +13,7 @@ from pathlib import Path
 from host import HOST, STOCK, InFolder, environment, finish, start
 
 PACKAGES = os.environ["PYTHON_PACKAGES"]
-WORKLOADS = Path(__file__).resolve().parent.parent / "stress" / "workloads"
+WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
 BROWSER = shutil.which("chromium")
 TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
 PERFETTO = Path(__file__).with_name("perfetto.py")

@@ -167,9 +167,9 @@ class Pip(Packages):
         said = " ".join((refused.stdout + refused.stderr).split())
         self.assertIn("there is no Boost.Python (1.74 or later) for it", said)
         self.assertIn("install libboost-python-dev", said)
-        self.assertIn("--config-settings=cmake.define.HANDOFF_FOO=OFF", said)
+        self.assertIn("--config-settings=cmake.define.HANDOFF_BOOST_PYTHON=OFF", said)
 
-        without = (*hidden, "--config-settings", "cmake.define.HANDOFF_FOO=OFF")
+        without = (*hidden, "--config-settings", "cmake.define.HANDOFF_BOOST_PYTHON=OFF")
         self.succeed(*self.pip, *without, **self.variables)
         self.succeed(self.python, "-m", "gilcheck", "-c", "import giltrace")
 
@@ -515,7 +515,7 @@ class CMakeConsumer(Packages):
         self.assertIn("Handoff was built for another Python than this Python.h", refused.stdout)
 
     def test_of_the_toolkit_that_was_built_without_boost(self):
-        built = ("-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", "-DHANDOFF_FOO=OFF")
+        built = ("-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", "-DHANDOFF_BOOST_PYTHON=OFF")
         prefix = self.folder / "prefix"
         self.build(*built, f"-DPython3_EXECUTABLE={STOCK}", into="handoff", source=PROJECT)
         self.succeed(CMAKE, "--install", "handoff", "--prefix", prefix)
@@ -538,7 +538,7 @@ class CMakeConsumer(Packages):
     def test_builds_and_runs_the_tutorial(self):
         """Whose page has the programs' text, and shows what they print."""
         page = (PROJECT / "docs/tutorial.md").read_text()
-        for file in (PROJECT / "examples").iterdir():
+        for file in (PROJECT / "docs" / "tutorial").iterdir():
             self.assertIn(f"\n{file.read_text()}```\n", page, file.name)
             shutil.copy(file, self.folder)
         self.build(f"-DCMAKE_PREFIX_PATH={self.install()}", into="build")

@@ -1,6 +1,6 @@
 // without_gil: bindings that run their C++ function with the GIL released.
 #include "embedded_python.hpp"
-#include <handoff/gil/without_gil.hpp>
+#include <handoff/boost_python/without_gil.hpp>
 
 #include <boost/python.hpp>
 

@@ -2,7 +2,7 @@
 #include "arguments.hpp"
 #include "raise.hpp"
 #include <handoff/channel/consumer.hpp>
-#include <handoff/gil/interruptible_wait.hpp>
+#include <handoff/gil/detail/interruptible_wait.hpp>
 
 #include <boost/python.hpp>
 

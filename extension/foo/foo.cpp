@@ -4,7 +4,7 @@
 #include "ticker.hpp"
 #include <handoff/foo.hpp>
 #include <handoff/gil.hpp>
-#include <handoff/gil/interruptible_wait.hpp>
+#include <handoff/gil/detail/interruptible_wait.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>

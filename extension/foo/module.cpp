@@ -5,7 +5,7 @@
 #include "python_scheduler.hpp"
 #include "raise.hpp"
 #include <handoff/foo.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
 
 #include <boost/python.hpp>
 #include <boost/python/raw_function.hpp>

@@ -3,7 +3,7 @@
 
 #include "ticker.hpp"
 #include <handoff/gil.hpp>
-#include <handoff/gil/interruptible_wait.hpp>
+#include <handoff/gil/detail/interruptible_wait.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/handle.hpp>

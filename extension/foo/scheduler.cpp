@@ -1,7 +1,7 @@
 // scheduler: who leads, who delivers, who waits for whom.
 #include "scheduler.hpp"
 
-#include <handoff/gil/assertion.hpp>
+#include <handoff/gil/detail/assertion.hpp>
 
 #include <algorithm>
 #include <deque>

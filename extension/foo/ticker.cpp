@@ -4,8 +4,8 @@
 #include "python_scheduler.hpp"
 #include "raise.hpp"
 #include <handoff/gil.hpp>
-#include <handoff/gil/interruptible_wait.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/detail/interruptible_wait.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>

@@ -1,6 +1,6 @@
 // assertion: the text.
-#include <handoff/gil/assertion.hpp>
-#include <handoff/gil/stack.hpp>
+#include <handoff/gil/detail/assertion.hpp>
+#include <handoff/gil/detail/stack.hpp>
 
 #include <array>
 #include <cstdio>

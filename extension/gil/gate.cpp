@@ -1,6 +1,6 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
 #include <handoff/gil/gate.hpp>
-#include <handoff/gil/interruptible_wait.hpp>
+#include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/gil/release.hpp>
 

@@ -14,10 +14,10 @@
 //   whichever state is deleted. So that is done where the thread has no state yet, or needs none
 //   any more. Source: CPython 3.12's Python/pystate.c, unbind_gilstate_tstate().
 #include <handoff/gil/gate.hpp>
-#include <handoff/gil/kept_state.hpp>
-#include <handoff/gil/thread_state.hpp>
-#include <handoff/gil/unwinding.hpp>
-#include <handoff/gil/waiting.hpp>
+#include <handoff/gil/detail/kept_state.hpp>
+#include <handoff/gil/detail/thread_state.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
+#include <handoff/gil/detail/waiting.hpp>
 
 #include <atomic>
 #include <memory>

@@ -1,5 +1,5 @@
 // stack: dladdr() for what is exported, the file's own symbol table for the rest.
-#include <handoff/gil/stack.hpp>
+#include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
 #include <array>

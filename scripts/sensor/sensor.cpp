@@ -1,7 +1,7 @@
 // sensor: an example module. A native thread makes timestamped samples, and Python reads them.
 #include <handoff/channel_class.hpp>
 #include <handoff/gil.hpp>
-#include <handoff/gil/without_gil.hpp>
+#include <handoff/boost_python/without_gil.hpp>
 
 #include <boost/python.hpp>
 

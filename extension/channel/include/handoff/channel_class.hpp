@@ -4,7 +4,7 @@
 #include <handoff/channel.hpp>
 #include <handoff/channel/batch.hpp>
 #include <handoff/channel/consumer.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
 
 #include <boost/python.hpp>
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
-#include <handoff/gil/kept_state.hpp>
-#include <handoff/gil/waiting.hpp>
+#include <handoff/gil/detail/kept_state.hpp>
+#include <handoff/gil/detail/waiting.hpp>
 
 namespace handoff {
 

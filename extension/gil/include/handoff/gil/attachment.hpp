@@ -2,7 +2,7 @@
 #pragma once
 
 #include <handoff/gil/acquire.hpp>
-#include <handoff/gil/thread_state.hpp>
+#include <handoff/gil/detail/thread_state.hpp>
 
 namespace handoff {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <handoff/gil/held.hpp>
-#include <handoff/gil/waiting.hpp>
+#include <handoff/gil/detail/waiting.hpp>
 
 namespace handoff {
 

@@ -4,7 +4,7 @@
 #include "checked_calls.hpp"
 #include "json.hpp"
 #include "source_lines.hpp"
-#include <handoff/gil/stack.hpp>
+#include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
 #include <array>

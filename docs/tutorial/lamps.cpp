@@ -1,6 +1,6 @@
 // lamps: one thread serves all objects, and takes the GIL once for all that is due.
 #include <handoff/gil.hpp>
-#include <handoff/gil/without_gil.hpp>
+#include <handoff/boost_python/without_gil.hpp>
 #include <handoff/host.hpp>
 
 #include <boost/python.hpp>

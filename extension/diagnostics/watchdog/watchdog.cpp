@@ -1,7 +1,7 @@
 // watchdog: the thread that asks for the GIL, the thread that reports, and their ties to Python.
 #include "thread_stacks.hpp"
 #include <handoff/gil.hpp>
-#include <handoff/gil/stack.hpp>
+#include <handoff/gil/detail/stack.hpp>
 #include <handoff/watchdog.hpp>
 
 #include <boost/python/dict.hpp>

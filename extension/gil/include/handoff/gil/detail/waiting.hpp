@@ -1,9 +1,9 @@
 // await_gil(): the one way in which our guards wait for the GIL, noted where a watchdog reads it.
 #pragma once
 
-#include <handoff/gil/assertion.hpp>
+#include <handoff/gil/detail/assertion.hpp>
 #include <handoff/gil/mutex.hpp>
-#include <handoff/gil/unwinding.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
 
 #include <atomic>
 #include <chrono>

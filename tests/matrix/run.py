@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parent.parent.parent
 CACHE = PROJECT / ".matrix"
 TABLE = PROJECT / "docs" / "matrix.md"
 MINUTES = float(os.environ.get("MINUTES") or 60)  # for a row's `make test`, and for its root

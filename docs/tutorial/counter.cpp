@@ -1,6 +1,6 @@
 // counter: a module for any Python, whose thread appends to a list.
 #include <handoff/gil.hpp>
-#include <handoff/gil/without_gil.hpp>
+#include <handoff/boost_python/without_gil.hpp>
 
 #include <boost/python.hpp>
 
