@@ -1,7 +1,7 @@
 """Leaves the program in every way that the tests name, again and again, under load; counts.
 
 Usage: exits.py TIMES [SEED [PATTERN ...]]: the tests whose name contains a pattern, else those of
-test_exits. What a test repeats counts as an exit, also where it forks. SEED may be "-".
+test_exits and the storms of test_ownership. What a test repeats counts as an exit, also where it forks. SEED may be "-".
 """
 
 import collections
