@@ -1,7 +1,7 @@
 """Leaves the program in every way that the tests name, again and again, under load; counts.
 
 Usage: exits.py TIMES [SEED [PATTERN ...]]: the tests whose name contains a pattern, else those of
-test_exits and the storms of test_ownership. What a test repeats counts as an exit, also where it forks. SEED may be "-".
+test_exits. What a test repeats counts as an exit, also where it forks. SEED may be "-".
 """
 
 import collections
@@ -15,7 +15,7 @@ import unittest
 
 from host import CrashError, HangError, LossError
 
-MODULES = "test_exits", "test_fork", "test_subinterpreters"
+MODULES = "test_exits", "test_ownership", "test_fork", "test_subinterpreters"
 CHUNK = 20  # a test that compares with the stock interpreter runs that once a chunk
 CORES = os.cpu_count() or 1
 AT_ONCE = 6 * CORES  # most wait for something, most of the time
