@@ -1,7 +1,8 @@
 """Drops Foos for SECONDS, in one of the storms that the seed chooses, and leaves.
 
-Usage: handoff drop.py SECONDS SEED. Prints a line of JSON at the end: what was counted. A drop waits
-for nobody, no callback begins after it, and what the run referred to goes soon after.
+Usage: handoff drop.py SECONDS SEED. Prints the storm's name, and at the end a line of JSON: what
+was counted. A drop waits for nobody, no callback begins after it, and what the run referred to goes
+soon after.
 """
 
 import _thread

@@ -4,6 +4,7 @@ Usage: handoff [-W error] first.py SEED. Prints how many threads got what they w
 there were.
 """
 
+import importlib
 import random
 import sys
 import threading
@@ -11,10 +12,9 @@ import threading
 chosen = random.Random(sys.argv[1])
 THREADS = chosen.randrange(2, 9)
 together, done = threading.Barrier(THREADS), []
-if chosen.random() < 0.5:
-    import asyncio  # or else the first use of it is a first use, too
-if chosen.random() < 0.5:
-    import Foo
+for module in "asyncio", "Foo":  # or else their first import is a first use, too
+    if chosen.random() < 0.5:
+        importlib.import_module(module)
 if chosen.random() < 0.5:
     sys.setswitchinterval(1e-6)
 
@@ -44,7 +44,8 @@ def iterates(foo):
         with foo:
             async for n in foo:
                 if n == 2:
-                    return True
+                    break
+            return foo.running
 
     return asyncio.run(iterate())
 
