@@ -555,7 +555,6 @@ class CallbackInProgress(BesideTenFoos):
                 others = [Foo.Foo(1.0, block_too) for _ in range(15)]
                 for each in others: each.start()
                 for each in others: entered.acquire()
-                del others, each
                 """,
                 self.CLOSING,
                 "print(1, flush=True)",
