@@ -36,18 +36,19 @@ waits::~waits() = default;
 
 void waits::begin() noexcept {
     std::scoped_lock const held(waiting);
-    active_ = true;
+    if (least_ == no_run) {  // else this one follows another at once, and whoever waits goes on
+        least_ = nobody_waits;
+    }
 }
 
 void waits::end() noexcept {
     std::scoped_lock const held(waiting);
-    active_ = false;
+    least_ = no_run;
     if (enrolled_ != nullptr) {
         enrolled_->all.clear_and_dispose([](waiter* each) {
             each->among_ = nullptr;
             each->wake(false);
         });
-        find_least();
     }
 }
 
@@ -63,18 +64,17 @@ void waits::wake_up_to(Py_ssize_t count) noexcept {
     find_least();
 }
 
-/// The mutex is held.
+/// The mutex is held, and there is a run.
 void waits::find_least() noexcept {
     auto const& all = enrolled_->all;
-    least_ = all.empty() ? PY_SSIZE_T_MAX : all.begin()->count_;
+    least_ = all.empty() ? nobody_waits : all.begin()->count_;
 }
 
 void waits::left_behind() noexcept {
     // The mutex may be locked, and the set half changed, by a thread that is not here.
     std::construct_at(&waiting);
     static_cast<void>(enrolled_.release());
-    least_ = PY_SSIZE_T_MAX;
-    active_ = false;
+    least_ = no_run;
     ++forks;
 }
 
@@ -83,7 +83,7 @@ waits::waiter::waiter(Py_ssize_t count) : count_(count), forks_(forks) {}
 bool waits::waiter::enrol(waits& among) {
     auto room = std::make_unique<enrolled>();  // without the mutex
     std::scoped_lock const held(waiting);
-    if (!among.active_) {
+    if (among.least_ == no_run) {
         return false;
     }
     if (among.enrolled_ == nullptr) {

@@ -56,10 +56,13 @@ private:
     void wake_up_to(Py_ssize_t count) noexcept;
     void find_least() noexcept;
 
-    // There may be a million of these: most are never waited for.
+    /// No count is as high: what the least one that is waited for is else.
+    static constexpr Py_ssize_t no_run = PY_SSIZE_T_MAX;
+    static constexpr Py_ssize_t nobody_waits = no_run - 1;
+
+    // There may be a million of these, and most are never waited for.
     std::unique_ptr<enrolled> enrolled_;
-    std::atomic<Py_ssize_t> least_ = PY_SSIZE_T_MAX;  // count that is waited for
-    bool active_ = false;                             // a run has begun and not ended
+    std::atomic<Py_ssize_t> least_ = no_run;  // count that is waited for
 };
 
 /// Waits for a count.

@@ -26,7 +26,7 @@ void scheduler::state::start(task& started) {
     }
     begin_run(started);
     if (needs_turn(started)) {
-        queue_up(started, started.due_, started.leeway_, started.due_);
+        queue_up(started, started.due_, {}, started.due_);
     } else {
         deliver_or_queue_up(started);
     }
@@ -37,7 +37,8 @@ void scheduler::state::begin_run(task& begun) noexcept {
     begun.run_ = task::run::running;
     begun.begin_again_ = false;
     begun.due_ = clock::now();
-    begun.leeway_ = clock::duration(0);
+    begun.place_ = begun.due_;
+    begun.held_back_ = false;
     begun.begun(begun.due_);
 }
 
@@ -46,7 +47,7 @@ bool scheduler::state::begin_stop(task& stopped) noexcept {
         return true;
     }
     time_point const now = clock::now();
-    begin_drain(stopped, task::run::stopping, now - stopped.leeway_, now + longest_to_begin);
+    begin_drain(stopped, task::run::stopping, now - stopped.leeway(), now + longest_to_begin);
     if (stopped.hook_.is_linked()) {
         if (stopped.due_ > stopped.last_due_) {
             become_idle(stopped);
@@ -119,9 +120,7 @@ void scheduler::state::give_up_all() noexcept {
 void scheduler::state::queue_up(task& queued, time_point due, clock::duration leeway,
                                 time_point not_before) noexcept {
     queued.due_ = due;
-    queued.leeway_ = leeway;
     queued.held_back_ = not_before > due;
-    // Half of its leeway waits for others, and the other half is there to deliver all of them.
     queued.place_ = not_before + (queued.held_back_ ? clock::duration(0) : leeway / 2);
     if (queue.empty() || queued.place_ >= latest) {
         latest = queued.place_;
@@ -132,7 +131,7 @@ void scheduler::state::queue_up(task& queued, time_point due, clock::duration le
     if (&queued != &*queue.begin() || leader == nullptr) {
         return;
     }
-    if (leader->delivering != nullptr && leader->delivering->may_block()) {
+    if (leader->may_take_long()) {
         call_standby();
     } else {
         leader_wakes.notify_one();
@@ -148,7 +147,7 @@ bool scheduler::state::needs_turn(task const& due) const noexcept {
 void scheduler::state::deliver_or_queue_up(task& due) noexcept {
     turn own;
     if (!deliver_at_once(due, own)) {
-        queue_up(due, due.due_, due.leeway_, due.due_);
+        queue_up(due, due.due_, due.leeway(), due.due_);
     }
 }
 
@@ -183,7 +182,7 @@ void scheduler::state::deliver_first(lock& held, worker& self, turn& current) {
 /// Without the mutex, for as long as it takes.
 void scheduler::state::deliver(lock& held, worker& self, task& due, turn& current) {
     self.delivering = &due;
-    self.delivering_since = current.now_;
+    self.busy_since = current.now_;
     if (due.may_block() && !queue.empty()) {
         call_standby();
     }
@@ -236,7 +235,7 @@ void scheduler::state::become_idle(task& over) noexcept {
     }
     if (over.begin_again_) {
         begin_run(over);
-        queue_up(over, over.due_, over.leeway_, over.due_);
+        queue_up(over, over.due_, {}, over.due_);
     } else {
         over.run_ = task::run::idle;
         over.ended();
@@ -254,11 +253,14 @@ void scheduler::state::release_ended(lock& held) noexcept {
     }
     worker* const self = current_worker();
     bool const releases_already = self != nullptr && std::exchange(self->releasing, true);
+    if (self != nullptr && !releases_already) {
+        self->busy_since = clock::now();
+    }
     while (!ended.empty()) {
         task& first = *ended.begin();
         ended.erase(ended.begin());
-        if (self != nullptr && first.use_count() == 1) {
-            hand_over_lead(*self);
+        if (self != nullptr && self == leader && !queue.empty()) {
+            call_standby();
         }
         held.unlock();
         intrusive_ptr_release(&first);

@@ -21,15 +21,19 @@ namespace handoff {
 struct scheduler::worker {
     enum progress : std::uint8_t { vacant, entering, inside };
 
-    /// Whether it runs code of others, which may take any time.
+    /// Whether it is in a delivery, or drops a reference to a task.
     [[nodiscard]] bool busy() const noexcept { return delivering != nullptr || releasing; }
+    /// Whether that may run code of others, and so take any time.
+    [[nodiscard]] bool may_take_long() const noexcept {
+        return releasing || (delivering != nullptr && delivering->may_block());
+    }
 
     std::thread thread;
     progress is = vacant;
     std::exception_ptr failure;             // why it could not enter its surroundings
     boost::intrusive_ptr<task> delivering;  // what it delivers now
     bool releasing = false;                 // it drops what may be the last reference to a task
-    time_point delivering_since{};
+    time_point busy_since{};
     task* awaiting = nullptr;  // whose end it waits for, in a stop() made by a delivery
     bool abandoned = false;    // by join(): what it delivers is no longer ours
 };

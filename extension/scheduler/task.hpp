@@ -75,13 +75,18 @@ private:
         bool operator()(task const& a, task const& b) const noexcept { return a.place_ < b.place_; }
     };
 
+    /// Of the message that is due next, or being delivered. Half of it waits for others, and the
+    /// other half is there to deliver all of them. None if it could not be delivered in time.
+    [[nodiscard]] clock::duration leeway() const noexcept {
+        return held_back_ ? clock::duration(0) : 2 * (place_ - due_);
+    }
+
     // Guarded by the scheduler's mutex; a turn reads the atomics without it.
     std::atomic<std::uint32_t> count_ = 0;  // of runs
     // In the queue, or among those whose run has ended and whose reference is yet to be dropped.
     boost::intrusive::avl_set_member_hook<boost::intrusive::optimize_size<true>> hook_;
     time_point due_{};  // of the next message
     time_point place_{};  // in the queue
-    clock::duration leeway_{};  // of the next message
     time_point last_due_{};  // stopping, draining: a message due later is not delivered
     time_point give_up_{};  // stopping, draining: the end of the grace
     std::atomic<run> run_ = run::idle;

@@ -148,11 +148,11 @@ bool scheduler::state::take_turn(lock& held, worker& self) {
 /// Waits to be called, then watches for as long as deliveries follow each other, and takes the
 /// lead when one of them takes too long.
 void scheduler::state::stand_by(lock& held, worker& self) {
-    if (leader->delivering == nullptr || !leader->delivering->may_block()) {
+    if (!leader->may_take_long()) {
         ++dormant;
         standby_wakes.wait(held);
         --dormant;
-    } else if (time_point const late = leader->delivering_since + patience; clock::now() < late) {
+    } else if (time_point const late = leader->busy_since + patience; clock::now() < late) {
         ++watching;
         standby_wakes.wait_until(held, late);
         --watching;
@@ -161,7 +161,7 @@ void scheduler::state::stand_by(lock& held, worker& self) {
     }
 }
 
-/// Has a standby watch the leader's delivery. Returns whether there is one; if none can be made,
+/// Has a standby watch what the leader does. Returns whether there is one; if none can be made,
 /// the other tasks wait for that delivery.
 bool scheduler::state::call_standby() noexcept {
     if (dormant > 0) {
