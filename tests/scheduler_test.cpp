@@ -708,6 +708,7 @@ TEST_F(Scheduler, AStopReturnsWhenTheRunIsCutElsewhere) {
 }
 
 TEST_F(Scheduler, WhatALastReferenceRunsAsItGoesHoldsUpNoOtherTask) {
+    std::latch dropped(1);
     std::latch let_go(1);
     std::latch going(1);
     auto slow_to_go = std::shared_ptr<int>(new int, [&](int* number) {
