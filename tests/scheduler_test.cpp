@@ -725,6 +725,7 @@ TEST_F(Scheduler, WhatALastReferenceRunsAsItGoesHoldsUpNoOtherTask) {
     it.start(*other);
     EXPECT_TRUE(other->delivers(20));
     let_go.count_down();
+    it.close();  // before what it refers to goes
 }
 
 TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
