@@ -19,6 +19,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -54,6 +55,14 @@ namespace detail {
 template <class T>
 class channel_queue;
 
+/// What one loan consists of.
+template <class T>
+struct lent {
+    std::vector<T> values;
+    std::thread::id to{};
+    std::size_t next = 0;  // once they have come back: the first that is still there
+};
+
 /// The end of a channel of any type.
 class channel_end {
 public:
@@ -69,6 +78,70 @@ public:
 };
 
 }  // namespace detail
+
+/// Values that a consumer has taken, and perhaps cannot use. Until it says so they are on loan:
+/// they are not in the channel, but may come back, so the channel has not ended for anybody else.
+///
+///     auto borrowed = samples.borrow(100);
+///     std::size_t const written = file.write(borrowed.values());
+///     borrowed.keep(written);  // the others go back, before all that is in the channel
+///
+/// What is not kept goes back when the loan is destroyed. It may exceed the capacity, of which it
+/// is no part.
+///
+/// GIL:     never touched.
+/// Threads: that which borrowed; one at a time.
+template <class T>
+class loan {
+public:
+    loan() = default;
+    loan(loan&& other) noexcept
+        : of_(std::exchange(other.of_, nullptr)), lent_(std::exchange(other.lent_, {})) {}
+    loan& operator=(loan&& other) noexcept {
+        keep(0);
+        of_ = std::exchange(other.of_, nullptr);
+        lent_ = std::exchange(other.lent_, {});
+        return *this;
+    }
+    ~loan() { keep(0); }
+
+    loan(loan const&) = delete;
+    loan& operator=(loan const&) = delete;
+
+    [[nodiscard]] bool empty() const noexcept { return values().empty(); }
+
+    /// The oldest first. Valid until keep().
+    [[nodiscard]] std::span<T const> values() const noexcept {
+        return of_ == nullptr ? std::span<T const>() : std::span<T const>(lent_->values);
+    }
+
+    /// Ends the loan: so many, the oldest, are delivered, and the others go back.
+    void keep(std::size_t count) noexcept {
+        if (auto const of = std::exchange(of_, nullptr)) {
+            of->settle(lent_, count);
+        }
+    }
+
+    /// Ends the loan: all are delivered.
+    [[nodiscard]] std::vector<T> keep_all() noexcept {
+        std::vector<T> kept;
+        if (of_ != nullptr) {
+            kept.swap(lent_->values);
+            keep(0);
+        }
+        return kept;
+    }
+
+private:
+    friend class detail::channel_queue<T>;
+    using place = std::list<detail::lent<T>>::iterator;
+
+    loan(std::shared_ptr<detail::channel_queue<T>> of, place lent) noexcept
+        : of_(std::move(of)), lent_(lent) {}
+
+    std::shared_ptr<detail::channel_queue<T>> of_;  // null: it is settled
+    place lent_;
+};
 
 /// A bounded first-in-first-out queue between native producers, which push through producer<T>, and
 /// its consumer, which owns the channel.
@@ -117,12 +190,14 @@ public:
     /// Throws: std::bad_alloc; nothing is taken then.
     [[nodiscard]] std::vector<T> take(std::size_t at_most) { return queue_->take(at_most); }
 
-    /// Puts what was taken, and could not be used, before all that is there. It may exceed the
-    /// capacity, of which it is no part.
-    /// Throws: std::bad_alloc; the values are lost then.
-    void put_back(std::vector<T> unused) { queue_->put_back(std::move(unused)); }
+    /// As take(), for who may not be able to use them. They count as delivered meanwhile.
+    /// Throws: std::bad_alloc; nothing is taken then.
+    [[nodiscard]] loan<T> borrow(std::size_t at_most) {
+        return detail::channel_queue<T>::borrow(queue_, at_most);
+    }
 
-    /// Waits until there is so much to take, at most the capacity, or the channel is closed.
+    /// Waits until there is so much to take, at most the capacity, or the channel is closed; one
+    /// that is closed and empty: until nothing is on loan to others, which may come back.
     /// Returns: whether that is so; false: it was too late.
     bool wait_until(clock::time_point deadline, std::size_t at_least = 1) {
         return queue_->wait_until(deadline, at_least);
@@ -133,6 +208,12 @@ public:
     void close(std::exception_ptr error = nullptr) noexcept { queue_->close(std::move(error)); }
 
     [[nodiscard]] bool closed() const noexcept { return queue_->closed(); }
+
+    /// Whether nobody will ever take anything more: it is closed, empty, and nothing is on loan.
+    [[nodiscard]] bool ended() const noexcept { return queue_->ended(); }
+
+    /// Whether this thread has a loan of this channel's, for whose end it cannot wait.
+    [[nodiscard]] bool lends_to_caller() const noexcept { return queue_->lends_to_caller(); }
 
     /// What the channel was closed with; null: nothing, or it is not closed.
     [[nodiscard]] std::exception_ptr error() const noexcept { return queue_->error(); }
@@ -250,21 +331,47 @@ public:
         }
         std::size_t const most = std::min(at_most, counts().size);
         taken.reserve(most);  // not under the lock
-        take_put_back(taken, most);
-        while (taken.size() < most && take_portion(taken, most)) {
-        }
+        take_into(taken, most);
         return taken;
     }
 
-    void put_back(std::vector<T> unused) {
+    static loan<T> borrow(std::shared_ptr<channel_queue> const& from, std::size_t at_most) {
+        std::size_t const most = from->left_behind() ? 0 : std::min(at_most, from->counts().size);
+        if (most == 0) {
+            return {};
+        }
+        // All that needs memory comes before the first value is taken.
+        std::list<lent<T>> made(1);
+        made.front().values.reserve(most);
+        made.front().to = std::this_thread::get_id();
+        auto const place = made.begin();
+        {
+            std::scoped_lock const held(from->lock_);
+            from->on_loan_.splice(from->on_loan_.end(), made);
+        }
+        loan<T> borrowed(from, place);
+        from->take_into(place->values, most);
+        return borrowed;
+    }
+
+    /// Ends a loan: the first so many are delivered.
+    void settle(loan<T>::place place, std::size_t delivered) noexcept {
         if (left_behind()) {
             return;
         }
-        std::list<T> values(std::move_iterator(unused.begin()), std::move_iterator(unused.end()));
+        std::list<lent<T>> spent;  // freed without the lock
         std::unique_lock held(lock_);
-        delivered_ -= values.size();
-        put_back_.splice(put_back_.begin(), values);
-        announce(held, filled_, size());
+        std::size_t const lent_out = place->values.size();
+        if (delivered < lent_out) {
+            place->next = delivered;
+            delivered_ -= lent_out - delivered;
+            returned_size_ += lent_out - delivered;
+            returned_.splice(returned_.begin(), on_loan_, place);
+        } else {
+            spent.splice(spent.end(), on_loan_, place);
+        }
+        // Who waits for the end of a closed channel waits for this, whatever came back.
+        announce(held, filled_, closed_ ? capacity() : size());
     }
 
     bool wait_until(std::chrono::steady_clock::time_point deadline, std::size_t at_least) {
@@ -274,7 +381,7 @@ public:
                 return true;
             }
             std::unique_lock held(lock_);
-            if (size() >= at_least || closed_) {
+            if (size() >= at_least || (closed_ && (size() > 0 || !others_have_loans()))) {
                 return true;
             }
             if (!in_time) {
@@ -321,6 +428,22 @@ public:
         return closed_;
     }
 
+    [[nodiscard]] bool ended() const noexcept {
+        if (left_behind()) {
+            return true;
+        }
+        std::scoped_lock const held(lock_);
+        return closed_ && size() == 0 && on_loan_.empty();
+    }
+
+    [[nodiscard]] bool lends_to_caller() const noexcept {
+        if (left_behind()) {
+            return false;
+        }
+        std::scoped_lock const held(lock_);
+        return has_loan_of_caller();
+    }
+
     [[nodiscard]] std::exception_ptr error() const noexcept {
         if (left_behind()) {
             return nullptr;
@@ -363,7 +486,15 @@ private:
     /// Whether this is the child of a fork(), and the queue the parent's.
     [[nodiscard]] bool left_behind() const noexcept { return born_in_ != forks(); }
 
-    [[nodiscard]] std::size_t size() const noexcept { return items_.size() + put_back_.size(); }
+    [[nodiscard]] std::size_t size() const noexcept { return items_.size() + returned_size_; }
+
+    [[nodiscard]] bool has_loan_of_caller() const noexcept {
+        return std::ranges::find(on_loan_, std::this_thread::get_id(), &lent<T>::to) !=
+               on_loan_.end();
+    }
+    [[nodiscard]] bool others_have_loans() const noexcept {
+        return !on_loan_.empty() && !has_loan_of_caller();
+    }
 
     /// Unlocks, and wakes who listens for as much as there is.
     static void announce(lock& held, doorbell& bell, std::size_t there) noexcept {
@@ -408,22 +539,20 @@ private:
         return pushed::taken;
     }
 
-    void take_put_back(std::vector<T>& taken, std::size_t most) noexcept {
-        std::list<T> values;  // freed without the lock
-        {
-            std::scoped_lock const held(lock_);
-            most = std::min(most, put_back_.size());
-            values.splice(values.end(), put_back_, put_back_.begin(),
-                          std::next(put_back_.begin(), static_cast<std::ptrdiff_t>(most)));
-            delivered_ += most;
+    /// REQUIRES: there is room in `taken` for `most`.
+    void take_into(std::vector<T>& taken, std::size_t most) noexcept {
+        while (taken.size() < most && take_portion(taken, most)) {
         }
-        taken.insert(taken.end(), std::move_iterator(values.begin()),
-                     std::move_iterator(values.end()));
     }
 
     /// Returns: whether there was any.
     bool take_portion(std::vector<T>& taken, std::size_t most) noexcept {
+        std::list<lent<T>> spent;  // freed without the lock
         std::unique_lock held(lock_);
+        if (!returned_.empty()) [[unlikely]] {
+            take_returned(taken, most, spent);
+            return true;
+        }
         auto const [first, length] = items_.array_one();
         std::size_t const moved = std::min({portion, most - taken.size(), length});
         taken.insert(taken.end(), std::move_iterator(first), std::move_iterator(first + moved));
@@ -431,6 +560,22 @@ private:
         delivered_ += moved;
         announce(held, emptied_, items_.reserve());
         return moved > 0;
+    }
+
+    /// REQUIRES: the lock; something has come back.
+    void take_returned(std::vector<T>& taken, std::size_t most,
+                       std::list<lent<T>>& spent) noexcept {
+        lent<T>& from = returned_.front();
+        auto const rest = std::span(from.values).subspan(from.next);
+        auto const moved = rest.first(std::min({portion, most - taken.size(), rest.size()}));
+        taken.insert(taken.end(), std::move_iterator(moved.begin()),
+                     std::move_iterator(moved.end()));
+        from.next += moved.size();
+        returned_size_ -= moved.size();
+        delivered_ += moved.size();
+        if (moved.size() == rest.size()) {
+            spent.splice(spent.end(), returned_, returned_.begin());
+        }
     }
 
     // Guarded by the lock, but for what is constant.
@@ -442,7 +587,9 @@ private:
     std::uint64_t delivered_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t refused_ = 0;
-    std::list<T> put_back_;  // before all items
+    std::list<lent<T>> on_loan_;
+    std::list<lent<T>> returned_;  // from loans: before all items
+    std::size_t returned_size_ = 0;  // values in it
     std::exception_ptr error_;
     doorbell filled_;  // rung when there is something to take
     doorbell emptied_;  // rung when there is room
