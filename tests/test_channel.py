@@ -400,17 +400,18 @@ class Conversions(Channels):
                 go_on.wait()
                 raise KeyboardInterrupt(n)
             channels.handle = handle
+            told = {}
             def first():
                 try:
                     handled.get_many(3)
                 except KeyboardInterrupt as error:
-                    print(repr(error))
+                    told["first"] = repr(error)
             def second():
-                print(handled.get_many(3))
+                told["second"] = handled.get_many(3)
                 try:
                     handled.get()
                 except handled.ShutDown:
-                    print("the end")
+                    told["then"] = "the end"
             one = threading.Thread(target=first)
             one.start()
             converting.wait()
@@ -424,13 +425,12 @@ class Conversions(Channels):
             go_on.set()
             one.join()
             another.join()
+            print(told["first"], told["second"], told["then"])
             print(handled.counts)
             """,
             """
             not yet
-            KeyboardInterrupt(0)
-            [0.0, 1.0, 2.0]
-            the end
+            KeyboardInterrupt(0) [0.0, 1.0, 2.0] the end
             {'pushed': 3, 'delivered': 3, 'dropped': 0, 'refused': 0}
             """,
         )
@@ -447,16 +447,18 @@ class Conversions(Channels):
                 go_on.wait()
                 return n
             channels.handle = handle
-            one = threading.Thread(target=lambda: print(handled.get()))
-            another = threading.Thread(target=lambda: print(list(handled)))
+            got, told = [], []
+            one = threading.Thread(target=lambda: got.append(handled.get()))
+            another = threading.Thread(target=lambda: told.append(list(handled)))
             one.start()
             converting.wait()
             another.start()
             go_on.set()
             one.join()
             another.join()
+            print(got, told)
             """,
-            "0\n[]",
+            "[0] [[]]",
         )
 
     def test_an_interrupt_does_not_spend_the_value(self):
