@@ -59,7 +59,7 @@ py::object constructor() {
 
 /// Foo.wait(self, count, timeout=None)
 py::object wait(py::tuple const& arguments, py::dict const& keywords) {
-    static handoff::parameters const& expected = *new handoff::parameters{
+    handoff::parameters const expected{
         .format = "O|O:wait", .names = {"count", "timeout"}, .defaults = {}};
     return rather_hang([&] {
         auto const [count, timeout] = expected.match(arguments, keywords);
