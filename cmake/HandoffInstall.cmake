@@ -32,7 +32,7 @@ foreach(component IN ITEMS boost_python channel channel_class foo host)
   endif()
 endforeach()
 if(HANDOFF_BOOST_PYTHON)
-  set(what_they_need arguments scheduler thread_stacks watchdog)
+  set(what_they_need arguments event_loop scheduler thread_stacks watchdog)
   handoff_install_headers(
     extension/boost_python extension/channel extension/diagnostics/watchdog extension/foo)
 endif()

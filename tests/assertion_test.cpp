@@ -1,7 +1,7 @@
 // What a debug build refuses: to wait for the GIL with a mutex of ours, or for others with the GIL.
 //
 // Built with assertions in every configuration, as is the scheduler here.
-#include "scheduler.hpp"
+#include "task.hpp"
 #include <handoff/gil.hpp>
 
 #include <gmock/gmock.h>
@@ -136,18 +136,12 @@ TEST_F(Assertion, AWaitForAConditionCountsAsNeitherLockedNorUnlocked) {
 /// A task that nobody starts.
 class idle_task : public handoff::scheduler::task {
 public:
-    using time_point = handoff::scheduler::time_point;
+    idle_task() : task(deliveries::take_no_time) {}
 
-    void begun() noexcept override {}
-    std::optional<time_point> deliver(handoff::scheduler::turn& /*now*/) noexcept override {
-        return std::nullopt;
-    }
+    void begun(handoff::scheduler::time_point /*now*/) noexcept override {}
+    delivered deliver(handoff::scheduler::turn& /*now*/) noexcept override { return {}; }
     void ended() noexcept override {}
     void left_behind() noexcept override {}
-    [[nodiscard]] handoff::scheduler::clock::duration leeway() const noexcept override {
-        return {};
-    }
-    [[nodiscard]] bool may_block() const noexcept override { return false; }
 };
 
 /// Each in a process that ends with it.

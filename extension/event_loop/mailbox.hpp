@@ -31,14 +31,15 @@ public:
 
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
-    /// The number of a new wait, for which there is room from now on. Throws: std::bad_alloc.
+    /// The number of a new wait, for which there is room from now on, until its letter is taken.
+    /// Throws: std::bad_alloc.
     std::uint64_t expect();
 
     /// REQUIRES: a number from expect(), not posted or forgotten before.
     void post(letter ended) noexcept;
 
-    /// It is not taken any more, posted or not.
-    void forget(std::uint64_t wait) noexcept;
+    /// A wait that was not posted will not be.
+    void forget() noexcept;
 
     /// What was posted, in order; the descriptor cannot be read then. Throws: std::bad_alloc.
     std::vector<letter> take();
@@ -47,7 +48,7 @@ private:
     int const descriptor_;
     mutex guard_;  // of all below
     std::vector<letter> posted_;  // has room for all that are expected
-    std::size_t expected_ = 0;
+    std::size_t expected_ = 0;    // not taken yet, and not forgotten
     std::uint64_t last_ = 0;
 };
 

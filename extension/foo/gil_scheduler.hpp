@@ -1,4 +1,4 @@
-// python_scheduler(): the process's one scheduler, whose turns hold the GIL.
+// gil_scheduler(): the process's one scheduler, whose turns hold the GIL.
 #pragma once
 
 #include "scheduler.hpp"
@@ -16,7 +16,7 @@ inline constexpr std::chrono::seconds callback_grace{10};
 ///
 /// GIL:     any; unchanged.
 /// Threads: any.
-scheduler& python_scheduler();
+scheduler& gil_scheduler();
 
 /// Ties the scheduler to the interpreter's life, once: closed by an `atexit` function, that is
 /// after Python's non-daemon threads have ended and before the interpreter is taken apart; an

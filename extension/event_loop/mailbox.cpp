@@ -1,6 +1,7 @@
 // mailbox: a list behind a mutex, and an eventfd.
 #include "mailbox.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <sys/eventfd.h>
@@ -27,7 +28,9 @@ mailbox::~mailbox() { close(descriptor_); }
 
 std::uint64_t mailbox::expect() {
     std::scoped_lock const held(guard_);
-    posted_.reserve(expected_ + 1);
+    if (expected_ == posted_.capacity()) {
+        posted_.reserve(std::max<std::size_t>(2 * expected_, 4));
+    }
     ++expected_;
     return ++last_;
 }
@@ -40,9 +43,8 @@ void mailbox::post(letter ended) noexcept {
     posted_.push_back(ended);
 }
 
-void mailbox::forget(std::uint64_t wait) noexcept {
+void mailbox::forget() noexcept {
     std::scoped_lock const held(guard_);
-    std::erase_if(posted_, [wait](letter const& each) { return each.wait == wait; });
     --expected_;
 }
 
@@ -51,6 +53,7 @@ std::vector<mailbox::letter> mailbox::take() {
     std::scoped_lock const held(guard_);
     taken.reserve(expected_);
     taken.swap(posted_);
+    expected_ -= taken.size();
     eventfd_t ignored = 0;
     eventfd_read(descriptor_, &ignored);
     return taken;

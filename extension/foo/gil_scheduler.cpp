@@ -1,5 +1,5 @@
 // The scheduler's ties to Python: attachment, the GIL, atexit and fork.
-#include "python_scheduler.hpp"
+#include "gil_scheduler.hpp"
 
 #include "ticker.hpp"
 #include <handoff/gil.hpp>
@@ -62,7 +62,7 @@ void run_thread(scheduler::surroundings::work const& body) {
     }
     pthread_setname_np(pthread_self(), thread_name);
     std::stop_callback const at_the_end(registered.stop_token(),
-                                        [] { python_scheduler().begin_close(); });
+                                        [] { gil_scheduler().begin_close(); });
     pid_t const process = getpid();
     body();
     if (gil_try_acquire to_tell; to_tell) {
@@ -91,7 +91,7 @@ bool take_turn(scheduler::surroundings::work const& deliveries) {
 
 }  // namespace
 
-scheduler& python_scheduler() {
+scheduler& gil_scheduler() {
     static auto& only =
         *new scheduler({.thread = &run_thread, .turn = &take_turn, .held_by_caller = &gil_held});
     return only;
@@ -103,9 +103,9 @@ namespace {
 /// must not run any, and Python's own fork hooks are such code.
 void tie_to_fork() {
     static bool tied = false;  // guarded by the GIL
-    if (!tied && pthread_atfork([] { python_scheduler().before_fork(); },
-                                [] { python_scheduler().after_fork_in_parent(); },
-                                [] { python_scheduler().after_fork_in_child(); }) != 0) {
+    if (!tied && pthread_atfork([] { gil_scheduler().before_fork(); },
+                                [] { gil_scheduler().after_fork_in_parent(); },
+                                [] { gil_scheduler().after_fork_in_child(); }) != 0) {
         throw std::bad_alloc();
     }
     tied = true;
@@ -125,17 +125,19 @@ py::object description(scheduler::abandoned_delivery const& abandoned) {
                                               : "a finalizer of a Foo that was dropped");
 }
 
-void tell(scheduler::ending const& lost, char const* until) {
+static_assert(scheduler::close_grace.count() == 2 && callback_grace.count() == 10);  // said below
+
+void tell(scheduler::ending const& lost, bool interrupted) {
     if (lost.given_up > 0) {
         PySys_WriteStderr(
-            "Foo: at exit, %zu Foo(s) had messages due that could not be delivered within %lld s; "
+            "Foo: at exit, %zu Foo(s) had messages due that could not be delivered %s; "
             "they were given up\n",
-            lost.given_up, static_cast<long long>(scheduler::close_grace.count()));
+            lost.given_up, interrupted ? "before Ctrl-C" : "within 2 s");
     }
     for (auto const& each : lost.abandoned) {
         bool const behind = each.of != nullptr && static_cast<ticker const&>(*each.of).behind();
         PySys_FormatStderr("Foo: at exit, %S had not returned %s; it is abandoned%s\n",
-                           description(each).ptr(), until,
+                           description(each).ptr(), interrupted ? "at Ctrl-C" : "within 10 s",
                            behind ? ", and so are the messages due since" : "");
     }
 }
@@ -143,7 +145,7 @@ void tell(scheduler::ending const& lost, char const* until) {
 /// The atexit function. Ctrl-C ends the wait for a callback that does not return, as it ends
 /// Python's own wait for its threads.
 void close_at_exit() {
-    scheduler& closed = python_scheduler();
+    scheduler& closed = gil_scheduler();
     auto const deadline = scheduler::clock::now() + callback_grace;
     closed.begin_close();
     auto const end = detail::interruptible_wait(
@@ -158,7 +160,7 @@ void close_at_exit() {
     for (auto const& each : lost.abandoned) {
         gil_gate::abandon(each.thread);
     }
-    tell(lost, interrupted ? "at Ctrl-C" : "within 10 s");
+    tell(lost, interrupted);
     if (interruption) {
         PyErr_SetObject(PyExceptionInstance_Class(interruption.get()), interruption.get());
         throw py::error_already_set();
@@ -173,7 +175,7 @@ void tie_scheduler_to_interpreter() {
         return;
     }
 
-    python_scheduler();  // made here, where it may fail
+    gil_scheduler();  // made here, where it may fail
 
     // Here rather than at the first error: its first import decides which thread is the main one.
     py::import("threading");
