@@ -1,8 +1,8 @@
 """No static of ours is initialised by code that runs Python, imports a module, or waits.
 
 C++ guards the initialisation of a static: a second thread that comes meanwhile waits, and it waits
-with the GIL. An initialiser that runs Python code may let the GIL go, and then needs it back: neither
-thread goes on. The compiler's own output says which statics have such a guard.
+with the GIL. An initialiser that runs Python code may let the GIL go, and then needs it back:
+neither thread goes on. The compiler's own output says which statics have such a guard.
 """
 
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 
 BUILD = Path(os.environ["BUILD_FOLDER"])
 
-# What may have a guard, by its name without parameters, and why its initialiser runs no Python code.
-# Others: a constinit pointer or flag, guarded by the GIL, that is set when it is first wanted.
+# What may have a guard, by its name without parameters, and why it runs no Python code.
+# The others: a constinit pointer or flag, guarded by the GIL, that is set when it is first wanted.
 ALLOWED = {
     "handoff::detail::fork_waits::is_tied": "pthread_atfork(), as the program is loaded",
     "handoff::detail::gate_state::only::it": "makes a structure in place",
@@ -24,7 +24,7 @@ ALLOWED = {
     "handoff::detail::stub_of::known": "allocates an empty map",
     "handoff::detail::current::only": "allocates the recording",
     "handoff::stack_signal::ask::unanswered": "allocates an empty list",
-    "handoff::python_scheduler::only": "allocates the scheduler, which starts no thread yet",
+    "handoff::gil_scheduler::only": "allocates the scheduler, which starts no thread yet",
     "handoff::startup::add_module::names": "an empty list, destroyed at exit",
     "failure_of::failure": "an empty string, destroyed at exit",
     "gilcheck_start::failure": "an empty string, destroyed at exit",
@@ -56,9 +56,7 @@ def guarded(objects):
 class Statics(unittest.TestCase):
     def test_of_ours_run_no_python_code_when_they_are_initialised(self):
         objects = [
-            each
-            for folder in ("app", "extension")
-            for each in (BUILD / folder).rglob("*.o")
+            each for folder in ("app", "extension") for each in (BUILD / folder).rglob("*.o")
         ]
         self.assertTrue(objects)
         unknown = sorted(
@@ -67,10 +65,10 @@ class Statics(unittest.TestCase):
         self.assertEqual(
             unknown,
             [],
-            "each of these statics is initialised when it is first reached, under a lock that other "
-            "threads wait for with the GIL. If that may run Python code, import a module, or wait, it "
-            "is a deadlock: make it a constinit pointer, guarded by the GIL, that is set when it is "
-            "first wanted. If it cannot, say so in ALLOWED, in this file",
+            "each of these statics is initialised when it is first reached, under a lock that "
+            "other threads wait for with the GIL. If that may run Python code, import a module, or "
+            "wait, it is a deadlock: make it a constinit pointer, guarded by the GIL, that is set "
+            "when it is first wanted. If it cannot, say so in ALLOWED, in this file",
         )
 
     def test_that_run_python_code_are_found(self):
