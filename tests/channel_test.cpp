@@ -65,7 +65,7 @@ TEST(Channel, DeliversWhatCannotBeCopied) {
     out.push(std::make_unique<int>(1));
     out.push(std::make_unique<int>(2));
     {
-        auto const borrowed = pointers.borrow(all);
+        handoff::loan const borrowed(pointers, all);
         ASSERT_EQ(borrowed.values().size(), 1U);
         EXPECT_EQ(*borrowed.values()[0], 2);
     }
@@ -268,7 +268,7 @@ TEST(ChannelWait, IsForAsManyAsAreWanted) {
 TEST(ChannelWait, EndsWithWhatComesBackFromAnotherConsumersLoan) {
     channel<int> numbers(1);
     producer<int>(numbers).push(1);
-    auto borrowed = numbers.borrow(all);
+    handoff::loan borrowed(numbers, all);
     auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon()); });
     EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
     borrowed.keep(0);
@@ -281,7 +281,7 @@ TEST(ChannelLoan, OfTheLastValuesKeepsAClosedChannelFromItsEnd) {
     producer<int> const out(numbers);
     out.push(1);
     out.push(2);
-    auto borrowed = numbers.borrow(all);
+    handoff::loan borrowed(numbers, all);
     numbers.close();
     EXPECT_TRUE(numbers.closed());
     EXPECT_FALSE(numbers.ended());
@@ -302,7 +302,7 @@ TEST(ChannelLoan, OfTheLastValuesKeepsAClosedChannelFromItsEnd) {
 TEST(ChannelLoan, ThatIsKeptIsTheEndOfAClosedChannelForWhoWaits) {
     channel<int> numbers(2);
     producer<int>(numbers).push(1);
-    auto borrowed = numbers.borrow(all);
+    handoff::loan borrowed(numbers, all);
     numbers.close();
     auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon()); });
     EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
@@ -317,7 +317,7 @@ TEST(ChannelLoan, ThatIsKeptIsTheEndOfAClosedChannelForWhoWaits) {
 TEST(ChannelLoan, DoesNotMakeTheBorrowerWaitForItself) {
     channel<int> numbers(2);
     producer<int>(numbers).push(1);
-    auto const borrowed = numbers.borrow(all);
+    handoff::loan const borrowed(numbers, all);
     numbers.close();
     EXPECT_TRUE(numbers.lends_to_caller());
     EXPECT_TRUE(numbers.wait_until(soon()));
@@ -327,12 +327,11 @@ TEST(ChannelLoan, DoesNotMakeTheBorrowerWaitForItself) {
 TEST(ChannelLoan, OutlivesItsChannel) {
     auto strings = std::make_unique<channel<std::string>>(2);
     producer<std::string>(*strings).push("a");
-    auto borrowed = strings->borrow(all);
+    handoff::loan borrowed(*strings, all);
     strings.reset();
     EXPECT_THAT(borrowed.values(), ElementsAre("a"));
-    auto moved = std::move(borrowed);
-    EXPECT_THAT(moved.keep_all(), ElementsAre("a"));
-    EXPECT_TRUE(moved.empty());
+    EXPECT_THAT(borrowed.keep_all(), ElementsAre("a"));
+    EXPECT_TRUE(borrowed.empty());
 }
 
 TEST(Channel, TakesBackWhatCouldNotBeUsed) {
@@ -340,7 +339,7 @@ TEST(Channel, TakesBackWhatCouldNotBeUsed) {
     producer<int> const out(numbers);
     out.push(1);
     out.push(2);
-    auto borrowed = numbers.borrow(all);
+    handoff::loan borrowed(numbers, all);
     EXPECT_THAT(borrowed.values(), ElementsAre(1, 2));
     out.push(3);
     out.push(4);
@@ -353,11 +352,11 @@ TEST(Channel, TakesBackWhatCouldNotBeUsed) {
 
     out.push(1);
     out.push(2);
-    auto first = numbers.borrow(1);
-    auto second = numbers.borrow(1);
+    handoff::loan first(numbers, 1);
+    handoff::loan second(numbers, 1);
     second.keep(0);
     first.keep(0);
-    EXPECT_THAT(numbers.borrow(2).values(), ElementsAre(1, 2));
+    EXPECT_THAT(handoff::loan(numbers, 2).values(), ElementsAre(1, 2));
     EXPECT_THAT(numbers.take(1), ElementsAre(1));
     EXPECT_THAT(numbers.take(2), ElementsAre(2));
 }
@@ -386,7 +385,7 @@ TEST(Channel, DestroysEachValueOnce) {
             out.push(counted(n));
         }
         EXPECT_EQ(counted::alive, 2);
-        auto borrowed = values.borrow(1);
+        handoff::loan borrowed(values, 1);
         EXPECT_EQ(counted::alive, 2);
         borrowed.keep(0);
         EXPECT_EQ(counted::alive, 2);
@@ -566,7 +565,7 @@ TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {
     });
     producer<int> const own(numbers);
     own.push(1);
-    auto borrowed = numbers.borrow(1);
+    handoff::loan borrowed(numbers, 1);
     for (int times = 0; times < 20; ++times) {
         pid_t const child = fork();
         if (child == 0) {
@@ -574,7 +573,7 @@ TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {
                                numbers.take(all).empty() && numbers.size() == 0 &&
                                own.push(2) == pushed::closed &&
                                own.push_many(std::vector{3, 4}) == 0;
-            bool const no_loan = numbers.borrow(all).empty();
+            bool const no_loan = handoff::loan(numbers, all).empty();
             borrowed.keep(0);
             numbers.close();
             {

@@ -171,13 +171,20 @@ bool is_of_value() noexcept {
     return PyErr_ExceptionMatches(PyExc_Exception) != 0;
 }
 
-py::object list_of(std::vector<py::handle<>> items) {
-    py::handle<> const list(PyList_New(static_cast<Py_ssize_t>(items.size())));
-    // No Python code runs from here on until it is filled.
-    for (std::size_t each = 0; each < items.size(); ++each) {
-        PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(each), items[each].release());
+list_items::~list_items() {
+    for (PyObject* const each : items_) {
+        Py_DECREF(each);
     }
-    return py::object(list);
+}
+
+py::object list_items::list() {
+    py::handle<> const made(PyList_New(static_cast<Py_ssize_t>(items_.size())));
+    // No Python code runs from here on until it is filled.
+    Py_ssize_t index = 0;
+    for (PyObject* const each : std::exchange(items_, {})) {
+        PyList_SET_ITEM(made.get(), index++, each);
+    }
+    return py::object(made);
 }
 
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {

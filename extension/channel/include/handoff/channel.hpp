@@ -50,18 +50,13 @@ struct channel_counts {
     std::size_t size = 0;         // that are in it now
 };
 
+template <class T>
+class loan;
+
 namespace detail {
 
 template <class T>
 class channel_queue;
-
-/// What one loan consists of.
-template <class T>
-struct lent {
-    std::vector<T> values;
-    std::thread::id to{};
-    std::size_t next = 0;  // once they have come back: the first that is still there
-};
 
 /// The end of a channel of any type.
 class channel_end {
@@ -78,70 +73,6 @@ public:
 };
 
 }  // namespace detail
-
-/// Values that a consumer has taken, and perhaps cannot use. Until it says so they are on loan:
-/// they are not in the channel, but may come back, so the channel has not ended for anybody else.
-///
-///     auto borrowed = samples.borrow(100);
-///     std::size_t const written = file.write(borrowed.values());
-///     borrowed.keep(written);  // the others go back, before all that is in the channel
-///
-/// What is not kept goes back when the loan is destroyed. It may exceed the capacity, of which it
-/// is no part.
-///
-/// GIL:     never touched.
-/// Threads: that which borrowed; one at a time.
-template <class T>
-class loan {
-public:
-    loan() = default;
-    loan(loan&& other) noexcept
-        : of_(std::exchange(other.of_, nullptr)), lent_(std::exchange(other.lent_, {})) {}
-    loan& operator=(loan&& other) noexcept {
-        keep(0);
-        of_ = std::exchange(other.of_, nullptr);
-        lent_ = std::exchange(other.lent_, {});
-        return *this;
-    }
-    ~loan() { keep(0); }
-
-    loan(loan const&) = delete;
-    loan& operator=(loan const&) = delete;
-
-    [[nodiscard]] bool empty() const noexcept { return values().empty(); }
-
-    /// The oldest first. Valid until keep().
-    [[nodiscard]] std::span<T const> values() const noexcept {
-        return of_ == nullptr ? std::span<T const>() : std::span<T const>(lent_->values);
-    }
-
-    /// Ends the loan: so many, the oldest, are delivered, and the others go back.
-    void keep(std::size_t count) noexcept {
-        if (auto const of = std::exchange(of_, nullptr)) {
-            of->settle(lent_, count);
-        }
-    }
-
-    /// Ends the loan: all are delivered.
-    [[nodiscard]] std::vector<T> keep_all() noexcept {
-        std::vector<T> kept;
-        if (of_ != nullptr) {
-            kept.swap(lent_->values);
-            keep(0);
-        }
-        return kept;
-    }
-
-private:
-    friend class detail::channel_queue<T>;
-    using place = std::list<detail::lent<T>>::iterator;
-
-    loan(std::shared_ptr<detail::channel_queue<T>> of, place lent) noexcept
-        : of_(std::move(of)), lent_(lent) {}
-
-    std::shared_ptr<detail::channel_queue<T>> of_;  // null: it is settled
-    place lent_;
-};
 
 /// A bounded first-in-first-out queue between native producers, which push through producer<T>, and
 /// its consumer, which owns the channel.
@@ -187,14 +118,9 @@ public:
     channel& operator=(channel const&) = delete;
 
     /// Takes up to so many out, the oldest first, without waiting. Empty when there is nothing.
+    /// Who may not be able to use them makes a loan.
     /// Throws: std::bad_alloc; nothing is taken then.
     [[nodiscard]] std::vector<T> take(std::size_t at_most) { return queue_->take(at_most); }
-
-    /// As take(), for who may not be able to use them. They count as delivered meanwhile.
-    /// Throws: std::bad_alloc; nothing is taken then.
-    [[nodiscard]] loan<T> borrow(std::size_t at_most) {
-        return detail::channel_queue<T>::borrow(queue_, at_most);
-    }
 
     /// Waits until there is so much to take, at most the capacity, or the channel is closed; one
     /// that is closed and empty: until nothing is on loan to others, which may come back.
@@ -230,8 +156,66 @@ public:
 private:
     template <class>
     friend class producer;
+    template <class>
+    friend class loan;
 
     std::shared_ptr<detail::channel_queue<T>> queue_;
+};
+
+/// Values that a consumer has taken, and perhaps cannot use. Until it says so they are on loan:
+/// they are not in the channel, but may come back, so the channel has not ended for anybody else.
+/// They count as delivered meanwhile.
+///
+///     handoff::loan borrowed(samples, 100);  // at most; without waiting
+///     std::size_t const written = file.write(borrowed.values());
+///     borrowed.keep(written);  // the others go back, before all that is in the channel
+///
+/// What is not kept goes back when the loan is destroyed. It may exceed the capacity, of which it
+/// is no part. Where there is no memory to give it back, it counts as dropped.
+///
+/// GIL:     never touched.
+/// Threads: that which made it.
+template <class T>
+class loan {
+public:
+    /// Throws: std::bad_alloc; nothing is taken then.
+    loan(channel<T> const& from, std::size_t at_most) : from_(from.queue_) {
+        from_->lend(*this, at_most);
+    }
+    ~loan() { keep(0); }
+
+    loan(loan const&) = delete;
+    loan& operator=(loan const&) = delete;
+
+    [[nodiscard]] bool empty() const noexcept { return values_.empty(); }
+
+    /// The oldest first. Empty after the end of the loan.
+    [[nodiscard]] std::span<T const> values() const noexcept { return values_; }
+
+    /// Ends the loan: so many, the oldest, are delivered, and the others go back.
+    void keep(std::size_t count) noexcept {
+        if (auto const from = std::exchange(from_, nullptr)) {
+            from->settle(*this, count);
+        }
+        values_.clear();
+    }
+
+    /// Ends the loan: all are delivered.
+    [[nodiscard]] std::vector<T> keep_all() noexcept {
+        std::vector<T> kept;
+        kept.swap(values_);
+        keep(0);
+        return kept;
+    }
+
+private:
+    friend class detail::channel_queue<T>;
+
+    std::shared_ptr<detail::channel_queue<T>> from_;  // null: it has ended
+    std::vector<T> values_;
+    std::thread::id to_;
+    loan* next_ = nullptr;  // these two: guarded by the queue's lock
+    loan* previous_ = nullptr;
 };
 
 /// The way into a channel. Copies are ways into the same; they do not keep the channel open.
@@ -335,40 +319,53 @@ public:
         return taken;
     }
 
-    static loan<T> borrow(std::shared_ptr<channel_queue> const& from, std::size_t at_most) {
-        std::size_t const most = from->left_behind() ? 0 : std::min(at_most, from->counts().size);
+    void lend(loan<T>& to, std::size_t at_most) {
+        std::size_t const most = left_behind() ? 0 : std::min(at_most, counts().size);
         if (most == 0) {
-            return {};
+            to.from_ = nullptr;
+            return;
         }
-        // All that needs memory comes before the first value is taken.
-        std::list<lent<T>> made(1);
-        made.front().values.reserve(most);
-        made.front().to = std::this_thread::get_id();
-        auto const place = made.begin();
-        {
-            std::scoped_lock const held(from->lock_);
-            from->on_loan_.splice(from->on_loan_.end(), made);
+        to.values_.reserve(most);  // not under the lock
+        to.to_ = std::this_thread::get_id();
+        // Noted and taken at one moment: the channel has not ended in between.
+        bool const some = take_portion(to.values_, most, [&] {
+            to.next_ = std::exchange(on_loan_, &to);
+            if (to.next_ != nullptr) {
+                to.next_->previous_ = &to;
+            }
+        });
+        if (!some) {  // another consumer was faster
+            to.from_ = nullptr;
+            return;
         }
-        loan<T> borrowed(from, place);
-        from->take_into(place->values, most);
-        return borrowed;
+        take_into(to.values_, most);
     }
 
     /// Ends a loan: the first so many are delivered.
-    void settle(loan<T>::place place, std::size_t delivered) noexcept {
+    void settle(loan<T>& ended, std::size_t delivered) noexcept {
         if (left_behind()) {
             return;
         }
-        std::list<lent<T>> spent;  // freed without the lock
+        std::size_t const back = ended.values_.size() - std::min(ended.values_.size(), delivered);
+        std::list<come_back> node;  // not under the lock
+        if (back > 0) {
+            try {
+                node.emplace_back(std::move(ended.values_), delivered);
+            } catch (std::bad_alloc const&) {
+                node.clear();
+            }
+        }
         std::unique_lock held(lock_);
-        std::size_t const lent_out = place->values.size();
-        if (delivered < lent_out) {
-            place->next = delivered;
-            delivered_ -= lent_out - delivered;
-            returned_size_ += lent_out - delivered;
-            returned_.splice(returned_.begin(), on_loan_, place);
+        (ended.previous_ != nullptr ? ended.previous_->next_ : on_loan_) = ended.next_;
+        if (ended.next_ != nullptr) {
+            ended.next_->previous_ = ended.previous_;
+        }
+        delivered_ -= back;
+        if (node.empty()) {
+            dropped_ += back;
         } else {
-            spent.splice(spent.end(), on_loan_, place);
+            returned_size_ += back;
+            returned_.splice(returned_.begin(), node);
         }
         // Who waits for the end of a closed channel waits for this, whatever came back.
         announce(held, filled_, closed_ ? capacity() : size());
@@ -433,7 +430,7 @@ public:
             return true;
         }
         std::scoped_lock const held(lock_);
-        return closed_ && size() == 0 && on_loan_.empty();
+        return closed_ && size() == 0 && on_loan_ == nullptr;
     }
 
     [[nodiscard]] bool lends_to_caller() const noexcept {
@@ -470,6 +467,14 @@ public:
 private:
     using lock = std::unique_lock<short_lock>;
 
+    /// What came back from one loan.
+    struct come_back {
+        come_back(std::vector<T>&& all, std::size_t delivered) noexcept
+            : values(std::move(all)), next(delivered) {}
+        std::vector<T> values;
+        std::size_t next;  // the first that is still there
+    };
+
     /// How much is copied in one hold of the lock.
     static constexpr std::size_t portion = std::max<std::size_t>(1, 16384 / sizeof(T));
 
@@ -488,12 +493,17 @@ private:
 
     [[nodiscard]] std::size_t size() const noexcept { return items_.size() + returned_size_; }
 
+    /// REQUIRES: the lock, for these two.
     [[nodiscard]] bool has_loan_of_caller() const noexcept {
-        return std::ranges::find(on_loan_, std::this_thread::get_id(), &lent<T>::to) !=
-               on_loan_.end();
+        for (loan<T> const* each = on_loan_; each != nullptr; each = each->next_) {
+            if (each->to_ == std::this_thread::get_id()) {
+                return true;
+            }
+        }
+        return false;
     }
     [[nodiscard]] bool others_have_loans() const noexcept {
-        return !on_loan_.empty() && !has_loan_of_caller();
+        return on_loan_ != nullptr && !has_loan_of_caller();
     }
 
     /// Unlocks, and wakes who listens for as much as there is.
@@ -545,10 +555,17 @@ private:
         }
     }
 
-    /// Returns: whether there was any.
-    bool take_portion(std::vector<T>& taken, std::size_t most) noexcept {
-        std::list<lent<T>> spent;  // freed without the lock
+    /// Returns: whether there was any; then it has called under_lock(), in the same hold of the
+    /// lock.
+    template <class UnderLock = void (*)()>
+    bool take_portion(
+        std::vector<T>& taken, std::size_t most, UnderLock const& under_lock = [] {}) noexcept {
+        std::list<come_back> spent;  // freed without the lock
         std::unique_lock held(lock_);
+        if (size() == 0) {
+            return false;
+        }
+        under_lock();
         if (!returned_.empty()) [[unlikely]] {
             take_returned(taken, most, spent);
             return true;
@@ -559,13 +576,13 @@ private:
         items_.erase_begin(moved);
         delivered_ += moved;
         announce(held, emptied_, items_.reserve());
-        return moved > 0;
+        return true;
     }
 
     /// REQUIRES: the lock; something has come back.
     void take_returned(std::vector<T>& taken, std::size_t most,
-                       std::list<lent<T>>& spent) noexcept {
-        lent<T>& from = returned_.front();
+                       std::list<come_back>& spent) noexcept {
+        come_back& from = returned_.front();
         auto const rest = std::span(from.values).subspan(from.next);
         auto const moved = rest.first(std::min({portion, most - taken.size(), rest.size()}));
         taken.insert(taken.end(), std::move_iterator(moved.begin()),
@@ -587,8 +604,8 @@ private:
     std::uint64_t delivered_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t refused_ = 0;
-    std::list<lent<T>> on_loan_;
-    std::list<lent<T>> returned_;  // from loans: before all items
+    loan<T>* on_loan_ = nullptr;  // the newest
+    std::list<come_back> returned_;  // from loans: before all items
     std::size_t returned_size_ = 0;  // values in it
     std::exception_ptr error_;
     doorbell filled_;  // rung when there is something to take

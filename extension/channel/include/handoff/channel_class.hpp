@@ -86,44 +86,44 @@ struct channel_methods {
     static object get(samples& self, object const& timeout) {
         return rather_hang([&] {
             require_converter();
-            auto taken = next(self, 1, timeout_from(timeout));
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, 1, timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return only_of(std::move(taken));
+            return only_of(*taken);
         });
     }
 
     static object next_item(samples& self) {
         return rather_hang([&] {
             require_converter();
-            auto taken = next(self, 1, std::nullopt);
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, 1, std::nullopt)) {
                 boost::python::objects::stop_iteration_error();
             }
-            return only_of(std::move(taken));
+            return only_of(*taken);
         });
     }
 
     static object get_many(samples& self, object const& max, object const& timeout) {
         return rather_hang([&] {
             require_converter();
-            auto taken = next(self, max_from(max), timeout_from(timeout));
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, max_from(max), timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return all_of(std::move(taken));
+            return all_of(*taken);
         });
     }
 
     static object get_batch(samples& self, object const& max, object const& timeout) {
         return rather_hang([&] {
             require_layout();
-            auto taken = next(self, max_from(max), timeout_from(timeout));
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, max_from(max), timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return object(boost::python::handle<>(batch_of(std::move(taken))));
+            return object(boost::python::handle<>(batch_of(*taken)));
         });
     }
 
@@ -158,26 +158,26 @@ private:
         boost::python::handle_exception([&] {
             rather_hang([&] {
                 samples& self = boost::python::extract<samples&>(channel)();
-                auto taken = next(self, max, std::nullopt);
-                batch = taken.empty() ? nullptr : batch_of(std::move(taken));
+                std::optional<loan<T>> taken;
+                batch = next(taken, self, max, std::nullopt) ? batch_of(*taken) : nullptr;
             });
         });
         return batch;
     }
 
-    /// What there is, as a loan: it waits for the first value. Empty: the channel has ended,
+    /// Borrows what there is; waits for the first value. Returns: false: the channel has ended,
     /// without an error.
-    static loan<T> next(samples& self, std::size_t at_most,
-                        std::optional<std::chrono::nanoseconds> timeout) {
+    static bool next(std::optional<loan<T>>& taken, samples& self, std::size_t at_most,
+                     std::optional<std::chrono::nanoseconds> timeout) {
         waiting consumer(timeout);
         for (;;) {
-            loan<T> taken = self.borrow(at_most);
-            if (!taken.empty()) {
-                return taken;
+            taken.emplace(self, at_most);
+            if (!taken->empty()) {
+                return true;
             }
             if (self.ended()) {
                 raise_if(self.error());
-                return taken;
+                return false;
             }
             if (self.closed() && self.lends_to_caller()) {
                 raise_waits_for_itself();
@@ -221,7 +221,7 @@ private:
         return made;
     }
 
-    static object only_of(loan<T> taken) {
+    static object only_of(loan<T>& taken) {
         PyObject* const made = converted(taken.values().front());
         taken.keep(made != nullptr || is_of_value() ? 1 : 0);
         return object(boost::python::handle<>(made));
@@ -229,17 +229,15 @@ private:
 
     /// Those before the first that cannot be converted; it and the others go back, and so it is the
     /// first of the next list, and its error is raised there.
-    static object all_of(loan<T> taken) {
-        std::vector<boost::python::handle<>> items;
-        items.reserve(taken.values().size());
+    static object all_of(loan<T>& taken) {
+        list_items items(taken.values().size());
         for (T const& each : taken.values()) {
-            boost::python::handle<> item(boost::python::allow_null(converted(each)));
-            if (item) {
-                items.push_back(std::move(item));
+            if (PyObject* const item = converted(each)) {
+                items.add(item);
                 continue;
             }
             bool const of_value = is_of_value();
-            if (!of_value || items.empty()) {
+            if (!of_value || items.size() == 0) {
                 taken.keep(of_value ? 1 : 0);
                 throw boost::python::error_already_set();
             }
@@ -247,13 +245,13 @@ private:
             break;
         }
         std::size_t const used = items.size();
-        object const list = list_of(std::move(items));
+        object const list = items.list();
         taken.keep(used);
         return list;
     }
 
     /// A new reference. Throws: error_already_set, std::bad_alloc; the values go back then.
-    static PyObject* batch_of(loan<T> taken) {
+    static PyObject* batch_of(loan<T>& taken) {
         auto const owner = std::make_shared<std::vector<T>>();
         boost::python::handle<> made(new_batch(layout_of<T>()));
         *owner = taken.keep_all();

@@ -4,7 +4,6 @@
 #include <handoff/channel.hpp>
 #include <handoff/gil/python.hpp>
 
-#include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 
 #include <chrono>
@@ -48,8 +47,26 @@ boost::python::object representation(boost::python::object const& self, std::siz
 /// after which the value can be had again. Sets one if the converter has set none.
 bool is_of_value() noexcept;
 
-/// Python never sees it without its items.
-boost::python::object list_of(std::vector<boost::python::handle<>> items);
+/// What a list is to consist of, which Python sees only when it is whole.
+class list_items {
+public:
+    /// Throws: std::bad_alloc.
+    explicit list_items(std::size_t most) { items_.reserve(most); }
+    ~list_items();
+
+    list_items(list_items const&) = delete;
+    list_items& operator=(list_items const&) = delete;
+
+    /// Owns it from now on. REQUIRES: no more than `most`.
+    void add(PyObject* item) noexcept { items_.push_back(item); }
+    [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+
+    /// Moves all into a new list.
+    boost::python::object list();
+
+private:
+    std::vector<PyObject*> items_;
+};
 
 /// An iterator over a channel, which it keeps; `next` returns a new reference, or null: with a
 /// Python error set, or at the end. The garbage collector sees what it refers to.
