@@ -259,6 +259,28 @@ assert theirs.messages == [0]
 )");
 }
 
+TEST(Foo, TakenFromPythonMayBeDroppedByANativeThread) {
+    python().run_string("import sys; sys.path.insert(0, '" FOO_USER_FOLDER "')");
+    python().run_string(R"(
+import foo_user, weakref
+from Foo import Foo
+
+class Sub(Foo):
+    pass
+
+for i in range(200):
+    foo = Sub(0.001, lambda n: None)
+    foo.start()
+    known = weakref.ref(foo)
+    foo_user.keep_this(foo)
+    assert foo_user.same(foo) is foo
+    del foo
+    assert known() is not None
+    foo_user.let_go_on_a_native_thread()
+    assert known() is None
+)");
+}
+
 TEST(Foo, ThatCppOwnsIsNotTakenApartByPythonsCollector) {
     python().run_string("import sys; sys.path.insert(0, '" FOO_USER_FOLDER "')");
     python().run_string(R"(

@@ -1262,8 +1262,8 @@ class Collection(unittest.TestCase):
         self.assertEqual(set(calls), {"own"})
         self.assertEqual(seen, ["own"] * 50)
 
-    def test_does_not_wait_for_a_lock_that_the_callback_wants(self):
-        lock, entered = threading.Lock(), threading.Event()
+    def test_does_not_wait_for_a_callback_that_wants_a_lock_which_is_held(self):
+        lock = threading.Lock()
 
         class Locks:
             def __init__(self):
@@ -1271,21 +1271,22 @@ class Collection(unittest.TestCase):
                 self.foo.start()
 
             def take(self, n):
-                entered.set()
                 with lock:
                     pass
 
-        with lock:
+        for _ in range(20):
             holder = Locks()
+            self.assertTrue(holder.foo.wait(1, PATIENCE))
             known = weakref.ref(holder)
-            self.assertTrue(entered.wait(PATIENCE))
-            del holder
-            gc.collect()
-        deadline = time.monotonic() + PATIENCE
-        while known() is not None and time.monotonic() < deadline:
-            let_pass(1)
-            gc.collect()
-        self.assertIsNone(known())
+            self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(PATIENCE)
+            with lock:
+                end = time.monotonic() + 0.005  # so that messages are owed
+                while time.monotonic() < end:
+                    pass
+                del holder
+                gc.collect()
+                self.assertIsNone(known())
 
     def test_is_told_of_again_after_a_finalizer_has_kept_it_alive(self):
         kept = []

@@ -5,6 +5,7 @@
 #include "gil_scheduler.hpp"
 #include "mailbox.hpp"
 #include "raise.hpp"
+#include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/foo.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 
@@ -202,6 +203,7 @@ void fill_module() {
         .def("__repr__", &represent)
         .def("__reduce_ex__", &refuse_copy);
 
+    handoff::drop_shared_ptr_anywhere<foo>();
     handoff::make_collectable(*reinterpret_cast<PyTypeObject*>(foo_class.ptr()));
 
     // Boost.Python's properties do not know their names, which their errors would tell.
