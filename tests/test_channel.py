@@ -388,6 +388,27 @@ class Conversions(Channels):
             "[[0], [1], [2]] [[3], [4]]",
         )
 
+    def test_a_tuple_is_not_seen_before_it_is_whole(self):
+        self.prints(
+            """
+            import gc
+            from Foo import Foo
+            class Named:
+                def __getattribute__(self, name):
+                    for seen in gc.get_objects():
+                        if type(seen) is tuple:
+                            seen.count(name)
+                    return name
+            class Numbers(channels.Numbers):
+                __class__ = property(lambda self: Named())
+            class Worker(Foo):
+                __class__ = property(lambda self: Named())
+            print(repr(Numbers(1)), repr(Worker(1)))
+            """,
+            "<__module__.__qualname__ 0 of 1 when_full=block open> "
+            "<__module__.__qualname__ interval=1.0 stopped messages=0>",
+        )
+
     def test_what_may_come_back_is_not_the_end_for_another_consumer(self):
         self.prints(
             """
