@@ -6,6 +6,8 @@
 
 namespace guilty {
 
+namespace {
+
 [[gnu::used]] PyObject* imported() {
     static PyObject* const only = PyImport_ImportModule("threading");
     return only;
@@ -23,7 +25,7 @@ PyObject* in_a_template() {
     static PyObject* const only = PyObject_CallNoArgs(T::member());
     return only;
 }
-template PyObject* in_a_template<in_a_class>();
+[[gnu::used]] PyObject* instantiated() { return in_a_template<in_a_class>(); }
 
 [[gnu::used]] PyObject* in_a_lambda(PyObject* called) {
     return [](PyObject* its) {
@@ -41,5 +43,7 @@ template PyObject* in_a_template<in_a_class>();
     }
     return ++count;
 }
+
+}  // namespace
 
 }  // namespace guilty

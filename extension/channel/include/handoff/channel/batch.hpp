@@ -37,6 +37,12 @@ struct array_of<std::array<T, 0>> : std::false_type {  // which has no element t
     using type = std::array<T, 0>;
 };
 
+/// Whether it is a floating-point number of IEEE 754, by its format, not only its size:
+/// std::bfloat16_t is none of 2 bytes, and a long double may be one of 8.
+template <class T, std::size_t Size, int Digits>
+inline constexpr bool is_ieee = std::is_floating_point_v<T> && std::numeric_limits<T>::is_iec559 &&
+                                sizeof(T) == Size && std::numeric_limits<T>::digits == Digits;
+
 /// The code of a number of this type in Python's module struct; 0: it has none. What is no
 /// enumeration and no number has none either.
 template <class T>
@@ -58,21 +64,12 @@ consteval char code_of() {
             default:
                 return 0;  // __int128
         }
-    } else if constexpr (std::is_floating_point_v<T>) {
-        // By the format, not the size: IEEE 754's half, single and double precision.
-        // std::bfloat16_t is no half, and a long double of 8 bytes is a double.
-        using limits = std::numeric_limits<T>;
-        if constexpr (!limits::is_iec559) {
-            return 0;
-        } else if constexpr (sizeof(T) == 2 && limits::digits == 11) {
-            return 'e';
-        } else if constexpr (sizeof(T) == 4 && limits::digits == 24) {
-            return 'f';
-        } else if constexpr (sizeof(T) == 8 && limits::digits == 53) {
-            return 'd';
-        } else {
-            return 0;
-        }
+    } else if constexpr (is_ieee<T, 2, 11>) {
+        return 'e';
+    } else if constexpr (is_ieee<T, 4, 24>) {
+        return 'f';
+    } else if constexpr (is_ieee<T, 8, 53>) {
+        return 'd';
     } else {
         return 0;
     }
