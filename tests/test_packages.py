@@ -514,14 +514,40 @@ class CMakeConsumer(Packages):
         self.assertNotEqual(refused.code, 0)
         self.assertIn("Handoff was built for another Python than this Python.h", refused.stdout)
 
+    WATCHING = """
+            add_library(watching MODULE watching.cpp)
+            set_target_properties(watching PROPERTIES PREFIX "" SUFFIX "${handoff_PYTHON_SUFFIX}")
+            target_link_libraries(watching PRIVATE handoff::watchdog)
+            """
+
     def test_of_the_toolkit_that_was_built_without_boost(self):
         built = ("-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", "-DHANDOFF_BOOST_PYTHON=OFF")
         prefix = self.folder / "prefix"
         self.build(*built, f"-DPython3_EXECUTABLE={STOCK}", into="handoff", source=PROJECT)
         self.succeed(CMAKE, "--install", "handoff", "--prefix", prefix)
-        self.write_toolkit_project("COMPONENTS gil")
+        self.write_toolkit_project("COMPONENTS gil watchdog", self.WATCHING)
+        self.write(
+            "watching.cpp",
+            """
+            #include <handoff/watchdog.hpp>
+
+            static PyObject* start(PyObject*, PyObject* patience) {
+                handoff::watchdog::start(handoff::watchdog::seconds(PyFloat_AsDouble(patience)));
+                return Py_NewRef(Py_None);
+            }
+
+            static PyMethodDef functions[] = {{"start", start, METH_O, ""}, {}};
+            static PyModuleDef module = {PyModuleDef_HEAD_INIT, "watching", "", 0, functions};
+            PyMODINIT_FUNC PyInit_watching() { return PyModule_Create(&module); }
+            """,
+        )
         self.build(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assert_counts()
+        hold = "import ctypes, watching; watching.start(.1); ctypes.PyDLL(None).usleep(500_000)"
+        outcome = run(STOCK, "-c", hold, env=environment(PYTHONPATH=str(self.folder / "b")))
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("handoff watchdog: a thread has waited", outcome.stderr)
+        self.assertRegex(outcome.stderr, r"Holds the GIL: thread .*, the main thread")
 
         self.write_toolkit_project("COMPONENTS host")
         refused = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")

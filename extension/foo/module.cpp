@@ -122,10 +122,12 @@ Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
 py::object represent(py::object const& self) {
     return rather_hang([&]() -> py::object {
         foo& it = py::extract<foo&>(self)();
+        // Found before the tuple, as code that Python runs sees one that is not complete.
+        py::object const module = self.attr("__class__").attr("__module__");
+        py::object const name = self.attr("__class__").attr("__qualname__");
         return "<%s.%s interval=%r %s messages=%d>" %
-               py::make_tuple(self.attr("__class__").attr("__module__"),
-                              self.attr("__class__").attr("__qualname__"), interval(it),
-                              it.running() ? "running" : "stopped", length(it));
+               py::make_tuple(module, name, interval(it), it.running() ? "running" : "stopped",
+                              length(it));
     });
 }
 

@@ -236,8 +236,11 @@ void ticker::report_error() {
     gil_scheduler().cut(*this);
     try {
         py::object const threading = py::import("threading");
-        py::object const arguments = threading.attr("ExceptHookArgs")(py::make_tuple(
-            exception.attr("__class__"), exception, exception.attr("__traceback__"), py::object()));
+        // Found before the tuple, as code that Python runs sees one that is not complete.
+        py::object const type = exception.attr("__class__");
+        py::object const traceback = exception.attr("__traceback__");
+        py::object const arguments = threading.attr("ExceptHookArgs")(
+            py::make_tuple(type, exception, traceback, py::object()));
         threading.attr("excepthook")(arguments);
     } catch (py::error_already_set const&) {
         PyErr_WriteUnraisable(exception.ptr());
