@@ -114,26 +114,12 @@ void warn_of_environment_for_another_python() {
     }
 }
 
-/// Where threads were abandoned: a destructor of the program's may be of what they still use, or
-/// join them, and a call of theirs that returns finds no Python.
-[[noreturn]] void end_at_once(int code) {
-    giltrace::finish();
-    // A thread that waits for input keeps stdin locked, and a flush of everything would wait too.
-    if (ftrylockfile(stdin) == 0) {
-        std::fflush(nullptr);
-    } else {
-        std::fflush(stdout);
-        std::fflush(stderr);
-    }
-    std::_Exit(code);
-}
-
 /// Before Python 3.14 it is within Py_RunMain() that sys.exit() finalizes and exit()s, with a code
 /// that only a function of on_exit() is told. Made the last one that is registered, it is the first
 /// that is called, before the destructors of any static objects.
 void see_to_a_timely_end() {
     if (gil_gate::abandoned() > 0) {
-        on_exit([](int code, void*) { end_at_once(code); }, nullptr);
+        on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
     }
 }
 
@@ -190,7 +176,7 @@ int host::run(int argc, char* argv[]) {
     Py_AtExit(&see_to_a_timely_end);  // called last, with Python finalized
     int const code = Py_RunMain();
     if (gil_gate::abandoned() > 0) {
-        end_at_once(code);
+        startup::end_at_once(code);
     }
     return code;
 }

@@ -29,6 +29,8 @@ print(
         {
             # Not the link or the shim that stands for it: an embedded Python starts from here.
             "executable": sys.executable,
+            # Where it is a virtual environment's, the one that this was made from.
+            "base_executable": getattr(sys, "_base_executable", "") or sys.executable,
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
             "gil": not var("Py_GIL_DISABLED"),
