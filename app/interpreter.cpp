@@ -168,14 +168,8 @@ std::filesystem::path executable_for(interpreter::options const& chosen) {
         }
         return std::filesystem::absolute(chosen.python_executable);
     }
-    // The name with the version first: the other one may be a link to a newer Python some day.
     std::filesystem::path const built_for = HANDOFF_PYTHON_EXECUTABLE;
-    for (auto const& each : {built_for.parent_path() / ("python" + this_version()), built_for}) {
-        if (can_be_run(each)) {
-            return each;
-        }
-    }
-    return {};
+    return can_be_run(built_for) ? built_for : std::filesystem::path();
 }
 
 /// The watchdog's patience, if there is to be one. Throws: std::runtime_error.
