@@ -503,6 +503,11 @@ py::object call_with_values(py::object const& callable, std::vector<py::object> 
     }
     py::list keywords;
     for (std::string_view const each : names) {
+        if (std::count(names.begin(), names.end(), each) > 1) {
+            std::string const message = "keyword argument repeated: " + std::string(each);
+            PyErr_SetString(PyExc_TypeError, message.c_str());
+            throw py::error_already_set();
+        }
         keywords.append(str(each));
     }
     py::tuple const fixed(keywords);

@@ -30,7 +30,7 @@ def raising(exception):
     return error_of(function)
 
 
-class Liar(Exception):
+class LiarError(Exception):
     """Every attribute and method is the user's own."""
 
     def __getattribute__(self, name):
@@ -56,8 +56,8 @@ class Ordinary(unittest.TestCase):
         self.assertIn("none is set", error.traceback)
 
     def test_type_has_its_module(self):
-        self.assertEqual(raising(os.error()).type, "OSError")
-        self.assertEqual(raising(Liar()).type, f"{__name__}.Liar")
+        self.assertEqual(raising(OSError()).type, "OSError")
+        self.assertEqual(raising(LiarError()).type, f"{__name__}.LiarError")
         self.assertEqual(error_of(lambda: __import__("json").loads("{")).type[:13], "json.decoder.")
 
     def test_exit_codes(self):
@@ -84,49 +84,49 @@ class Hostile(unittest.TestCase):
             def encode(self, *_):
                 return [1, 2, 3]
 
-        class Odd(Exception):
+        class OddError(Exception):
             def __str__(self):
                 return Text("oh")
 
-        Odd.__qualname__ = Text("Odd")
-        self.assert_told(raising(Odd()), "Odd")
+        OddError.__qualname__ = Text("OddError")
+        self.assert_told(raising(OddError()), "OddError")
 
     def test_every_attribute_raises(self):
-        self.assert_told(raising(Liar("oh")), "Liar")
+        self.assert_told(raising(LiarError("oh")), "LiarError")
 
     def test_class_is_a_property_that_raises(self):
-        class Odd(Exception):
+        class OddError(Exception):
             __class__ = property(lambda _: 1 / 0)
 
-        Odd.__qualname__ = "Odd"
-        self.assert_told(raising(Odd("oh")), "Odd")
+        OddError.__qualname__ = "OddError"
+        self.assert_told(raising(OddError("oh")), "OddError")
 
     def test_module_and_qualname_that_raise(self):
         class Meta(type):
             def __getattribute__(cls, name):
                 raise RuntimeError("no attribute of my class is to be read")
 
-        class Odd(Exception, metaclass=Meta):
+        class OddError(Exception, metaclass=Meta):
             pass
 
-        error = raising(Odd("oh"))
-        self.assertTrue(error.type.endswith("Odd"), error)
-        self.assertTrue(error.traceback.endswith("Odd: oh\n"), error)
+        error = raising(OddError("oh"))
+        self.assertTrue(error.type.endswith("OddError"), error)
+        self.assertTrue(error.traceback.endswith("OddError: oh\n"), error)
 
     def test_module_that_is_no_str(self):
-        class Odd(Exception):
+        class OddError(Exception):
             __module__ = 3
 
-        Odd.__qualname__ = "Odd"
-        error = raising(Odd("oh"))
-        self.assertEqual(error[:2], ("Odd", "oh"))
+        OddError.__qualname__ = "OddError"
+        error = raising(OddError("oh"))
+        self.assertEqual(error[:2], ("OddError", "oh"))
         self.assertIn("in function", error.traceback)
 
     def test_code_that_raises_is_1(self):
-        class Odd(SystemExit):
+        class OddError(SystemExit):
             code = property(lambda _: 1 / 0)
 
-        self.assertEqual(raising(Odd()).exit_code, 1)
+        self.assertEqual(raising(OddError()).exit_code, 1)
 
     def test_code_is_a_number_of_the_users(self):
         class Number(int):
@@ -141,20 +141,20 @@ class Hostile(unittest.TestCase):
         for raised in (RuntimeError, KeyboardInterrupt, SystemExit):
             with self.subTest(raised):
 
-                class Odd(Exception):
+                class OddError(Exception):
                     def __str__(self, raised=raised):
                         raise raised
 
-                self.assertEqual(raising(Odd()).message, "<exception str() failed>")
+                self.assertEqual(raising(OddError()).message, "<exception str() failed>")
 
     def test_causes_that_raise(self):
-        class Odd(Exception):
+        class OddError(Exception):
             __cause__ = property(lambda _: 1 / 0)
             __notes__ = property(lambda _: 1 / 0)
 
-        error = raising(Odd("oh"))
+        error = raising(OddError("oh"))
         self.assertIn("in function", error.traceback)
-        self.assertIn("Odd: oh\n", error.traceback)
+        self.assertIn("OddError: oh\n", error.traceback)
 
     def test_traceback_module_that_fails(self):
         was = traceback.format_exception
@@ -187,34 +187,34 @@ class Hostile(unittest.TestCase):
         for depth in (1, 5, 30):
             calls = 0
 
-            class Nested(Exception):
+            class NestedError(Exception):
                 def __str__(self, depth=depth):
                     nonlocal calls
                     calls += 1
                     if self.args[0] < depth:
-                        raising(Nested(self.args[0] + 1))
+                        raising(NestedError(self.args[0] + 1))
                     return "oh"
 
-            error = raising(Nested(1))
+            error = raising(NestedError(1))
             self.assertEqual(error.message, "oh")
             self.assertLessEqual(calls, 2 * depth)
 
     def test_frames_lie_about_nothing(self):
-        error = raising(Liar("oh"))
+        error = raising(LiarError("oh"))
         line = raising.__code__.co_firstlineno + 2
         self.assertIn(f'File "{__file__}", line {line}, in function', error.traceback)
 
     def test_a_thousand_errors_leave_nothing_behind(self):
-        class Odd(Exception):
+        class OddError(Exception):
             code = property(lambda _: 1 / 0)
 
         for _ in range(100):
-            raising(Odd("oh"))
-            raising(Liar("oh"))
+            raising(OddError("oh"))
+            raising(LiarError("oh"))
         before = sys.getallocatedblocks()
         for _ in range(1000):
-            raising(Odd("oh"))
-            raising(Liar("oh"))
+            raising(OddError("oh"))
+            raising(LiarError("oh"))
         self.assertLess(sys.getallocatedblocks() - before, 1000)
 
 

@@ -8,7 +8,6 @@
 #include <boost/python/handle.hpp>
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
-#include <boost/python/stl_iterator.hpp>
 #include <boost/python/type_id.hpp>
 
 #include <cstddef>
@@ -140,11 +139,10 @@ T from_python(boost::python::object const& result) {
         if (boost::python::extract<T> registered(result); registered.check()) {
             return registered();
         }
+        boost::python::list const all(result);
         T elements;
-        boost::python::stl_input_iterator<boost::python::object> each(result);
-        for (boost::python::stl_input_iterator<boost::python::object> const end; each != end;
-             ++each) {
-            elements.push_back(from_python<typename T::value_type>(*each));
+        for (Py_ssize_t i = 0; i < boost::python::len(all); ++i) {
+            elements.push_back(from_python<typename T::value_type>(all[i]));
         }
         return elements;
     } else if constexpr (!holds_python_object<T> && !std::is_reference_v<T> &&
