@@ -1,4 +1,6 @@
 // host: CPython's own main, step by step, so that a failure is an exit code.
+#include "command_line.hpp"
+#include "installed_packages.hpp"
 #include "startup.hpp"
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
@@ -19,6 +21,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace handoff {
@@ -131,6 +134,15 @@ host& host::add_module(std::string_view name, PyObject* (*init)()) {
 }
 
 int host::run(int argc, char* argv[]) {
+    command_line const words(argc, argv);
+    for (std::string_view const each : words.x_options) {
+        if (auto const meant = option_meant_by(each)) {
+            std::fprintf(stderr, "handoff: unknown option -X %.*s: did you mean -X %.*s?\n",
+                         static_cast<int>(each.size()), each.data(),
+                         static_cast<int>(meant->size()), meant->data());
+            return 2;  // as Python has it where a command line is wrong
+        }
+    }
     startup::claim();
 
     // As Modules/main.c does. The command line is read before the rest, for what decides how
@@ -146,6 +158,9 @@ int host::run(int argc, char* argv[]) {
         }
     }
     if (PyStatus_IsExit(status) != 0) {
+        if (status.exitcode == 0 && !words.help.empty()) {  // which Python has printed
+            std::fputs(help_for(words.help).data(), stdout);
+        }
         return status.exitcode;
     }
     if (PyStatus_Exception(status) != 0) {
@@ -162,6 +177,9 @@ int host::run(int argc, char* argv[]) {
     if (!start_diagnostics()) {
         Py_FinalizeEx();
         return 2;
+    }
+    if (!words.no_site) {
+        find_installed_packages();
     }
     // Before the script registers anything at exit, so that the gate closes after all of it, and
     // the watchdog ends last.
