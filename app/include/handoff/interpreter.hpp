@@ -4,6 +4,7 @@
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/detail/conversion.hpp>
 #include <handoff/gil.hpp>
+#include <handoff/keyword.hpp>
 #include <handoff/python_error.hpp>
 
 #include <boost/python/errors.hpp>

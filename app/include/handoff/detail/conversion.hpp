@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/keyword.hpp>
 
 #include <boost/python/converter/registry.hpp>
 #include <boost/python/extract.hpp>
@@ -19,30 +20,6 @@
 #include <vector>
 
 namespace handoff {
-
-/// An argument with its name: see keyword.
-template <class T>
-struct keyword_argument {
-    std::string_view name;
-    T const& value;
-};
-
-/// Names an argument of interpreter::call(). No Python object: the GIL is not needed.
-///
-///     python.call<double>("geometry", "area", 2.0, handoff::keyword("height") = 3.0);
-class keyword {
-public:
-    explicit constexpr keyword(std::string_view name) noexcept : name_(name) {}
-
-    template <class T>
-    // NOLINTNEXTLINE(misc-unconventional-assign-operator): it reads as in Python
-    constexpr keyword_argument<T> operator=(T const& value) const noexcept {
-        return {name_, value};
-    }
-
-private:
-    std::string_view name_;
-};
 
 namespace detail {
 
