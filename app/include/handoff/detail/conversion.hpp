@@ -19,9 +19,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace handoff {
-
-namespace detail {
+namespace handoff::detail {
 
 template <class T>
 inline constexpr bool is_keyword = false;
@@ -163,6 +161,4 @@ constexpr bool keywords_come_last() {
     return in_order;
 }
 
-}  // namespace detail
-
-}  // namespace handoff
+}  // namespace handoff::detail

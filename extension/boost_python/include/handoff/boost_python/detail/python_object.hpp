@@ -1,7 +1,7 @@
 // holds_python_object<T>: whether a T is a Python object, leads to one, or contains one.
 #pragma once
 
-#include <handoff/gil/python.hpp>
+#include <handoff/gil/owned.hpp>
 
 #include <boost/python/back_reference.hpp>
 #include <boost/python/handle.hpp>
@@ -11,12 +11,7 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace handoff {
-
-template <class T>
-class gil_owned;
-
-namespace detail {
+namespace handoff::detail {
 
 /// What begins as every object of CPython does: PyObject itself, PyTypeObject, PyListObject, ...
 template <class T>
@@ -64,6 +59,4 @@ struct is_python_object<boost::python::api::proxy<Policies>> : std::true_type {}
 template <class T>
 struct is_python_object<gil_owned<T>> : std::false_type {};
 
-}  // namespace detail
-
-}  // namespace handoff
+}  // namespace handoff::detail
