@@ -716,10 +716,14 @@ TEST_F(Scheduler, WhatALastReferenceRunsAsItGoesHoldsUpNoOtherTask) {
         let_go.wait();
         delete number;
     });
-    boost::intrusive_ptr<job> owner(new job(
-        1h, [&, part_of_the_task = std::move(slow_to_go)](job& self) { self.end_after_this(); }));
+    boost::intrusive_ptr<job> owner(
+        new job(1h, [&, part_of_the_task = std::move(slow_to_go)](job& self) {
+            dropped.wait();
+            self.end_after_this();
+        }));
     it.start(*owner);
     owner.reset();
+    dropped.count_down();
     going.wait();
     auto const other = every(1ms);
     it.start(*other);

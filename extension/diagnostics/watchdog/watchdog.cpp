@@ -467,9 +467,22 @@ seconds parsed(std::string const& text, std::string const& source) {
 
 }  // namespace
 
+seconds checked(seconds patience) {
+    return checked(patience.count(),
+                   "the watchdog's patience, " + std::to_string(patience.count()));
+}
+
+std::optional<seconds> asked_for_by_environment() {
+    static constexpr auto variable = "HANDOFF_WATCHDOG";
+    char const* const set = std::getenv(variable);
+    if (set == nullptr || *set == '\0') {
+        return std::nullopt;
+    }
+    return parsed(set, std::string(variable) + "=" + set);
+}
+
 std::optional<seconds> asked_for() {
     static constexpr auto option = "handoff-watchdog";
-    static constexpr auto variable = "HANDOFF_WATCHDOG";
     PyObject* const options = PySys_GetXOptions();
     reference const key(PyUnicode_FromString(option));
     PyObject* const value = options != nullptr && key != nullptr
@@ -490,16 +503,11 @@ std::optional<seconds> asked_for() {
     if (PyErr_Occurred() != nullptr) {
         throw python_failure("-X options and sys.flags cannot be read");
     }
-    char const* const set = ignored ? nullptr : std::getenv(variable);
-    if (set == nullptr || *set == '\0') {
-        return std::nullopt;
-    }
-    return parsed(set, std::string(variable) + "=" + set);
+    return ignored ? std::nullopt : asked_for_by_environment();
 }
 
 void start(seconds patience) {
-    auto const limit = std::chrono::duration_cast<clock::duration>(
-        checked(patience.count(), "the watchdog's patience, " + std::to_string(patience.count())));
+    auto const limit = std::chrono::duration_cast<clock::duration>(checked(patience));
     state& its = the();
     if (its.current != nullptr) {
         throw std::logic_error("the watchdog is watching already");

@@ -18,6 +18,13 @@ using seconds = std::chrono::duration<double>;
 ///         finite number of seconds; std::runtime_error: Python cannot say what it was.
 [[nodiscard]] std::optional<seconds> asked_for();
 
+/// What HANDOFF_WATCHDOG asks for. Needs no Python. Throws: as asked_for().
+[[nodiscard]] std::optional<seconds> asked_for_by_environment();
+
+/// The patience as start() takes it. Needs no Python.
+/// Throws: std::invalid_argument unless it is a positive, finite number of seconds.
+[[nodiscard]] seconds checked(seconds patience);
+
 /// Watches from now on. When a thread has waited longer than `patience` for the GIL, a report says
 /// on stderr where every Python thread is, and who waits and who holds, with their C++ stacks; then
 /// the program goes on. As long as somebody is stuck, another report follows whenever the time
