@@ -121,6 +121,7 @@ void interpreter::start() {
     }
     config->install_signal_handlers = chosen.signal_handlers ? 1 : 0;
     set_arguments(*config.get(), chosen.arguments);
+    detail::expect_the_gate_to_be_opened();  // below, and a native thread may ask before
     check(Py_InitializeFromConfig(config.get()));
     try {
         // Here, as whoever imports it first is the main thread to it, for good.

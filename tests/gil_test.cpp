@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <latch>
 #include <stdexcept>
 #include <stop_token>
@@ -227,6 +228,250 @@ TEST(GilAcquire, ExcludesEveryOtherThread) {
     }
     EXPECT_EQ(most_inside, 1);
     EXPECT_EQ(inside, 0);
+}
+
+/// What Python's sys.unraisablehook was told, one line each; and before, what it is told goes
+/// there.
+class AnErrorThatIsLeft : public testing::Test {
+protected:
+    void SetUp() override {
+        embedded_python::python().run_string(
+            "import sys\n"
+            "told = []\n"
+            "sys.unraisablehook = lambda left: told.append("
+            "f'{left.exc_value!r} in {left.object}')\n");
+    }
+    void TearDown() override {
+        embedded_python::python().run_string("sys.unraisablehook = sys.__unraisablehook__");
+    }
+
+    static std::string told() {
+        gil_acquire gil;
+        py::object const lines = py::import("__main__").attr("told");
+        return py::extract<std::string>(py::str("\n").join(lines));
+    }
+
+    static bool is_error_set() {
+        gil_acquire gil;
+        return PyErr_Occurred() != nullptr;
+    }
+
+    static constexpr auto report =
+        "ValueError('left') in a hold of the GIL that ended with this error set";
+};
+
+void leave_an_error() {
+    gil_acquire gil;
+    PyErr_SetString(PyExc_ValueError, "left");
+}
+
+TEST_F(AnErrorThatIsLeft, ByACallbackIsReportedAndDoesNotReachTheNext) {
+    std::thread([] {
+        leave_an_error();  // with a state that is made for it
+        EXPECT_FALSE(is_error_set());
+        EXPECT_EQ(told(), report);
+        leave_an_error();  // with the state that was kept
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    EXPECT_EQ(told(), std::string(report) + "\n" + report);
+}
+
+TEST_F(AnErrorThatIsLeft, OnAnAttachedThreadIsReported) {
+    std::thread([] {
+        gil_attachment attached;
+        leave_an_error();
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    EXPECT_EQ(told(), report);
+}
+
+TEST_F(AnErrorThatIsLeft, InATryAcquireIsReported) {
+    std::thread([] {
+        {
+            handoff::gil_try_acquire gil;
+            ASSERT_TRUE(gil);
+            PyErr_SetString(PyExc_ValueError, "left");
+        }
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    EXPECT_EQ(told(), report);
+}
+
+TEST_F(AnErrorThatIsLeft, ByAnExceptionThatLeavesTheHoldIsReported) {
+    std::thread([] {
+        try {
+            gil_acquire gil;
+            py::import("no_such_module");
+        } catch (py::error_already_set const&) {
+            EXPECT_FALSE(is_error_set());
+        }
+    }).join();
+    EXPECT_NE(told().find("ModuleNotFoundError"), std::string::npos);
+}
+
+TEST_F(AnErrorThatIsLeft, InANestedHoldIsForTheOuterOne) {
+    std::thread([] {
+        gil_acquire outer;
+        leave_an_error();
+        EXPECT_NE(PyErr_Occurred(), nullptr);
+        {
+            gil_release meanwhile;
+            leave_an_error();
+        }
+        EXPECT_NE(PyErr_Occurred(), nullptr);
+        PyErr_Clear();
+    }).join();
+    EXPECT_EQ(told(), "");
+}
+
+TEST_F(AnErrorThatIsLeft, WithinACallFromPythonGoesBackToIt) {
+    static PyMethodDef fails = {.ml_name = "fails",
+                                .ml_meth = [](PyObject*, PyObject*) -> PyObject* {
+                                    PyThreadState* const callers = PyEval_SaveThread();
+                                    leave_an_error();
+                                    PyEval_RestoreThread(callers);
+                                    return nullptr;
+                                },
+                                .ml_flags = METH_NOARGS,
+                                .ml_doc = nullptr};
+    auto const call = [] {
+        {
+            gil_acquire gil;
+            py::object main = py::import("__main__");
+            main.attr("fails") = py::object(py::handle<>(PyCFunction_New(&fails, nullptr)));
+        }
+        embedded_python::python().run_string(
+            "try:\n"
+            "    fails()\n"
+            "except ValueError as error:\n"
+            "    told.append('caught')\n");
+    };
+    call();
+    std::thread(call).join();
+    EXPECT_EQ(told(), "caught\ncaught");
+}
+
+TEST_F(AnErrorThatIsLeft, IsReportedByAHookThatFailsItself) {
+    embedded_python::python().run_string("sys.unraisablehook = None; sys.stderr = None");
+    std::thread([] {
+        leave_an_error();
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    embedded_python::python().run_string("sys.stderr = sys.__stderr__");
+}
+
+/// Calls work() where Python code of a new subinterpreter calls it, on the calling thread.
+/// GIL: held.
+void in_a_subinterpreter(std::function<void()> work) {
+    static PyMethodDef call = {
+        .ml_name = "call",
+        .ml_meth = [](PyObject* self, PyObject*) -> PyObject* {
+            (*static_cast<std::function<void()>*>(PyCapsule_GetPointer(self, nullptr)))();
+            return Py_NewRef(Py_None);
+        },
+        .ml_flags = METH_NOARGS,
+        .ml_doc = nullptr};
+    PyThreadState* const before = PyThreadState_Get();
+    PyThreadState* const sub = Py_NewInterpreter();
+    ASSERT_NE(sub, nullptr);
+    PyObject* const called = PyCapsule_New(&work, nullptr, nullptr);
+    PyObject* const function = PyCFunction_New(&call, called);
+    PyObject_SetAttrString(PyImport_AddModule("__main__"), "call", function);
+    Py_DECREF(function);
+    Py_DECREF(called);
+    EXPECT_EQ(PyRun_SimpleString("call()"), 0);
+    EXPECT_EQ(PyThreadState_Get(), sub);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(before);
+}
+
+TEST(Subinterpreter, HoldsTheGil) {
+    gil_acquire gil;
+    in_a_subinterpreter([] {
+        EXPECT_TRUE(gil_held());
+        bool held_elsewhere = true;
+        std::thread([&] { held_elsewhere = gil_held(); }).join();
+        EXPECT_FALSE(held_elsewhere);
+    });
+    EXPECT_TRUE(gil_held());
+}
+
+TEST(Subinterpreter, AnAcquireNests) {
+    gil_acquire gil;
+    in_a_subinterpreter([] {
+        gil_acquire nested;  // the test's timeout is what fails it
+        EXPECT_TRUE(gil_held());
+        handoff::gil_try_acquire too;
+        EXPECT_TRUE(too);
+    });
+}
+
+TEST(Subinterpreter, AReleaseLetsANativeThreadIn) {
+    gil_acquire gil;
+    in_a_subinterpreter([] {
+        PyThreadState* const its = PyThreadState_Get();
+        bool ran = false;
+        {
+            gil_release while_joining;
+            EXPECT_FALSE(gil_held());
+            std::thread([&] {
+                gil_acquire inside;
+                ran = true;
+            }).join();
+            gil_acquire again;
+            EXPECT_TRUE(gil_held());
+        }
+        EXPECT_TRUE(ran);
+        EXPECT_EQ(PyThreadState_Get(), its);
+    });
+}
+
+TEST(Subinterpreter, IsEnteredByAThreadThatHadNoState) {
+    PyThreadState* sub = nullptr;
+    {
+        gil_acquire gil;
+        PyThreadState* const before = PyThreadState_Get();
+        sub = Py_NewInterpreter();
+        ASSERT_NE(sub, nullptr);
+        PyThreadState_Swap(before);
+    }
+    PyInterpreterState* const interpreter = PyThreadState_GetInterpreter(sub);
+    std::thread([&] {
+        PyThreadState* const own = PyThreadState_New(interpreter);
+        PyEval_RestoreThread(own);
+        EXPECT_TRUE(gil_held());
+        {
+            gil_release released;
+            EXPECT_FALSE(gil_held());
+        }
+        EXPECT_EQ(PyThreadState_Get(), own);
+        PyThreadState_Clear(own);
+        PyThreadState_DeleteCurrent();
+    }).join();
+    gil_acquire gil;
+    PyThreadState* const before = PyThreadState_Swap(sub);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(before);
+}
+
+TEST(Subinterpreter, OfAnotherThreadIsNotHeldHere) {
+    std::atomic<bool> over = false;
+    std::jthread const asks([&] {
+        while (!over) {
+            EXPECT_FALSE(gil_held());
+        }
+    });
+    gil_acquire gil;
+    for (int i = 0; i < 10; ++i) {
+        in_a_subinterpreter([] {
+            for (int round = 0; round < 100; ++round) {
+                EXPECT_TRUE(gil_held());
+                gil_release released;
+                gil_acquire again;
+            }
+        });
+    }
+    over = true;
 }
 
 TEST(GilRelease, DoesNothingWhenTheGilIsNotHeld) {

@@ -179,9 +179,13 @@ std::string cpp_stacks(stack_signal const& asking,
         }
     }
     if (holding.empty()) {
-        // Then any of the others may be the reason.
+        // Then any of the others may be the reason. The newest interpreter is the first.
+        bool const subinterpreter_exists = PyInterpreterState_Head() != PyInterpreterState_Main();
         return waiting + others + silent +
-               "No thread that answered holds the GIL at this moment.\n";
+               (subinterpreter_exists
+                    ? "Who holds the GIL is not known: a thread in a subinterpreter may, which is "
+                      "not recognised.\n"
+                    : "No thread that answered holds the GIL at this moment.\n");
     }
     return waiting + holding + silent;
 }

@@ -4,7 +4,7 @@
 #include <handoff/gil/acquire.hpp>
 #include <handoff/gil/detail/thread_state.hpp>
 
-namespace handoff {
+namespace HANDOFF_GUARDS {
 
 /// Gives the calling native thread a Python thread state for as long as the attachment lives.
 ///
@@ -36,6 +36,7 @@ public:
     }
 
     ~gil_attachment() {
+        made_.assert_still_here("gil_attachment");
         if (state_ != nullptr) {
             detail::await_gil([this] { PyEval_RestoreThread(state_); });
             detail::delete_thread_state();
@@ -47,6 +48,7 @@ public:
 
 private:
     PyThreadState* state_ = nullptr;
+    [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace handoff
+}  // namespace HANDOFF_GUARDS

@@ -1,6 +1,8 @@
 // gil_label: what a GIL timeline calls this thread's holds of the GIL.
 #pragma once
 
+#include <handoff/gil/detail/one_thread.hpp>
+
 #include <utility>
 
 namespace handoff {
@@ -11,6 +13,10 @@ namespace detail {
 [[gnu::visibility("default")]] constinit inline thread_local char const* hold_label = nullptr;
 
 }  // namespace detail
+
+}  // namespace handoff
+
+namespace HANDOFF_GUARDS {
 
 /// Names the holds of the GIL that end while it lives, where no Python function is being executed:
 /// a timeline would call them "native code". So it is made before the guard, and costs two stores
@@ -27,13 +33,17 @@ class [[nodiscard]] gil_label {
 public:
     explicit gil_label(char const* text) noexcept
         : before_(std::exchange(detail::hold_label, text)) {}
-    ~gil_label() { detail::hold_label = before_; }
+    ~gil_label() {
+        made_.assert_still_here("gil_label");
+        detail::hold_label = before_;
+    }
 
     gil_label(gil_label const&) = delete;
     gil_label& operator=(gil_label const&) = delete;
 
 private:
     char const* before_;
+    [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace handoff
+}  // namespace HANDOFF_GUARDS
