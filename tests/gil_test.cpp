@@ -9,12 +9,14 @@
 #include <cstdlib>
 #include <functional>
 #include <latch>
+#include <mutex>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -360,9 +362,8 @@ TEST_F(AnErrorThatIsLeft, IsReportedByAHookThatFailsItself) {
     embedded_python::python().run_string("sys.stderr = sys.__stderr__");
 }
 
-/// Calls work() where Python code of a new subinterpreter calls it, on the calling thread.
-/// GIL: held.
-void in_a_subinterpreter(std::function<void()> work) {
+/// Has Python code of the current interpreter call work(). GIL: held.
+void in_this_interpreter(std::function<void()> work) {
     static PyMethodDef call = {
         .ml_name = "call",
         .ml_meth = [](PyObject* self, PyObject*) -> PyObject* {
@@ -371,15 +372,20 @@ void in_a_subinterpreter(std::function<void()> work) {
         },
         .ml_flags = METH_NOARGS,
         .ml_doc = nullptr};
-    PyThreadState* const before = PyThreadState_Get();
-    PyThreadState* const sub = Py_NewInterpreter();
-    ASSERT_NE(sub, nullptr);
     PyObject* const called = PyCapsule_New(&work, nullptr, nullptr);
     PyObject* const function = PyCFunction_New(&call, called);
     PyObject_SetAttrString(PyImport_AddModule("__main__"), "call", function);
     Py_DECREF(function);
     Py_DECREF(called);
     EXPECT_EQ(PyRun_SimpleString("call()"), 0);
+}
+
+/// The same in a new subinterpreter, on the calling thread.
+void in_a_subinterpreter(std::function<void()> work) {
+    PyThreadState* const before = PyThreadState_Get();
+    PyThreadState* const sub = Py_NewInterpreter();
+    ASSERT_NE(sub, nullptr);
+    in_this_interpreter(std::move(work));
     EXPECT_EQ(PyThreadState_Get(), sub);
     Py_EndInterpreter(sub);
     PyThreadState_Swap(before);
@@ -452,6 +458,38 @@ TEST(Subinterpreter, IsEnteredByAThreadThatHadNoState) {
     PyThreadState* const before = PyThreadState_Swap(sub);
     Py_EndInterpreter(sub);
     PyThreadState_Swap(before);
+}
+
+TEST(Subinterpreter, ThatAnotherThreadMadeIsHeldByWhoExecutesIt) {
+    std::latch made(1);
+    std::latch asked(1);
+    std::thread maker;
+    {
+        PyThreadState* sub = nullptr;
+        maker = std::thread([&] {
+            {
+                gil_acquire gil;
+                PyThreadState* const before = PyThreadState_Get();
+                sub = Py_NewInterpreter();
+                PyThreadState_Swap(before);
+            }
+            made.count_down();
+            asked.wait();
+        });
+        made.wait();
+        gil_acquire gil;
+        PyThreadState* const before = PyThreadState_Swap(sub);
+        in_this_interpreter([] {
+            EXPECT_TRUE(gil_held());
+            gil_acquire nested;
+            gil_release released;
+            EXPECT_FALSE(gil_held());
+        });
+        Py_EndInterpreter(sub);
+        PyThreadState_Swap(before);
+    }
+    asked.count_down();
+    maker.join();
 }
 
 TEST(Subinterpreter, OfAnotherThreadIsNotHeldHere) {
@@ -696,6 +734,90 @@ TEST(Handoff, WorkerRunsOnceMainReleasesAndNotBefore) {
     EXPECT_TRUE(arrives(has_entered));
     worker.join();
 }
+
+/// As docs/gil.md has it: the GIL is held by whoever stops it, and one caller joins.
+class taken_out {
+public:
+    void start() {
+        worker_ = std::thread([this] { work(); });
+    }
+    void stop() {
+        running_ = false;
+        std::thread ended = std::exchange(worker_, std::thread());
+        gil_release while_joining;
+        if (ended.joinable()) {
+            ended.join();
+        }
+    }
+
+private:
+    void work() const {
+        while (running_) {
+            gil_acquire gil;
+        }
+    }
+
+    std::atomic<bool> running_ = true;
+    std::thread worker_;
+};
+
+/// And the other way: each caller waits for the end.
+class with_a_mutex {
+public:
+    void start() {
+        gil_release while_locking;
+        std::scoped_lock one_at_a_time(joining_);
+        worker_ = std::thread([this] { work(); });
+    }
+    void stop() {
+        running_ = false;
+        gil_release while_joining;
+        std::scoped_lock one_at_a_time(joining_);
+        if (worker_.joinable()) {
+            worker_.join();
+        }
+        EXPECT_TRUE(has_ended_);
+    }
+
+private:
+    void work() {
+        while (running_) {
+            gil_acquire gil;
+        }
+        has_ended_ = true;
+    }
+
+    std::atomic<bool> running_ = true;
+    std::atomic<bool> has_ended_ = false;
+    handoff::mutex joining_;
+    std::thread worker_;
+};
+
+/// Threads that hold the GIL, as Python's do, stop it at once.
+template <class Worker>
+void stop_from_many_threads() {
+    for (int round = 0; round < 50; ++round) {
+        Worker worker;
+        {
+            gil_acquire gil;
+            worker.start();
+        }
+        std::latch together(4);
+        std::vector<std::jthread> stopping;
+        stopping.reserve(4);
+        for (int i = 0; i < 4; ++i) {
+            stopping.emplace_back([&] {
+                together.arrive_and_wait();
+                gil_acquire gil;
+                worker.stop();
+            });
+        }
+    }
+}
+
+TEST(Handoff, ManyThreadsStopAWorkerThatOneOfThemTakesOut) { stop_from_many_threads<taken_out>(); }
+
+TEST(Handoff, ManyThreadsStopAWorkerThatHasAMutex) { stop_from_many_threads<with_a_mutex>(); }
 
 TEST(Handoff, ManyWorkersLoseNoItem) {
     constexpr int threads = 16;

@@ -21,10 +21,10 @@ namespace HANDOFF_GUARDS {
 ///
 /// The GIL also kept other threads out of the code that holds it. In scope it does not: another
 /// Python thread may call the same function on the same object. Two that join one std::thread wait
-/// for ever, so what the scope touches needs a mutex of its own, locked after the release, or is
-/// moved into a local variable before:
+/// for ever. So what the scope touches is taken out before, or has a mutex of its own, which is
+/// locked after the release and unlocked before the GIL is taken again:
 ///
-///     std::thread ended = std::move(worker_);  // under the GIL: for one caller only
+///     std::thread ended = std::exchange(worker_, std::thread());  // for one caller only
 ///     gil_release while_joining;
 ///     if (ended.joinable()) { ended.join(); }
 ///
