@@ -409,8 +409,9 @@ bool gil_gate::open() noexcept {
         case gate_state::outcome::closed_meanwhile:
             break;
     }
-    PyErr_SetString(PyExc_RuntimeError,
-                    "gil_gate is not opened: it was opened and closed by others meanwhile");
+    PyErr_SetString(
+        PyExc_RuntimeError,
+        "gil_gate is not opened: it was opened and closed by others meanwhile; open it again");
     return false;
 }
 
