@@ -7,7 +7,7 @@
 #include <handoff/gil/detail/waiting.hpp>
 #include <handoff/gil/held.hpp>
 
-namespace HANDOFF_GUARDS {
+namespace handoff {
 
 /// Holds the GIL from construction to destruction, then restores what it found.
 ///
@@ -31,7 +31,7 @@ namespace HANDOFF_GUARDS {
 /// REQUIRES: an interpreter that is initialised and not finalizing; destroyed by the thread that
 ///           made it, in reverse order of construction; no lock held that a holder of the GIL
 ///           might wait for.
-class [[nodiscard]] gil_acquire {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_acquire {
 public:
     gil_acquire() {
         if (gil_held()) {
@@ -66,4 +66,4 @@ private:
     [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace HANDOFF_GUARDS
+}  // namespace handoff

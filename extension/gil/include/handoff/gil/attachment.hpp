@@ -4,7 +4,7 @@
 #include <handoff/gil/acquire.hpp>
 #include <handoff/gil/detail/thread_state.hpp>
 
-namespace HANDOFF_GUARDS {
+namespace handoff {
 
 /// Gives the calling native thread a Python thread state for as long as the attachment lives.
 ///
@@ -27,7 +27,7 @@ namespace HANDOFF_GUARDS {
 /// Throws:   std::bad_alloc when no thread state can be made.
 /// REQUIRES: an interpreter that is initialised and not finalizing, in the constructor and in
 ///           the destructor: join the thread before the interpreter ends.
-class [[nodiscard]] gil_attachment {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_attachment {
 public:
     gil_attachment() {
         if (PyGILState_GetThisThreadState() == nullptr) {
@@ -51,4 +51,4 @@ private:
     [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace HANDOFF_GUARDS
+}  // namespace handoff

@@ -14,10 +14,6 @@ namespace detail {
 
 }  // namespace detail
 
-}  // namespace handoff
-
-namespace HANDOFF_GUARDS {
-
 /// Names the holds of the GIL that end while it lives, where no Python function is being executed:
 /// a timeline would call them "native code". So it is made before the guard, and costs two stores
 /// of a pointer.
@@ -29,7 +25,7 @@ namespace HANDOFF_GUARDS {
 /// Threads:  any.
 /// REQUIRES: the text lives as long as the process; destroyed by the thread that made it, in
 ///           reverse order of construction.
-class [[nodiscard]] gil_label {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_label {
 public:
     explicit gil_label(char const* text) noexcept
         : before_(std::exchange(detail::hold_label, text)) {}
@@ -46,4 +42,4 @@ private:
     [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace HANDOFF_GUARDS
+}  // namespace handoff

@@ -8,7 +8,7 @@
 #include <stop_token>
 #include <string_view>
 
-namespace HANDOFF_GUARDS {
+namespace handoff {
 
 /// Registers the calling native thread at the gate and attaches it to Python, for as long as the
 /// registration lives. When Python is about to end, the thread is asked to stop; until it has
@@ -31,7 +31,7 @@ namespace HANDOFF_GUARDS {
 /// Throws:   std::bad_alloc when there is no memory for its thread state, or for a guard of Python
 ///           3.15's; never because the gate is not open.
 /// REQUIRES: as gil_try_acquire.
-class [[nodiscard]] gil_registration {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_registration {
 public:
     /// Not registered when Python has not begun, is ending or has ended: see operator bool.
     /// `name` says on stderr who is late at the end. It must have static storage.
@@ -70,4 +70,4 @@ private:
     [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace HANDOFF_GUARDS
+}  // namespace handoff

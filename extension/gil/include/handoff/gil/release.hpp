@@ -6,7 +6,7 @@
 #include <handoff/gil/detail/waiting.hpp>
 #include <handoff/gil/held.hpp>
 
-namespace HANDOFF_GUARDS {
+namespace handoff {
 
 /// Releases the GIL from construction to destruction, then restores what it found.
 ///
@@ -32,7 +32,7 @@ namespace HANDOFF_GUARDS {
 /// Threads:  any.
 /// REQUIRES: no Python object is touched in scope; destroyed by the thread that made it, in
 ///           reverse order of construction.
-class [[nodiscard]] gil_release {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_release {
 public:
     gil_release() noexcept : saved_(gil_held() ? PyEval_SaveThread() : nullptr) {
         if (saved_ != nullptr) {
@@ -56,4 +56,4 @@ private:
     [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace HANDOFF_GUARDS
+}  // namespace handoff

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-namespace HANDOFF_GUARDS {
+namespace handoff {
 
 /// As gil_acquire, for a native thread that may come when Python is ending, has ended, or has not
 /// begun: then the GIL is not held in scope, and the thread goes on in C++.
@@ -33,7 +33,7 @@ namespace HANDOFF_GUARDS {
 ///           which stderr tells.
 ///           Destroyed by the thread that made it, in reverse order of construction; no lock held
 ///           that a holder of the GIL might wait for.
-class [[nodiscard]] gil_try_acquire {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_try_acquire {
 public:
     gil_try_acquire() {
         if (gil_held()) {
@@ -61,4 +61,4 @@ private:
     [[no_unique_address]] detail::made_here made_;
 };
 
-}  // namespace HANDOFF_GUARDS
+}  // namespace handoff

@@ -3,12 +3,12 @@
 
 #include <handoff/gil/detail/assertion.hpp>
 
-/// The namespace of the guards. In a debug build they remember their thread, and so have another
-/// layout: there they are other types, so that both kinds of build may meet in one process.
+/// Marks a guard. In a debug build it remembers its thread, and so has another layout: there it is
+/// another type to the linker, so that both kinds of build may meet in one process.
 #ifdef NDEBUG
-#define HANDOFF_GUARDS handoff
+#define HANDOFF_OF_ONE_THREAD
 #else
-#define HANDOFF_GUARDS handoff::inline checked
+#define HANDOFF_OF_ONE_THREAD [[gnu::abi_tag("checked")]]
 
 #include <atomic>
 #include <string>
@@ -26,8 +26,6 @@ public:
 
 #else
 
-inline namespace checked {
-
 /// The calling thread's number; none is given twice, unlike addresses, pthread_t and tid. Visible,
 /// so that a host and the modules that it loads count together.
 [[gnu::visibility("default")]] inline unsigned long number_of_this_thread() noexcept {
@@ -36,7 +34,7 @@ inline namespace checked {
     return number;
 }
 
-class made_here {
+class HANDOFF_OF_ONE_THREAD made_here {
 public:
     void assert_still_here(char const* guard) const noexcept {
         if (number_of_this_thread() != maker_) {
@@ -53,8 +51,6 @@ public:
 private:
     unsigned long maker_ = number_of_this_thread();
 };
-
-}  // namespace checked
 
 #endif
 
