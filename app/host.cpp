@@ -154,6 +154,7 @@ int host::run(int argc, char* argv[]) {
         startup::config config;
         status = PyConfig_SetBytesArgv(config.get(), argc, argv);
         if (PyStatus_Exception(status) == 0) {
+            detail::expect_the_gate_to_be_opened();  // below; a native thread may ask before
             status = Py_InitializeFromConfig(config.get());
         }
     }

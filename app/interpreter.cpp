@@ -283,6 +283,7 @@ void interpreter::start() {
         set(*config.get(), config->program_name, executable.string());
         set(*config.get(), config->executable, executable.string());
     }
+    detail::expect_the_gate_to_be_opened();  // below, and a native thread may ask before
     check(Py_InitializeFromConfig(config.get()));
     try {
         // Here, as whoever imports it first is the main thread to it, for good.

@@ -187,6 +187,8 @@ std::string cpp_stacks(stack_signal const& asking,
     std::string others;
     std::string silent;
     clock::time_point const now = clock::now();
+    // The newest interpreter is the first.
+    bool const subinterpreter_exists = PyInterpreterState_Head() != PyInterpreterState_Main();
     for (thread_stack const& thread : asking.ask_every_thread()) {
         if (!thread.silent.empty()) {
             silent += "Not known: " + description(thread, names);
@@ -198,13 +200,17 @@ std::string cpp_stacks(stack_signal const& asking,
         } else if (waits_for_gil(thread, names)) {
             waiting += "Waits for the GIL: " + description(thread, names);
         } else {
-            others += "Does not hold it: " + description(thread, names);
+            others += (subinterpreter_exists ? "Not known to hold it: " : "Does not hold it: ") +
+                      description(thread, names);
         }
     }
     if (holding.empty()) {
         // Then any of the others may be the reason.
         return waiting + others + silent +
-               "No thread that answered holds the GIL at this moment.\n";
+               (subinterpreter_exists
+                    ? "Who holds the GIL is not known: a thread in a subinterpreter may, which is "
+                      "not recognised.\n"
+                    : "No thread that answered holds the GIL at this moment.\n");
     }
     return waiting + holding + silent;
 }
