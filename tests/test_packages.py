@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tomllib
 import unittest
 import zipfile
 from pathlib import Path
@@ -277,9 +278,24 @@ class Types(InstalledWheel):
         self.succeed(TOOLS_TOO, "-m", "pyright", "--project", PROJECT)
 
 
+class DependencyGroups(unittest.TestCase):
+    def test_are_there_for_each_that_make_installs(self):
+        makefile = (PROJECT / "Makefile").read_text()
+        targets = re.search(r"^(\.venv/.*): \.venv/%", makefile, re.MULTILINE)[1].split()
+        installed = {Path(target).name for target in targets}
+        installed |= set(re.findall(r"--group (\w+)", makefile))
+        self.assertGreater(len(installed), 5)
+        groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
+        included = {
+            each["include-group"] for group in groups.values() for each in group if "==" not in each
+        }
+        # Those of `host` are for environments that tests make.
+        self.assertEqual(installed | included | {"host"}, set(groups))
+
+
 class Makefile(Packages):
     def test_says_what_a_wheel_needs_that_cannot_be_had(self):
-        for name in ("Makefile", "requirements.txt", "requirements-wheel.txt"):
+        for name in ("Makefile", "pyproject.toml"):
             shutil.copy(PROJECT / name, self.folder)
         self.succeed(STOCK, "-m", "venv", ".venv")
         self.write(".venv/ready", "")
@@ -289,7 +305,7 @@ class Makefile(Packages):
 
     def test_says_what_there_is_not(self):
         shutil.copytree(PROJECT / "profiles", self.folder / "profiles")
-        for name in ("Makefile", "requirements.txt", "conanfile.py"):
+        for name in ("Makefile", "pyproject.toml", "conanfile.py"):
             shutil.copy(PROJECT / name, self.folder)
         self.write(".venv/ready", "")
         for lacking, said in (
@@ -534,6 +550,12 @@ class CMakeConsumer(Packages):
         told = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assertEqual(told.returncode, 0, told.stderr)
         self.assertRegex(told.stdout, r"without Boost\.Python: it has no .*, foo, host\n")
+
+    def test_that_names_an_option_as_it_was_called_before_is_told_its_name(self):
+        refused = self.configure("-DHANDOFF_FOO=OFF", source=PROJECT)
+        self.assertNotEqual(refused.returncode, 0)
+        said = " ".join(refused.stderr.split())
+        self.assertIn("configure with -UHANDOFF_FOO -DHANDOFF_BOOST_PYTHON=OFF", said)
 
     def test_builds_and_runs_the_tutorial(self):
         """Whose page has the programs' text, and shows what they print."""
