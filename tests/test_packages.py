@@ -19,6 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ["BUILD_FOLDER"])
 CMAKE = os.environ["CMAKE"]
 GENERATOR = os.environ["GENERATOR"]
+COMPILER = os.environ["COMPILER"]
 TOOLS = os.environ["TOOLS_PYTHON"]
 MODULES = os.environ["MODULES_FOLDER"]
 WITH_TOOLS = f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}"
@@ -367,6 +368,36 @@ class CMakeInstall(Packages):
         self.assertEqual(checked.code, 66, checked)
 
 
+class OlderLanguage(Packages):
+    def test_is_refused_by_each_header_in_one_line(self):
+        include = self.install() / "include"
+        headers = {
+            header.relative_to(include).as_posix()
+            for header in include.rglob("*.hpp")
+            if header.parent.name != "detail"
+        }
+        # C++17 is enough for these two.
+        headers -= {"handoff/gilcheck.hpp", "handoff/giltrace.hpp"}
+        self.assertLessEqual(
+            {"handoff/gil.hpp", "handoff/boost_python/without_gil.hpp", "handoff/channel.hpp"},
+            headers,
+        )
+        include_python = sysconfig.get_path("include")
+        for header in sorted(headers):
+            with self.subTest(header):
+                self.write("main.cpp", f"#include <{header}>\nhandoff::gil_acquire now;\n")
+                command = (COMPILER, "-std=c++17", "-fsyntax-only", "main.cpp")
+                refused = run(
+                    *(*command, f"-I{include}", f"-I{include_python}"),
+                    cwd=self.folder,
+                    env=environment(PATH=WITH_TOOLS, LC_ALL="C"),
+                )
+                self.assertEqual(refused.code, 1, refused)
+                errors = re.findall(r"^\S+: (?:fatal )?error: .*", refused.stderr, re.MULTILINE)
+                self.assertEqual(len(errors), 1, refused.stderr)
+                self.assertIn("Handoff needs C++20: compile with -std=c++20", errors[0])
+
+
 class CMakeConsumer(Packages):
     """Another project, by find_package() of what was installed, or with Handoff as a part of it."""
 
@@ -375,12 +406,17 @@ class CMakeConsumer(Packages):
         self.write(
             "main.cpp",
             """
+            #include <handoff/boost_python/without_gil.hpp>
             #include <handoff/giltrace.hpp>
             #include <handoff/host.hpp>
 
             #include <boost/python.hpp>
 
-            BOOST_PYTHON_MODULE(robot) { boost::python::scope().attr("legs") = 4; }
+            static int legs() { return handoff::gil_held() ? 0 : 4; }
+
+            BOOST_PYTHON_MODULE(robot) {
+                boost::python::scope().attr("legs") = handoff::without_gil(&legs)();
+            }
 
             int main(int argc, char* argv[]) {
                 handoff::giltrace::finish();  // there is no recording

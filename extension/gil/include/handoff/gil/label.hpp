@@ -1,6 +1,8 @@
 // gil_label: what a GIL timeline calls this thread's holds of the GIL.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <utility>
 
 namespace handoff {
