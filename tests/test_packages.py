@@ -641,17 +641,112 @@ class CMakeConsumer(Packages):
         self.assert_boost_refused("boost has no Boost.Python for it. Install libboost-python-dev,")
 
 
+CONAN = Path(TOOLS).with_name("conan")
+
+# Stands for ConanCenter's, which is out of reach here: it knows for which Python it is.
+BOOST = """
+from conan import ConanFile
+
+class Boost(ConanFile):
+    name = "boost"
+    version = "1.83.0"
+    package_type = "shared-library"
+    options = {"python_executable": [None, "ANY"], "shared": [True], "without_python": [False]}
+    default_options = {"python_executable": None, "shared": True, "without_python": False}
+"""
+
+
+@unittest.skipIf(not CONAN.exists(), "there is no Conan; `make` installs it")
+class ConanGraph(Packages):
+    """What Conan knows of a package before it builds it."""
+
+    def setUp(self):
+        super().setUp()
+        self.variables = {"CONAN_HOME": str(self.folder / "conan"), "PATH": WITH_TOOLS}
+        self.write("conanfile.txt", "[requires]\nhandoff/[>0]\n")
+        self.conan("export", PROJECT)
+        self.write("boost/conanfile.py", BOOST)
+        self.conan("export", "boost")
+        toolchain = (PROJECT / "profiles/toolchain").read_text()
+        self.write("profile", f"{toolchain}\n[platform_requires]\ngtest/1.10.0\n")
+
+    def conan(self, *arguments):
+        return self.succeed(CONAN, *arguments, **self.variables)
+
+    def graph(self, profile, **variables):
+        """What a project that requires the package is told: of itself, and of the package."""
+        told = self.succeed(
+            *(CONAN, "graph", "info", "conanfile.txt", "--no-remote", "--format=json"),
+            *("-pr:a", profile),
+            **{**self.variables, **variables},
+        )
+        nodes = json.loads(told.stdout)["graph"]["nodes"]
+        (package,) = (node for node in nodes.values() if node["name"] == "handoff")
+        return nodes["0"], package
+
+    def python_of(self, abi):
+        """What says that modules for it are called so."""
+        python = self.write(f"python-{abi}", f"#!/bin/sh\necho {abi}\n")
+        python.chmod(0o755)
+        return str(python)
+
+    def test_has_another_package_for_another_python(self):
+        for profile in (PROJECT / "profiles/debian", self.folder / "profile"):
+            with self.subTest(profile.name):
+                ids = {}
+                for abi in ("cpython-311-x86_64", "cpython-314-x86_64", "cpython-311-x86_64"):
+                    _, package = self.graph(profile, PYTHON=self.python_of(abi))
+                    self.assertEqual(package["options"]["python_abi"], abi)
+                    ids.setdefault(abi, set()).add(package["package_id"])
+                (one,), (other,) = ids.values()
+                self.assertNotEqual(one, other)
+
+    def test_of_the_python_that_is_there_says_what_its_modules_are_called(self):
+        _, package = self.graph(PROJECT / "profiles/debian", PYTHON=STOCK)
+        abi = sysconfig.get_config_var("SOABI")
+        self.assertEqual(package["options"]["python_abi"], abi)
+
+    def test_hands_boosts_headers_and_library_on(self):
+        consumer, _ = self.graph(self.folder / "profile", PYTHON=STOCK)
+        (boost,) = (
+            each for each in consumer["dependencies"].values() if each["ref"] == "boost/1.83.0"
+        )
+        self.assertTrue(boost["headers"])
+        self.assertTrue(boost["libs"])
+
+    def test_is_refused_for_a_boost_of_another_python(self):
+        profile = ("-pr:a", self.folder / "profile")
+        for boosts, code in ((STOCK, 0), ("/usr/bin/false", 1)):
+            installed = run(
+                *(CONAN, "graph", "info", "conanfile.txt", "--no-remote", *profile),
+                *("-o", f"boost/*:python_executable={boosts}"),
+                cwd=self.folder,
+                env=environment(**self.variables, PYTHON=STOCK),
+            )
+            said = installed.stdout + installed.stderr
+            self.assertEqual("both must be the same Python" in said, code == 1, said)
+
+    def test_is_refused_where_there_is_no_such_python(self):
+        refused = run(
+            *(CONAN, "graph", "info", "conanfile.txt", "--no-remote"),
+            *("-pr:a", PROJECT / "profiles/debian"),
+            cwd=self.folder,
+            env=environment(**self.variables, PYTHON="/nonesuch"),
+        )
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("user.handoff:python=/nonesuch is not a Python that runs", refused.stderr)
+
+
 @unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` builds all of it once more")
 class Conan(Packages):
     def test_creates_a_package_whose_host_runs_a_module(self):
-        conan = Path(TOOLS).with_name("conan")
         profile = PROJECT / "profiles/debian"
         variables = {
             "CONAN_HOME": str(self.folder / "conan"),
             "PYTHON": STOCK,
             "PATH": WITH_TOOLS,
         }
-        told = self.succeed(conan, "create", PROJECT, "-pr:a", profile, **variables)
+        told = self.succeed(CONAN, "create", PROJECT, "-pr:a", profile, **variables)
         self.assertIn("Running test()", told.stderr)
         self.assertIn("import robot", told.stderr)
 
