@@ -19,8 +19,8 @@ class Handoff(ConanFile):
     package_type = "static-library"
     test_package_folder = "tests/package"
     settings = "os", "arch", "compiler", "build_type"
-    # What modules of the Python must be built for, as cpython-311-x86_64-linux-gnu. configure() asks the
-    # Python that user.handoff:python names. It is an option because options are part of the package's id.
+    # The ABI of the Python, as cpython-311-x86_64-linux-gnu. configure() asks the Python that
+    # user.handoff:python names. It is an option because options are part of the package's id.
     options = {"python_abi": [None, "ANY"]}
     # One copy of Boost.Python in a process, hence shared: each copy has its own type registry.
     default_options = {"python_abi": None, "boost/*:without_python": False, "boost/*:shared": True}
