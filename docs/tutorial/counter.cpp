@@ -25,9 +25,12 @@ public:
         std::stop_source stop;
         std::promise<void> ends;
         auto const ended = ends.get_future().share();
-        std::thread([asked = stop.get_token(), ends = std::move(ends),
+        std::thread([stop, ends = std::move(ends),
                      numbers = handoff::gil_owned<py::list>(numbers_)]() mutable {
-            count(asked, numbers.get());
+            handoff::gil_registration const registered("counter");  // Python's end waits for it,
+            std::stop_callback const at_pythons_end(registered.stop_token(),  // and asks it to stop
+                                                    [&stop] { stop.request_stop(); });
+            count(stop.get_token(), numbers.get());
             numbers.reset();  // takes the GIL to drop the reference
             ends.set_value();
         }).detach();  // it owns all that it uses

@@ -33,10 +33,13 @@ public:
         auto const ended = ends.get_future().share();
         std::thread thread([stop, ends = std::move(ends), former = ended_,
                             on_blink = handoff::gil_owned<callbacks>(on_blink_)]() mutable {
+            handoff::gil_registration const registered("lamps");  // Python's end waits for it,
+            std::stop_callback const at_pythons_end(registered.stop_token(),  // and asks it to stop
+                                                    [&stop] { stop.request_stop(); });
             if (former.valid()) {
                 former.wait();  // for the last turn of the thread before this one
             }
-            blink(stop, on_blink.get());
+            blink(stop.get_token(), on_blink.get());
             on_blink.reset();  // takes the GIL to drop the references
             ends.set_value();
         });
@@ -59,11 +62,7 @@ public:
 private:
     using callbacks = std::shared_ptr<std::vector<py::object>>;
 
-    static void blink(std::stop_source stop, callbacks const& on_blink) {
-        handoff::gil_registration const registered("lamps");  // Python's end waits for this thread,
-        std::stop_callback const at_pythons_end(registered.stop_token(),  // and asks it to stop
-                                                [&stop] { stop.request_stop(); });
-        auto const asked = stop.get_token();
+    static void blink(std::stop_token const& asked, callbacks const& on_blink) {
         std::mutex mutex;
         std::condition_variable_any pause;
         for (auto due = std::chrono::steady_clock::now(); !asked.stop_requested(); due += 20ms) {
