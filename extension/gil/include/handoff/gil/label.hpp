@@ -1,6 +1,7 @@
 // gil_label: what a GIL timeline calls this thread's holds of the GIL.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
 #include <handoff/gil/detail/one_thread.hpp>
 
 #include <utility>
