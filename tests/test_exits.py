@@ -5,7 +5,7 @@ HANDOFF_REPEAT=100 leaves that often in each way; `make exits` does so under loa
 
 import signal
 
-from host import HOST, STOCK, InFolder, Terminal, environment
+from host import HOST, STOCK, InFolder, Terminal, environment, finish, start
 from ten_foos import TEN_FOOS, BesideTenFoos, joined
 
 ON_SIGTERM = "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
@@ -541,6 +541,55 @@ class CallbackInProgress(BesideTenFoos):
         stays = "while True: time.sleep(0.05)\n"
         self.interrupted("threading.Event().wait()", -signal.SIGINT, stays)
 
+    def test_at_ctrl_c_those_that_owe_messages_are_counted_too(self):
+        """All of Foo's threads are blocked, so that others can deliver nothing: that is told."""
+        blocks = self.BLOCKED.replace("{}", "threading.Event().wait()")
+        self.write_script(
+            joined(
+                blocks,
+                """
+                entered = threading.Semaphore(0)
+                def block_too(n):
+                    entered.release()
+                    threading.Event().wait()
+                others = [Foo.Foo(1.0, block_too) for _ in range(15)]
+                for each in others: each.start()
+                for each in others: entered.acquire()
+                del others, each
+                """,
+                self.CLOSING,
+                "print(1, flush=True)",
+            )
+        )
+
+        def ctrl_c(process):
+            self.assertEqual(process.stdout.readline(), b"closing\n")  # Foo's hook waits
+            process.send_signal(signal.SIGINT)
+
+        def once():
+            outcome = self.leave(HOST, act=ctrl_c)
+            self.assertEqual(outcome.code, 0)
+            self.assertEqual(outcome.stderr.count("abandoned"), 16, outcome.stderr)
+            self.assertIn("10 Foo(s) had messages due", outcome.stderr)
+
+        self.again(once)
+
+    def test_ctrl_c_says_whose_end_it_interrupted(self):
+        """Python names the atexit function that raised: by a name that tells something."""
+        script = self.BLOCKED.replace("{}", "threading.Event().wait()")
+        self.write_script(joined(script, self.CLOSING, "print(1, flush=True)"))
+
+        def ctrl_c(process):
+            self.assertEqual(process.stdout.readline(), b"closing\n")  # Foo's hook waits
+            process.send_signal(signal.SIGINT)
+
+        def once():
+            outcome = self.leave(HOST, act=ctrl_c)
+            self.assertNotIn("Boost.Python", outcome.stderr)
+            self.assertRegex(outcome.stderr, "Exception ignored in .*Foo")
+
+        self.again(once)
+
 
 class Ending(InFolder):
     """Ends that need a program of their own."""
@@ -680,4 +729,127 @@ class Ending(InFolder):
             """,
             "False SystemExit(5)\n",
             code=4,
+        )
+
+
+class InAStorm(Ending):
+    """Ends at whatever moment, while Foos are dropped and collected, or used for the first time."""
+
+    def test_of_drops_by_ctrl_c(self):
+        path = self.write(
+            "script.py",
+            """
+            import faulthandler
+            from Foo import Foo
+            faulthandler.dump_traceback_later(50, exit=True)  # for a line that never comes
+            print("ready", flush=True)
+            while True:
+                foos = [Foo(10.0 ** -(3 + n % 4), [].append) for n in range(8)]
+                for foo in foos: foo.start()
+                foo.wait(3, 0.001)
+                del foo
+                foos.clear()
+            """,
+        )
+
+        def once():
+            process = start(HOST, path, cwd=self.folder)
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            outcome = finish(process)
+            self.assertEqual(outcome.code, -signal.SIGINT, outcome)
+            self.assertEqual(outcome.stderr.splitlines()[-1:], ["KeyboardInterrupt"], outcome)
+
+        self.again(once)
+
+    def storm(self, round_of_it):
+        """Daemon threads go round until Python ends, which it does after some rounds."""
+        self.ends(
+            joined(
+                """
+                import gc, logging, threading
+                from Foo import Foo
+                rounds = threading.Semaphore(0)
+                """,
+                round_of_it,
+                """
+                def storm():
+                    try:
+                        while True:
+                            go_round()
+                            rounds.release()
+                    except RuntimeError as error:
+                        assert "Python is shutting down" in str(error), error
+                for _ in range(4):
+                    threading.Thread(target=storm, daemon=True).start()
+                for _ in range(20):
+                    rounds.acquire()
+                """,
+            )
+        )
+
+    def test_of_cycles_that_are_collected_within_locks(self):
+        self.storm(
+            """
+            class Collects(logging.Handler):
+                def emit(self, record):
+                    if record.name == "collects":
+                        gc.collect()
+            logging.getLogger().addHandler(Collects())
+            class Holder:
+                def __init__(self):
+                    self.foo = Foo(0.0001, self.handle)
+                    self.foo.start()
+                def handle(self, n):
+                    logging.getLogger("callback").error(n)
+            def go_round():
+                for _ in range(5):
+                    Holder().foo.wait(2, 0.01)
+                logging.getLogger("collects").error("collect")
+            """
+        )
+
+    def test_of_subclasses_with_a_del(self):
+        self.storm(
+            """
+            class Its(Foo):
+                def __init__(self):
+                    self.whole = True
+                    super().__init__(0.0001, self.handle)
+                def handle(self, n):
+                    self.whole
+                    self.stop()
+                    self.start()
+                def __del__(self):
+                    self.interval
+            def go_round():
+                for _ in range(5):
+                    foo = Its()
+                    foo.start()
+                    foo.wait(1, 0.01)
+                del foo
+                gc.collect()
+            """
+        )
+
+    def test_of_first_uses_from_many_threads(self):
+        """The first thread that is done lets the program end."""
+        self.ends(
+            """
+            import threading
+            together, done = threading.Barrier(8), threading.Event()
+            def use():
+                together.wait()
+                from Foo import Foo
+                foo = Foo(0.001, None)
+                try:
+                    foo.start()
+                except RuntimeError as error:
+                    assert "Python is shutting down" in str(error), error
+                aiter(foo)
+                done.set()
+            for _ in range(8):
+                threading.Thread(target=use, daemon=True).start()
+            done.wait()
+            """
         )

@@ -6,6 +6,7 @@ import random
 import resource
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import unittest
@@ -373,6 +374,90 @@ class Garbage(unittest.TestCase):
             self.assertTrue(f.wait(1, PATIENCE))
         self.assertIsNone(f.error)
         self.assertEqual(len(callbacks), 0)
+
+
+class FirstUse(unittest.TestCase):
+    """What is made at the first use is made once, by whichever thread, and not by halves."""
+
+    def succeeds(self, script, *options, times=3):
+        """In processes of its own, as a first use comes once in each."""
+        for _ in range(times):
+            done = subprocess.run(
+                [sys.executable, *options, "-c", textwrap.dedent(script)],
+                capture_output=True,
+                text=True,
+                timeout=4 * PATIENCE,
+                check=False,
+            )
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_of_asyncio_from_several_threads_at_once(self):
+        """One imports asyncio, which releases the GIL; the others wait for it without the GIL."""
+        for options in (), ("-W", "error"):
+            self.succeeds(
+                """
+                import threading
+                from Foo import Foo
+                foo, together, done = Foo(3600, None), threading.Barrier(4), []
+                def use(first):
+                    together.wait()
+                    try:
+                        first()
+                    except RuntimeError as error:
+                        assert "event loop" in str(error), error
+                    done.append(first)
+                ways = [foo.__aiter__, lambda: foo.wait_async(1)] * 2
+                threads = [threading.Thread(target=use, args=[way]) for way in ways]
+                for each in threads: each.start()
+                for each in threads: each.join()
+                assert len(done) == 4
+                """,
+                *options,
+            )
+
+    def test_of_asyncio_that_failed_may_be_tried_again(self):
+        """Nothing of the first attempt is in the way of the second, also where warnings raise."""
+        for options in (), ("-W", "error"):
+            self.succeeds(
+                """
+                import sys
+                from Foo import Foo
+                foo = Foo(0.001, None)
+                sys.modules["asyncio"] = None
+                for _ in range(2):
+                    try:
+                        foo.__aiter__()
+                    except ImportError:
+                        continue
+                    raise AssertionError("asyncio was not needed")
+                del sys.modules["asyncio"]
+                import asyncio
+                async def main():
+                    with foo:
+                        assert await foo.wait_async(2)
+                        async for n in foo: break
+                asyncio.run(main())
+                """,
+                *options,
+            )
+
+    def test_of_the_module_from_several_threads_at_once(self):
+        """All get the same class, and it works."""
+        self.succeeds(
+            """
+            import threading
+            together, classes = threading.Barrier(8), []
+            def use():
+                together.wait()
+                from Foo import Foo
+                with Foo(0.001, None) as foo: assert foo.wait(2, 20)
+                classes.append(Foo)
+            threads = [threading.Thread(target=use) for _ in range(8)]
+            for each in threads: each.start()
+            for each in threads: each.join()
+            assert len(classes) == 8 and len(set(classes)) == 1, classes
+            """
+        )
 
 
 class Forks(unittest.TestCase):

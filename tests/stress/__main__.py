@@ -1,4 +1,4 @@
-"""Storms, cycles, and exits at random moments, side by side, for so long; counts what goes wrong.
+"""Storms, cycles, drops, exits and first uses, side by side, for so long; counts what goes wrong.
 
 Usage: stress MINUTES [SEED]. HANDOFF_HOST names the host. The seed decides what is done, not how it
 interleaves.
@@ -21,10 +21,11 @@ from host import HOST, CrashError, HangError, finish, stacks, start
 HERE = Path(__file__).parent
 PATIENCE = 60  # seconds without progress, until a process counts as deadlocked
 CYCLES = 10_000
+DROPPING = 2  # seconds of one process that drops Foos
 WARM_UP = 0.1  # of the time: memory is measured from then on
 GROWTH = 0.02  # of memory, from the first third to the last, that is no leak
 TELLING = 20  # minutes: before, the allocator's own needs have not settled
-FIGURES = ("runs", "messages", "cycles", "exits", "given up")
+FIGURES = ("runs", "messages", "cycles", "drops", "first uses", "exits", "given up")
 BAD = ("deadlocks", "crashes", "lost", "doubled", "otherwise wrong")
 
 total, counting = collections.Counter(), threading.Lock()
@@ -40,9 +41,9 @@ def tell(*lines):
     print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
-def begin(script, *arguments, **options):
-    """Starts a script of ours in the host."""
-    process = start(HOST, HERE / script, *arguments, **options)
+def begin(script, *arguments, python=(), **options):
+    """Starts a script of ours in the host, whose own options are `python`."""
+    process = start(HOST, *python, HERE / script, *arguments, **options)
     begun.add(process)
     return process
 
@@ -144,11 +145,41 @@ def leave(seed):
     count(lost=lost, doubled=doubled, otherwise_wrong=int(wrong), given_up=int(told))
 
 
-def leaves(until, seed):
+def drop(seed):
+    """One process that drops Foos in one of the storms that drop.py knows."""
+    ended = end(begin("drop.py", str(DROPPING), seed))
+    if ended is None:
+        return
+    storm, _, figures = ended.stdout.partition("\n")
+    if ended.code or not figures:
+        tell(f"drop.py {seed}: {ended}")
+        count(otherwise_wrong=1)
+        return
+    figures = json.loads(figures)
+    if figures.get("otherwise wrong"):
+        tell(f"drop.py {seed}, {storm}: {figures}\n{ended.stderr}")
+    count(drops=figures["drops"], otherwise_wrong=figures.get("otherwise wrong", 0))
+
+
+def first_use(seed):
+    """One process that uses Foo for the first time from several threads at once."""
+    warnings = () if random.Random(seed).random() < 0.5 else ("-W", "error")
+    ended = end(begin("first.py", seed, python=warnings))
+    if ended is None:
+        return
+    succeeded, _, threads = ended.stdout.strip().partition(" ")
+    wrong = ended.code != 0 or ended.stderr != "" or succeeded != threads
+    if wrong:
+        tell(f"first.py {seed}: {ended}")
+    count(first_uses=int(threads or 0), otherwise_wrong=int(wrong))
+
+
+def repeated(once, until, seed):
+    """A process after another, each with a seed of its own."""
     for number in range(10**9):
         if time.monotonic() >= until:
             return
-        leave(f"{seed}.{number}")
+        once(f"{seed}.{number}")
 
 
 def growth(resident):
@@ -168,8 +199,10 @@ def main(minutes, seed=None):
     parts = [
         (storms, until, seed, resident),
         (cycles, until),
-        (leaves, until, f"{seed}.0"),
-        (leaves, until, f"{seed}.1"),
+        (repeated, leave, until, f"{seed}.0"),
+        (repeated, leave, until, f"{seed}.1"),
+        (repeated, drop, until, f"{seed}.2"),
+        (repeated, first_use, until, f"{seed}.3"),
     ]
     threads = [
         threading.Thread(target=part, args=arguments, daemon=True) for part, *arguments in parts

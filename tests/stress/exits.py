@@ -15,7 +15,7 @@ import unittest
 
 from host import CrashError, HangError, LossError
 
-MODULES = "test_exits", "test_fork", "test_subinterpreters"
+MODULES = "test_exits", "test_ownership", "test_fork", "test_subinterpreters"
 CHUNK = 20  # a test that compares with the stock interpreter runs that once a chunk
 CORES = os.cpu_count() or 1
 AT_ONCE = 6 * CORES  # most wait for something, most of the time
