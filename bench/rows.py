@@ -24,7 +24,7 @@ GUARD_ASKS = (
     "to CPython's own pair of 363 instructions the guard adds 32: who holds the GIL, which state "
     "is the thread's, is an error left (callgrind, Python 3.11.2). That is 1 to 2 ns. Four fifths "
     "of the pair are the atomic operations of its mutexes (perf), so the quicker those are, the "
-    "more it weighs: on one AMD EPYC 1.03 times a pair of 42 ns, and 1.05 to 1.12 times one of "
+    "more it weighs: on one AMD EPYC 1.03 times a pair of 42 ns, and 1.03 to 1.15 times one of "
     "24 ns, in a process of one thread, for which glibc locks without them"
 )
 STATIC_LIBRARY = (

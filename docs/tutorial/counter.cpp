@@ -1,4 +1,5 @@
 // counter: a module for any Python, whose thread appends to a list.
+#include <handoff/boost_python/module.hpp>
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
@@ -74,7 +75,7 @@ private:
     std::shared_future<void> ended_;
 };
 
-BOOST_PYTHON_MODULE(counter) {
+HANDOFF_PYTHON_MODULE(counter) {
     if (!handoff::gil_gate::open()) {  // from now on a thread that arrives late is refused
         throw py::error_already_set();
     }
