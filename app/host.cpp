@@ -1,4 +1,6 @@
 // host: CPython's own main, step by step, so that a failure is an exit code.
+#include "command_line.hpp"
+#include "installed_packages.hpp"
 #include "startup.hpp"
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
@@ -19,6 +21,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace handoff {
@@ -114,26 +117,12 @@ void warn_of_environment_for_another_python() {
     }
 }
 
-/// Where threads were abandoned: a destructor of the program's may be of what they still use, or
-/// join them, and a call of theirs that returns finds no Python.
-[[noreturn]] void end_at_once(int code) {
-    giltrace::finish();
-    // A thread that waits for input keeps stdin locked, and a flush of everything would wait too.
-    if (ftrylockfile(stdin) == 0) {
-        std::fflush(nullptr);
-    } else {
-        std::fflush(stdout);
-        std::fflush(stderr);
-    }
-    std::_Exit(code);
-}
-
 /// Before Python 3.14 it is within Py_RunMain() that sys.exit() finalizes and exit()s, with a code
 /// that only a function of on_exit() is told. Made the last one that is registered, it is the first
 /// that is called, before the destructors of any static objects.
 void see_to_a_timely_end() {
     if (gil_gate::abandoned() > 0) {
-        on_exit([](int code, void*) { end_at_once(code); }, nullptr);
+        on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
     }
 }
 
@@ -145,6 +134,15 @@ host& host::add_module(std::string_view name, PyObject* (*init)()) {
 }
 
 int host::run(int argc, char* argv[]) {
+    command_line const words(argc, argv);
+    for (std::string_view const each : words.x_options) {
+        if (auto const meant = option_meant_by(each)) {
+            std::fprintf(stderr, "handoff: unknown option -X %.*s: did you mean -X %.*s?\n",
+                         static_cast<int>(each.size()), each.data(),
+                         static_cast<int>(meant->size()), meant->data());
+            return 2;  // as Python has it where a command line is wrong
+        }
+    }
     startup::claim();
 
     // As Modules/main.c does. The command line is read before the rest, for what decides how
@@ -156,10 +154,14 @@ int host::run(int argc, char* argv[]) {
         startup::config config;
         status = PyConfig_SetBytesArgv(config.get(), argc, argv);
         if (PyStatus_Exception(status) == 0) {
+            detail::expect_the_gate_to_be_opened();  // below; a native thread may ask before
             status = Py_InitializeFromConfig(config.get());
         }
     }
     if (PyStatus_IsExit(status) != 0) {
+        if (status.exitcode == 0 && !words.help.empty()) {  // which Python has printed
+            std::fputs(help_for(words.help).data(), stdout);
+        }
         return status.exitcode;
     }
     if (PyStatus_Exception(status) != 0) {
@@ -177,6 +179,9 @@ int host::run(int argc, char* argv[]) {
         Py_FinalizeEx();
         return 2;
     }
+    if (!words.no_site) {
+        find_installed_packages();
+    }
     // Before the script registers anything at exit, so that the gate closes after all of it, and
     // the watchdog ends last.
     if (!start_watchdog()) {
@@ -190,7 +195,7 @@ int host::run(int argc, char* argv[]) {
     Py_AtExit(&see_to_a_timely_end);  // called last, with Python finalized
     int const code = Py_RunMain();
     if (gil_gate::abandoned() > 0) {
-        end_at_once(code);
+        startup::end_at_once(code);
     }
     return code;
 }

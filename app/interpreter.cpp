@@ -1,15 +1,27 @@
 // interpreter: start, calls in progress, and the ordered stop.
 #include "startup.hpp"
+#include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/interpreter.hpp>
 #include <handoff/watchdog.hpp>
 
 #include <boost/python/dict.hpp>
 #include <boost/python/import.hpp>
-#include <boost/python/str.hpp>
+#include <boost/python/tuple.hpp>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <mutex>
+#include <pthread.h>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
+#include <unistd.h>
 
 namespace handoff {
 
@@ -19,25 +31,27 @@ namespace py = boost::python;
 struct interpreter::life {
     explicit life(options given) : chosen(std::move(given)) {}
 
+    /// Refuses further calls and waits for those in progress. Returns whether all have ended; those
+    /// that have not, it has named on stderr. GIL: not held.
+    bool await_calls();
+
     options chosen;
     PyThreadState* main_thread = nullptr;  // its state, while Python runs
     std::thread::id started_by;
 
     mutable handoff::mutex mutex;
     condition_variable call_ended;
-    std::size_t calls_in_progress = 0;
-    bool open = false;  // calls may come in
+    call_in_progress* calls = nullptr;  // those in progress
+    bool open = false;                  // calls may come in
+
+private:
+    static void tell(call_in_progress const& late, std::string const& until);
 };
 
 namespace {
 
 /// How many calls of this thread's are in progress, one within another.
 thread_local unsigned calls_of_this_thread = 0;
-
-py::object text(std::string_view utf8) {
-    return py::object(py::handle<>(
-        PyUnicode_FromStringAndSize(utf8.data(), static_cast<Py_ssize_t>(utf8.size()))));
-}
 
 py::object bytes(std::string_view content) {
     return py::object(py::handle<>(
@@ -50,12 +64,17 @@ py::object decoded(std::filesystem::path const& path) {
 }
 
 /// Compiles from bytes, so that a coding declaration, a BOM and a null byte mean what they mean
-/// to python3, and runs in __main__.
-void run_in_main(py::object const& source, py::object const& file) {
+/// to python3, and runs with these global names.
+void run_with(py::object const& names, py::object const& source, py::object const& file) {
     py::object const builtins = py::import("builtins");
     py::object const code = builtins.attr("compile")(source, file, "exec", 0, true);
-    py::object const names = py::import("__main__").attr("__dict__");
     builtins.attr("exec")(code, names);
+}
+
+py::object names_of_main() { return py::import("__main__").attr("__dict__"); }
+
+py::object read(py::object const& path) {
+    return py::import("pathlib").attr("Path")(path).attr("read_bytes")();
 }
 
 /// As Python's own shutdown deals with an error on the way.
@@ -68,11 +87,140 @@ void run_or_report(Work work) {
     }
 }
 
+std::runtime_error cannot_start(std::string const& reason) {
+    return std::runtime_error("cannot start Python: " + reason);
+}
+
 void check(PyStatus const& status) {
     if (PyStatus_Exception(status) != 0) {
         throw std::runtime_error(startup::message_of(status));
     }
 }
+
+/// "3.11" of the line `version = 3.11.2`, or virtualenv's `version_info = 3.11.2.final.0`; empty
+/// where there is none.
+std::string version_in(std::filesystem::path const& settings) {
+    std::ifstream file(settings);
+    for (std::string line; std::getline(file, line);) {
+        auto const equals = line.find('=');
+        if (line.rfind("version", 0) != 0 || equals == std::string::npos) {
+            continue;
+        }
+        std::string const key = line.substr(0, line.find_last_not_of(" \t", equals - 1) + 1);
+        auto const begin = line.find_first_not_of(" \t", equals + 1);
+        if ((key == "version" || key == "version_info") && begin != std::string::npos) {
+            auto const dot = line.find('.', begin);
+            return line.substr(begin, line.find_first_not_of("0123456789", dot + 1) - begin);
+        }
+    }
+    return {};
+}
+
+std::string this_version() {
+    return std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+}
+
+bool can_be_run(std::filesystem::path const& program) {
+    std::error_code unknown;
+    return std::filesystem::is_regular_file(program, unknown) && access(program.c_str(), X_OK) == 0;
+}
+
+/// The python of a virtual environment. Throws: std::runtime_error, which names the folder.
+std::filesystem::path python_of(std::filesystem::path const& environment) {
+    std::string const named = "the virtual environment \"" + environment.string() + "\" ";
+    std::error_code unknown;
+    auto const settings = environment / "pyvenv.cfg";
+    if (!std::filesystem::exists(settings, unknown)) {
+        throw cannot_start(named + "has no pyvenv.cfg: make one there with `python" +
+                           this_version() + " -m venv`, or name another folder");
+    }
+    std::string const version = version_in(settings);
+    bool const has_packages =
+        std::filesystem::is_directory(environment / "lib" / ("python" + this_version()), unknown);
+    if (version.empty() ? !has_packages : version != this_version()) {
+        throw cannot_start(named + "is for Python " + (version.empty() ? "?" : version) +
+                           ", and this is Python " + this_version() + ": make one with `python" +
+                           this_version() + " -m venv`");
+    }
+    auto python = std::filesystem::absolute(environment) / "bin/python";
+    if (!can_be_run(python)) {
+        throw cannot_start(named + "has no bin/python that can be run: prepare it with `python" +
+                           this_version() + " -m venv --upgrade`");
+    }
+    return python;
+}
+
+/// What sys.executable will be; empty where that is to be found on PATH.
+/// Throws: std::runtime_error, which names what is wrong.
+std::filesystem::path executable_for(interpreter::options const& chosen) {
+    if (!chosen.virtual_environment.empty()) {
+        if (!chosen.python_executable.empty()) {
+            throw cannot_start(
+                "both python_executable and virtual_environment are given: the environment has a "
+                "python of its own");
+        }
+        return python_of(chosen.virtual_environment);
+    }
+    if (!chosen.python_executable.empty()) {
+        if (!can_be_run(chosen.python_executable)) {
+            throw cannot_start("python_executable \"" + chosen.python_executable.string() +
+                               "\" is not a program that can be run");
+        }
+        return std::filesystem::absolute(chosen.python_executable);
+    }
+    std::filesystem::path const built_for = HANDOFF_PYTHON_EXECUTABLE;
+    return can_be_run(built_for) ? built_for : std::filesystem::path();
+}
+
+/// The watchdog's patience, if there is to be one. Throws: std::runtime_error.
+std::optional<watchdog::seconds> patience_for(interpreter::options const& chosen) {
+    try {
+        if (chosen.watchdog) {
+            return watchdog::checked(*chosen.watchdog);
+        }
+        return chosen.isolated ? std::nullopt : watchdog::asked_for_by_environment();
+    } catch (std::invalid_argument const& wrong) {
+        throw cannot_start(wrong.what());
+    }
+}
+
+void set(PyConfig& config, wchar_t*& member, std::string const& value) {
+    check(PyConfig_SetBytesString(&config, &member, value.c_str()));
+}
+
+/// Notices Ctrl-C for as long as it lives, where Python handles that: then no Python code runs for
+/// it. GIL: not needed, which a call that holds it for ever does not give up.
+class ctrl_c {
+public:
+    explicit ctrl_c(bool python_handles_it) {
+        pressed = false;
+        if (!python_handles_it || sigaction(SIGINT, nullptr, &former_) != 0 ||
+            former_.sa_handler == SIG_DFL || former_.sa_handler == SIG_IGN) {
+            return;
+        }
+        struct sigaction ours{};
+        ours.sa_handler = [](int) { pressed = true; };
+        sigemptyset(&ours.sa_mask);
+        replaced_ = sigaction(SIGINT, &ours, nullptr) == 0;
+    }
+
+    ~ctrl_c() {
+        if (replaced_) {
+            sigaction(SIGINT, &former_, nullptr);
+        }
+    }
+
+    ctrl_c(ctrl_c const&) = delete;
+    ctrl_c& operator=(ctrl_c const&) = delete;
+
+    [[nodiscard]] static bool was_pressed() noexcept { return pressed; }
+
+private:
+    static inline std::atomic<bool> pressed = false;
+
+    struct sigaction former_{};
+    bool replaced_ = false;
+};
 
 void set_arguments(PyConfig& config, std::vector<std::string> const& arguments) {
     std::vector<char*> pointers;
@@ -89,7 +237,7 @@ void set_arguments(PyConfig& config, std::vector<std::string> const& arguments) 
 
 interpreter::interpreter() : interpreter(options{}) {}
 
-interpreter::interpreter(options chosen) : life_(std::make_unique<life>(std::move(chosen))) {}
+interpreter::interpreter(options chosen) : life_(std::make_shared<life>(std::move(chosen))) {}
 
 interpreter::~interpreter() {
     try {
@@ -104,8 +252,15 @@ interpreter& interpreter::add_module(std::string_view name, PyObject* (*init)())
 }
 
 void interpreter::start() {
-    startup::claim();
     options const& chosen = life_->chosen;
+    // Whatever may be wrong with the options, before the process's one start is taken.
+    std::filesystem::path const executable = executable_for(chosen);
+    std::optional<watchdog::seconds> const patience = patience_for(chosen);
+    if (!std::isfinite(chosen.stop_grace.count()) || chosen.stop_grace.count() < 0) {
+        throw cannot_start("stop_grace, " + std::to_string(chosen.stop_grace.count()) +
+                           ", must be a finite number of seconds, and not negative");
+    }
+    startup::claim();
 
     PyPreConfig preconfig;
     chosen.isolated ? PyPreConfig_InitIsolatedConfig(&preconfig)
@@ -121,6 +276,14 @@ void interpreter::start() {
     }
     config->install_signal_handlers = chosen.signal_handlers ? 1 : 0;
     set_arguments(*config.get(), chosen.arguments);
+    // Otherwise Python takes arguments[0] for it.
+    if (executable.empty()) {
+        set(*config.get(), config->program_name, "python" + this_version());
+    } else {
+        set(*config.get(), config->program_name, executable.string());
+        set(*config.get(), config->executable, executable.string());
+    }
+    detail::expect_the_gate_to_be_opened();  // below, and a native thread may ask before
     check(Py_InitializeFromConfig(config.get()));
     try {
         // Here, as whoever imports it first is the main thread to it, for good.
@@ -130,7 +293,7 @@ void interpreter::start() {
         for (auto const& folder : chosen.module_folders) {
             path.attr("insert")(place++, decoded(folder));
         }
-        if (auto const patience = chosen.watchdog ? chosen.watchdog : watchdog::asked_for()) {
+        if (patience) {
             watchdog::start(*patience);  // so that it ends last
         }
         if (!gil_gate::open()) {
@@ -138,11 +301,11 @@ void interpreter::start() {
         }
     } catch (std::exception const& failure) {
         Py_FinalizeEx();
-        throw std::runtime_error(std::string("cannot start Python: ") + failure.what());
+        throw cannot_start(failure.what());
     } catch (py::error_already_set const&) {
         python_error const failure = python_error::fetch();
         Py_FinalizeEx();
-        throw std::runtime_error(std::string("cannot start Python: ") + failure.what());
+        throw cannot_start(failure.what());
     }
 
     life_->started_by = std::this_thread::get_id();
@@ -166,10 +329,13 @@ void interpreter::stop() {
             "stop() with the GIL held would wait for those who wait for it: "
             "release the GIL first (gil_release while_stopping;)");
     }
-    {
-        std::unique_lock held(life_->mutex);
-        life_->open = false;
-        life_->call_ended.wait(held, [this] { return life_->calls_in_progress == 0; });
+    if (!life_->await_calls()) {
+        life_->main_thread = nullptr;
+        // What is still called may use what a destructor would take away, Boost.Python's own
+        // registry for one.
+        on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
+        throw std::runtime_error(
+            "Python was not finalized: calls into it are still in progress, as was said on stderr");
     }
     detail::await_gil([this] { PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr)); });
     // What Py_FinalizeEx() does first, so that it can be seen whether the rest is safe.
@@ -197,39 +363,159 @@ bool interpreter::running() const noexcept {
 }
 
 void interpreter::run_file(std::filesystem::path const& script) {
-    invoke([&] {
+    run(call_name{.kind = "run_file", .first = script.native()}, [&] {
         py::object const path = decoded(script);
-        py::object const source = py::import("pathlib").attr("Path")(path).attr("read_bytes")();
-        py::import("__main__").attr("__file__") = path;
-        run_in_main(source, path);
+        py::object const source = read(path);
+        py::object names = names_of_main();
+        names["__file__"] = path;
+        run_with(names, source, path);
+    });
+}
+
+void interpreter::run_file(std::filesystem::path const& script, fresh_namespace_t /*asked for*/) {
+    run(call_name{.kind = "run_file", .first = script.native()}, [&] {
+        py::object const path = decoded(script);
+        py::object const source = read(path);
+        py::dict names;
+        names["__name__"] = "__main__";
+        names["__file__"] = path;
+        names["__builtins__"] = py::import("builtins");
+        run_with(names, source, path);
     });
 }
 
 void interpreter::run_string(std::string_view statements, std::string_view name) {
-    invoke([&] { run_in_main(bytes(statements), text(name)); });
+    run(call_name{.kind = "run_string", .first = name},
+        [&] { run_with(names_of_main(), bytes(statements), detail::str(name)); });
 }
 
 py::object interpreter::find(std::string_view module, std::string_view function) {
-    return py::import("importlib").attr("import_module")(text(module)).attr(text(function));
+    py::object found = py::import("importlib").attr("import_module")(detail::str(module));
+    for (;;) {
+        auto const dot = function.find('.');
+        found = found.attr(detail::str(function.substr(0, dot)));
+        if (dot == std::string_view::npos) {
+            return found;
+        }
+        function.remove_prefix(dot + 1);
+    }
 }
 
-interpreter::call_in_progress::call_in_progress(interpreter& called) : called_(called) {
-    std::scoped_lock const held(called_.life_->mutex);
+bool interpreter::life::await_calls() {
+    auto const grace = std::min<std::chrono::duration<double>>(
+        chosen.stop_grace, std::chrono::hours(24 * 365 * 100));  // so that no time overflows
+    auto const deadline =
+        detail::deadline_after(std::chrono::duration_cast<std::chrono::nanoseconds>(grace));
+    ctrl_c const keyboard(chosen.signal_handlers);
+    std::unique_lock held(mutex);
+    open = false;
+    auto const all_ended = [this] { return calls == nullptr; };
+    for (;;) {
+        auto const now = std::chrono::steady_clock::now();
+        if (call_ended.wait_until(held, std::min(deadline, now + detail::signal_check),
+                                  all_ended)) {
+            return true;
+        }
+        bool const interrupted = ctrl_c::was_pressed();
+        if (!interrupted && now < deadline) {
+            continue;
+        }
+        std::array<char, 32> seconds{};
+        std::snprintf(seconds.data(), seconds.size(), "after %g s", grace.count());
+        for (call_in_progress const* each = calls; each != nullptr; each = each->next_) {
+            tell(*each, interrupted ? "at Ctrl-C" : seconds.data());
+        }
+        return false;
+    }
+}
+
+void interpreter::life::tell(call_in_progress const& late, std::string const& until) {
+    std::array<char, 16> thread{};
+    pthread_getname_np(late.thread_, thread.data(), thread.size());
+    auto const& [kind, first, second] = late.name_;
+    std::string name(kind);
+    if (kind.empty()) {
+        name.append(first).append(".").append(second).append("()");
+    } else if (first.data() == nullptr) {
+        name.append("()");
+    } else {
+        name.append("(\"").append(first).append("\")");
+    }
+    std::fprintf(
+        stderr,
+        "handoff: at stop(), %s in thread \"%s\" was still in progress %s; it goes on, and "
+        "Python is not finalized\n",
+        name.c_str(), thread.data(), until.c_str());
+}
+
+interpreter::call_in_progress::call_in_progress(interpreter const& called, call_name const& name)
+    : called_(called.life_), name_(name), thread_(pthread_self()) {
+    std::scoped_lock const held(called_->mutex);
     // A call within a call goes on to its end, also while stop() waits for it.
-    if (!called_.life_->open && calls_of_this_thread == 0) {
-        throw std::logic_error(called_.life_->started_by == std::thread::id()
+    if (!called_->open && calls_of_this_thread == 0) {
+        throw std::logic_error(called_->started_by == std::thread::id()
                                    ? "Python is not running: start() comes first"
                                    : "Python is not running: it has been stopped");
     }
-    ++called_.life_->calls_in_progress;
+    next_ = std::exchange(called_->calls, this);
+    if (next_ != nullptr) {
+        next_->previous_ = this;
+    }
     ++calls_of_this_thread;
 }
 
 interpreter::call_in_progress::~call_in_progress() {
     --calls_of_this_thread;
-    std::scoped_lock const held(called_.life_->mutex);
-    --called_.life_->calls_in_progress;
-    called_.life_->call_ended.notify_all();
+    std::scoped_lock const held(called_->mutex);
+    (previous_ != nullptr ? previous_->next_ : called_->calls) = next_;
+    if (next_ != nullptr) {
+        next_->previous_ = previous_;
+    }
+    called_->call_ended.notify_all();
 }
+
+namespace detail {
+
+py::object str(std::string_view utf8) {
+    return py::object(py::handle<>(
+        PyUnicode_FromStringAndSize(utf8.data(), static_cast<Py_ssize_t>(utf8.size()))));
+}
+
+py::object pathlib_path(std::filesystem::path const& path) {
+    return py::import("pathlib").attr("Path")(decoded(path));
+}
+
+std::filesystem::path path_of(py::object const& path_like) {
+    PyObject* encoded = nullptr;
+    if (PyUnicode_FSConverter(path_like.ptr(), &encoded) == 0) {
+        throw py::error_already_set();
+    }
+    py::object const bytes{py::handle<>(encoded)};
+    return std::string(PyBytes_AS_STRING(encoded),
+                       static_cast<std::size_t>(PyBytes_GET_SIZE(encoded)));
+}
+
+py::object call_with_values(py::object const& callable, std::vector<py::object> const& values,
+                            std::vector<std::string_view> const& names) {
+    std::vector<PyObject*> arguments;
+    arguments.reserve(values.size());
+    for (py::object const& each : values) {
+        arguments.push_back(each.ptr());
+    }
+    py::list keywords;
+    for (std::string_view const each : names) {
+        if (std::count(names.begin(), names.end(), each) > 1) {
+            std::string const message = "keyword argument repeated: " + std::string(each);
+            PyErr_SetString(PyExc_TypeError, message.c_str());
+            throw py::error_already_set();
+        }
+        keywords.append(str(each));
+    }
+    py::tuple const fixed(keywords);
+    return py::object(py::handle<>(PyObject_Vectorcall(callable.ptr(), arguments.data(),
+                                                       values.size() - names.size(), fixed.ptr())));
+}
+
+}  // namespace detail
 
 }  // namespace handoff

@@ -1,7 +1,11 @@
 // The table of built-in modules and the one start.
 #include "startup.hpp"
 
+#include <handoff/giltrace.hpp>
+
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <new>
 #include <stdexcept>
@@ -71,6 +75,18 @@ std::string message_of(PyStatus const& failed) {
         message.append(failed.func).append(": ");
     }
     return message.append(failed.err_msg != nullptr ? failed.err_msg : "unknown error");
+}
+
+void end_at_once(int code) {
+    giltrace::finish();
+    // A thread that waits for input keeps stdin locked, and a flush of everything would wait too.
+    if (ftrylockfile(stdin) == 0) {
+        std::fflush(nullptr);
+    } else {
+        std::fflush(stdout);
+        std::fflush(stderr);
+    }
+    std::_Exit(code);
 }
 
 }  // namespace handoff::startup

@@ -20,6 +20,10 @@ void claim();
 /// What a failed status says, for stderr.
 [[nodiscard]] std::string message_of(PyStatus const& failed);
 
+/// Ends the process where threads were abandoned: a destructor of the program's may be of what they
+/// still use, or join them, and a call of theirs that returns finds no Python. stdio is flushed.
+[[noreturn]] void end_at_once(int code);
+
 /// PyConfig_Clear() at the end of the scope.
 class config {
 public:

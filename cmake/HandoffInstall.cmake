@@ -18,9 +18,11 @@ function(handoff_install_headers)
 endfunction()
 
 # Whoever asks for these alone needs no Boost.
-set(components_without_boost gil gilcheck gilcheck_inline giltrace)
-handoff_install_libraries(handoffTargets ${components_without_boost} gil_events lock_rules python_headers)
-handoff_install_headers(extension/gil extension/diagnostics/gilcheck extension/diagnostics/giltrace)
+set(components_without_boost gil gilcheck gilcheck_inline giltrace watchdog)
+handoff_install_libraries(handoffTargets ${components_without_boost}
+  gil_events lock_rules python_headers thread_stacks)
+handoff_install_headers(extension/gil extension/diagnostics/gilcheck extension/diagnostics/giltrace
+  extension/diagnostics/watchdog)
 
 set(components_with_boost "")
 set(components_left_out "")
@@ -32,9 +34,8 @@ foreach(component IN ITEMS boost_python channel channel_class foo host)
   endif()
 endforeach()
 if(HANDOFF_BOOST_PYTHON)
-  set(what_they_need arguments scheduler thread_stacks watchdog)
-  handoff_install_headers(
-    extension/boost_python extension/channel extension/diagnostics/watchdog extension/foo)
+  set(what_they_need arguments event_loop scheduler)
+  handoff_install_headers(extension/boost_python extension/channel extension/foo)
 endif()
 if(HANDOFF_HOST)
   list(APPEND what_they_need libpython)

@@ -26,7 +26,7 @@ execute_process(
   OUTPUT_VARIABLE HANDOFF_PYTHON_FACTS OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
 foreach(fact IN ITEMS
-    executable build gil version include archives shared library libraries modules packages suffix)
+    executable base_executable build gil version include archives shared library libraries modules packages suffix)
   string(JSON HANDOFF_PYTHON_${fact} GET "${HANDOFF_PYTHON_FACTS}" ${fact})
 endforeach()
 

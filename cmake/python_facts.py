@@ -22,6 +22,10 @@ words = " ".join(var(name) or "" for name in ("LIBS", "MODLIBS", "SYSLIBS")).spl
 libraries = [word for word in words if word.startswith("-")]
 archives = existing(f"libpython{version}.a", f"libpython{version}-pic.a")
 shared = existing(f"libpython{version}.so", var("INSTSONAME"))
+# Not a virtual environment's; and with its version, as the name without may be a link to a newer
+# Python some day.
+base = Path(getattr(sys, "_base_executable", "") or sys.executable)
+named = base.with_name(f"python{var('py_version_short')}")
 modules = "_bz2 _ctypes _decimal _hashlib _json _lzma _sqlite3 _ssl _struct math pyexpat zlib"
 
 print(
@@ -29,6 +33,7 @@ print(
         {
             # Not the link or the shim that stands for it: an embedded Python starts from here.
             "executable": sys.executable,
+            "base_executable": str(named if named.is_file() else base),
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
             "gil": not var("Py_GIL_DISABLED"),

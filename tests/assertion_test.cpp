@@ -1,19 +1,26 @@
 // What a debug build refuses: to wait for the GIL with a mutex of ours, or for others with the GIL.
 //
 // Built with assertions in every configuration, as is the scheduler here.
-#include "scheduler.hpp"
+#include "task.hpp"
 #include <handoff/gil.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <coroutine>
 #include <csignal>
+#include <cstdlib>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
+#include <utility>
 
 #ifdef NDEBUG
 #error "this test is about assertions"
@@ -133,21 +140,167 @@ TEST_F(Assertion, AWaitForAConditionCountsAsNeitherLockedNorUnlocked) {
     other.join();
 }
 
+/// Makes a guard on a thread, which then waits, and destroys it on another one.
+/// Named, so that it is to be found in the stack.
+template <class Guard, class... Arguments>
+[[gnu::noinline]] void destroy_elsewhere(Arguments... arguments) {
+    std::optional<Guard> guard;
+    std::latch made(1);
+    std::latch destroyed(1);
+    std::thread maker([&] {
+        guard.emplace(arguments...);
+        made.count_down();
+        destroyed.wait();
+    });
+    made.wait();
+    guard.reset();
+    destroyed.count_down();
+    maker.join();
+}
+
+auto says_that_it_was_made_elsewhere(std::string const& guard) {
+    return AllOf(HasSubstr("What it does: destroying a " + guard +
+                           " on another thread than the one that made it"),
+                 HasSubstr("let its scope end on the thread where it began"),
+                 HasSubstr("destroy_elsewhere<"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingAnAcquireOnAnotherThread) {
+    handoff::gil_release so_that_it_is_free;
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_acquire>(), KilledBySignal(SIGABRT),
+                says_that_it_was_made_elsewhere("gil_acquire"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingAReleaseOnAnotherThread) {
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_release>(), KilledBySignal(SIGABRT),
+                says_that_it_was_made_elsewhere("gil_release"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingAnAttachmentOnAnotherThread) {
+    handoff::gil_release so_that_it_is_free;
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_attachment>(), KilledBySignal(SIGABRT),
+                says_that_it_was_made_elsewhere("gil_attachment"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingATryAcquireOnAnotherThread) {
+    ASSERT_TRUE(handoff::gil_gate::open());
+    handoff::gil_release so_that_it_is_free;
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_try_acquire>(), KilledBySignal(SIGABRT),
+                says_that_it_was_made_elsewhere("gil_try_acquire"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingARegistrationOnAnotherThread) {
+    ASSERT_TRUE(handoff::gil_gate::open());
+    handoff::gil_release so_that_it_is_free;
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_registration>("maker"), KilledBySignal(SIGABRT),
+                says_that_it_was_made_elsewhere("gil_registration"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingALabelOnAnotherThread) {
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_label>("held"), KilledBySignal(SIGABRT),
+                says_that_it_was_made_elsewhere("gil_label"));
+}
+
+/// It lets go of nothing, but its scope goes on where the GIL is not held.
+TEST_F(AssertionDeathTest, DestroyingANestedAcquireOnAnotherThread) {
+    EXPECT_EXIT(
+        {
+            std::optional<handoff::gil_acquire> nested(std::in_place);
+            std::thread([&] { nested.reset(); }).join();
+        },
+        KilledBySignal(SIGABRT),
+        HasSubstr("What it does: destroying a gil_acquire on another thread"));
+}
+
+TEST_F(AssertionDeathTest, DestroyingAGuardOnAThreadThatIsGivenTheMakersPlace) {
+    handoff::gil_release so_that_it_is_free;
+    EXPECT_EXIT(
+        {
+            std::optional<handoff::gil_attachment> made;
+            std::thread([&] { made.emplace(); }).join();
+            std::thread([&] { made.reset(); }).join();  // as a rule with the same pthread_t
+        },
+        KilledBySignal(SIGABRT),
+        HasSubstr("What it does: destroying a gil_attachment on another thread"));
+}
+
+/// A coroutine that goes on on another thread.
+struct resumed_elsewhere {
+    std::thread& other;
+
+    static bool await_ready() noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> rest) const { other = std::thread(rest); }
+    static void await_resume() noexcept {}
+};
+
+struct coroutine {
+    struct promise_type {
+        static coroutine get_return_object() noexcept { return {}; }
+        static std::suspend_never initial_suspend() noexcept { return {}; }
+        static std::suspend_never final_suspend() noexcept { return {}; }
+        static void return_void() noexcept {}
+        static void unhandled_exception() noexcept { std::abort(); }
+    };
+};
+
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters): joined by its owner
+coroutine holds_across_a_suspension(std::thread& other) {
+    handoff::gil_acquire gil;
+    co_await resumed_elsewhere{other};
+}
+
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters): as above
+coroutine holds_before_and_after(std::thread& other) {
+    {
+        handoff::gil_acquire before;
+    }
+    co_await resumed_elsewhere{other};
+    handoff::gil_acquire after;
+}
+
+TEST_F(AssertionDeathTest, HoldingTheGilWhereACoroutineGoesOnOnAnotherThread) {
+    handoff::gil_release so_that_it_is_free;
+    EXPECT_EXIT(
+        {
+            std::thread other;
+            std::thread([&] { holds_across_a_suspension(other); }).join();
+            other.join();
+        },
+        KilledBySignal(SIGABRT),
+        HasSubstr("(in a coroutine: before a co_await that may be resumed elsewhere)"));
+}
+
+TEST_F(Assertion, AGuardOnEachSideOfACoroutinesSuspensionIsRight) {
+    handoff::gil_release so_that_it_is_free;
+    std::thread other;
+    std::thread([&] { holds_before_and_after(other); }).join();
+    other.join();
+}
+
+TEST_F(Assertion, AThreadThatForksIsTheSameInTheChild) {
+    pid_t child = -1;
+    {
+        handoff::gil_label const label("forks");
+        handoff::gil_acquire nested;
+        child = fork();
+    }
+    if (child == 0) {
+        std::_Exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+}
+
 /// A task that nobody starts.
 class idle_task : public handoff::scheduler::task {
 public:
-    using time_point = handoff::scheduler::time_point;
+    idle_task() : task(deliveries::take_no_time) {}
 
-    void begun() noexcept override {}
-    std::optional<time_point> deliver(handoff::scheduler::turn& /*now*/) noexcept override {
-        return std::nullopt;
-    }
+    void begun(handoff::scheduler::time_point /*now*/) noexcept override {}
+    delivered deliver(handoff::scheduler::turn& /*now*/) noexcept override { return {}; }
     void ended() noexcept override {}
     void left_behind() noexcept override {}
-    [[nodiscard]] handoff::scheduler::clock::duration leeway() const noexcept override {
-        return {};
-    }
-    [[nodiscard]] bool may_block() const noexcept override { return false; }
 };
 
 /// Each in a process that ends with it.

@@ -64,10 +64,11 @@ TEST(Channel, DeliversWhatCannotBeCopied) {
     producer<std::unique_ptr<int>> const out(pointers);
     out.push(std::make_unique<int>(1));
     out.push(std::make_unique<int>(2));
-    auto taken = pointers.take(all);
-    ASSERT_EQ(taken.size(), 1U);
-    EXPECT_EQ(*taken[0], 2);
-    pointers.put_back(std::move(taken));
+    {
+        handoff::loan const borrowed(pointers, all);
+        ASSERT_EQ(borrowed.values().size(), 1U);
+        EXPECT_EQ(*borrowed.values()[0], 2);
+    }
     EXPECT_EQ(*pointers.take(all).at(0), 2);
 }
 
@@ -264,15 +265,73 @@ TEST(ChannelWait, IsForAsManyAsAreWanted) {
     EXPECT_TRUE(waiting.get());
 }
 
-TEST(ChannelWait, EndsWithWhatAnotherConsumerPutsBack) {
+TEST(ChannelWait, EndsWithWhatComesBackFromAnotherConsumersLoan) {
     channel<int> numbers(1);
     producer<int>(numbers).push(1);
-    auto taken = numbers.take(all);
+    handoff::loan borrowed(numbers, all);
     auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon()); });
     EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
-    numbers.put_back(std::move(taken));
+    borrowed.keep(0);
     ASSERT_EQ(waiting.wait_for(long_enough / 2), std::future_status::ready);
     EXPECT_TRUE(waiting.get());
+}
+
+TEST(ChannelLoan, OfTheLastValuesKeepsAClosedChannelFromItsEnd) {
+    channel<int> numbers(2);
+    producer<int> const out(numbers);
+    out.push(1);
+    out.push(2);
+    handoff::loan borrowed(numbers, all);
+    numbers.close();
+    EXPECT_TRUE(numbers.closed());
+    EXPECT_FALSE(numbers.ended());
+    auto another = std::async(std::launch::async, [&] {
+        bool const was_too_late = !numbers.wait_until(at_once());
+        return std::pair(was_too_late,
+                         numbers.wait_until(soon()) ? numbers.take(all) : std::vector<int>());
+    });
+    EXPECT_EQ(another.wait_for(a_while), std::future_status::timeout);
+    borrowed.keep(1);
+    ASSERT_EQ(another.wait_for(long_enough / 2), std::future_status::ready);
+    auto const [was_too_late, taken] = another.get();
+    EXPECT_TRUE(was_too_late);
+    EXPECT_THAT(taken, ElementsAre(2));
+    EXPECT_TRUE(numbers.ended());
+}
+
+TEST(ChannelLoan, ThatIsKeptIsTheEndOfAClosedChannelForWhoWaits) {
+    channel<int> numbers(2);
+    producer<int>(numbers).push(1);
+    handoff::loan borrowed(numbers, all);
+    numbers.close();
+    auto waiting = std::async(std::launch::async, [&] { return numbers.wait_until(soon()); });
+    EXPECT_EQ(waiting.wait_for(a_while), std::future_status::timeout);
+    EXPECT_THAT(borrowed.keep_all(), ElementsAre(1));
+    ASSERT_EQ(waiting.wait_for(long_enough / 2), std::future_status::ready);
+    EXPECT_TRUE(waiting.get());
+    EXPECT_TRUE(numbers.ended());
+    EXPECT_THAT(numbers.take(all), IsEmpty());
+    EXPECT_EQ(numbers.counts().delivered, 1U);
+}
+
+TEST(ChannelLoan, DoesNotMakeTheBorrowerWaitForItself) {
+    channel<int> numbers(2);
+    producer<int>(numbers).push(1);
+    handoff::loan const borrowed(numbers, all);
+    numbers.close();
+    EXPECT_TRUE(numbers.lends_to_caller());
+    EXPECT_TRUE(numbers.wait_until(soon()));
+    EXPECT_FALSE(std::async(std::launch::async, [&] { return numbers.lends_to_caller(); }).get());
+}
+
+TEST(ChannelLoan, OutlivesItsChannel) {
+    auto strings = std::make_unique<channel<std::string>>(2);
+    producer<std::string>(*strings).push("a");
+    handoff::loan borrowed(*strings, all);
+    strings.reset();
+    EXPECT_THAT(borrowed.values(), ElementsAre("a"));
+    EXPECT_THAT(borrowed.keep_all(), ElementsAre("a"));
+    EXPECT_TRUE(borrowed.empty());
 }
 
 TEST(Channel, TakesBackWhatCouldNotBeUsed) {
@@ -280,19 +339,26 @@ TEST(Channel, TakesBackWhatCouldNotBeUsed) {
     producer<int> const out(numbers);
     out.push(1);
     out.push(2);
-    auto taken = numbers.take(all);
+    handoff::loan borrowed(numbers, all);
+    EXPECT_THAT(borrowed.values(), ElementsAre(1, 2));
     out.push(3);
     out.push(4);
-    numbers.put_back(std::move(taken));
+    borrowed.keep(0);
     EXPECT_EQ(numbers.size(), 4U);
     EXPECT_EQ(numbers.counts().pushed, 4U);
     EXPECT_THAT(numbers.take(3), ElementsAre(1, 2, 3));
     EXPECT_THAT(numbers.take(3), ElementsAre(4));
     EXPECT_EQ(numbers.counts().delivered, 4U);
 
-    numbers.put_back({2});
-    numbers.put_back({1});
-    EXPECT_THAT(numbers.take(2), ElementsAre(1, 2));
+    out.push(1);
+    out.push(2);
+    handoff::loan first(numbers, 1);
+    handoff::loan second(numbers, 1);
+    second.keep(0);
+    first.keep(0);
+    EXPECT_THAT(handoff::loan(numbers, 2).values(), ElementsAre(1, 2));
+    EXPECT_THAT(numbers.take(1), ElementsAre(1));
+    EXPECT_THAT(numbers.take(2), ElementsAre(2));
 }
 
 /// Counts those of its kind that live.
@@ -319,10 +385,9 @@ TEST(Channel, DestroysEachValueOnce) {
             out.push(counted(n));
         }
         EXPECT_EQ(counted::alive, 2);
-        auto taken = values.take(1);
+        handoff::loan borrowed(values, 1);
         EXPECT_EQ(counted::alive, 2);
-        values.put_back(std::move(taken));
-        taken.clear();
+        borrowed.keep(0);
         EXPECT_EQ(counted::alive, 2);
         values.close();
         out.push(counted(6));
@@ -500,6 +565,7 @@ TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {
     });
     producer<int> const own(numbers);
     own.push(1);
+    handoff::loan borrowed(numbers, 1);
     for (int times = 0; times < 20; ++times) {
         pid_t const child = fork();
         if (child == 0) {
@@ -507,12 +573,13 @@ TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {
                                numbers.take(all).empty() && numbers.size() == 0 &&
                                own.push(2) == pushed::closed &&
                                own.push_many(std::vector{3, 4}) == 0;
-            numbers.put_back({1});
+            bool const no_loan = handoff::loan(numbers, all).empty();
+            borrowed.keep(0);
             numbers.close();
             {
                 channel<int> another(1);
                 producer<int>(another).push(1);
-                _exit(right && another.take(all).size() == 1 ? 0 : 1);
+                _exit(right && no_loan && another.take(all).size() == 1 ? 0 : 1);
             }
         }
         int status = 0;

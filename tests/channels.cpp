@@ -55,6 +55,48 @@ struct even_to_python {
     }
 };
 
+/// Whose conversion is what a script has set: handle(value).
+struct handled {
+    number value = 0;
+};
+
+struct handled_to_python {
+    static PyObject* convert(handled const& converted) {
+        py::object const handle = py::import("channels").attr("handle");
+        return py::incref(handle(converted.value).ptr());
+    }
+};
+
+/// Whose converter breaks its own promise: it returns null without an error.
+struct broken {
+    number value = 0;
+};
+
+struct broken_to_python {
+    static PyObject* convert(broken const& converted) {
+        return converted.value == 1 ? nullptr : PyLong_FromLongLong(converted.value);
+    }
+};
+
+// What Python's module struct has no name for is refused by the compiler, not taken for another.
+static_assert(!handoff::detail::is_plain<long double>);
+static_assert(!handoff::detail::is_plain<long double const>);
+static_assert(!handoff::detail::is_plain<long double volatile>);
+#ifdef __SIZEOF_INT128__
+__extension__ using wide = __int128;
+static_assert(!handoff::detail::is_plain<wide>);
+#endif
+#ifdef __STDCPP_FLOAT16_T__
+static_assert(handoff::detail::element_of<_Float16>().code == 'e');
+#endif
+#ifdef __STDCPP_BFLOAT16_T__
+static_assert(!handoff::detail::is_plain<decltype(0.0bf16)>);
+#endif
+static_assert(handoff::detail::element_of<double const>().code == 'd');
+static_assert(handoff::detail::element_of<bool const>().code == '?');
+static_assert(handoff::detail::element_of<std::array<float, 3> const>().count == 3);
+static_assert(handoff::detail::element_of<kind const[2]>().code == 'B');
+
 /// Cannot be copied.
 using text = std::unique_ptr<std::string>;
 
@@ -83,7 +125,8 @@ T value_of(number n) {
         return reading_of(n);
     } else if constexpr (std::is_same_v<T, secret>) {
         return {.text = std::to_string(n)};
-    } else if constexpr (std::is_same_v<T, even>) {
+    } else if constexpr (std::is_same_v<T, even> || std::is_same_v<T, handled> ||
+                         std::is_same_v<T, broken>) {
         return {.value = n};
     } else if constexpr (std::is_same_v<T, text>) {
         return std::make_unique<std::string>(std::to_string(n));
@@ -189,6 +232,8 @@ BOOST_PYTHON_MODULE(channels) {
     bind<std::string>("Strings");
     bind<secret>("Secrets");
     bind<even>("Evens");
+    bind<handled>("Handled");
+    bind<broken>("Broken");
     bind<text>("Texts");
     bind<reading>("Readings")
         .field("time", &reading::time)
@@ -199,6 +244,8 @@ BOOST_PYTHON_MODULE(channels) {
         .field("level", &reading::level)
         .field("last", &reading::last);
     py::to_python_converter<even, even_to_python>();
+    py::to_python_converter<handled, handled_to_python>();
+    py::to_python_converter<broken, broken_to_python>();
     py::to_python_converter<text, text_to_python>();
 
     py::class_<producer<number>>("Producer", py::init<channel<number>&>())

@@ -1,10 +1,13 @@
 // foo_user: somebody else's Boost.Python module, which takes and returns a Foo.
 #include <handoff/foo.hpp>
+#include <handoff/gil/release.hpp>
 
 #include <boost/python.hpp>
 
 #include <chrono>
 #include <memory>
+#include <thread>
+#include <utility>
 
 namespace py = boost::python;
 
@@ -31,6 +34,14 @@ std::shared_ptr<handoff::foo> keep(double interval, py::object const& on_message
 
 void let_go() { kept().reset(); }
 
+void keep_this(std::shared_ptr<handoff::foo> const& taken) { kept() = taken; }
+
+/// The last copy is dropped by a thread that knows nothing of Python.
+void let_go_on_a_native_thread() {
+    handoff::gil_release while_joining;
+    std::thread([dropped = std::move(kept())] {}).join();
+}
+
 }  // namespace
 
 BOOST_PYTHON_MODULE(foo_user) {
@@ -40,4 +51,6 @@ BOOST_PYTHON_MODULE(foo_user) {
     py::def("hourly", &hourly);
     py::def("keep", &keep);
     py::def("let_go", &let_go);
+    py::def("keep_this", &keep_this);
+    py::def("let_go_on_a_native_thread", &let_go_on_a_native_thread);
 }

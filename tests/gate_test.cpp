@@ -1,6 +1,7 @@
 // gil_gate, gil_try_acquire, gil_registration: who is let into Python, and how its end waits.
 //
 // Each case needs a process in which Python has not been started, which ctest gives it.
+#include <handoff/boost_python/module.hpp>
 #include <handoff/gil.hpp>
 #include <handoff/interpreter.hpp>
 
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -18,14 +20,18 @@
 #include <functional>
 #include <future>
 #include <latch>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <semaphore>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -508,6 +514,367 @@ TEST(GilGate, InAForkedChildOnlyTheThreadThatForkedIsIn) {
     release.set_value();
     registered.join();
     python.stop();
+}
+
+/// Python as somebody else starts it, who opens no gate; the GIL is held by the test.
+class GateOfAStranger : public testing::Test {
+protected:
+    void SetUp() override { Py_InitializeEx(0); }
+    void TearDown() override { Py_FinalizeEx(); }
+
+    static void run(char const* code) { ASSERT_EQ(PyRun_SimpleString(code), 0); }
+
+    /// Has gil_gate::open(), which asks threading, call `meanwhile` the first time.
+    static void during_the_first_open(std::function<void()> meanwhile) {
+        py::object threading = py::import("threading");
+        py::object const answer = threading.attr("main_thread");
+        threading.attr("main_thread") = py::make_function(
+            [answer, first = std::make_shared<bool>(true), meanwhile] {
+                if (std::exchange(*first, false)) {
+                    handoff::gil_release while_others_have_their_turn;
+                    meanwhile();
+                }
+                return answer();
+            },
+            py::default_call_policies(), boost::mpl::vector<py::object>());
+    }
+
+    static bool open() {
+        handoff::gil_acquire gil;
+        bool const opened = gil_gate::open();
+        EXPECT_EQ(opened, PyErr_Occurred() == nullptr);
+        return opened;
+    }
+
+    /// What open() said, when it returns false. GIL: held.
+    static std::string reason() {
+        EXPECT_FALSE(gil_gate::open());
+        py::object const raised{py::handle<>(py::allow_null(handoff::take_raised_exception()))};
+        return py::extract<std::string>(py::str(raised));
+    }
+
+    static bool close() {
+        handoff::gil_acquire gil;
+        return gil_gate::close();
+    }
+};
+
+TEST_F(GateOfAStranger, AThreadThatRegisteredBetweenTwoOpenersIsAskedToStop) {
+    std::latch is_registered(1);
+    std::atomic<bool> was_asked = false;
+    std::thread registered;
+    during_the_first_open([&] {
+        EXPECT_TRUE(on_another_thread(open));
+        registered = std::thread([&] {
+            gil_registration const at_the_gate("between");
+            is_registered.count_down();
+            while (!at_the_gate.stop_requested() && gil_gate::abandoned() == 0) {
+                std::this_thread::yield();
+            }
+            was_asked = at_the_gate.stop_requested();
+        });
+        is_registered.wait();
+    });
+    ASSERT_TRUE(open());
+    EXPECT_TRUE(close());
+    {
+        handoff::gil_release while_joining;
+        registered.join();
+    }
+    EXPECT_TRUE(was_asked);
+}
+
+TEST_F(GateOfAStranger, IsNotOpenedByWhoBeganBeforeItWasClosed) {
+    during_the_first_open([&] {
+        EXPECT_TRUE(on_another_thread(open));
+        EXPECT_TRUE(on_another_thread(close));
+    });
+    EXPECT_THAT(reason(), HasSubstr("opened and closed by others meanwhile"));
+    EXPECT_FALSE(gil_gate::is_open());
+    EXPECT_TRUE(open());
+}
+
+TEST_F(GateOfAStranger, ManyOpenItAtOnce) {
+    run("import threading, sys; sys.setswitchinterval(1e-6)");
+    for (int round = 0; round < 20; ++round) {
+        {
+            handoff::gil_release while_they_do;
+            std::latch together(8);
+            std::vector<std::jthread> openers;
+            openers.reserve(8);
+            for (int i = 0; i < 8; ++i) {
+                openers.emplace_back([&] {
+                    together.arrive_and_wait();
+                    EXPECT_TRUE(open());
+                    gil_registration const at_the_gate("opener");
+                    EXPECT_TRUE(at_the_gate);
+                    EXPECT_TRUE(at_the_gate.stop_token().stop_possible());
+                });
+            }
+        }
+        EXPECT_TRUE(close());
+    }
+}
+
+TEST_F(GateOfAStranger, IsNotOpenedWhileItCloses) {
+    ASSERT_TRUE(open());
+    std::latch is_registered(1);
+    std::thread registered([&] {
+        gil_registration const at_the_gate("opens again");
+        is_registered.count_down();
+        while (!at_the_gate.stop_requested()) {
+            std::this_thread::yield();
+        }
+        gil_try_acquire const gil;
+        EXPECT_THAT(reason(), HasSubstr("being closed"));
+    });
+    {
+        handoff::gil_release while_waiting;
+        is_registered.wait();
+    }
+    EXPECT_TRUE(gil_gate::close());
+    {
+        handoff::gil_release while_joining;
+        registered.join();
+    }
+    EXPECT_TRUE(open());
+}
+
+TEST_F(GateOfAStranger, WhoClosesItSecondWaitsToo) {
+    ASSERT_TRUE(open());
+    std::latch is_registered(1);
+    std::binary_semaphore may_leave(0);
+    std::atomic<bool> was_let_in = false;
+    std::thread registered([&] {
+        gil_registration const at_the_gate("slow");
+        is_registered.count_down();
+        may_leave.acquire();
+        gil_try_acquire const once_more;
+        was_let_in = static_cast<bool>(once_more);
+    });
+    std::thread first([&] {
+        is_registered.wait();
+        EXPECT_TRUE(close());
+    });
+    std::thread second([&] {
+        await_closing();
+        handoff::gil_acquire gil;
+        may_leave.release();  // which has to wait for the GIL, until this thread waits
+        EXPECT_TRUE(gil_gate::close());
+        EXPECT_TRUE(was_let_in);
+    });
+    handoff::gil_release while_joining;
+    for (std::thread* const each : {&registered, &first, &second}) {
+        each->join();
+    }
+}
+
+TEST_F(GateOfAStranger, ARegistrationIsGrantedOrRefusedWhileTheGateOpensAndCloses) {
+    run("import threading");
+    ASSERT_TRUE(open());  // so that nobody is told that it was forgotten
+    std::atomic<int> granted = 0;
+    std::atomic<int> failed = 0;
+    {
+        handoff::gil_release while_they_do;
+        std::vector<std::jthread> threads;
+        threads.reserve(4);
+        for (int i = 0; i < 3; ++i) {
+            threads.emplace_back([&](std::stop_token const& end) {
+                while (!end.stop_requested()) {
+                    try {
+                        gil_registration const at_the_gate("storm");
+                        granted += at_the_gate ? 1 : 0;
+                    } catch (std::bad_alloc const&) {
+                        ++failed;
+                    }
+                }
+            });
+        }
+        for (int round = 0; round < 300 || granted == 0; ++round) {
+            EXPECT_TRUE(close());
+            EXPECT_TRUE(open());
+        }
+    }
+    EXPECT_EQ(failed, 0);
+    EXPECT_EQ(gil_gate::abandoned(), 0U);
+}
+
+TEST_F(GateOfAStranger, InAForkedChildItIsNotClosingForEver) {
+    ASSERT_TRUE(open());
+    std::latch is_registered(1);
+    std::binary_semaphore may_leave(0);
+    std::thread registered([&] {
+        gil_registration const at_the_gate("parents");
+        is_registered.count_down();
+        may_leave.acquire();
+    });
+    std::thread closer([&] {
+        is_registered.wait();
+        EXPECT_TRUE(close());
+    });
+    {
+        handoff::gil_release while_waiting;
+        await_closing();
+    }
+    PyOS_BeforeFork();
+    pid_t const child = fork();
+    if (child == 0) {
+        alarm(5);  // shorter than the grace
+        PyOS_AfterFork_Child();
+        bool const closed = gil_gate::close();
+        bool const opened = gil_gate::open();
+        handoff::gil_release while_another_is_let_in;
+        std::_Exit(closed && opened && on_another_thread(is_let_in) ? 0 : 1);
+    }
+    PyOS_AfterFork_Parent();
+    may_leave.release();
+    handoff::gil_release while_waiting;
+    registered.join();
+    closer.join();
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST_F(GateOfAStranger, ForksBetweenOpeningAndClosingLeaveAGateThatWorks) {
+    run("import threading");
+    std::jthread opener([](std::stop_token const& end) {
+        while (!end.stop_requested()) {
+            open();
+            close();
+        }
+    });
+    std::jthread visitor([](std::stop_token const& end) {
+        while (!end.stop_requested()) {
+            gil_registration const at_the_gate("visitor");
+        }
+    });
+    for (int i = 0; i < 50; ++i) {
+        PyOS_BeforeFork();
+        pid_t const child = fork();
+        if (child == 0) {
+            alarm(5);
+            PyOS_AfterFork_Child();
+            bool const opened = gil_gate::open();
+            bool const closed = gil_gate::close();
+            std::_Exit(opened && closed ? 0 : 1);
+        }
+        PyOS_AfterFork_Parent();
+        int status = -1;
+        handoff::gil_release while_waiting;
+        ASSERT_EQ(waitpid(child, &status, 0), child);
+        ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status << ", fork " << i;
+    }
+    handoff::gil_release while_they_end;
+    for (std::jthread* const each : {&opener, &visitor}) {
+        each->request_stop();
+        each->join();
+    }
+}
+
+constexpr auto forgotten =
+    "handoff: gil_gate was never opened, so gil_try_acquire and gil_registration let no native "
+    "thread into Python: call handoff::gil_gate::open() once, with the GIL held, for example in "
+    "the module's init function\n";
+
+TEST_F(GateOfAStranger, ThatWasForgottenIsToldOnce) {
+    testing::internal::CaptureStderr();
+    {
+        handoff::gil_release while_they_ask;
+        for (int i = 0; i < 3; ++i) {
+            EXPECT_FALSE(on_another_thread(is_let_in));
+            EXPECT_FALSE(on_another_thread([] { return bool(gil_registration("refused")); }));
+        }
+    }
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), forgotten);
+}
+
+TEST_F(GateOfAStranger, IsNotMissedByWhoNeedsNone) {
+    testing::internal::CaptureStderr();
+    EXPECT_TRUE(is_let_in());  // it holds the GIL
+    handoff::gil_owned<py::object> owned{py::object()};
+    {
+        handoff::gil_release while_they_run;
+        std::thread([dropped = std::move(owned)] { handoff::gil_acquire gil; }).join();
+        std::thread([] { handoff::gil_attachment attached; }).join();
+    }
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(GilGate, IsNotMissedBeforePythonHasStartedAndAfterItHasEnded) {
+    testing::internal::CaptureStderr();
+    EXPECT_FALSE(is_let_in());
+    Py_InitializeEx(0);
+    Py_FinalizeEx();
+    EXPECT_FALSE(is_let_in());
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(GilGate, IsNotMissedByAThreadThatAsksWhilePythonStarts) {
+    testing::internal::CaptureStderr();
+    interpreter python;
+    std::latch asks(1);
+    std::jthread early([&](std::stop_token const& end) {
+        for (bool first = true; !end.stop_requested(); first = false) {
+            is_let_in();
+            if (first) {
+                asks.count_down();
+            }
+        }
+    });
+    asks.wait();
+    python.start();
+    early.request_stop();
+    early.join();
+    python.stop();
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+HANDOFF_PYTHON_MODULE(opens_the_gate) {
+    if (!gil_gate::open()) {
+        throw py::error_already_set();
+    }
+    py::def("is_let_in", &is_let_in);
+}
+
+TEST(GilGate, AModuleThatCannotOpenItFailsToBeImportedWithTheReason) {
+    PyImport_AppendInittab("opens_the_gate", &PyInit_opens_the_gate);
+    Py_InitializeEx(0);
+    EXPECT_EQ(PyRun_SimpleString(R"(
+import atexit
+
+def refuse(function, register=atexit.register):
+    atexit.register = register
+    raise ValueError("not today")
+
+atexit.register = refuse
+for reason in "not today", None:
+    try:
+        import opens_the_gate
+    except ValueError as error:
+        assert str(error) == reason, error
+    else:
+        assert reason is None
+assert opens_the_gate.__name__ == "opens_the_gate"
+assert opens_the_gate.is_let_in()
+)"),
+              0);
+    EXPECT_TRUE(gil_gate::is_open());
+    Py_FinalizeEx();
+}
+
+TEST_F(GateOfAStranger, CtrlCWhileItOpensIsNotSwallowed) {
+    run(R"(
+import threading
+def main_thread(answer=threading.main_thread):
+    threading.main_thread = answer
+    raise KeyboardInterrupt
+threading.main_thread = main_thread
+)");
+    EXPECT_FALSE(gil_gate::open());
+    EXPECT_NE(PyErr_ExceptionMatches(PyExc_KeyboardInterrupt), 0);
+    PyErr_Clear();
+    EXPECT_TRUE(gil_gate::open());
 }
 
 TEST(GilOwned, DroppedByAThreadThatIsTooLateIsLeftAlone) {

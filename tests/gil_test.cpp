@@ -7,13 +7,16 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <latch>
+#include <mutex>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -227,6 +230,286 @@ TEST(GilAcquire, ExcludesEveryOtherThread) {
     }
     EXPECT_EQ(most_inside, 1);
     EXPECT_EQ(inside, 0);
+}
+
+/// What Python's sys.unraisablehook was told, one line each; and before, what it is told goes
+/// there.
+class AnErrorThatIsLeft : public testing::Test {
+protected:
+    void SetUp() override {
+        embedded_python::python().run_string(
+            "import sys\n"
+            "told = []\n"
+            "sys.unraisablehook = lambda left: told.append("
+            "f'{left.exc_value!r} in {left.object}')\n");
+    }
+    void TearDown() override {
+        embedded_python::python().run_string("sys.unraisablehook = sys.__unraisablehook__");
+    }
+
+    static std::string told() {
+        gil_acquire gil;
+        py::object const lines = py::import("__main__").attr("told");
+        return py::extract<std::string>(py::str("\n").join(lines));
+    }
+
+    static bool is_error_set() {
+        gil_acquire gil;
+        return PyErr_Occurred() != nullptr;
+    }
+
+    static constexpr auto report =
+        "ValueError('left') in a hold of the GIL that ended with this error set";
+};
+
+void leave_an_error() {
+    gil_acquire gil;
+    PyErr_SetString(PyExc_ValueError, "left");
+}
+
+TEST_F(AnErrorThatIsLeft, ByACallbackIsReportedAndDoesNotReachTheNext) {
+    std::thread([] {
+        leave_an_error();  // with a state that is made for it
+        EXPECT_FALSE(is_error_set());
+        EXPECT_EQ(told(), report);
+        leave_an_error();  // with the state that was kept
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    EXPECT_EQ(told(), std::string(report) + "\n" + report);
+}
+
+TEST_F(AnErrorThatIsLeft, OnAnAttachedThreadIsReported) {
+    std::thread([] {
+        gil_attachment attached;
+        leave_an_error();
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    EXPECT_EQ(told(), report);
+}
+
+TEST_F(AnErrorThatIsLeft, InATryAcquireIsReported) {
+    std::thread([] {
+        {
+            handoff::gil_try_acquire gil;
+            ASSERT_TRUE(gil);
+            PyErr_SetString(PyExc_ValueError, "left");
+        }
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    EXPECT_EQ(told(), report);
+}
+
+TEST_F(AnErrorThatIsLeft, ByAnExceptionThatLeavesTheHoldIsReported) {
+    std::thread([] {
+        try {
+            gil_acquire gil;
+            py::import("no_such_module");
+        } catch (py::error_already_set const&) {
+            EXPECT_FALSE(is_error_set());
+        }
+    }).join();
+    EXPECT_NE(told().find("ModuleNotFoundError"), std::string::npos);
+}
+
+TEST_F(AnErrorThatIsLeft, InANestedHoldIsForTheOuterOne) {
+    std::thread([] {
+        gil_acquire outer;
+        leave_an_error();
+        EXPECT_NE(PyErr_Occurred(), nullptr);
+        {
+            gil_release meanwhile;
+            leave_an_error();
+        }
+        EXPECT_NE(PyErr_Occurred(), nullptr);
+        PyErr_Clear();
+    }).join();
+    EXPECT_EQ(told(), "");
+}
+
+TEST_F(AnErrorThatIsLeft, WithinACallFromPythonGoesBackToIt) {
+    static PyMethodDef fails = {.ml_name = "fails",
+                                .ml_meth = [](PyObject*, PyObject*) -> PyObject* {
+                                    PyThreadState* const callers = PyEval_SaveThread();
+                                    leave_an_error();
+                                    PyEval_RestoreThread(callers);
+                                    return nullptr;
+                                },
+                                .ml_flags = METH_NOARGS,
+                                .ml_doc = nullptr};
+    auto const call = [] {
+        {
+            gil_acquire gil;
+            py::object main = py::import("__main__");
+            main.attr("fails") = py::object(py::handle<>(PyCFunction_New(&fails, nullptr)));
+        }
+        embedded_python::python().run_string(
+            "try:\n"
+            "    fails()\n"
+            "except ValueError as error:\n"
+            "    told.append('caught')\n");
+    };
+    call();
+    std::thread(call).join();
+    EXPECT_EQ(told(), "caught\ncaught");
+}
+
+TEST_F(AnErrorThatIsLeft, IsReportedByAHookThatFailsItself) {
+    embedded_python::python().run_string("sys.unraisablehook = None; sys.stderr = None");
+    std::thread([] {
+        leave_an_error();
+        EXPECT_FALSE(is_error_set());
+    }).join();
+    embedded_python::python().run_string("sys.stderr = sys.__stderr__");
+}
+
+/// Has Python code of the current interpreter call work(). GIL: held.
+void in_this_interpreter(std::function<void()> work) {
+    static PyMethodDef call = {
+        .ml_name = "call",
+        .ml_meth = [](PyObject* self, PyObject*) -> PyObject* {
+            (*static_cast<std::function<void()>*>(PyCapsule_GetPointer(self, nullptr)))();
+            return Py_NewRef(Py_None);
+        },
+        .ml_flags = METH_NOARGS,
+        .ml_doc = nullptr};
+    PyObject* const called = PyCapsule_New(&work, nullptr, nullptr);
+    PyObject* const function = PyCFunction_New(&call, called);
+    PyObject_SetAttrString(PyImport_AddModule("__main__"), "call", function);
+    Py_DECREF(function);
+    Py_DECREF(called);
+    EXPECT_EQ(PyRun_SimpleString("call()"), 0);
+}
+
+/// The same in a new subinterpreter, on the calling thread.
+void in_a_subinterpreter(std::function<void()> work) {
+    PyThreadState* const before = PyThreadState_Get();
+    PyThreadState* const sub = Py_NewInterpreter();
+    ASSERT_NE(sub, nullptr);
+    in_this_interpreter(std::move(work));
+    EXPECT_EQ(PyThreadState_Get(), sub);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(before);
+}
+
+TEST(Subinterpreter, HoldsTheGil) {
+    gil_acquire gil;
+    in_a_subinterpreter([] {
+        EXPECT_TRUE(gil_held());
+        bool held_elsewhere = true;
+        std::thread([&] { held_elsewhere = gil_held(); }).join();
+        EXPECT_FALSE(held_elsewhere);
+    });
+    EXPECT_TRUE(gil_held());
+}
+
+TEST(Subinterpreter, AnAcquireNests) {
+    gil_acquire gil;
+    in_a_subinterpreter([] {
+        gil_acquire nested;  // the test's timeout is what fails it
+        EXPECT_TRUE(gil_held());
+        handoff::gil_try_acquire too;
+        EXPECT_TRUE(too);
+    });
+}
+
+TEST(Subinterpreter, AReleaseLetsANativeThreadIn) {
+    gil_acquire gil;
+    in_a_subinterpreter([] {
+        PyThreadState* const its = PyThreadState_Get();
+        bool ran = false;
+        {
+            gil_release while_joining;
+            EXPECT_FALSE(gil_held());
+            std::thread([&] {
+                gil_acquire inside;
+                ran = true;
+            }).join();
+            gil_acquire again;
+            EXPECT_TRUE(gil_held());
+        }
+        EXPECT_TRUE(ran);
+        EXPECT_EQ(PyThreadState_Get(), its);
+    });
+}
+
+TEST(Subinterpreter, IsEnteredByAThreadThatHadNoState) {
+    PyThreadState* sub = nullptr;
+    {
+        gil_acquire gil;
+        PyThreadState* const before = PyThreadState_Get();
+        sub = Py_NewInterpreter();
+        ASSERT_NE(sub, nullptr);
+        PyThreadState_Swap(before);
+    }
+    PyInterpreterState* const interpreter = PyThreadState_GetInterpreter(sub);
+    std::thread([&] {
+        PyThreadState* const own = PyThreadState_New(interpreter);
+        PyEval_RestoreThread(own);
+        EXPECT_TRUE(gil_held());
+        {
+            gil_release released;
+            EXPECT_FALSE(gil_held());
+        }
+        EXPECT_EQ(PyThreadState_Get(), own);
+        PyThreadState_Clear(own);
+        PyThreadState_DeleteCurrent();
+    }).join();
+    gil_acquire gil;
+    PyThreadState* const before = PyThreadState_Swap(sub);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(before);
+}
+
+TEST(Subinterpreter, ThatAnotherThreadMadeIsHeldByWhoExecutesIt) {
+    std::latch made(1);
+    std::latch asked(1);
+    std::thread maker;
+    {
+        PyThreadState* sub = nullptr;
+        maker = std::thread([&] {
+            {
+                gil_acquire gil;
+                PyThreadState* const before = PyThreadState_Get();
+                sub = Py_NewInterpreter();
+                PyThreadState_Swap(before);
+            }
+            made.count_down();
+            asked.wait();
+        });
+        made.wait();
+        gil_acquire gil;
+        PyThreadState* const before = PyThreadState_Swap(sub);
+        in_this_interpreter([] {
+            EXPECT_TRUE(gil_held());
+            gil_acquire nested;
+            gil_release released;
+            EXPECT_FALSE(gil_held());
+        });
+        Py_EndInterpreter(sub);
+        PyThreadState_Swap(before);
+    }
+    asked.count_down();
+    maker.join();
+}
+
+TEST(Subinterpreter, OfAnotherThreadIsNotHeldHere) {
+    std::atomic<bool> over = false;
+    std::jthread const asks([&] {
+        while (!over) {
+            EXPECT_FALSE(gil_held());
+        }
+    });
+    gil_acquire gil;
+    for (int i = 0; i < 10; ++i) {
+        in_a_subinterpreter([] {
+            for (int round = 0; round < 100; ++round) {
+                EXPECT_TRUE(gil_held());
+                gil_release released;
+                gil_acquire again;
+            }
+        });
+    }
+    over = true;
 }
 
 TEST(GilRelease, DoesNothingWhenTheGilIsNotHeld) {
@@ -451,6 +734,90 @@ TEST(Handoff, WorkerRunsOnceMainReleasesAndNotBefore) {
     EXPECT_TRUE(arrives(has_entered));
     worker.join();
 }
+
+/// As docs/gil.md has it: the GIL is held by whoever stops it, and one caller joins.
+class taken_out {
+public:
+    void start() {
+        worker_ = std::thread([this] { work(); });
+    }
+    void stop() {
+        running_ = false;
+        std::thread ended = std::exchange(worker_, std::thread());
+        gil_release while_joining;
+        if (ended.joinable()) {
+            ended.join();
+        }
+    }
+
+private:
+    void work() const {
+        while (running_) {
+            gil_acquire gil;
+        }
+    }
+
+    std::atomic<bool> running_ = true;
+    std::thread worker_;
+};
+
+/// And the other way: each caller waits for the end.
+class with_a_mutex {
+public:
+    void start() {
+        gil_release while_locking;
+        std::scoped_lock one_at_a_time(joining_);
+        worker_ = std::thread([this] { work(); });
+    }
+    void stop() {
+        running_ = false;
+        gil_release while_joining;
+        std::scoped_lock one_at_a_time(joining_);
+        if (worker_.joinable()) {
+            worker_.join();
+        }
+        EXPECT_TRUE(has_ended_);
+    }
+
+private:
+    void work() {
+        while (running_) {
+            gil_acquire gil;
+        }
+        has_ended_ = true;
+    }
+
+    std::atomic<bool> running_ = true;
+    std::atomic<bool> has_ended_ = false;
+    handoff::mutex joining_;
+    std::thread worker_;
+};
+
+/// Threads that hold the GIL, as Python's do, stop it at once.
+template <class Worker>
+void stop_from_many_threads() {
+    for (int round = 0; round < 50; ++round) {
+        Worker worker;
+        {
+            gil_acquire gil;
+            worker.start();
+        }
+        std::latch together(4);
+        std::vector<std::jthread> stopping;
+        stopping.reserve(4);
+        for (int i = 0; i < 4; ++i) {
+            stopping.emplace_back([&] {
+                together.arrive_and_wait();
+                gil_acquire gil;
+                worker.stop();
+            });
+        }
+    }
+}
+
+TEST(Handoff, ManyThreadsStopAWorkerThatOneOfThemTakesOut) { stop_from_many_threads<taken_out>(); }
+
+TEST(Handoff, ManyThreadsStopAWorkerThatHasAMutex) { stop_from_many_threads<with_a_mutex>(); }
 
 TEST(Handoff, ManyWorkersLoseNoItem) {
     constexpr int threads = 16;

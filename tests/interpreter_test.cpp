@@ -1,13 +1,14 @@
 // The interpreter as part of an application: running code, and how its errors arrive.
 #include "embedded_python.hpp"
 
-#include <boost/python/import.hpp>
+#include <boost/python.hpp>
 
 #include <gmock/gmock.h>
 
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -75,6 +76,79 @@ TEST(Interpreter, CallsAFunctionAndConvertsItsResult) {
     EXPECT_DOUBLE_EQ(python().call<double>("math", "hypot", 3.0, 4.0), 5.0);
     EXPECT_EQ(python().call<std::string>("os.path", "join", "a", "b"), "a/b");
     python().call("gc", "collect");
+}
+
+/// What repr() makes of an argument.
+template <class T>
+std::string shown(T const& argument) {
+    return python().call<std::string>("builtins", "repr", argument);
+}
+
+TEST(Arguments, MayBeAnyText) {
+    std::string word = "w\xc3\xb6rd";
+    EXPECT_EQ(shown(word), "'w\xc3\xb6rd'");
+    EXPECT_EQ(shown(std::string_view(word).substr(0, 3)), "'w\xc3\xb6'");
+    EXPECT_EQ(shown("literal"), "'literal'");
+    EXPECT_EQ(shown(word.c_str()), "'w\xc3\xb6rd'");
+    EXPECT_EQ(shown(word.data()), "'w\xc3\xb6rd'");
+    EXPECT_EQ(shown(static_cast<char const*>(nullptr)), "None");
+    EXPECT_EQ(error_of([] { shown(std::string_view("\xff")); }).type(), "UnicodeDecodeError");
+}
+
+TEST(Arguments, MayBePathsVectorsAndOptionals) {
+    EXPECT_EQ(shown(std::filesystem::path("a/b")), "PosixPath('a/b')");
+    EXPECT_EQ(shown(std::filesystem::path("\xff")), "PosixPath('\\udcff')");
+    EXPECT_EQ(shown(std::vector<double>{1, 2.5}), "[1.0, 2.5]");
+    EXPECT_EQ(shown(std::vector<bool>{true, false}), "[True, False]");
+    EXPECT_EQ(shown(std::vector<std::vector<char const*>>{{"a"}, {}}), "[['a'], []]");
+    EXPECT_EQ(shown(std::optional<int>(3)), "3");
+    EXPECT_EQ(shown(std::optional<int>()), "None");
+    EXPECT_EQ(shown(std::nullopt), "None");
+    EXPECT_EQ(shown(nullptr), "None");
+}
+
+TEST(Arguments, MayHaveKeywords) {
+    using handoff::keyword;
+    EXPECT_EQ(python().call<int>("builtins", "int", "ff", keyword("base") = 16), 255);
+    EXPECT_EQ(python().call<std::string>("textwrap", "shorten", keyword("width") = 5,
+                                         keyword("placeholder") = "-", keyword("text") = "a b c d"),
+              "a b-");
+    EXPECT_EQ(error_of([] {
+                  python().call("builtins", "int", "1", keyword("base") = 2, keyword("base") = 3);
+              }).type(),
+              "TypeError");
+}
+
+TEST(Arguments, OfATypeThatIsRegisteredAreConvertedAsItSays) {
+    python().run_string("def name(x): return type(x).__name__");
+    python().invoke([] {
+        boost::python::scope const inside(boost::python::import("__main__"));
+        boost::python::class_<std::vector<short>>("Shorts");
+    });
+    EXPECT_EQ(python().call<std::string>("__main__", "name", std::vector<short>{1}), "Shorts");
+    EXPECT_EQ(python().call<std::vector<short>>("__main__", "Shorts"), std::vector<short>{});
+}
+
+TEST(Interpreter, CallsAMethodByItsDottedName) {
+    EXPECT_EQ(python().call<std::string>("datetime", "date.today.__name__.upper"), "TODAY");
+    EXPECT_EQ(error_of([] { python().call("os", "path.nope"); }).type(), "AttributeError");
+    EXPECT_EQ(error_of([] { python().call("os", "path..join"); }).type(), "AttributeError");
+}
+
+TEST(Results, MayBeVectorsOptionalsAndPaths) {
+    python().run_string("def same(x): return x");
+    EXPECT_EQ((python().call<std::vector<int>>("builtins", "range", 3)),
+              (std::vector<int>{0, 1, 2}));
+    EXPECT_EQ((python().call<std::vector<std::optional<std::string>>>(
+                  "__main__", "same", std::vector<char const*>{"a", nullptr})),
+              (std::vector<std::optional<std::string>>{"a", std::nullopt}));
+    EXPECT_EQ(python().call<std::optional<int>>("gc", "collect").has_value(), true);
+    EXPECT_EQ(python().call<std::optional<int>>("gc", "enable"), std::nullopt);
+    EXPECT_EQ(python().call<std::filesystem::path>("pathlib", "Path", "a", "b"), "a/b");
+    EXPECT_EQ(error_of([] { python().call<std::vector<int>>("builtins", "int"); }).type(),
+              "TypeError");
+    EXPECT_EQ(error_of([] { python().call<std::vector<int>>("builtins", "list", "ab"); }).type(),
+              "TypeError");
 }
 
 TEST(Interpreter, LeavesTheGilAsItWas) {
@@ -155,6 +229,56 @@ TEST(PythonErrors, SurviveAnExceptionThatCannotBePrinted) {
     EXPECT_EQ(error.message(), "<exception str() failed>");
 }
 
+/// Each of these would otherwise leave by an exception that is no std::exception.
+TEST(PythonErrors, OfClassesThatAnswerWithErrorsAreStillPythonErrors) {
+    python().run_string(R"(
+def fails(*_): raise RuntimeError
+class Code(SystemExit): code = property(fails)
+class Class(Exception): __class__ = property(fails)
+class Module(Exception): __module__ = property(fails)
+class Nothing(Exception): __getattribute__ = fails
+class Text(str):
+    def encode(self, *_): return [1, 2]
+class Encoded(Exception):
+    def __str__(self): return Text('text')
+)");
+    for (auto const* const name : {"Code", "Class", "Module", "Nothing", "Encoded"}) {
+        python_error const error =
+            error_of([&] { python().run_string("raise " + std::string(name)); });
+        EXPECT_EQ(error.type(), name);
+        EXPECT_THAT(error.traceback(), HasSubstr("File \"<string>\", line 1, in <module>"));
+    }
+    EXPECT_EQ(error_of([] { python().run_string("raise Encoded"); }).message(), "text");
+}
+
+TEST(PythonErrors, WithNoErrorSetSaySo) {
+    python_error const error =
+        error_of([] { python().invoke([] { throw boost::python::error_already_set(); }); });
+    EXPECT_EQ(error.type(), "SystemError");
+    EXPECT_THAT(error.message(), HasSubstr("none is set"));
+}
+
+TEST(PythonErrors, MakeTheMessageOnceOrTwiceHoweverDeepItCallsBack) {
+    python().run_string(R"(
+calls = 0
+class Nested(Exception):
+    def __str__(self):
+        global calls
+        calls += 1
+        if self.args[0]: again(self.args[0] - 1)
+        return 'message'
+)");
+    python().invoke([] {
+        boost::python::import("__main__").attr("again") =
+            boost::python::make_function(+[](int depth) {
+                error_of(
+                    [&] { python().run_string("raise Nested(" + std::to_string(depth) + ")"); });
+            });
+    });
+    EXPECT_EQ(error_of([] { python().run_string("raise Nested(10)"); }).message(), "message");
+    python().run_string("assert calls <= 2 * 11, calls");
+}
+
 TEST(PythonErrors, LeaveNoErrorBehindAndTheGilFree) {
     error_of([] { python().run_string("1 / 0"); });
     EXPECT_FALSE(handoff::gil_held());
@@ -197,6 +321,20 @@ TEST_F(ScriptFile, RunsAsMainAndKnowsItsPath) {
             boost::python::extract<std::string>(boost::python::import("__main__").attr("where")));
     }),
               path.string());
+}
+
+TEST_F(ScriptFile, MayHaveAFreshNamespace) {
+    python().run_string("kept = 1; __file__ = 'mine'");
+    write(
+        "assert __name__ == '__main__' and 'kept' not in globals(), dir()\n"
+        "def twice(x): return len([x] * 2) * factor\n"
+        "kept, factor = 2, 3\n"
+        "assert twice(1) == 6\n"
+        "import __main__; __main__.seen = __file__\n");
+    python().run_file(path, handoff::fresh_namespace);
+    python().run_file(path, handoff::fresh_namespace);
+    python().run_string("assert kept == 1 and __file__ == 'mine' and 'factor' not in globals()");
+    EXPECT_EQ(python().call<std::string>("__main__", "seen.__str__"), path.string());
 }
 
 TEST_F(ScriptFile, MayDeclareItsEncoding) {

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -268,6 +269,158 @@ TEST(InterpreterLife, StopWaitsForTheCallsInProgress) {
     caller.join();
 }
 
+std::promise<void> entered;  // by a call that does not return
+
+BOOST_PYTHON_MODULE(late) {
+    boost::python::def("entered", +[] { entered.set_value(); });
+}
+
+/// What an application's threads are in when it ends: serving, until the process ends.
+class LateCallDeathTest : public testing::Test {
+protected:
+    void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+
+    /// Begins `work`, which says late.entered(), on another thread; then stops, as main() does
+    /// that reports what is thrown, and ends.
+    template <class Work>
+    [[noreturn]] static void end_during(
+        Work work, interpreter::options options, void (*meanwhile)() = [] {}) {
+        static still_in_use const by_the_call;
+        alarm(20);  // seconds, for what ends at once
+        {
+            interpreter python(std::move(options));
+            python.add_module("late", &PyInit_late);
+            python.start();
+            python.run_string(
+                "import late, time\n"
+                "def serve():\n"
+                "    late.entered()\n"
+                "    while True: time.sleep(.001)\n");
+            std::thread([&] {
+                pthread_setname_np(pthread_self(), "server");
+                work(python);
+            }).detach();
+            entered.get_future().wait();
+            meanwhile();
+            try {
+                python.stop();
+            } catch (std::runtime_error const& late) {
+                std::fprintf(stderr, "thrown: %s\n", late.what());
+            }
+            EXPECT_FALSE(python.running());
+            python.stop();  // does nothing any more
+        }
+        std::exit(3);
+    }
+};
+
+TEST_F(LateCallDeathTest, IsNamedWhenItIsAFunctionThenStopThrows) {
+    EXPECT_EXIT(end_during([](interpreter& python) { python.call("__main__", "serve"); },
+                           {.stop_grace = std::chrono::milliseconds(50)}),
+                testing::ExitedWithCode(3),
+                AllOf(HasSubstr("handoff: at stop(), __main__.serve() in thread \"server\" was "
+                                "still in progress after 0.05 s"),
+                      HasSubstr("thrown: Python was not finalized: calls into it")));
+}
+
+TEST_F(LateCallDeathTest, IsNamedWhenItIsAString) {
+    EXPECT_EXIT(end_during([](interpreter& python) { python.run_string("serve()", "<server>"); },
+                           {.stop_grace = std::chrono::seconds(0)}),
+                testing::ExitedWithCode(3), HasSubstr("run_string(\"<server>\") in thread"));
+}
+
+TEST_F(LateCallDeathTest, IsNamedWhenItIsAFile) {
+    auto const script = std::filesystem::path(testing::TempDir()) / "handoff_late.py";
+    std::ofstream(script) << "serve()\n";
+    EXPECT_EXIT(end_during([=](interpreter& python) { python.run_file(script); },
+                           {.stop_grace = std::chrono::seconds(0)}),
+                testing::ExitedWithCode(3), HasSubstr("run_file(\"" + script.string() + "\") in"));
+    std::filesystem::remove(script);
+}
+
+TEST_F(LateCallDeathTest, MayHoldTheGilForEver) {
+    EXPECT_EXIT(end_during(
+                    [](interpreter& python) {
+                        python.invoke([] {
+                            entered.set_value();
+                            for (;;) {
+                                pause();
+                            }
+                        });
+                    },
+                    {.stop_grace = std::chrono::milliseconds(50)}),
+                testing::ExitedWithCode(3), HasSubstr("invoke() in thread \"server\""));
+}
+
+TEST_F(LateCallDeathTest, IsNotWaitedForAfterCtrlC) {
+    EXPECT_EXIT(end_during([](interpreter& python) { python.run_string("serve()", "<server>"); },
+                           {.signal_handlers = true, .stop_grace = std::chrono::hours(1)},
+                           [] {
+                               std::thread([] {
+                                   // Until stop() has begun to wait, Python's own handler hears it.
+                                   for (;;) {
+                                       raise(SIGINT);
+                                       std::this_thread::yield();
+                                   }
+                               }).detach();
+                           }),
+                testing::ExitedWithCode(3),
+                HasSubstr("run_string(\"<server>\") in thread \"server\" was still in progress at "
+                          "Ctrl-C"));
+}
+
+TEST_F(LateCallDeathTest, IsNamedByTheDestructorToo) {
+    EXPECT_EXIT(
+        {
+            alarm(20);
+            static still_in_use const by_the_call;
+            try {
+                interpreter python({.stop_grace = std::chrono::milliseconds(50)});
+                python.add_module("late", &PyInit_late);
+                python.start();
+                std::thread([&] {
+                    // The interpreter is gone when this call within a call returns.
+                    python.run_string(
+                        "import late, time\n"
+                        "late.entered()\n"
+                        "while True: time.sleep(.001)");
+                }).detach();
+                entered.get_future().wait();
+                throw std::runtime_error("disk full");
+            } catch (std::runtime_error const& failure) {
+                std::fprintf(stderr, "main: %s\n", failure.what());
+            }
+            std::exit(3);
+        },
+        testing::ExitedWithCode(3),
+        AllOf(HasSubstr("run_string(\"<string>\") in thread"), HasSubstr("main: disk full")));
+}
+
+TEST_F(LateCallDeathTest, MayReturnWhenTheInterpreterIsGone) {
+    EXPECT_EXIT(
+        {
+            alarm(20);
+            std::promise<void> go_on;
+            std::thread caller;
+            {
+                interpreter python({.stop_grace = std::chrono::milliseconds(0)});
+                python.start();
+                caller = std::thread([&] {
+                    python.invoke([&] {
+                        handoff::gil_release while_waiting;
+                        entered.set_value();
+                        go_on.get_future().wait();
+                    });
+                });
+                entered.get_future().wait();
+            }
+            go_on.set_value();
+            caller.join();
+            std::exit(3);
+        },
+        testing::ExitedWithCode(3), HasSubstr("invoke() in thread"));
+}
+
 TEST(InterpreterLife, StopIsRefusedWithinACall) {
     interpreter python;
     python.start();
@@ -318,6 +471,134 @@ TEST(InterpreterLife, FindsModulesInTheFoldersGiven) {
     python.start();
     EXPECT_DOUBLE_EQ(python.call<double>("handoff_geometry", "area", 2.0, 3.0), 6.0);
     std::filesystem::remove_all(folder);
+}
+
+/// What sys.executable is.
+std::string executable_of(interpreter& python) {
+    return python.invoke([] {
+        return std::string(
+            boost::python::extract<std::string>(boost::python::import("sys").attr("executable")));
+    });
+}
+
+TEST(InterpreterLife, DoesNotTakeTheApplicationForPython) {
+    interpreter python({.arguments = {std::filesystem::read_symlink("/proc/self/exe").string()}});
+    python.start();
+    std::string const executable = executable_of(python);
+    EXPECT_EQ(executable, STOCK_PYTHON);
+    python.run_string(
+        "import subprocess, sys\n"
+        "code = 'import sys; print(sys.version, sys.prefix)'\n"
+        "said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)\n"
+        "assert said.stdout == f'{sys.version} {sys.prefix}\\n', said");
+}
+
+TEST(InterpreterLife, TakesTheExecutableThatIsNamed) {
+    interpreter python({.python_executable = "/bin/sh"});
+    python.start();
+    EXPECT_EQ(executable_of(python), "/bin/sh");
+    python.run_string("import json");
+}
+
+/// A virtual environment with one package in it.
+class VirtualEnvironment : public testing::Test {
+protected:
+    void SetUp() override {
+        std::filesystem::remove_all(folder);
+        std::string const make = STOCK_PYTHON " -m venv --without-pip '" + folder.string() + "'";
+        ASSERT_EQ(std::system(make.c_str()), 0);
+        auto const packages = folder / "lib" / ("python" + version) / "site-packages";
+        std::ofstream(packages / "only_there.py") << "where = __file__\n";
+    }
+    void TearDown() override { std::filesystem::remove_all(folder); }
+
+    void set_version(std::string const& line) const {
+        std::ofstream(folder / "pyvenv.cfg") << "home = /usr/bin\n" << line << "\n";
+    }
+
+    /// That start() refuses this, with these words, and that another start is possible then.
+    static void expect_refusal(interpreter::options options, std::string const& words) {
+        interpreter refused(std::move(options));
+        EXPECT_THAT([&] { refused.start(); },
+                    ThrowsMessage<std::runtime_error>(
+                        AllOf(HasSubstr("cannot start Python: "), HasSubstr(words))));
+        interpreter python;
+        python.start();
+        python.run_string("pass");
+    }
+
+    std::filesystem::path folder =
+        std::filesystem::path(testing::TempDir()) /
+        ("handoff_env_" +
+         std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    std::string version = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+};
+
+TEST_F(VirtualEnvironment, HasItsPackagesFound) {
+    interpreter python({.virtual_environment = folder});
+    python.start();
+    EXPECT_EQ(executable_of(python), (folder / "bin/python").string());
+    python.run_string("import only_there, sys; assert sys.prefix != sys.base_prefix");
+}
+
+TEST_F(VirtualEnvironment, HasItsPackagesFoundWhenIsolated) {
+    interpreter python({.isolated = true, .virtual_environment = folder});
+    python.start();
+    python.run_string("import only_there");
+}
+
+TEST_F(VirtualEnvironment, ThatIsActivatedIsNotUsedUnasked) {
+    setenv("VIRTUAL_ENV", folder.c_str(), 1);
+    setenv("PATH", (folder / "bin").c_str(), 1);
+    interpreter python({.arguments = {(folder / "bin/python").string()}});
+    python.start();
+    python.run_string("import sys; assert sys.prefix == sys.base_prefix, sys.prefix");
+}
+
+TEST_F(VirtualEnvironment, WithoutSettingsIsRefused) {
+    std::filesystem::remove(folder / "pyvenv.cfg");
+    expect_refusal({.virtual_environment = folder},
+                   "\"" + folder.string() + "\" has no pyvenv.cfg");
+}
+
+TEST_F(VirtualEnvironment, ForAnotherPythonIsRefused) {
+    set_version("version = 3.1.4");
+    expect_refusal({.virtual_environment = folder},
+                   "\"" + folder.string() + "\" is for Python 3.1, and this is Python " + version);
+}
+
+TEST_F(VirtualEnvironment, OfVirtualenvForAnotherPythonIsRefused) {
+    set_version("version_info=3.10.13.final.0");
+    expect_refusal({.virtual_environment = folder}, "is for Python 3.10, and");
+}
+
+TEST_F(VirtualEnvironment, ThatDoesNotSayItsVersionIsJudgedByItsPackages) {
+    set_version("prompt = version");
+    std::filesystem::rename(folder / "lib" / ("python" + version), folder / "lib/python3.1");
+    expect_refusal({.virtual_environment = folder}, folder.string());
+}
+
+TEST_F(VirtualEnvironment, WhosePythonIsGoneIsRefused) {
+    std::filesystem::remove(folder / "bin/python");
+    expect_refusal({.virtual_environment = folder}, "has no bin/python that can be run");
+}
+
+TEST_F(VirtualEnvironment, BesideAnExecutableIsRefused) {
+    expect_refusal({.python_executable = "/bin/sh", .virtual_environment = folder}, "both");
+}
+
+TEST_F(VirtualEnvironment, AnExecutableThatCannotBeRunIsRefused) {
+    expect_refusal({.python_executable = folder / "pyvenv.cfg"},
+                   "\"" + (folder / "pyvenv.cfg").string() + "\" is not a program");
+}
+
+TEST_F(VirtualEnvironment, AWrongOptionDoesNotUseUpTheStart) {
+    expect_refusal({.watchdog = std::chrono::seconds(-1)}, "positive, finite number of seconds");
+    EXPECT_THROW(interpreter().start(), std::logic_error);  // that one had it
+}
+
+TEST_F(VirtualEnvironment, AWrongGraceDoesNotUseUpTheStart) {
+    expect_refusal({.stop_grace = std::chrono::seconds(-1)}, "stop_grace");
 }
 
 TEST(FooLife, RunsInAPythonThatNoHostOfOursStarted) {

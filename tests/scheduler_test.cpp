@@ -1,5 +1,5 @@
 // The scheduler on its own: no Python, only tasks, threads and the clock.
-#include "scheduler.hpp"
+#include "task.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,6 @@
 #include <latch>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -33,24 +32,26 @@ constexpr auto a_while = 50ms;
 class job : public scheduler::task {
 public:
     using action = std::function<void(job&)>;
-    using task::begin;
 
     job(scheduler::clock::duration interval, action each)
-        : each_(std::move(each)), interval_(interval) {}
+        : job(interval, std::move(each), deliveries::may_block) {}
 
-    void begun() noexcept override { messages_ = 0; }
+    void begun(scheduler::time_point now) noexcept override {
+        begin_ = now;
+        messages_ = 0;
+    }
 
-    std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override {
+    delivered deliver(scheduler::turn& now) noexcept override {
         scheduler::time_point due;
         do {
             each_(*this);
             std::scoped_lock const held(mutex_);
             ++delivered_;
             threads_.insert(std::this_thread::get_id());
-            due = begin() + ++messages_ * interval_;
+            due = begin_ + ++messages_ * interval_;
             changed_.notify_all();
         } while (now.delivered_and_covers(due));
-        return ends_ ? std::nullopt : std::optional(due);
+        return ends_ ? delivered{.is = delivered::ended} : again(due);
     }
 
     void left_behind() noexcept override {}
@@ -61,9 +62,10 @@ public:
         changed_.notify_all();
     }
 
-    [[nodiscard]] scheduler::clock::duration leeway() const noexcept override { return leeway_; }
     void set_leeway(scheduler::clock::duration leeway) { leeway_ = leeway; }
-    [[nodiscard]] bool may_block() const noexcept override { return true; }
+
+    /// When the run began.
+    [[nodiscard]] scheduler::time_point begin() const { return begin_; }
 
     /// Whether so many were delivered, within `long_enough`.
     bool delivers(int count) {
@@ -77,7 +79,7 @@ public:
         return changed_.wait_for(held, long_enough, [&] { return ends_seen_ > 0; });
     }
 
-    [[nodiscard]] int delivered() const {
+    [[nodiscard]] int count() const {
         std::scoped_lock const held(mutex_);
         return delivered_;
     }
@@ -87,10 +89,19 @@ public:
     }
     void end_after_this() { ends_ = true; }
 
+protected:
+    job(scheduler::clock::duration interval, action each, deliveries its)
+        : task(its), each_(std::move(each)), interval_(interval) {}
+
+    [[nodiscard]] delivered again(scheduler::time_point due) const {
+        return {.is = delivered::due_again, .next_due = due, .leeway = leeway_};
+    }
+
 private:
     action each_;
     scheduler::clock::duration interval_;
     scheduler::clock::duration leeway_{};
+    scheduler::time_point begin_{};
     int messages_ = 0;
     bool ends_ = false;
 
@@ -123,14 +134,14 @@ TEST_F(Scheduler, DeliversAtOnce) {
     it.start(*task);
     EXPECT_TRUE(task->delivers(1));
     it.stop(*task);
-    EXPECT_EQ(task->delivered(), 1);
+    EXPECT_EQ(task->count(), 1);
 }
 
 TEST_F(Scheduler, DeliversTheFirstMessageEvenIfStoppedAtOnce) {
     auto const task = every(1h);
     it.start(*task);
     it.stop(*task);
-    EXPECT_EQ(task->delivered(), 1);
+    EXPECT_EQ(task->count(), 1);
 }
 
 TEST_F(Scheduler, GivesTheFirstMessageNoLeewayAndDropsWhatIsWithinItsOwn) {
@@ -140,7 +151,7 @@ TEST_F(Scheduler, GivesTheFirstMessageNoLeewayAndDropsWhatIsWithinItsOwn) {
     ASSERT_TRUE(task->delivers(1));
     std::promise<void>().get_future().wait_for(200ms);  // several are due, none is late
     it.stop(*task);
-    EXPECT_EQ(task->delivered(), 1);
+    EXPECT_EQ(task->count(), 1);
 }
 
 TEST_F(Scheduler, StartsATaskWhenItHasHadNothingToDo) {
@@ -162,8 +173,8 @@ TEST_F(Scheduler, DeliversAtAFixedRate) {
     auto const before_stop = scheduler::clock::now();
     it.stop(*task);
     auto const end = scheduler::clock::now();
-    EXPECT_GE(task->delivered(), (before_stop - started) / 1ms + 1);  // nothing due is missing
-    EXPECT_LE(task->delivered(), (end - begin) / 1ms + 1);            // and nothing is early
+    EXPECT_GE(task->count(), (before_stop - started) / 1ms + 1);  // nothing due is missing
+    EXPECT_LE(task->count(), (end - begin) / 1ms + 1);            // and nothing is early
 }
 
 TEST_F(Scheduler, StopsATaskThatIsNotDueWithoutWaitingForItsTime) {
@@ -197,7 +208,7 @@ TEST_F(Scheduler, StopWaitsForTheDeliveryInProgress) {
     EXPECT_EQ(stopped.wait_for(50ms), std::future_status::timeout);
     leave.count_down();
     EXPECT_EQ(stopped.wait_for(long_enough), std::future_status::ready);
-    EXPECT_EQ(task->delivered(), 1);
+    EXPECT_EQ(task->count(), 1);
 }
 
 TEST_F(Scheduler, StopFromTheTasksOwnDeliveryMakesItTheLast) {
@@ -205,7 +216,7 @@ TEST_F(Scheduler, StopFromTheTasksOwnDeliveryMakesItTheLast) {
     it.start(*task);
     ASSERT_TRUE(task->delivers(1));
     it.stop(*task);
-    EXPECT_EQ(task->delivered(), 1);
+    EXPECT_EQ(task->count(), 1);
 }
 
 TEST_F(Scheduler, TwoTasksThatStopEachOtherBothEnd) {
@@ -237,7 +248,7 @@ TEST_F(Scheduler, ADeliveryMayStopATaskThatIsDue) {
     });
     it.start(*one);
     started.wait();
-    EXPECT_GE(other->delivered(), 1);
+    EXPECT_GE(other->count(), 1);
     EXPECT_FALSE(it.running(*other));
 }
 
@@ -323,7 +334,7 @@ TEST_F(Scheduler, StopGivesUpWhatCannotBeDeliveredInTime) {
     auto const owed = (scheduler::clock::now() - begin) / 1us;
     it.stop(*too_slow);
     EXPECT_FALSE(it.running(*too_slow));
-    EXPECT_LT(too_slow->delivered(), owed / 4);  // a thousandth, and a hundred in the grace
+    EXPECT_LT(too_slow->count(), owed / 4);  // a thousandth, and a hundred in the grace
 }
 
 /// A job whose first messages take no time: they are given to `at_once`.
@@ -331,27 +342,29 @@ class quick_job : public job {
 public:
     quick_job(scheduler::clock::duration interval, int quick, std::function<void()> at_once,
               action each)
-        : job(interval, std::move(each)),
+        : job(interval, std::move(each), deliveries::take_no_time),
           interval_(interval),
           quick_(quick),
           at_once_(std::move(at_once)) {}
 
-    void begun() noexcept override {
-        job::begun();
+    void begun(scheduler::time_point now) noexcept override {
+        job::begun(now);
         messages_ = 0;
     }
 
-    bool deliver_at_once(scheduler::turn& now) noexcept override {
+    delivered deliver(scheduler::turn& now) noexcept override {
+        if (!now.at_once()) {
+            return job::deliver(now);
+        }
         do {
             if (messages_ == quick_) {
-                return false;
+                return {.is = delivered::not_at_once};
             }
             at_once_();
             ++messages_;
         } while (now.delivered_and_covers(begin() + messages_ * interval_));
-        return true;
+        return again(begin() + messages_ * interval_);
     }
-    [[nodiscard]] bool may_block() const noexcept override { return false; }
 
 private:
     scheduler::clock::duration interval_;
@@ -454,16 +467,16 @@ TEST_F(SchedulerTurnsThatWait, AStopByWhoHoldsOneGivesWhatMayBlockItsTimeToBegin
     EXPECT_FALSE(it.await_stop(*task, 2 * scheduler::stop_grace));
     let_go.set_value();
     EXPECT_TRUE(it.await_stop(*task, long_enough));
-    EXPECT_EQ(task->delivered(), 1);
+    EXPECT_EQ(task->count(), 1);
 }
 
 /// A job that can deliver nothing now.
 class hindered_job : public job {
 public:
     explicit hindered_job(action asked) : job(1h, {}), asked_(std::move(asked)) {}
-    std::optional<scheduler::time_point> deliver(scheduler::turn& /*now*/) noexcept override {
+    delivered deliver(scheduler::turn& /*now*/) noexcept override {
         asked_(*this);
-        return begin();
+        return again(begin());
     }
 
 private:
@@ -494,8 +507,8 @@ TEST(SchedulerTurns, OfOneThatCanDeliverNothingItIsAskedOnceInEach) {
 /// A job that delivers as many as there is room for.
 class greedy_job : public job {
 public:
-    greedy_job() : job(1h, {}) {}
-    bool deliver_at_once(scheduler::turn& now) noexcept override {
+    greedy_job() : job(1h, {}, deliveries::take_no_time) {}
+    delivered deliver(scheduler::turn& now) noexcept override {
         for (unsigned count = 1; now.delivered_and_covers(begin(), count);) {
             count = now.room();
             largest = std::max(largest, count);
@@ -503,9 +516,8 @@ public:
         if (++turns == 2) {
             two_turns.set_value();
         }
-        return true;
+        return again(begin());
     }
-    [[nodiscard]] bool may_block() const noexcept override { return false; }
 
     unsigned largest = 0;
     int turns = 0;
@@ -579,6 +591,147 @@ TEST_F(Scheduler, ATaskDroppedInItsOwnDeliveryLivesUntilThatReturns) {
     EXPECT_TRUE(watch.expired());
 }
 
+TEST_F(Scheduler, ARunKeepsItsTaskAliveUntilItHasEnded) {
+    auto part = std::make_shared<int>();
+    std::weak_ptr<int> const watch = part;
+    std::promise<void> delivered;
+    boost::intrusive_ptr<job> owner(
+        new job(1h, [&, part_of_the_task = std::move(part)](job&) { delivered.set_value(); }));
+    job& dropped = *owner;
+    it.start(dropped);
+    owner.reset();
+    EXPECT_EQ(delivered.get_future().wait_for(long_enough), std::future_status::ready);
+    EXPECT_FALSE(watch.expired());
+    it.stop(dropped);
+    it.close();
+    EXPECT_TRUE(watch.expired());
+}
+
+TEST_F(Scheduler, ARunThatIsCutOwesNothingAndIsOverAtOnce) {
+    std::latch entered(1);
+    std::latch leave(1);
+    auto const in_the_way = every(1h, [&](job&) {
+        entered.count_down();
+        leave.wait();
+    });
+    scheduler alone({.turn = [turns = std::make_shared<std::mutex>()](auto const& deliveries) {
+        std::scoped_lock const one_at_a_time(*turns);
+        deliveries();
+        return true;
+    }});
+    alone.start(*in_the_way);
+    entered.wait();
+    auto part = std::make_shared<int>();
+    std::weak_ptr<int> const watch = part;
+    boost::intrusive_ptr<job> owed(new job(1us, [part_of_the_task = std::move(part)](job&) {}));
+    alone.start(*owed);
+    alone.cut(*owed);
+    EXPECT_FALSE(alone.running(*owed));
+    EXPECT_EQ(owed->ends_seen(), 1);
+    owed.reset();
+    EXPECT_TRUE(watch.expired());
+    leave.count_down();
+    alone.stop(*in_the_way);
+}
+
+TEST_F(Scheduler, ACutDoesNotWaitForTheDeliveryInProgressWhichIsTheLast) {
+    std::latch entered(1);
+    std::latch leave(1);
+    auto const task = every(1us, [&](job&) {
+        entered.count_down();
+        leave.wait();
+    });
+    it.start(*task);
+    entered.wait();
+    it.cut(*task);
+    EXPECT_FALSE(it.running(*task));
+    EXPECT_EQ(task->ends_seen(), 0);
+    leave.count_down();
+    EXPECT_TRUE(task->ends());
+    EXPECT_EQ(task->count(), 1);
+}
+
+TEST_F(Scheduler, ACutTakesBackAStartThatWaitsForTheLastRunToEnd) {
+    std::latch entered(1);
+    std::latch leave(1);
+    auto const task = every(1us, [&](job& self) {
+        it.stop(self);
+        it.start(self);
+        entered.count_down();
+        leave.wait();
+    });
+    it.start(*task);
+    entered.wait();
+    it.cut(*task);
+    leave.count_down();
+    EXPECT_TRUE(task->ends());
+    EXPECT_EQ(task->count(), 1);
+    EXPECT_FALSE(it.running(*task));
+}
+
+TEST_F(Scheduler, StartsAgainAfterACut) {
+    auto const task = every(1h);
+    it.start(*task);
+    ASSERT_TRUE(task->delivers(1));
+    it.cut(*task);
+    it.start(*task);
+    EXPECT_TRUE(task->delivers(2));
+    EXPECT_TRUE(it.running(*task));
+}
+
+TEST_F(Scheduler, AStopReturnsWhenTheRunIsCutElsewhere) {
+    std::latch entered(1);
+    std::latch leave(1);
+    auto const blocked = every(1h, [&](job&) {
+        entered.count_down();
+        leave.wait();
+    });
+    std::mutex turns;
+    scheduler alone({.turn = [&](auto const& deliveries) {
+        std::scoped_lock const one_at_a_time(turns);
+        deliveries();
+        return true;
+    }});
+    alone.start(*blocked);
+    entered.wait();
+    auto const owed = every(1us);
+    alone.start(*owed);
+    auto stopped = std::async(std::launch::async, [&] { alone.stop(*owed); });
+    while (alone.running(*owed)) {
+        std::this_thread::yield();
+    }
+    alone.cut(*owed);
+    EXPECT_EQ(stopped.wait_for(long_enough), std::future_status::ready);
+    EXPECT_EQ(owed->count(), 0);
+    leave.count_down();
+    alone.stop(*blocked);
+}
+
+TEST_F(Scheduler, WhatALastReferenceRunsAsItGoesHoldsUpNoOtherTask) {
+    std::latch dropped(1);
+    std::latch let_go(1);
+    std::latch going(1);
+    auto slow_to_go = std::shared_ptr<int>(new int, [&](int* number) {
+        going.count_down();
+        let_go.wait();
+        delete number;
+    });
+    boost::intrusive_ptr<job> owner(
+        new job(1h, [&, part_of_the_task = std::move(slow_to_go)](job& self) {
+            dropped.wait();
+            self.end_after_this();
+        }));
+    it.start(*owner);
+    owner.reset();
+    dropped.count_down();
+    going.wait();
+    auto const other = every(1ms);
+    it.start(*other);
+    EXPECT_TRUE(other->delivers(20));
+    let_go.count_down();
+    it.close();  // before what it refers to goes
+}
+
 TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
     std::vector<boost::intrusive_ptr<job>> tasks;
     for (int i = 0; i < 10; ++i) {
@@ -591,7 +744,7 @@ TEST_F(Scheduler, CloseDeliversWhatIsDueAndStopsAll) {
     EXPECT_EQ(it.close().given_up, 0U);
     for (auto const& each : tasks) {
         EXPECT_FALSE(it.running(*each));
-        EXPECT_GE(each->delivered(), (before_close - started) / 1ms + 1);
+        EXPECT_GE(each->count(), (before_close - started) / 1ms + 1);
     }
 }
 
@@ -660,7 +813,7 @@ TEST_F(SchedulerSurroundings, StopWaitsLongerThanItsGraceForATurnThatIsHardToGet
         return true;
     }});
     auto const due = every(1ms, [&](job& self) {
-        if (self.delivered() == 0) {
+        if (self.count() == 0) {
             entered.count_down();
         }
     });
@@ -671,7 +824,7 @@ TEST_F(SchedulerSurroundings, StopWaitsLongerThanItsGraceForATurnThatIsHardToGet
     while (scheduler::clock::now() < begin + 10ms) {
         std::this_thread::yield();  // ten more are owed
     }
-    int const delivered = due->delivered();
+    int const delivered = due->count();
     std::future<void> const stopped =
         std::async(std::launch::async, [&] { surrounded.stop(*due); });
     while (surrounded.running(*due)) {
@@ -680,7 +833,7 @@ TEST_F(SchedulerSurroundings, StopWaitsLongerThanItsGraceForATurnThatIsHardToGet
     EXPECT_EQ(stopped.wait_for(2 * scheduler::stop_grace), std::future_status::timeout);
     keeps_out.unlock();
     ASSERT_EQ(stopped.wait_for(long_enough), std::future_status::ready);
-    EXPECT_GE(due->delivered(), delivered + 9);
+    EXPECT_GE(due->count(), delivered + 9);
 }
 
 TEST_F(SchedulerSurroundings, ATurnThatCannotBeEnteredGivesAllUp) {
@@ -691,7 +844,7 @@ TEST_F(SchedulerSurroundings, ATurnThatCannotBeEnteredGivesAllUp) {
         }
         return may_enter;
     }});
-    auto const due = every(1us, [&](job& self) { may_enter = self.delivered() < 3; });
+    auto const due = every(1us, [&](job& self) { may_enter = self.count() < 3; });
     surrounded.start(*due);
     ASSERT_TRUE(due->ends());
     EXPECT_FALSE(surrounded.running(*due));
@@ -725,14 +878,14 @@ TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
     static std::promise<void> goes_on;
     static std::promise<void> has_left;
     static auto const& stuck = *new boost::intrusive_ptr(new job(1ms, [](job& self) {
-        if (self.delivered() == 0) {
+        if (self.count() == 0) {
             blocks.set_value();
             goes_on.get_future().wait();
         }
     }));
     static auto& it = *new scheduler({.thread = [](auto const& body) {
         body();
-        if (stuck->delivered() > 0) {
+        if (stuck->count() > 0) {
             has_left.set_value();
         }
     }});
@@ -753,7 +906,7 @@ TEST(SchedulerThatIsNeverDestroyed, JoinAbandonsADeliveryThatDoesNotEnd) {
 
     goes_on.set_value();
     has_left.get_future().wait();
-    EXPECT_EQ(stuck->delivered(), 1);
+    EXPECT_EQ(stuck->count(), 1);
     EXPECT_EQ(stuck->ends_seen(), 1);
 }
 

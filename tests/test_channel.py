@@ -6,7 +6,7 @@ import subprocess
 import textwrap
 import unittest
 
-from host import HOST, environment, finish, run, start, wait_until_asleep
+from host import HOST, LAUNCHER, environment, finish, run, start, wait_until_asleep
 
 CHANNELS = os.environ["CHANNELS_FOLDER"]
 
@@ -365,6 +365,314 @@ class BadInput(Channels):
             "channels.Evens(3).get_batch(2)",
             "TypeError: no field of the C++ (anonymous namespace)::even is described, so nobody "
             "could read a batch: describe each by channel_class::field(), or use get_many()",
+        )
+
+
+class Conversions(Channels):
+    """A value's conversion runs a script's code: channels.handle, within the call that takes it."""
+
+    def test_a_list_is_not_seen_before_it_is_whole(self):
+        self.prints(
+            """
+            import gc
+            def handle(n):  # as a profiler or a gc callback may do, at any allocation
+                for seen in gc.get_objects():
+                    if type(seen) in (list, tuple):
+                        seen.count(n)
+                return [n]
+            channels.handle = handle
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 5)
+            print(handled.get_many(3), handled.get_many(9))
+            """,
+            "[[0], [1], [2]] [[3], [4]]",
+        )
+
+    def test_a_tuple_is_not_seen_before_it_is_whole(self):
+        self.prints(
+            """
+            import gc
+            from Foo import Foo
+            class Named:
+                def __getattribute__(self, name):
+                    for seen in gc.get_objects():
+                        if type(seen) is tuple:
+                            seen.count(name)
+                    return name
+            class Numbers(channels.Numbers):
+                __class__ = property(lambda self: Named())
+            class Worker(Foo):
+                __class__ = property(lambda self: Named())
+            print(repr(Numbers(1)), repr(Worker(1)))
+            """,
+            "<__module__.__qualname__ 0 of 1 when_full=block open> "
+            "<__module__.__qualname__ interval=1.0 stopped messages=0>",
+        )
+
+    def test_what_may_come_back_is_not_the_end_for_another_consumer(self):
+        self.prints(
+            """
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 3)
+            handled.close()
+            converting, go_on = threading.Event(), threading.Event()
+            def handle(n):
+                converting.set()
+                go_on.wait()
+                raise KeyboardInterrupt(n)
+            channels.handle = handle
+            told = {}
+            def first():
+                try:
+                    handled.get_many(3)
+                except KeyboardInterrupt as error:
+                    told["first"] = repr(error)
+            def second():
+                told["second"] = handled.get_many(3)
+                try:
+                    handled.get()
+                except handled.ShutDown:
+                    told["then"] = "the end"
+            one = threading.Thread(target=first)
+            one.start()
+            converting.wait()
+            try:
+                handled.get(timeout=0)
+            except handled.Empty:
+                print("not yet")
+            another = threading.Thread(target=second)
+            another.start()
+            channels.handle = float
+            go_on.set()
+            one.join()
+            another.join()
+            print(told["first"], told["second"], told["then"])
+            print(handled.counts)
+            """,
+            """
+            not yet
+            KeyboardInterrupt(0) [0.0, 1.0, 2.0] the end
+            {'pushed': 3, 'delivered': 3, 'dropped': 0, 'refused': 0}
+            """,
+        )
+
+    def test_who_waits_for_another_consumers_conversion_is_told_the_end(self):
+        self.prints(
+            """
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 1)
+            handled.close()
+            converting, go_on = threading.Event(), threading.Event()
+            def handle(n):
+                converting.set()
+                go_on.wait()
+                return n
+            channels.handle = handle
+            got, told = [], []
+            one = threading.Thread(target=lambda: got.append(handled.get()))
+            another = threading.Thread(target=lambda: told.append(list(handled)))
+            one.start()
+            converting.wait()
+            another.start()
+            go_on.set()
+            one.join()
+            another.join()
+            print(got, told)
+            """,
+            "[0] [[]]",
+        )
+
+    def test_an_interrupt_does_not_spend_the_value(self):
+        self.prints(
+            """
+            def handle(n):
+                raise KeyboardInterrupt
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 2)
+            for get in handled.get, lambda: next(handled), lambda: handled.get_many(2):
+                channels.handle = handle
+                try:
+                    get()
+                except KeyboardInterrupt:
+                    print(len(handled))
+            channels.handle = str
+            print(handled.get_many(5))
+            """,
+            "2\n2\n2\n['0', '1']",
+        )
+
+    def test_may_take_from_the_same_channel(self):
+        self.prints(
+            """
+            def handle(n):
+                return (n, handled.get()) if n % 2 == 0 else n
+            channels.handle = handle
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 4)
+            print(handled.get(), handled.get())
+            """,
+            "(0, 1) (2, 3)",
+        )
+
+    def test_that_waits_for_the_end_of_its_own_channel_is_refused(self):
+        self.prints(
+            """
+            channels.handle = lambda n: handled.get()
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 1)
+            handled.close()
+            try:
+                handled.get()
+            except RuntimeError as error:
+                print(error)
+            try:
+                handled.get()
+            except handled.ShutDown:
+                print("the end")
+            """,
+            "a value's conversion waits for the end of the channel that the value came from, which "
+            "cannot end before the conversion has: take no more from a closed channel there\n"
+            "the end",
+        )
+
+    def test_may_close_and_drop_the_channel(self):
+        self.prints(
+            """
+            def handle(n):
+                global handled
+                handled.close()
+                handled = None
+                return n
+            channels.handle = handle
+            handled = channels.Handled(10)
+            channels.push_range(handled, 0, 1)
+            print(handled.get(), handled)
+            """,
+            "0 None",
+        )
+
+    def test_may_fork(self):
+        self.prints(
+            """
+            import os
+            def handle(n):
+                child = os.fork()
+                if child == 0:
+                    return -n
+                print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                return n
+            channels.handle = handle
+            handled = channels.Handled(10)
+            channels.push_range(handled, 5, 6)
+            handled.close()
+            got = handled.get()
+            try:
+                handled.get()
+            except handled.ShutDown:
+                if got < 0:
+                    os._exit(-got)
+                print(got)
+            """,
+            "5\n5",
+        )
+
+    def test_a_converter_that_sets_no_error_has_one_all_the_same(self):
+        self.prints(
+            """
+            broken = channels.Broken(10)
+            channels.push_range(broken, 0, 4)
+            print(broken.get_many(4))
+            try:
+                broken.get_many(4)
+            except SystemError as error:
+                print(error)
+            print(broken.get_many(4))
+            """,
+            "[0]\nthe value's to-python converter returned null, and set no Python error\n[2, 3]",
+        )
+
+    def test_values_come_back_while_producers_push(self):
+        self.prints(
+            """
+            import itertools
+            calls = itertools.count()
+            def handle(n):
+                if next(calls) % 7 == 0:
+                    raise SystemExit  # no error of the value's
+                return n
+            channels.handle = handle
+            handled = channels.Handled(50)
+            started = channels.start(handled, 3, 2000)
+            threading.Thread(target=lambda: (started.join(), handled.close())).start()
+            seen = []
+            def consume():
+                while True:
+                    try:
+                        seen.extend(handled.get_many(5))
+                    except SystemExit:
+                        pass
+                    except handled.ShutDown:
+                        return
+            consumers = [threading.Thread(target=consume) for _ in range(3)]
+            for consumer in consumers:
+                consumer.start()
+            for consumer in consumers:
+                consumer.join()
+            print(sorted(seen) == list(range(6000)), handled.counts["delivered"])
+            """,
+            "True 6000",
+        )
+
+
+class Collection(Channels):
+    def test_of_a_cycle_through_batches_or_an_attribute(self):
+        self.prints(
+            """
+            import gc, weakref
+            class Own(channels.Doubles):
+                pass
+            def batches_of(channel):
+                channel.kept = channel.batches()
+            def itself(channel):
+                channel.kept = channel
+            def batches_that_have_begun(channel):
+                channels.push_range(channel, 0, 1)
+                channel.kept = channel.batches()
+                channel.batch = next(channel.kept)
+            for make in channels.Doubles, Own:
+                for tie in batches_of, itself, batches_that_have_begun:
+                    channel = make(3)
+                    tie(channel)
+                    out = weakref.ref(channel)
+                    del channel
+                    gc.collect()
+                    print(out())
+            """,
+            "\n".join(["None"] * 6),
+        )
+
+    def test_batches_keep_their_channel(self):
+        self.prints(
+            """
+            doubles = channels.Doubles(3)
+            channels.push_range(doubles, 0, 3)
+            doubles.close()
+            batches = doubles.batches(2)
+            del doubles
+            print(*(memoryview(batch).tolist() for batch in batches), list(batches))
+            print(iter(batches) is batches)
+            """,
+            "[0.0, 1.0] [2.0] []\nTrue",
+        )
+
+    @unittest.skipIf(LAUNCHER, "valgrind takes too long")
+    def test_many_channels_are_made_in_time(self):
+        # A look at all of them at each would take minutes.
+        self.prints(
+            """
+            print(len([channels.Numbers(1) for _ in range(400_000)]))
+            """,
+            "400000",
         )
 
 

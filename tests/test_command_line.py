@@ -11,6 +11,8 @@ from host import HOST, STOCK, InFolder, Terminal, environment, run
 
 UP_ARROW = "\x1bOA"  # once a line editor has set the keypad to work, as since 3.13
 
+OUR_OPTIONS = ("gilcheck", "giltrace=", "handoff-version", "handoff-watchdog=")
+
 SHOW_PROGRAM = """
     import sys
     print(sys.argv, __name__, globals().get("__file__"), __spec__, sys.path)
@@ -256,11 +258,68 @@ class Options(InFolder):
                 self.assertTrue(self.same(option).stdout.startswith("Python 3."))
 
     def test_help(self):
-        for option in ("-h", "-?", "--help", "--help-env", "--help-xoptions", "--help-all"):
+        for option in ("-h", "-?", "--help", "--help-env", "--help-xoptions", "--help-all", "-Bh"):
             with self.subTest(option):
-                outcome = self.same(option)
-                self.assertEqual(outcome.code, 0)
-                self.assertIn("PYTHON" if "x" not in option else "-X", outcome.stdout)
+                host = self.host(option)
+                stock = run(STOCK, option, cwd=self.folder)
+                self.assertEqual((host.code, host.stderr), (stock.code, stock.stderr))
+                # What Python says, then a section of ours.
+                self.assertEqual(host.stdout[: len(stock.stdout)], stock.stdout)
+                self.assertIn("PYTHON" if "x" not in option else "-X", stock.stdout)
+                ours = host.stdout[len(stock.stdout) :]
+                if option == "--help-env":
+                    self.assertIn("HANDOFF_WATCHDOG", ours)
+                else:
+                    for each in OUR_OPTIONS:
+                        self.assertIn(f"-X {each}", ours)
+
+    def test_help_for_somebody_else(self):
+        for options in (
+            ("-V", "-c", "--help"),
+            ("-c", "print(1)", "-h"),
+            ("-m", "json.tool", "-h"),
+        ):
+            with self.subTest(options):
+                self.assertNotIn("Handoff", self.same(*options).stdout)
+
+    def test_options_that_are_misspelt(self):
+        for wrong, meant in {
+            "gilchek": "gilcheck",
+            "gil_check": "gilcheck",
+            "GILCheck": "gilcheck",
+            "gilcehck": "gilcheck",
+            "giltraec=out.html": "giltrace",
+            "handoff_watchdog=3": "handoff-watchdog",
+            "handoff-watchdgo": "handoff-watchdog",
+            "handoffwatchdog=3": "handoff-watchdog",
+            "handof-version": "handoff-version",
+        }.items():
+            for options in (("-X", wrong), (f"-BX{wrong}",), ("-Xdev", "-W", "error", "-X", wrong)):
+                with self.subTest(options):
+                    outcome = self.host(*options, "-c", "print(1)")
+                    self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                    self.assertIn(f"-X {wrong}: did you mean -X {meant}?", outcome.stderr)
+
+    def test_options_that_are_nobodys_or_pythons(self):
+        for option in (
+            "of_our_own=1",
+            "gil_lock",
+            "check",
+            "trace=x",
+            "watchdog",
+            "dev",
+            "x" * 999,
+        ):
+            with self.subTest(option):
+                self.assertEqual(self.host("-X", option, "-c", "print(1)"), (0, "1\n", ""))
+
+    def test_words_after_the_program_are_its_own(self):
+        show = "import sys; print(sys.argv[1:])"
+        script = self.write("script.py", show)
+        for program in (("-c", show), (script,), ("-W", "ignore", script), ("--", script)):
+            with self.subTest(program):
+                self.assertEqual(self.same(*program, "-X", "gilchek").stdout, "['-X', 'gilchek']\n")
+        self.assertEqual(self.same("-W", "-Xgilchek", "-c", "print(1)").stdout, "1\n")
 
     def test_options_that_are_wrong(self):
         for options in (

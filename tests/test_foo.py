@@ -1049,19 +1049,37 @@ class Dropping(unittest.TestCase):
         self.assertIsNone(other.error)
         self.assertIsNone(freed())
 
-    def test_waits_for_its_callback_in_another_thread(self):
+    def test_does_not_wait_for_its_callback_in_another_thread(self):
         entered, dropped, overtaken = threading.Event(), threading.Event(), []
+        left = threading.Event()
 
         def on_message(n):
             entered.set()
-            overtaken.append(dropped.wait(A_WHILE))
+            overtaken.append(dropped.wait(PATIENCE))
+            left.set()
 
         f = Foo(ONCE, on_message)
         f.start()
         self.assertTrue(entered.wait(PATIENCE))
         del f
         dropped.set()
-        self.assertEqual(overtaken, [False])
+        self.assertTrue(left.wait(PATIENCE))
+        self.assertEqual(overtaken, [True])
+
+    def test_what_it_owes_is_not_delivered(self):
+        calls = []
+        f = Foo(0.001, calls.append)
+        f.start()
+        self.assertTrue(f.wait(1, PATIENCE))
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(PATIENCE)  # so that nobody else gets the GIL
+        count, end = len(calls), time.monotonic() + 0.02
+        while time.monotonic() < end:
+            pass
+        del f
+        sys.setswitchinterval(1e-6)
+        let_pass(20)
+        self.assertEqual(len(calls), count)
 
     def test_two_foos_drop_each_other_in_their_callbacks(self):
         started, freed = threading.Barrier(3), threading.Semaphore(0)
@@ -1194,7 +1212,7 @@ class Collection(unittest.TestCase):
 
         self.is_collected(Counting)
 
-    def test_that_is_behind_is_served_before_it_is_taken_apart(self):
+    def test_that_is_behind_is_not_served_any_more(self):
         holder, calls = Holder(), []
         holder.calls = calls
         with mock.patch.object(threading, "excepthook") as excepthook:
@@ -1207,8 +1225,100 @@ class Collection(unittest.TestCase):
                 pass
             del holder
             gc.collect()
+            sys.setswitchinterval(1e-6)
+            let_pass(20)
         excepthook.assert_not_called()
-        self.assertGreaterEqual(len(calls), count + 15)
+        self.assertEqual(len(calls), count)
+
+    def test_of_a_subclass_with_a_finalizer_cuts_it_before_anything_is_cleared(self):
+        calls, seen = [], []
+
+        class Sub(Foo):
+            def __del__(self):
+                seen.append(self.holder.name)
+
+        class Holds:
+            name = "class"
+
+            def __init__(self):
+                self.name = "own"
+                self.foo = Sub(0.0001, self.call)
+                self.foo.holder = self
+
+            def call(self, n):
+                calls.append(self.name)
+
+        with mock.patch.object(threading, "excepthook") as excepthook:
+            for _ in range(50):
+                holder = Holds()
+                holder.foo.start()
+                self.assertTrue(holder.foo.wait(1, PATIENCE))
+                del holder
+                gc.collect()
+                count = len(calls)
+                let_pass(1)
+                self.assertEqual(len(calls), count)
+        excepthook.assert_not_called()
+        self.assertEqual(set(calls), {"own"})
+        self.assertEqual(seen, ["own"] * 50)
+
+    def test_does_not_wait_for_a_callback_that_wants_a_lock_which_is_held(self):
+        lock = threading.Lock()
+
+        class Locks:
+            def __init__(self):
+                self.foo = Foo(0.001, self.take)
+                self.foo.start()
+
+            def take(self, n):
+                with lock:
+                    pass
+
+        for _ in range(20):
+            holder = Locks()
+            self.assertTrue(holder.foo.wait(1, PATIENCE))
+            known = weakref.ref(holder)
+            self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(PATIENCE)
+            with lock:
+                end = time.monotonic() + 0.005  # so that messages are owed
+                while time.monotonic() < end:
+                    pass
+                del holder
+                gc.collect()
+                self.assertIsNone(known())
+
+    def test_is_told_of_again_after_a_finalizer_has_kept_it_alive(self):
+        kept = []
+
+        class Sub(Foo):
+            def __del__(self):
+                kept.append(self)
+
+        class Holds:
+            def __init__(self):
+                self.foo = Sub(0.001, self.call)
+                self.foo.holder = self
+                self.calls = 0
+
+            def call(self, n):
+                self.calls += 1
+
+        holder = Holds()
+        holder.foo.start()
+        self.assertTrue(holder.foo.wait(1, PATIENCE))
+        known = weakref.ref(holder)
+        del holder
+        gc.collect()
+        self.assertFalse(kept[0].running)
+        kept[0].start()
+        self.assertTrue(kept[0].wait(len(kept[0]) + 3, PATIENCE))
+        with mock.patch.object(threading, "excepthook") as excepthook:
+            kept.clear()
+            gc.collect()
+            let_pass(20)
+        excepthook.assert_not_called()
+        self.assertIsNone(known())
 
     def test_is_not_of_one_that_somebody_knows(self):
         holder = Holder()
@@ -1268,17 +1378,9 @@ class CtrlC(unittest.TestCase):
             self.interrupt_once_stopping()
         self.ends()
 
-    def test_of_a_drop(self):
-        dropping = threading.Event()
-
-        def interrupt():
-            dropping.wait(PATIENCE)
-            time.sleep(A_WHILE)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        threading.Thread(target=interrupt, daemon=True).start()
+    def test_of_a_drop_is_for_what_comes_after_it(self):
         with self.assertRaises(KeyboardInterrupt):
-            dropping.set()
+            signal.raise_signal(signal.SIGINT)
             del self.foo
             self.leave.wait(0)  # the interpreter looks for signals after a call
         self.assertEqual(self.left, [])

@@ -348,6 +348,31 @@ class Left(Traced):
                 self.assert_left(outcome)
                 self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
 
+    def test_by_a_process_that_is_killed_is_no_earlier_runs_result(self):
+        for output in "trace.json", "trace.html", "trace.svg":
+            for way, earlier in self.traced("pass", output):
+                with self.subTest(f"{way}, {output}"):
+                    self.assertEqual(earlier.code, 0, earlier)
+                    self.assertTrue((self.folder / output).exists())
+            for way, killed in self.traced(KILLED, output):
+                with self.subTest(f"{way}, {output}, killed"):
+                    self.assertEqual(killed.code, -signal.SIGKILL)
+                    left = sorted(each.name for each in self.folder.iterdir())
+                    self.assertEqual(left, [f"{output}.recording"])
+                    self.run_command(STOCK, "-m", "giltrace", "-o", output, "-c", "pass")
+            (self.folder / output).unlink()
+
+    def test_by_a_process_that_is_killed_replaces_what_a_link_leads_to(self):
+        (self.folder / "elsewhere").mkdir()
+        (self.folder / "trace.html").symlink_to("elsewhere/there.html")
+        for _way, outcome in self.traced("pass", "trace.html"):
+            self.assertEqual(outcome.code, 0, outcome)
+        self.assertTrue((self.folder / "elsewhere" / "there.html").exists())
+        for way, _killed in self.traced(KILLED, "trace.html"):
+            with self.subTest(way):
+                self.assertTrue((self.folder / "trace.html").is_symlink())
+                self.assertFalse((self.folder / "trace.html").exists())
+
     def test_by_a_process_that_is_killed_names_threads_that_go_on(self):
         code = (
             "import threading\n"
@@ -418,6 +443,37 @@ class Refused(Traced):
 
     def test_an_output_that_cannot_be_written_before_the_run(self):
         self.assert_refused("print(1)", "nowhere/trace.json", "nowhere/trace.json", "No such file")
+
+    def test_an_output_that_giltrace_did_not_write_before_the_run(self):
+        for output in "trace.json", "trace.html", "trace.svg", "trace.svg.recording":
+            precious = "<!doctype html><title>Mine, and about giltrace</title>"
+            (self.folder / output).write_text(precious)
+            asked = output.removesuffix(".recording")
+            self.assert_refused(
+                "print(1)", asked, f"{output}'", "remove that, or choose another name"
+            )
+            self.assertEqual((self.folder / output).read_text(), precious)
+            self.assertEqual([each.name for each in self.folder.iterdir()], [output])
+            (self.folder / output).unlink()
+
+    def test_an_output_that_somebody_else_wrote_during_the_run_keeps_the_recording(self):
+        code = "open('trace.html', 'w').write('mine')"
+        for way, outcome in self.traced(code, "trace.html"):
+            with self.subTest(way):
+                self.assertIn("has not written", outcome.stderr)
+                self.assertEqual((self.folder / "trace.html").read_text(), "mine")
+                (self.folder / "trace.html").unlink()
+                left = ("-o", "late.html", "--recording", "trace.html.recording")
+                self.assertEqual(self.run_command(STOCK, "-m", "giltrace", *left).code, 0)
+
+    def test_is_no_output_that_is_empty_or_no_file(self):
+        (self.folder / "trace.html").touch()
+        (self.folder / "nowhere.html").symlink_to("/dev/null")
+        for output in "trace.html", "nowhere.html":
+            for way, outcome in self.traced("pass", output):
+                with self.subTest(f"{way}, {output}"):
+                    self.assertEqual(outcome.code, 0, outcome)
+                    self.assertIn(f"written to {self.folder / output}", outcome.stderr)
 
     def test_an_unknown_ending(self):
         self.assert_refused("print(1)", "trace.txt", "'trace.txt'", ".json, .html or .svg")

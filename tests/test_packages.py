@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tomllib
 import unittest
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ["BUILD_FOLDER"])
 CMAKE = os.environ["CMAKE"]
 GENERATOR = os.environ["GENERATOR"]
+COMPILER = os.environ["COMPILER"]
 TOOLS = os.environ["TOOLS_PYTHON"]
 MODULES = os.environ["MODULES_FOLDER"]
 WITH_TOOLS = f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}"
@@ -277,9 +279,24 @@ class Types(InstalledWheel):
         self.succeed(TOOLS_TOO, "-m", "pyright", "--project", PROJECT)
 
 
+class DependencyGroups(unittest.TestCase):
+    def test_are_there_for_each_that_make_installs(self):
+        makefile = (PROJECT / "Makefile").read_text()
+        targets = re.search(r"^(\.venv/.*): \.venv/%", makefile, re.MULTILINE)[1].split()
+        installed = {Path(target).name for target in targets}
+        installed |= set(re.findall(r"--group (\w+)", makefile))
+        self.assertGreater(len(installed), 5)
+        groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
+        included = {
+            each["include-group"] for group in groups.values() for each in group if "==" not in each
+        }
+        # Those of `host` are for environments that tests make.
+        self.assertEqual(installed | included | {"host"}, set(groups))
+
+
 class Makefile(Packages):
     def test_says_what_a_wheel_needs_that_cannot_be_had(self):
-        for name in ("Makefile", "requirements.txt", "requirements-wheel.txt"):
+        for name in ("Makefile", "pyproject.toml"):
             shutil.copy(PROJECT / name, self.folder)
         self.succeed(STOCK, "-m", "venv", ".venv")
         self.write(".venv/ready", "")
@@ -289,7 +306,7 @@ class Makefile(Packages):
 
     def test_says_what_there_is_not(self):
         shutil.copytree(PROJECT / "profiles", self.folder / "profiles")
-        for name in ("Makefile", "requirements.txt", "conanfile.py"):
+        for name in ("Makefile", "pyproject.toml", "conanfile.py"):
             shutil.copy(PROJECT / name, self.folder)
         self.write(".venv/ready", "")
         for lacking, said in (
@@ -351,6 +368,36 @@ class CMakeInstall(Packages):
         self.assertEqual(checked.code, 66, checked)
 
 
+class OlderLanguage(Packages):
+    def test_is_refused_by_each_header_in_one_line(self):
+        include = self.install() / "include"
+        headers = {
+            header.relative_to(include).as_posix()
+            for header in include.rglob("*.hpp")
+            if header.parent.name != "detail"
+        }
+        # C++17 is enough for these two.
+        headers -= {"handoff/gilcheck.hpp", "handoff/giltrace.hpp"}
+        self.assertLessEqual(
+            {"handoff/gil.hpp", "handoff/boost_python/without_gil.hpp", "handoff/channel.hpp"},
+            headers,
+        )
+        include_python = sysconfig.get_path("include")
+        for header in sorted(headers):
+            with self.subTest(header):
+                self.write("main.cpp", f"#include <{header}>\nhandoff::gil_acquire now;\n")
+                command = (COMPILER, "-std=c++17", "-fsyntax-only", "main.cpp")
+                refused = run(
+                    *(*command, f"-I{include}", f"-I{include_python}"),
+                    cwd=self.folder,
+                    env=environment(PATH=WITH_TOOLS, LC_ALL="C"),
+                )
+                self.assertEqual(refused.code, 1, refused)
+                errors = re.findall(r"^\S+: (?:fatal )?error: .*", refused.stderr, re.MULTILINE)
+                self.assertEqual(len(errors), 1, refused.stderr)
+                self.assertIn("Handoff needs C++20: compile with -std=c++20", errors[0])
+
+
 class CMakeConsumer(Packages):
     """Another project, by find_package() of what was installed, or with Handoff as a part of it."""
 
@@ -359,12 +406,17 @@ class CMakeConsumer(Packages):
         self.write(
             "main.cpp",
             """
+            #include <handoff/boost_python/without_gil.hpp>
             #include <handoff/giltrace.hpp>
             #include <handoff/host.hpp>
 
             #include <boost/python.hpp>
 
-            BOOST_PYTHON_MODULE(robot) { boost::python::scope().attr("legs") = 4; }
+            static int legs() { return handoff::gil_held() ? 0 : 4; }
+
+            BOOST_PYTHON_MODULE(robot) {
+                boost::python::scope().attr("legs") = handoff::without_gil(&legs)();
+            }
 
             int main(int argc, char* argv[]) {
                 handoff::giltrace::finish();  // there is no recording
@@ -514,14 +566,40 @@ class CMakeConsumer(Packages):
         self.assertNotEqual(refused.code, 0)
         self.assertIn("Handoff was built for another Python than this Python.h", refused.stdout)
 
+    WATCHING = """
+            add_library(watching MODULE watching.cpp)
+            set_target_properties(watching PROPERTIES PREFIX "" SUFFIX "${handoff_PYTHON_SUFFIX}")
+            target_link_libraries(watching PRIVATE handoff::watchdog)
+            """
+
     def test_of_the_toolkit_that_was_built_without_boost(self):
         built = ("-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", "-DHANDOFF_BOOST_PYTHON=OFF")
         prefix = self.folder / "prefix"
         self.build(*built, f"-DPython3_EXECUTABLE={STOCK}", into="handoff", source=PROJECT)
         self.succeed(CMAKE, "--install", "handoff", "--prefix", prefix)
-        self.write_toolkit_project("COMPONENTS gil")
+        self.write_toolkit_project("COMPONENTS gil watchdog", self.WATCHING)
+        self.write(
+            "watching.cpp",
+            """
+            #include <handoff/watchdog.hpp>
+
+            static PyObject* start(PyObject*, PyObject* patience) {
+                handoff::watchdog::start(handoff::watchdog::seconds(PyFloat_AsDouble(patience)));
+                return Py_NewRef(Py_None);
+            }
+
+            static PyMethodDef functions[] = {{"start", start, METH_O, ""}, {}};
+            static PyModuleDef module = {PyModuleDef_HEAD_INIT, "watching", "", 0, functions};
+            PyMODINIT_FUNC PyInit_watching() { return PyModule_Create(&module); }
+            """,
+        )
         self.build(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assert_counts()
+        hold = "import ctypes, watching; watching.start(.1); ctypes.PyDLL(None).usleep(500_000)"
+        outcome = run(STOCK, "-c", hold, env=environment(PYTHONPATH=str(self.folder / "b")))
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("handoff watchdog: a thread has waited", outcome.stderr)
+        self.assertRegex(outcome.stderr, r"Holds the GIL: thread .*, the main thread")
 
         self.write_toolkit_project("COMPONENTS host")
         refused = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")
@@ -534,6 +612,12 @@ class CMakeConsumer(Packages):
         told = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assertEqual(told.returncode, 0, told.stderr)
         self.assertRegex(told.stdout, r"without Boost\.Python: it has no .*, foo, host\n")
+
+    def test_that_names_an_option_as_it_was_called_before_is_told_its_name(self):
+        refused = self.configure("-DHANDOFF_FOO=OFF", source=PROJECT)
+        self.assertNotEqual(refused.returncode, 0)
+        said = " ".join(refused.stderr.split())
+        self.assertIn("configure with -UHANDOFF_FOO -DHANDOFF_BOOST_PYTHON=OFF", said)
 
     def test_builds_and_runs_the_tutorial(self):
         """Whose page has the programs' text, and shows what they print."""
@@ -583,17 +667,112 @@ class CMakeConsumer(Packages):
         self.assert_boost_refused("boost has no Boost.Python for it. Install libboost-python-dev,")
 
 
+CONAN = Path(TOOLS).with_name("conan")
+
+# Stands for ConanCenter's, which is out of reach here: it knows for which Python it is.
+BOOST = """
+from conan import ConanFile
+
+class Boost(ConanFile):
+    name = "boost"
+    version = "1.83.0"
+    package_type = "shared-library"
+    options = {"python_executable": [None, "ANY"], "shared": [True], "without_python": [False]}
+    default_options = {"python_executable": None, "shared": True, "without_python": False}
+"""
+
+
+@unittest.skipIf(not CONAN.exists(), "there is no Conan; `make` installs it")
+class ConanGraph(Packages):
+    """What Conan knows of a package before it builds it."""
+
+    def setUp(self):
+        super().setUp()
+        self.variables = {"CONAN_HOME": str(self.folder / "conan"), "PATH": WITH_TOOLS}
+        self.write("conanfile.txt", "[requires]\nhandoff/[>0]\n")
+        self.conan("export", PROJECT)
+        self.write("boost/conanfile.py", BOOST)
+        self.conan("export", "boost")
+        toolchain = (PROJECT / "profiles/toolchain").read_text()
+        self.write("profile", f"{toolchain}\n[platform_requires]\ngtest/1.10.0\n")
+
+    def conan(self, *arguments):
+        return self.succeed(CONAN, *arguments, **self.variables)
+
+    def graph(self, profile, **variables):
+        """What a project that requires the package is told: of itself, and of the package."""
+        told = self.succeed(
+            *(CONAN, "graph", "info", "conanfile.txt", "--no-remote", "--format=json"),
+            *("-pr:a", profile),
+            **{**self.variables, **variables},
+        )
+        nodes = json.loads(told.stdout)["graph"]["nodes"]
+        (package,) = (node for node in nodes.values() if node["name"] == "handoff")
+        return nodes["0"], package
+
+    def python_of(self, abi):
+        """What says that modules for it are called so."""
+        python = self.write(f"python-{abi}", f"#!/bin/sh\necho {abi}\n")
+        python.chmod(0o755)
+        return str(python)
+
+    def test_has_another_package_for_another_python(self):
+        for profile in (PROJECT / "profiles/debian", self.folder / "profile"):
+            with self.subTest(profile.name):
+                ids = {}
+                for abi in ("cpython-311-x86_64", "cpython-314-x86_64", "cpython-311-x86_64"):
+                    _, package = self.graph(profile, PYTHON=self.python_of(abi))
+                    self.assertEqual(package["options"]["python_abi"], abi)
+                    ids.setdefault(abi, set()).add(package["package_id"])
+                (one,), (other,) = ids.values()
+                self.assertNotEqual(one, other)
+
+    def test_of_the_python_that_is_there_says_what_its_modules_are_called(self):
+        _, package = self.graph(PROJECT / "profiles/debian", PYTHON=STOCK)
+        abi = sysconfig.get_config_var("SOABI")
+        self.assertEqual(package["options"]["python_abi"], abi)
+
+    def test_hands_boosts_headers_and_library_on(self):
+        consumer, _ = self.graph(self.folder / "profile", PYTHON=STOCK)
+        (boost,) = (
+            each for each in consumer["dependencies"].values() if each["ref"] == "boost/1.83.0"
+        )
+        self.assertTrue(boost["headers"])
+        self.assertTrue(boost["libs"])
+
+    def test_is_refused_for_a_boost_of_another_python(self):
+        profile = ("-pr:a", self.folder / "profile")
+        for boosts, code in ((STOCK, 0), ("/usr/bin/false", 1)):
+            installed = run(
+                *(CONAN, "graph", "info", "conanfile.txt", "--no-remote", *profile),
+                *("-o", f"boost/*:python_executable={boosts}"),
+                cwd=self.folder,
+                env=environment(**self.variables, PYTHON=STOCK),
+            )
+            said = installed.stdout + installed.stderr
+            self.assertEqual("both must be the same Python" in said, code == 1, said)
+
+    def test_is_refused_where_there_is_no_such_python(self):
+        refused = run(
+            *(CONAN, "graph", "info", "conanfile.txt", "--no-remote"),
+            *("-pr:a", PROJECT / "profiles/debian"),
+            cwd=self.folder,
+            env=environment(**self.variables, PYTHON="/nonesuch"),
+        )
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("user.handoff:python=/nonesuch is not a Python that runs", refused.stderr)
+
+
 @unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` builds all of it once more")
 class Conan(Packages):
     def test_creates_a_package_whose_host_runs_a_module(self):
-        conan = Path(TOOLS).with_name("conan")
         profile = PROJECT / "profiles/debian"
         variables = {
             "CONAN_HOME": str(self.folder / "conan"),
             "PYTHON": STOCK,
             "PATH": WITH_TOOLS,
         }
-        told = self.succeed(conan, "create", PROJECT, "-pr:a", profile, **variables)
+        told = self.succeed(CONAN, "create", PROJECT, "-pr:a", profile, **variables)
         self.assertIn("Running test()", told.stderr)
         self.assertIn("import robot", told.stderr)
 

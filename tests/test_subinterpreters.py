@@ -2,8 +2,9 @@
 
 import unittest
 
-from host import HOST, STOCK, InFolder, run
+from host import HOST, STOCK, InFolder, finish, run, start
 from ten_foos import BesideTenFoos, joined
+from test_watchdog import not_under_tsan
 
 INTERPRETERS = """
     try:
@@ -144,6 +145,35 @@ class LeavingBesideASubinterpreter(BesideTenFoos):
             self.check_report()
 
         self.again(once)
+
+
+class TheWatchdog(InFolder):
+    @not_under_tsan
+    def test_says_that_it_does_not_know_whether_a_thread_in_a_subinterpreter_holds_the_gil(self):
+        script = joined(
+            INTERPRETERS,
+            """
+            shares_the_gil = create(isolated=False)
+            interpreters.run_string(shares_the_gil, '''if True:
+                import ctypes
+                ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)
+            ''')
+            print("done")
+            """,
+        )
+        process = start(HOST, "-X", "handoff-watchdog=0.3", "-c", script, stdin=-1)
+        seen = ""
+        while "The program goes on.\n" not in seen:
+            line = process.stderr.readline().decode()
+            self.assertNotEqual(line, "", f"the program ended after {seen!r}")
+            seen += line
+        process.stdin.write(b"x")
+        outcome = finish(process)
+        self.assertEqual((outcome.code, outcome.stdout), (0, "done\n"))
+        self.assertIn("Who holds the GIL is not known: a thread in a subinterpreter may", seen)
+        self.assertNotIn("No thread that answered holds the GIL", seen)
+        self.assertRegex(seen, r'Not known to hold it: thread "handoff", tid \d+, the main thread')
+        self.assertNotIn("Does not hold it", seen)
 
 
 class Host(InFolder):

@@ -64,7 +64,7 @@ print("done")
 """)
         self.assertRegex(report, WAITS + r' "Foo", tid [0-9]+, 0x')
         waits = report[report.index('"Foo"') : report.index("Holds the GIL")]
-        self.assertIn("handoff::scheduler::work(", waits)
+        self.assertIn("handoff::scheduler::state::work(", waits)
         self.assertRegex(report, r'Holds the GIL: thread "handoff", tid [0-9]+, the main thread')
         holds = report[report.index("Holds the GIL") :]
         self.assertRegex(holds, "#[0-9]+  (__)?read  in ")

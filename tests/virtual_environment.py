@@ -1,12 +1,19 @@
 """A virtual environment whose Python is the host, with what pip installs into it."""
 
 import os
+import tomllib
 import unittest
 from pathlib import Path
 
 from host import HOST, InFolder
 
-PINNED = Path(__file__).resolve().parent.parent / "requirements-host.txt"
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def pinned(group):
+    """The versions that a dependency group of pyproject.toml names."""
+    groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
+    return groups[group]
 
 
 @unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` asks PyPI for packages")
@@ -16,5 +23,7 @@ class InAVirtualEnvironment(InFolder):
     def python_with(self, *packages):
         self.succeed(HOST, "-m", "venv", "env")
         python = self.folder / "env/bin/python"
-        self.succeed(python, "-m", "pip", "install", "-q", "-c", PINNED, *packages)
+        # As constraints, because the pip of a new environment may not know dependency groups yet.
+        constraints = self.write("constraints.txt", "\n".join(pinned("host")))
+        self.succeed(python, "-m", "pip", "install", "-q", "-c", constraints, *packages)
         return python

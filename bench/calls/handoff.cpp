@@ -1,6 +1,6 @@
 // Ours: a function bound by Boost.Python with without_gil().
-#include <handoff/gil.hpp>
 #include <handoff/boost_python/without_gil.hpp>
+#include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
 

@@ -1,49 +1,69 @@
 // counter: a module for any Python, whose thread appends to a list.
+#include <handoff/boost_python/module.hpp>
 #include <handoff/gil.hpp>
-#include <handoff/boost_python/without_gil.hpp>
 
 #include <boost/python.hpp>
 
-#include <atomic>
 #include <chrono>
+#include <future>
+#include <stop_token>
 #include <thread>
+#include <utility>
 
 namespace py = boost::python;
 using namespace std::chrono_literals;
 
-class counter {
+class counter {  // its members are read and written only while the GIL is held
 public:
     explicit counter(py::list const& numbers) : numbers_(numbers) {}
 
-    ~counter() {
-        handoff::gil_release while_joining;  // was: Py_BEGIN_ALLOW_THREADS, if it was thought of
-        stop();
-    }
+    ~counter() { stop_.request_stop(); }  // Python calls it anywhere, so it waits for nothing
 
     void start() {
-        if (!thread_.joinable()) {
-            thread_ = std::jthread([this](std::stop_token const& stop) { count(stop); });
+        if (stop_.stop_possible() && !stop_.stop_requested()) {
+            return;  // it counts already
         }
+        std::stop_source stop;
+        std::promise<void> ends;
+        auto const ended = ends.get_future().share();
+        std::thread([stop, ends = std::move(ends),
+                     numbers = handoff::gil_owned<py::list>(numbers_)]() mutable {
+            handoff::gil_registration const registered("counter");  // Python's end waits for it,
+            std::stop_callback const at_pythons_end(registered.stop_token(),  // and asks it to stop
+                                                    [&stop] { stop.request_stop(); });
+            count(stop.get_token(), numbers.get());
+            numbers.reset();  // takes the GIL to drop the reference
+            ends.set_value();
+        }).detach();  // it owns all that it uses
+        stop_ = stop;
+        ended_ = ended;
     }
 
     void stop() {
-        thread_.request_stop();
-        if (thread_.joinable()) {
-            thread_.join();
+        stop_.request_stop();
+        auto const ended = ended_;  // ours, for from the next line on other threads get in
+        handoff::gil_release const while_waiting;  // was: Py_BEGIN_ALLOW_THREADS
+        if (ended.valid()) {
+            ended.wait();
         }
     }
 
 private:
-    void count(std::stop_token const& stop) {
+    static void count(std::stop_token const& asked, py::list& numbers) {
         handoff::gil_label const label("counter");  // for `python3 -m giltrace`
-        while (!stop.stop_requested()) {
+        while (!asked.stop_requested()) {
             {
                 // was: PyGILState_STATE const found = PyGILState_Ensure();
                 handoff::gil_try_acquire const to_append;
                 if (!to_append) {
                     return;  // Python ends, and PyGILState_Ensure() would never have returned
                 }
-                numbers_.append(py::len(numbers_));
+                try {
+                    numbers.append(py::len(numbers));
+                } catch (py::error_already_set const&) {
+                    PyErr_WriteUnraisable(numbers.ptr());  // to sys.unraisablehook
+                    return;
+                }
                 // was: PyGILState_Release(found); and not, where append() had thrown
             }
             std::this_thread::sleep_for(1ms);
@@ -51,14 +71,15 @@ private:
     }
 
     py::list numbers_;
-    std::jthread thread_;
+    std::stop_source stop_{std::nostopstate};
+    std::shared_future<void> ended_;
 };
 
-BOOST_PYTHON_MODULE(counter) {
-    if (!handoff::gil_gate::open()) {  // from now on Python's end is told to who comes
+HANDOFF_PYTHON_MODULE(counter) {
+    if (!handoff::gil_gate::open()) {  // from now on a thread that arrives late is refused
         throw py::error_already_set();
     }
     py::class_<counter, boost::noncopyable>("Counter", py::init<py::list>())
         .def("start", &counter::start)
-        .def("stop", handoff::without_gil(&counter::stop));
+        .def("stop", &counter::stop);
 }

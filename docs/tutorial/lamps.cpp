@@ -1,58 +1,82 @@
 // lamps: one thread serves all objects, and takes the GIL once for all that is due.
 #include <handoff/gil.hpp>
-#include <handoff/boost_python/without_gil.hpp>
 #include <handoff/host.hpp>
 
 #include <boost/python.hpp>
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
+#include <future>
+#include <memory>
 #include <mutex>
+#include <stop_token>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace py = boost::python;
 using namespace std::chrono_literals;
 
-class lamps {
+class lamps {  // its members are read and written only while the GIL is held
 public:
-    void add(py::object const& on_blink) { on_blink_.push_back(on_blink); }  // the GIL guards it
+    void add(py::object const& on_blink) { on_blink_->push_back(on_blink); }
+
+    ~lamps() { stop_.request_stop(); }  // Python calls it anywhere, so it waits for nothing
 
     void start() {
-        if (!thread_.joinable()) {
-            thread_ = std::jthread([this](std::stop_token const& stop) { blink(stop); });
+        if (stop_.stop_possible() && !stop_.stop_requested()) {
+            return;  // they blink already
         }
+        std::stop_source stop;
+        std::promise<void> ends;
+        auto const ended = ends.get_future().share();
+        std::thread thread([stop, ends = std::move(ends), former = ended_,
+                            on_blink = handoff::gil_owned<callbacks>(on_blink_)]() mutable {
+            handoff::gil_registration const registered("lamps");  // Python's end waits for it,
+            std::stop_callback const at_pythons_end(registered.stop_token(),  // and asks it to stop
+                                                    [&stop] { stop.request_stop(); });
+            if (former.valid()) {
+                former.wait();  // for the last turn of the thread before this one
+            }
+            blink(stop.get_token(), on_blink.get());
+            on_blink.reset();  // takes the GIL to drop the references
+            ends.set_value();
+        });
+        thread_ = thread.get_id();
+        thread.detach();  // it owns all that it uses
+        stop_ = stop;
+        ended_ = ended;
     }
 
-    void stop() {  // without the GIL: the binding says so
-        thread_.request_stop();
-        if (thread_.joinable()) {
-            thread_.join();
+    void stop() {
+        stop_.request_stop();
+        if (!ended_.valid() || thread_ == std::this_thread::get_id()) {
+            return;  // never started; or within on_blink(), which would wait for itself
         }
-    }
-
-    ~lamps() {
-        handoff::gil_release while_joining;
-        stop();
+        auto const ended = ended_;  // ours, for from the next line on other threads get in
+        handoff::gil_release const while_waiting;
+        ended.wait();
     }
 
 private:
-    void blink(std::stop_token const& stop) {
-        handoff::gil_registration const registered("lamps");  // Python's end waits for this thread
+    using callbacks = std::shared_ptr<std::vector<py::object>>;
+
+    static void blink(std::stop_token const& asked, callbacks const& on_blink) {
         std::mutex mutex;
         std::condition_variable_any pause;
-        for (auto due = std::chrono::steady_clock::now(); !stop.stop_requested(); due += 20ms) {
+        for (auto due = std::chrono::steady_clock::now(); !asked.stop_requested(); due += 20ms) {
             {
                 handoff::gil_try_acquire const to_call;
                 if (!to_call) {
                     return;  // Python ends
                 }
-                for (std::size_t each = 0; each < on_blink_.size(); ++each) {
-                    call(py::object(on_blink_[each]));  // its own reference: it may add lamps
+                for (std::size_t each = 0; each < on_blink->size(); ++each) {
+                    call(py::object((*on_blink)[each]));  // its own reference: it may add lamps
                 }
             }
             std::unique_lock held(mutex);
-            pause.wait_until(held, stop, due + 20ms, [] { return false; });
+            pause.wait_until(held, asked, due + 20ms, [] { return false; });
         }
     }
 
@@ -64,15 +88,17 @@ private:
         }
     }
 
-    std::vector<py::object> on_blink_;
-    std::jthread thread_;
+    callbacks on_blink_ = std::make_shared<std::vector<py::object>>();
+    std::stop_source stop_{std::nostopstate};
+    std::thread::id thread_;
+    std::shared_future<void> ended_;
 };
 
 BOOST_PYTHON_MODULE(lamps) {
     py::class_<lamps, boost::noncopyable>("Lamps")
         .def("add", &lamps::add)
         .def("start", &lamps::start)
-        .def("stop", handoff::without_gil(&lamps::stop));
+        .def("stop", &lamps::stop);
 }
 
 int main(int argc, char* argv[]) {

@@ -4,8 +4,6 @@
 #include "raise.hpp"
 
 #include <boost/python/errors.hpp>
-#include <boost/python/handle.hpp>
-#include <boost/python/slice.hpp>
 
 #include <cmath>
 
@@ -34,21 +32,6 @@ std::chrono::duration<double> seconds_from(py::object const& value, char const* 
 }
 
 }  // namespace
-
-std::array<py::object, 2> parameters::match(py::tuple const& arguments,
-                                            py::dict const& keywords) const {
-    py::object const without_self = arguments.slice(1, py::slice_nil());
-    std::array<char*, 3> const c_names{const_cast<char*>(names[0]), const_cast<char*>(names[1]),
-                                       nullptr};
-    PyObject* first = defaults[0].ptr();
-    PyObject* second = defaults[1].ptr();
-    if (PyArg_ParseTupleAndKeywords(without_self.ptr(), keywords.ptr(), format,
-                                    const_cast<char**>(c_names.data()), &first, &second) == 0) {
-        throw py::error_already_set();
-    }
-    return {py::object(py::handle<>(py::borrowed(first))),
-            py::object(py::handle<>(py::borrowed(second)))};
-}
 
 std::chrono::duration<double> seconds_from(py::object const& value, char const* name) {
     return seconds_from(value, name, "a number of seconds");

@@ -4,25 +4,51 @@
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/dict.hpp>
+#include <boost/python/errors.hpp>
+#include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
-#include <boost/python/tuple.hpp>
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <optional>
+#include <tuple>
 
 namespace handoff {
 
-/// Two parameters after self, by position or name, refused in the words of Python's own functions.
+/// The parameters of a function, by position or name, refused in the words of Python's own
+/// functions.
+template <std::size_t N>
 struct parameters {
     char const* format;  // as PyArg_ParseTupleAndKeywords takes it, with the function's name
-    std::array<char const*, 2> names;
-    std::array<boost::python::object, 2> defaults;
+    std::array<char const*, N> names;
 
-    /// GIL:    held.
-    /// Throws: error_already_set (TypeError): too many or too few, or an unknown name.
-    [[nodiscard]] std::array<boost::python::object, 2> match(
-        boost::python::tuple const& arguments, boost::python::dict const& keywords) const;
+    /// Returns: what was passed, and the defaults for the rest.
+    /// GIL:     held.
+    /// Throws:  error_already_set (TypeError): too many or too few, or an unknown name.
+    [[nodiscard]] std::array<boost::python::object, N> match(
+        boost::python::object const& arguments, boost::python::dict const& keywords,
+        std::array<PyObject*, N> defaults) const {
+        std::array<char*, N + 1> c_names{};
+        for (std::size_t i = 0; i < N; ++i) {
+            c_names[i] = const_cast<char*>(names[i]);
+        }
+        bool const matches = std::apply(
+            [&](auto&... each) {
+                return PyArg_ParseTupleAndKeywords(arguments.ptr(), keywords.ptr(), format,
+                                                   c_names.data(), &each...) != 0;
+            },
+            defaults);
+        if (!matches) {
+            throw boost::python::error_already_set();
+        }
+        std::array<boost::python::object, N> matched;
+        for (std::size_t i = 0; i < N; ++i) {
+            matched[i] = boost::python::object(
+                boost::python::handle<>(boost::python::borrowed(defaults[i])));
+        }
+        return matched;
+    }
 };
 
 /// A number of seconds, for the argument of that name.

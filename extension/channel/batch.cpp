@@ -1,4 +1,5 @@
 // The Python object that shows a batch's memory, and how its layout is written for Python.
+#include "made_once.hpp"
 #include <handoff/channel/batch.hpp>
 
 #include <algorithm>
@@ -99,16 +100,19 @@ PyObject* format(PyObject* self, void*) {
 }
 
 PyObject* names(PyObject* self, void*) {
-    auto const its = batch_in(self).layout->names();
-    PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(its.size()));
-    for (std::size_t i = 0; tuple != nullptr && i < its.size(); ++i) {
-        PyObject* const name = PyUnicode_FromString(its[i].c_str());
-        if (name == nullptr) {
-            Py_DECREF(tuple);
+    // A list, as a tuple cannot be had before all its items: Python sees one that is not complete.
+    PyObject* const list = PyList_New(0);
+    for (std::string const& each : batch_in(self).layout->names()) {
+        PyObject* const name = list != nullptr ? PyUnicode_FromString(each.c_str()) : nullptr;
+        bool const added = name != nullptr && PyList_Append(list, name) == 0;
+        Py_XDECREF(name);
+        if (!added) {
+            Py_XDECREF(list);
             return nullptr;
         }
-        PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), name);
     }
+    PyObject* const tuple = list != nullptr ? PyList_AsTuple(list) : nullptr;
+    Py_XDECREF(list);
     return tuple;
 }
 
@@ -156,26 +160,24 @@ PyObject* make_batch_class() {
 
 }  // namespace
 
-PyObject* new_batch(std::shared_ptr<void> owner, void* values, std::size_t count,
-                    record_layout const& layout) noexcept {
-    static PyObject* batch_class = nullptr;  // guarded by the GIL
-    if (batch_class == nullptr) {
-        batch_class = make_batch_class();
-    }
-    if (batch_class == nullptr) {
-        return nullptr;
-    }
-    auto* const type = reinterpret_cast<PyTypeObject*>(batch_class);
-    PyObject* const made = type->tp_alloc(type, 0);
+PyObject* new_batch(record_layout const& layout) noexcept {
+    auto* const type = reinterpret_cast<PyTypeObject*>(made_once<&make_batch_class>());
+    PyObject* const made = type != nullptr ? type->tp_alloc(type, 0) : nullptr;
     if (made != nullptr) {
         batch& its = batch_in(made);
-        std::construct_at(&its.owner, std::move(owner));
-        its.values = values;
-        its.count = static_cast<Py_ssize_t>(count);
+        std::construct_at(&its.owner);
         its.size = static_cast<Py_ssize_t>(layout.size());
         its.layout = &layout;
     }
     return made;
+}
+
+void fill_batch(PyObject* filled, std::shared_ptr<void> owner, void* values,
+                std::size_t count) noexcept {
+    batch& its = batch_in(filled);
+    its.owner = std::move(owner);
+    its.values = values;
+    its.count = static_cast<Py_ssize_t>(count);
 }
 
 }  // namespace handoff::detail

@@ -1,5 +1,6 @@
 // The part of a channel's Python class that is the same for all types of values.
 #include "arguments.hpp"
+#include "made_once.hpp"
 #include "raise.hpp"
 #include <handoff/channel/consumer.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
@@ -29,10 +30,13 @@ constexpr std::array policies{named_policy{.name = "block", .policy = when_full:
                               named_policy{.name = "drop_oldest", .policy = when_full::drop_oldest},
                               named_policy{.name = "refuse", .policy = when_full::refuse}};
 
-/// Those to be closed at exit. Guarded by the GIL.
+/// Those to be closed at exit. Guarded by the GIL, and never destroyed.
 std::vector<std::weak_ptr<channel_end>>& open_ends() {
-    static auto& only = *new std::vector<std::weak_ptr<channel_end>>();
-    return only;
+    static constinit std::vector<std::weak_ptr<channel_end>>* only = nullptr;
+    if (only == nullptr) {
+        only = new std::vector<std::weak_ptr<channel_end>>();
+    }
+    return *only;
 }
 
 void close_all() {
@@ -42,6 +46,13 @@ void close_all() {
         }
     }
 }
+
+#if PY_VERSION_HEX < 0x030D0000
+PyObject* make_shut_down_class() {
+    return PyErr_NewExceptionWithDoc(
+        "handoff.ShutDown", "The channel is closed, and empty: queue.ShutDown.", nullptr, nullptr);
+}
+#endif
 
 }  // namespace
 
@@ -83,12 +94,7 @@ py::object shut_down_class() {
 #if PY_VERSION_HEX >= 0x030D0000
     return py::import("queue").attr("ShutDown");
 #else
-    static PyObject* only = nullptr;  // guarded by the GIL
-    if (only == nullptr) {
-        only = PyErr_NewExceptionWithDoc("handoff.ShutDown",
-                                         "The channel is closed, and empty: queue.ShutDown.",
-                                         nullptr, nullptr);
-    }
+    PyObject* const only = made_once<&make_shut_down_class>();
     return py::object(py::handle<>(py::borrowed(py::expect_non_null(only))));
 #endif
 }
@@ -96,6 +102,12 @@ py::object shut_down_class() {
 void raise_shut_down() {
     raise(shut_down_class().ptr(),
           "the channel is closed, and all that was pushed before has been got");
+}
+
+void raise_waits_for_itself() {
+    raise(PyExc_RuntimeError,
+          "a value's conversion waits for the end of the channel that the value came from, which "
+          "cannot end before the conversion has: take no more from a closed channel there");
 }
 
 void raise_no_converter(std::type_info const& of) {
@@ -143,16 +155,36 @@ py::object dict_of(channel_counts const& counts) {
 
 py::object representation(py::object const& self, std::size_t size, std::size_t capacity,
                           when_full policy, bool closed) {
-    return "<%s.%s %d of %d when_full=%s %s>" %
-           py::make_tuple(self.attr("__class__").attr("__module__"),
-                          self.attr("__class__").attr("__qualname__"), size, capacity,
-                          name_of(policy), closed ? "closed" : "open");
+    // Found before the tuple, as code that Python runs sees one that is not complete.
+    py::object const module = self.attr("__class__").attr("__module__");
+    py::object const name = self.attr("__class__").attr("__qualname__");
+    return "<%s.%s %d of %d when_full=%s %s>" % py::make_tuple(module, name, size, capacity,
+                                                               name_of(policy),
+                                                               closed ? "closed" : "open");
 }
 
-py::object iterator_of(py::object const& call) {
-    // Never equal to what the call returns.
-    py::object const sentinel = py::import("builtins").attr("object")();
-    return py::import("builtins").attr("iter")(call, sentinel);
+bool is_of_value() noexcept {
+    if (PyErr_Occurred() == nullptr) {
+        PyErr_SetString(PyExc_SystemError,
+                        "the value's to-python converter returned null, and set no Python error");
+    }
+    return PyErr_ExceptionMatches(PyExc_Exception) != 0;
+}
+
+list_items::~list_items() {
+    for (PyObject* const each : items_) {
+        Py_DECREF(each);
+    }
+}
+
+py::object list_items::list() {
+    py::handle<> const made(PyList_New(static_cast<Py_ssize_t>(items_.size())));
+    // No Python code runs from here on until it is filled.
+    Py_ssize_t index = 0;
+    for (PyObject* const each : std::exchange(items_, {})) {
+        PyList_SET_ITEM(made.get(), index++, each);
+    }
+    return py::object(made);
 }
 
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
@@ -183,8 +215,12 @@ void close_at_exit(std::weak_ptr<channel_end> end) {
         py::import("atexit").attr("register")(py::make_function(&close_all));
         tied = true;
     }
-    std::erase_if(open_ends(), [](auto const& each) { return each.expired(); });
-    open_ends().push_back(std::move(end));
+    auto& ends = open_ends();
+    if (ends.size() == ends.capacity()) {  // so that each costs the same, however many there are
+        std::erase_if(ends, [](auto const& each) { return each.expired(); });
+        ends.reserve(2 * ends.size() + 16);
+    }
+    ends.push_back(std::move(end));
 }
 
 }  // namespace handoff::detail

@@ -42,18 +42,11 @@ int clear(PyObject* self) {
     return 0;
 }
 
-void finalize(PyObject* self) {
-    if (foo* const its = own_foo(self)) {
-        its->finalize();
-    }
-}
-
 }  // namespace
 
 void make_collectable(PyTypeObject& foo_class) {
     foo_class.tp_traverse = &traverse;
     foo_class.tp_clear = &clear;
-    foo_class.tp_finalize = &finalize;
 }
 
 }  // namespace handoff

@@ -9,8 +9,8 @@ namespace handoff {
 /// on_message, which refers to its module's globals and thereby often to its Foo, would stay for
 /// ever, and the script's open files with it.
 ///
-/// A Foo that only such a cycle refers to is stopped when the collector finds it, before anything
-/// of the cycle is cleared. One that C++ code shares is left alone.
+/// The run of a Foo that only such a cycle refers to is cut when the collector finds it, before
+/// anything of the cycle is cleared: see callback.hpp. A Foo that C++ code shares is left alone.
 ///
 /// GIL: held. REQUIRES: Foo's class, before the first Foo.
 /// Source: CPython's "Supporting Cyclic Garbage Collection"; PEP 442.

@@ -1,5 +1,6 @@
 // foo: checks, then asks the scheduler, with the GIL released.
-#include "python_scheduler.hpp"
+#include "gil_scheduler.hpp"
+#include "posted_wait.hpp"
 #include "raise.hpp"
 #include "ticker.hpp"
 #include <handoff/foo.hpp>
@@ -46,28 +47,21 @@ foo::seconds checked(foo::seconds interval) {
 }
 
 boost::intrusive_ptr<ticker> make_ticker(foo::seconds interval, py::object const& on_message) {
+    foo::seconds const allowed = checked(interval);
     if (!on_message.is_none() && PyCallable_Check(on_message.ptr()) == 0) {
         raise(PyExc_TypeError, "on_message must be callable or None, not %.80R", on_message.ptr());
     }
     tie_scheduler_to_interpreter();
-    return new ticker(checked(interval), on_message);
+    return new ticker(allowed, on_message);
 }
 
-/// Whether Ctrl-C was pressed; its handler is yet to be called, by who can raise.
-bool is_interrupted() noexcept {
-    bool const is = gil_held() && PyOS_InterruptOccurred() != 0;
-    if (is) {
-        PyErr_SetInterrupt();
-    }
-    return is;
-}
-
-/// Ends the run, and waits for that, unless give_up() is true before.
-template <class GiveUp>
-void stop_unless(ticker& stopped, GiveUp give_up) {
-    scheduler& its = python_scheduler();
+/// Ends the run, and waits for that, with a look() now and then.
+template <class Look>
+void stop_and_look(ticker& stopped, Look look) {
+    scheduler& its = gil_scheduler();
     bool ended = its.begin_stop(stopped);
-    while (!ended && !give_up()) {
+    while (!ended) {
+        look();
         gil_release while_waiting;
         ended = its.await_stop(stopped, detail::signal_check);
     }
@@ -78,12 +72,20 @@ void stop_unless(ticker& stopped, GiveUp give_up) {
 foo::foo(seconds interval, py::object const& on_message)
     : ticker_(make_ticker(interval, on_message)) {}
 
-foo::~foo() { finalize(); }
+foo::~foo() {
+    // Under the GIL, if it can be had: so no on_message begins after this.
+    gil_try_acquire to_drop;
+    gil_scheduler().cut(*ticker_);
+    ticker_.reset();
+}
 
 void foo::start() {
     static constexpr auto refusal = "cannot start this Foo: ";
-    scheduler& its = python_scheduler();
+    scheduler& its = gil_scheduler();
     try {
+        if (gil_held()) {
+            ticker_->renew_callback();
+        }
         if (!its.ready()) {
             gil_release while_making_a_thread;
             its.get_ready();
@@ -100,19 +102,16 @@ void foo::start() {
 }
 
 void foo::stop() noexcept {
-    stop_unless(*ticker_, [] { return false; });
+    stop_and_look(*ticker_, [] {});
 }
 
 void foo::stop_or_raise() {
-    stop_unless(*ticker_, [] {
+    stop_and_look(*ticker_, [] {
         if (PyErr_CheckSignals() != 0) {
             throw py::error_already_set();
         }
-        return false;
     });
 }
-
-void foo::finalize() noexcept { stop_unless(*ticker_, &is_interrupted); }
 
 int foo::traverse(visitproc visit, void* argument) const {
     return ticker_->traverse(visit, argument);
@@ -120,7 +119,7 @@ int foo::traverse(visitproc visit, void* argument) const {
 
 void foo::clear() { ticker_->clear(); }
 
-bool foo::running() const noexcept { return python_scheduler().running(*ticker_); }
+bool foo::running() const noexcept { return gil_scheduler().running(*ticker_); }
 
 foo::seconds foo::interval() const noexcept { return ticker_->interval(); }
 
@@ -134,7 +133,7 @@ bool foo::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout
 
 std::pair<std::uint64_t, std::shared_ptr<void>> foo::post_when_delivered(
     Py_ssize_t count, std::shared_ptr<mailbox> to) {
-    auto wait = std::make_shared<ticker::posted_wait>(ticker_, count, std::move(to));
+    auto wait = std::make_shared<posted_wait>(ticker_, count, std::move(to));
     return {wait->number(), wait};
 }
 

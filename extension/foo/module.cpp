@@ -2,8 +2,10 @@
 #include "arguments.hpp"
 #include "collection.hpp"
 #include "event_loop.hpp"
-#include "python_scheduler.hpp"
+#include "gil_scheduler.hpp"
+#include "mailbox.hpp"
 #include "raise.hpp"
+#include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/foo.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 
@@ -21,12 +23,6 @@ using handoff::detail::rather_hang;
 
 namespace {
 
-std::shared_ptr<foo> make(py::object const& interval, py::object const& on_message) {
-    return rather_hang([&] {
-        return std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message);
-    });
-}
-
 /// Boost.Python would write over any object, and put a second Foo beside a first.
 void refuse_what_is_no_new_foo(py::object const& self) {
     PyTypeObject* const foo_class = py::converter::registered<foo>::converters.get_class_object();
@@ -38,20 +34,23 @@ void refuse_what_is_no_new_foo(py::object const& self) {
     }
 }
 
+py::object after_self(py::tuple const& arguments) { return arguments.slice(1, py::slice_nil()); }
+
 /// Foo.__init__(self, interval=1.0, on_message=print)
 py::object constructor() {
-    handoff::parameters const expected{
-        .format = "|OO:Foo",
-        .names = {"interval", "on_message"},
-        .defaults = {py::object(1.0), py::import("builtins").attr("print")}};
+    static constexpr handoff::parameters<2> expected{.format = "|OO:Foo",
+                                                     .names = {"interval", "on_message"}};
     return py::raw_function(
-        [expected, construct = py::make_constructor(&make)](py::tuple const& arguments,
-                                                            py::dict const& keywords) {
+        [second = py::object(1.0), print = py::object(py::import("builtins").attr("print"))](
+            py::tuple const& arguments, py::dict const& keywords) {
             return rather_hang([&] {
-                py::object const self = arguments[0];
-                refuse_what_is_no_new_foo(self);
-                auto const [interval, on_message] = expected.match(arguments, keywords);
-                return construct(self, interval, on_message);
+                refuse_what_is_no_new_foo(arguments[0]);
+                auto const [interval, on_message] =
+                    expected.match(after_self(arguments), keywords, {second.ptr(), print.ptr()});
+                py::detail::install_holder<std::shared_ptr<foo>> const install(arguments.ptr());
+                install(
+                    std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message));
+                return py::object();
             });
         },
         1);
@@ -59,26 +58,40 @@ py::object constructor() {
 
 /// Foo.wait(self, count, timeout=None)
 py::object wait(py::tuple const& arguments, py::dict const& keywords) {
-    static handoff::parameters const& expected = *new handoff::parameters{
-        .format = "O|O:wait", .names = {"count", "timeout"}, .defaults = {}};
+    static constexpr handoff::parameters<2> expected{.format = "O|O:wait",
+                                                     .names = {"count", "timeout"}};
     return rather_hang([&] {
-        auto const [count, timeout] = expected.match(arguments, keywords);
+        auto const [count, timeout] =
+            expected.match(after_self(arguments), keywords, {Py_None, Py_None});
         foo& self = py::extract<foo&>(arguments[0])();
         return py::object(
             self.wait(handoff::integer_from(count, "count", 0), handoff::timeout_from(timeout)));
     });
 }
 
+/// Begins a wait whose end is posted. Returns its number, and what keeps it.
+py::tuple begin_wait(foo& awaited, Py_ssize_t count, std::shared_ptr<handoff::mailbox> const& to) {
+    auto const [number, kept] = awaited.post_when_delivered(count, to);
+    static constexpr auto drop = [](PyObject* capsule) {
+        delete static_cast<std::shared_ptr<void>*>(PyCapsule_GetPointer(capsule, nullptr));
+    };
+    auto owned = std::make_unique<std::shared_ptr<void>>(kept);
+    py::object const capsule{py::handle<>(PyCapsule_New(owned.get(), nullptr, drop))};
+    static_cast<void>(owned.release());
+    return py::make_tuple(number, capsule);
+}
+
 /// Foo.wait_async(self, count)
 py::object wait_async(py::object const& self, py::object const& count) {
     return rather_hang([&] {
-        return handoff::from_event_loop("wait_async")(self,
-                                                      handoff::integer_from(count, "count", 0));
+        Py_ssize_t const checked = handoff::integer_from(count, "count", 0);
+        return handoff::from_event_loop("wait")(py::make_function(&begin_wait), self, checked);
     });
 }
 
 py::object iterate(py::object const& self) {
-    return rather_hang([&] { return handoff::from_event_loop("iterate")(self); });
+    return rather_hang(
+        [&] { return handoff::from_event_loop("iterate")(py::make_function(&begin_wait), self); });
 }
 
 /// Raises the audit event Foo.start, whose hook may refuse.
@@ -109,10 +122,12 @@ Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
 py::object represent(py::object const& self) {
     return rather_hang([&]() -> py::object {
         foo& it = py::extract<foo&>(self)();
+        // Found before the tuple, as code that Python runs sees one that is not complete.
+        py::object const module = self.attr("__class__").attr("__module__");
+        py::object const name = self.attr("__class__").attr("__qualname__");
         return "<%s.%s interval=%r %s messages=%d>" %
-               py::make_tuple(self.attr("__class__").attr("__module__"),
-                              self.attr("__class__").attr("__qualname__"), interval(it),
-                              it.running() ? "running" : "stopped", length(it));
+               py::make_tuple(module, name, interval(it), it.running() ? "running" : "stopped",
+                              length(it));
     });
 }
 
@@ -126,7 +141,8 @@ void refuse_copy(py::object const& self, py::object const&) {
 }
 
 void fill_module() {
-    handoff::tie_scheduler_to_interpreter();  // before the class, which is registered only once
+    handoff::tie_scheduler_to_interpreter();  // before the classes, which are registered only once
+    handoff::register_mailbox();
 
     py::docstring_options const ours_only(true, false, false);
     py::scope().attr("__version__") = HANDOFF_VERSION;
@@ -146,8 +162,8 @@ void fill_module() {
         "seconds, on a native thread, and call on_message(n) after each; None calls nothing.\n\n"
         "The rate is fixed: message n is due at start + n * interval, and comes at most a\n"
         "hundredth of the interval (10 ms) and one wait for the GIL later. What falls due while\n"
-        "Python is busy is delivered as soon as the GIL can be had. A Foo that is dropped, or\n"
-        "still runs when Python exits, is stopped in order.\n\n"
+        "Python is busy is delivered as soon as the GIL can be had. Of a Foo that is dropped no\n"
+        "message comes any more; one that still runs when Python exits is stopped in order.\n\n"
         "An exception in on_message ends the Foo, goes to threading.excepthook, and is kept in\n"
         "`error`.",
         py::no_init);
@@ -189,6 +205,7 @@ void fill_module() {
         .def("__repr__", &represent)
         .def("__reduce_ex__", &refuse_copy);
 
+    handoff::drop_shared_ptr_anywhere<foo>();
     handoff::make_collectable(*reinterpret_cast<PyTypeObject*>(foo_class.ptr()));
 
     // Boost.Python's properties do not know their names, which their errors would tell.

@@ -1,7 +1,9 @@
 // ticker: what one delivery does under the GIL, and how a wait for it ends.
 #include "ticker.hpp"
 
-#include "python_scheduler.hpp"
+#include "blocking_wait.hpp"
+#include "callback.hpp"
+#include "gil_scheduler.hpp"
 #include "raise.hpp"
 #include <handoff/gil.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
@@ -15,8 +17,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
-#include <mutex>
+#include <string_view>
 #include <utility>
 
 namespace handoff {
@@ -42,122 +43,44 @@ bool append_to(PyObject* list, Py_ssize_t n) noexcept {
     return appended;
 }
 
-/// Guards every ticker's waiters. One for all: it is seldom locked, and never for long.
-constinit mutex waiting;
-/// How many forks lie between the process that began and this one.
-constinit std::atomic<unsigned> forks = 0;
+/// What a message calls it: its repr(), or its name where that says nothing.
+py::object described(PyObject* callable) {
+    py::object const called{py::handle<>(py::borrowed(callable))};
+    if (std::string_view(Py_TYPE(callable)->tp_name) != "Boost.Python.function") {
+        return py::object(py::handle<>(PyObject_Repr(callable)));
+    }
+    return "<Boost.Python function %s>" % py::make_tuple(called.attr("__name__"));
+}
 
 }  // namespace
 
-ticker::waiter::waiter(ticker& awaited, Py_ssize_t count)
-    : awaited_(awaited), count_(count), forks_(forks) {}
-
-bool ticker::waiter::enrol() {
-    std::scoped_lock const held(waiting);
-    if (awaited_.active_) {
-        awaited_.waiters_.push_front(this);
-        awaited_.find_next_to_wake();
-    }
-    return awaited_.active_;
-}
-
-void ticker::waiter::withdraw() noexcept {
-    std::scoped_lock const held(waiting);
-    awaited_.waiters_.remove(this);
-    awaited_.find_next_to_wake();
-}
-
-bool ticker::waiter::left_behind() const noexcept { return forks_ != forks; }
-
-/// One wait() in progress. Its lock is Python's own kind, so that a signal interrupts it.
-class ticker::blocking_wait final : public waiter {
-public:
-    /// GIL: held.
-    blocking_wait(ticker& awaited, Py_ssize_t count)
-        : waiter(awaited, count), woken_(PyThread_allocate_lock(), &PyThread_free_lock) {
-        if (woken_ == nullptr) {
-            PyErr_NoMemory();
-            throw py::error_already_set();
-        }
-        PyThread_acquire_lock(woken_.get(), NOWAIT_LOCK);
-        enrolled_ = enrol();
-    }
-
-    ~blocking_wait() override { withdraw(); }
-    blocking_wait(blocking_wait const&) = delete;
-    blocking_wait& operator=(blocking_wait const&) = delete;
-
-    [[nodiscard]] bool enrolled() const noexcept { return enrolled_; }
-
-    void wake(bool reached) noexcept override {
-        reached_ = reached;
-        PyThread_release_lock(woken_.get());
-    }
-
-    /// Whether it was woken, or nobody will do that; returns early when a signal arrives.
-    /// GIL: not held.
-    [[nodiscard]] bool wait_until(scheduler::time_point deadline) const noexcept {
-        using std::chrono::microseconds;
-        auto const at_most = std::chrono::ceil<microseconds>(deadline - scheduler::clock::now());
-        return left_behind() ||
-               PyThread_acquire_lock_timed(woken_.get(), std::max(at_most, microseconds(0)).count(),
-                                           1) == PY_LOCK_ACQUIRED;
-    }
-
-    /// Whether the count was reached before the wait ended.
-    [[nodiscard]] bool reached() const noexcept {
-        std::scoped_lock const held(waiting);
-        return reached_;
-    }
-
-private:
-    bool enrolled_ = false;
-    bool reached_ = false;
-    std::unique_ptr<void, decltype(&PyThread_free_lock)> woken_;
-};
-
-ticker::posted_wait::posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
-                                 std::shared_ptr<mailbox> to)
-    : waiter(*awaited, count), awaited_(std::move(awaited)), to_(std::move(to)) {
-    bool const reached = awaited_->has_delivered(count);
-    if (!reached) {
-        awaited_->refuse_within_delivery(count);
-    }
-    number_ = to_->expect();
-    if (reached || !enrol()) {
-        to_->post({.wait = number_, .reached = reached});
-    }
-}
-
-ticker::posted_wait::~posted_wait() {
-    withdraw();
-    if (!left_behind()) {  // where a thread may have been in the mailbox as the process forked
-        to_->forget(number_);
-    }
-}
-
-void ticker::posted_wait::wake(bool reached) noexcept {
-    to_->post({.wait = number_, .reached = reached});
-}
-
 ticker::ticker(seconds interval, py::object const& on_message)
-    : has_callback_(!on_message.is_none()),
+    : task(on_message.is_none() ? deliveries::take_no_time : deliveries::may_block),
       interval_(interval),
-      messages_(PyList_New(0)),
-      on_message_(Py_NewRef(on_message.ptr())) {
+      messages_(PyList_New(0)) {
     if (messages_ == nullptr) {
-        Py_DECREF(on_message_);
         throw py::error_already_set();
+    }
+    if (!on_message.is_none()) {
+        try {
+            callback_ = callback::make(on_message.ptr(), *this);
+        } catch (py::error_already_set const&) {
+            Py_DECREF(messages_);
+            throw;
+        }
     }
 }
 
 ticker::~ticker() {
-    // Finalizers may run any code.
     if (gil_try_acquire to_drop; to_drop) {
+        // Finalizers may run any code.
         detail::rather_hang([this] {
-            clear();
+            if (callback_ != nullptr) {
+                callback::forget_ticker(callback_);
+            }
+            Py_XDECREF(error_);
             Py_DECREF(messages_);
-            Py_DECREF(on_message_);
+            Py_XDECREF(callback_);
         });
     }
 }
@@ -168,14 +91,22 @@ py::list ticker::messages() const {
 
 int ticker::traverse(visitproc visit, void* arg) const {
     Py_VISIT(messages_);
-    Py_VISIT(on_message_);
+    Py_VISIT(callback_);
     Py_VISIT(error_);
     return 0;
 }
 
 void ticker::clear() {
-    Py_SETREF(on_message_, Py_NewRef(Py_None));
+    gil_scheduler().cut(*this);
     Py_CLEAR(error_);
+}
+
+void ticker::renew_callback() {
+    if (callback_ != nullptr && PyObject_GC_IsFinalized(callback_) != 0) {
+        PyObject* const renewed = callback::make(callback::called_by(callback_), *this);
+        callback::forget_ticker(callback_);
+        Py_SETREF(callback_, renewed);
+    }
 }
 
 py::object ticker::error() const {
@@ -183,78 +114,84 @@ py::object ticker::error() const {
                                        : py::object(py::handle<>(py::borrowed(error_)));
 }
 
-void ticker::begun() noexcept {
+void ticker::begun(scheduler::time_point now) noexcept {
+    begin_ = now;
     ticks_ = 0;
     fresh_ = true;
-    std::scoped_lock const held(waiting);
-    active_ = true;
+    waits_.begin();
 }
 
-std::optional<scheduler::time_point> ticker::deliver(scheduler::turn& now) noexcept {
+scheduler::task::delivered ticker::deliver(scheduler::turn& now) noexcept {
+    if (now.at_once()) {
+        return deliver_at_once(now);
+    }
     // Any of it may run Python code: a callback, a hook, a finalizer.
     return detail::rather_hang([&] { return deliver_due(now); });
 }
 
-std::optional<scheduler::time_point> ticker::deliver_due(scheduler::turn& now) {
+scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
     if (fresh_.exchange(false)) {
         Py_CLEAR(error_);
     }
-    scheduler::time_point due = due_of(ticks_);
     do {
         if (being_sorted(messages_)) {
-            return due;
+            return next();
+        }
+        if (!wanted(now)) {  // dropped meanwhile, by a finalizer
+            return {.is = delivered::ended};
         }
         if (!deliver_next()) {
             report_error();
-            return std::nullopt;
+            return {.is = delivered::ended};
         }
         ++ticks_;
-        due = due_of(ticks_);
-    } while (now.delivered_and_covers(due));
-    return due;
+    } while (now.delivered_and_covers(due_of(ticks_)));
+    return next();
 }
 
 /// No Python code is run: nothing is called, and no object with a finalizer dropped.
-bool ticker::deliver_at_once(scheduler::turn& now) noexcept {
-    if (has_callback_ || being_sorted(messages_) || (fresh_ && error_ != nullptr)) {
-        return false;
+scheduler::task::delivered ticker::deliver_at_once(scheduler::turn& now) noexcept {
+    if (being_sorted(messages_) || (fresh_ && error_ != nullptr)) {
+        return {.is = delivered::not_at_once};
     }
     fresh_.store(false, std::memory_order_relaxed);
     unsigned count = 1;
     while (append_and_count(count)) {
         if (!now.delivered_and_covers(due_of(ticks_), count)) {
-            return true;
+            return next();
         }
         count = due_together(now);
     }
     PyErr_Clear();
-    return false;
+    return {.is = delivered::not_at_once};
+}
+
+/// It is due again, with a leeway of a hundredth of the interval, at most 10 ms.
+scheduler::task::delivered ticker::next() const noexcept {
+    static constexpr seconds most = std::chrono::milliseconds(10);
+    return {.is = delivered::due_again,
+            .next_due = due_of(ticks_),
+            .leeway = std::chrono::duration_cast<scheduler::clock::duration>(
+                std::min(interval_ * 0.01, most))};
 }
 
 /// How many may be delivered without a look at each one's due time, when one is due; at least one.
 unsigned ticker::due_together(scheduler::turn const& now) const noexcept {
-    auto const last = static_cast<std::uint64_t>((now.until() - begin()) / interval_);
+    auto const last = static_cast<std::uint64_t>((now.until() - begin_) / interval_);
     auto const before_last = last > ticks_ ? last - ticks_ : 1;  // the last may be rounded up
     return static_cast<unsigned>(std::min<std::uint64_t>(before_last, now.room()));
 }
 
 scheduler::time_point ticker::due_of(std::uint64_t tick) const noexcept {
-    return begin() + std::chrono::duration_cast<scheduler::clock::duration>(
-                         interval_ * static_cast<double>(tick));
+    return begin_ + std::chrono::duration_cast<scheduler::clock::duration>(
+                        interval_ * static_cast<double>(tick));
 }
 
 bool ticker::behind() const noexcept { return due_of(ticks_ + 1) <= scheduler::clock::now(); }
 
 py::object ticker::delivery_in_progress() const {
-    return "on_message(%d) of Foo(interval=%r, on_message=%r)" %
-           py::make_tuple(delivered_, interval_.count(),
-                          py::object(py::handle<>(py::borrowed(on_message_))));
-}
-
-/// A hundredth of the interval, at most 10 ms.
-scheduler::clock::duration ticker::leeway() const noexcept {
-    static constexpr seconds most = std::chrono::milliseconds(10);
-    return std::chrono::duration_cast<scheduler::clock::duration>(std::min(interval_ * 0.01, most));
+    return "on_message(%d) of Foo(interval=%r, on_message=%s)" %
+           py::make_tuple(delivered_, interval_.count(), described(callback::called_by(callback_)));
 }
 
 /// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set.
@@ -265,15 +202,15 @@ bool ticker::deliver_next() {
     }
     delivered_ = n;
     bool returned = true;
-    if (has_callback_) {
+    if (has_callback()) {
         // By references of our own: the callback may drop its Foo, and clear the list.
-        py::handle<> const callback(py::borrowed(on_message_));
+        py::handle<> const called(py::borrowed(callback::called_by(callback_)));
         py::handle<> const number(py::borrowed(PyList_GET_ITEM(messages_, n)));
         returned =
-            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(callback.get(), number.get()))));
+            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(called.get(), number.get()))));
     }
     ++delivered_;
-    wake_waiters();
+    waits_.reach(delivered_);
     return returned;
 }
 
@@ -288,7 +225,7 @@ bool ticker::append_and_count(unsigned count) noexcept {
         delivered_ = next;
         ticks_ += static_cast<std::uint64_t>(next - first);
     }
-    wake_waiters();
+    waits_.reach(delivered_);
     return next == first + count;
 }
 
@@ -296,66 +233,30 @@ bool ticker::append_and_count(unsigned count) noexcept {
 void ticker::report_error() {
     py::object const exception{py::handle<>(take_raised_exception())};
     Py_XSETREF(error_, Py_NewRef(exception.ptr()));
-    python_scheduler().end(*this);
+    gil_scheduler().cut(*this);
     try {
         py::object const threading = py::import("threading");
-        py::object const arguments = threading.attr("ExceptHookArgs")(py::make_tuple(
-            exception.attr("__class__"), exception, exception.attr("__traceback__"), py::object()));
+        // Found before the tuple, as code that Python runs sees one that is not complete.
+        py::object const type = exception.attr("__class__");
+        py::object const traceback = exception.attr("__traceback__");
+        py::object const arguments = threading.attr("ExceptHookArgs")(
+            py::make_tuple(type, exception, traceback, py::object()));
         threading.attr("excepthook")(arguments);
     } catch (py::error_already_set const&) {
         PyErr_WriteUnraisable(exception.ptr());
     }
 }
 
-void ticker::ended() noexcept {
-    std::scoped_lock const held(waiting);
-    active_ = false;
-    for (waiter* const each : waiters_) {
-        each->wake(false);
-    }
-    waiters_.clear();
-    find_next_to_wake();
-}
+void ticker::ended() noexcept { waits_.end(); }
 
-void ticker::left_behind() noexcept {
-    std::construct_at(&waiting);
-    std::construct_at(&waiters_);
-    find_next_to_wake();
-    active_ = false;
-    ++forks;
-}
-
-void ticker::wake_waiters() noexcept {
-    // A waiter registers with the GIL, which is held here: one that is not seen has not begun.
-    if (delivered_ < next_to_wake_.load(std::memory_order_relaxed)) {
-        return;
-    }
-    std::scoped_lock const held(waiting);
-    waiters_.remove_if([this](waiter* each) {
-        bool const reached = each->count() <= delivered_;
-        if (reached) {
-            each->wake(true);
-        }
-        return reached;
-    });
-    find_next_to_wake();
-}
-
-/// The caller holds the mutex.
-void ticker::find_next_to_wake() noexcept {
-    Py_ssize_t least = PY_SSIZE_T_MAX;
-    for (waiter const* const each : waiters_) {
-        least = std::min(least, each->count());
-    }
-    next_to_wake_ = least;
-}
+void ticker::left_behind() noexcept { waits_.left_behind(); }
 
 bool ticker::has_delivered(Py_ssize_t count) const noexcept {
     return std::min(delivered_, PyList_GET_SIZE(messages_)) >= count;
 }
 
 void ticker::refuse_within_delivery(Py_ssize_t count) const {
-    if (python_scheduler().delivering(*this)) {
+    if (gil_scheduler().delivering(*this)) {
         raise(PyExc_RuntimeError,
               "wait(%zd) within this Foo's own on_message would wait for itself", count);
     }
@@ -372,7 +273,7 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> time
     }
     refuse_within_delivery(count);
     auto const deadline = detail::deadline_after(timeout);
-    blocking_wait self(*this, count);
+    blocking_wait self(waits_, count);
     if (!self.enrolled()) {
         return false;
     }

@@ -1,20 +1,16 @@
-// ticker: the task behind a Foo. Appends the next integer, calls back, wakes who waits for it.
+// ticker: the task behind a Foo. Appends the next integer, and calls back.
 #pragma once
 
-#include "mailbox.hpp"
-#include "scheduler.hpp"
+#include "task.hpp"
+#include "waits.hpp"
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
 
-#include <boost/smart_ptr/intrusive_ptr.hpp>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <forward_list>
-#include <memory>
 #include <optional>
 
 namespace handoff {
@@ -23,9 +19,7 @@ namespace handoff {
 ///
 /// Concurrency
 ///   What Python sees (list, callback, error) and how much was delivered: guarded by the GIL.
-///   The schedule (ticks_): by the scheduler, which calls one member at a time.
-///   The waiters: by a mutex that all tickers share, as a run may end on a thread without the GIL.
-///   It is never held while the GIL or the scheduler's mutex is acquired.
+///   The schedule (begin_, ticks_): by the scheduler, which calls one member at a time.
 class ticker final : public scheduler::task {
 public:
     using seconds = std::chrono::duration<double>;
@@ -34,7 +28,7 @@ public:
     /// Throws:   boost::python::error_already_set: MemoryError.
     /// REQUIRES: interval > 0; on_message is callable or None.
     ticker(seconds interval, boost::python::object const& on_message);
-    /// GIL: any; unchanged.
+    /// GIL: any; unchanged, and acquired for a moment where Python is still there.
     ~ticker() override;
     ticker(ticker const&) = delete;
     ticker& operator=(ticker const&) = delete;
@@ -52,107 +46,53 @@ public:
     ///          raised; RuntimeError from within its own on_message; MemoryError.
     bool wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout);
 
-    /// A wait() whose end is posted to a mailbox; it is given up when this is dropped.
-    ///
-    /// GIL:     held, by all members.
-    class posted_wait;
+    /// The parts of a wait that somebody else waits. GIL: held.
+    [[nodiscard]] bool has_delivered(Py_ssize_t count) const noexcept;
+    /// Throws: boost::python::error_already_set (RuntimeError) from within its own on_message.
+    void refuse_within_delivery(Py_ssize_t count) const;
+    [[nodiscard]] waits& its_waits() noexcept { return waits_; }
 
     /// "on_message(3) of Foo(interval=1.0, on_message=<function f at 0x...>)", for a delivery that
     /// is in progress. GIL: held.
     [[nodiscard]] boost::python::object delivery_in_progress() const;
 
-    /// What Python's garbage collector asks for: the references, and to drop them. GIL: held.
+    /// What Python's garbage collector asks for: the references, and to drop its own. GIL: held.
     int traverse(visitproc visit, void* argument) const;
     void clear();
+
+    /// Has the collector tell of the next run's end, after it has told of one and the Foo lives on.
+    /// GIL: held. Throws: boost::python::error_already_set: MemoryError.
+    void renew_callback();
 
     /// Whether messages have fallen due after the one in progress. GIL: held.
     [[nodiscard]] bool behind() const noexcept;
 
-    void begun() noexcept override;
-    std::optional<scheduler::time_point> deliver(scheduler::turn& now) noexcept override;
-    bool deliver_at_once(scheduler::turn& now) noexcept override;
+    void begun(scheduler::time_point now) noexcept override;
+    delivered deliver(scheduler::turn& now) noexcept override;
     void ended() noexcept override;
     void left_behind() noexcept override;
-    [[nodiscard]] scheduler::clock::duration leeway() const noexcept override;
-    [[nodiscard]] bool may_block() const noexcept override { return has_callback_; }
 
 private:
-    class waiter;
-    class blocking_wait;
-
-    [[nodiscard]] bool has_delivered(Py_ssize_t count) const noexcept;
-    void refuse_within_delivery(Py_ssize_t count) const;
+    [[nodiscard]] bool has_callback() const noexcept { return may_block(); }
     [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
     [[nodiscard]] unsigned due_together(scheduler::turn const& now) const noexcept;
-    std::optional<scheduler::time_point> deliver_due(scheduler::turn& now);
+    [[nodiscard]] delivered next() const noexcept;
+    delivered deliver_at_once(scheduler::turn& now) noexcept;
+    delivered deliver_due(scheduler::turn& now);
     bool deliver_next();
     bool append_and_count(unsigned count) noexcept;
     void report_error();
-    void wake_waiters() noexcept;
-    void find_next_to_wake() noexcept;
 
     // In the order that wastes no room: there may be a million.
-    bool const has_callback_;
-    bool active_ = false;  // a run has begun and not ended; guarded as the waiters are
     std::atomic<bool> fresh_ = false;  // the run has delivered nothing: error_ is the last one's
     seconds interval_;
-    std::uint64_t ticks_ = 0;  // of the run
-    Py_ssize_t delivered_ = 0;  // also the message that on_message is called with
+    scheduler::time_point begin_{};  // of the run
+    std::uint64_t ticks_ = 0;        // of the run
+    Py_ssize_t delivered_ = 0;       // also the message that on_message is called with
     PyObject* messages_;  // owned, as the next two; dropped only where Python can be touched
-    PyObject* on_message_;
-    PyObject* error_ = nullptr;  // null: none
-    std::forward_list<waiter*> waiters_;
-    std::atomic<Py_ssize_t> next_to_wake_ = PY_SSIZE_T_MAX;  // the least count that is waited for
-};
-
-/// Of whom waits for a count, until that is there or the run ends.
-///
-/// Threads: woken under the mutex, by any.
-class ticker::waiter {
-public:
-    virtual ~waiter() = default;
-    waiter(waiter const&) = delete;
-    waiter& operator=(waiter const&) = delete;
-
-    [[nodiscard]] Py_ssize_t count() const noexcept { return count_; }
-
-    /// At most once; the caller holds the mutex, and registers it no more.
-    virtual void wake(bool reached) noexcept = 0;
-
-protected:
-    waiter(ticker& awaited, Py_ssize_t count);
-
-    /// Begins to wait; false: there is no run to wait for. GIL: held.
-    [[nodiscard]] bool enrol();
-    /// Before what wake() uses is gone.
-    void withdraw() noexcept;
-    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
-    [[nodiscard]] bool left_behind() const noexcept;
-
-private:
-    ticker& awaited_;
-    Py_ssize_t count_;
-    unsigned forks_;
-};
-
-class ticker::posted_wait final : public waiter {
-public:
-    /// Throws: std::bad_alloc; boost::python::error_already_set, as wait().
-    posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
-                std::shared_ptr<mailbox> to);
-    ~posted_wait() override;
-    posted_wait(posted_wait const&) = delete;
-    posted_wait& operator=(posted_wait const&) = delete;
-
-    void wake(bool reached) noexcept override;
-
-    /// What it is called in the mailbox.
-    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
-
-private:
-    boost::intrusive_ptr<ticker> awaited_;
-    std::shared_ptr<mailbox> to_;
-    std::uint64_t number_ = 0;
+    PyObject* callback_ = nullptr;  // null: nothing is called
+    PyObject* error_ = nullptr;     // null: none
+    waits waits_;
 };
 
 }  // namespace handoff

@@ -1,6 +1,6 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
-#include <handoff/gil/gate.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
+#include <handoff/gil/gate.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/gil/release.hpp>
 
@@ -18,19 +18,37 @@ namespace handoff {
 
 namespace detail {
 
+namespace {
+
+/// GIL: any.
+bool is_finalizing() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing() != 0;
+#else
+    return _Py_IsFinalizing() != 0;
+#endif
+}
+
+}  // namespace
+
 /// The gate itself.
 struct gate_state {
     using clock = std::chrono::steady_clock;
 
+    enum class phase : unsigned char { never_opened, open, closing, closed };
+
     handoff::mutex mutex;
+    // Written under the mutex.
+    std::atomic<phase> now = phase::never_opened;
+    unsigned long openings = 0;  // which of them `now` is about
+    std::atomic<unsigned long> closings = 0;
     condition_variable changed;
     passage* first = nullptr;  // of those that are in
     std::stop_source stop{std::nostopstate};
-    std::atomic<bool> open = false;
-    std::atomic<bool> was_opened = false;
+    std::atomic<bool> is_expected_to_open = false;
     bool tied_to_fork = false;
 #if PY_VERSION_HEX >= 0x030F0000
-    PyInterpreterView* view = nullptr;
+    std::atomic<PyInterpreterView*> view = nullptr;
     std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by threads of the parent's
 
     /// Room for what a fork() would leave behind, as the fork itself cannot fail. Mutex held.
@@ -72,26 +90,29 @@ struct gate_state {
         }
     }
 
-    bool admit(passage& newcomer) noexcept {
-        if (!open) {
-            return false;
+    admission admit(passage& newcomer) noexcept {
+        if (now != phase::open) {
+            return refusal();
         }
 #if PY_VERSION_HEX >= 0x030F0000
         // Not under the mutex: Python forks, for which we lock it, with a lock held that this
         // takes.
         newcomer.guard_ = PyInterpreterGuard_FromView(view);
         if (newcomer.guard_ == nullptr) {
-            return false;
+            // Python does not say why. While the gate is open it is not ending, as a rule.
+            return now == phase::open && Py_IsFinalizing() == 0 ? admission::no_memory : refusal();
         }
 #endif
         std::scoped_lock const held(mutex);
-        bool admitted = open;
+        admission answer = now == phase::open ? admission::granted : refusal();
 #if PY_VERSION_HEX >= 0x030F0000
-        admitted = admitted && make_room();
+        if (answer == admission::granted && !make_room()) {
+            answer = admission::no_memory;
+        }
 #endif
-        if (!admitted) {
+        if (answer != admission::granted) {
             abandon(newcomer);
-            return false;
+            return answer;
         }
         newcomer.thread_ = pthread_self();
         newcomer.stop_ = stop.get_token();
@@ -99,7 +120,32 @@ struct gate_state {
         if (newcomer.next_ != nullptr) {
             newcomer.next_->previous_ = &newcomer;
         }
-        return true;
+        return answer;
+    }
+
+    [[nodiscard]] admission refusal() const noexcept {
+        return now == phase::never_opened ? admission::never_opened : admission::not_open;
+    }
+
+    enum class outcome { done, being_closed, closed_meanwhile };
+
+    /// The last step of gil_gate::open(), in which no Python code runs. `closings_before` is how
+    /// often it had been closed at the first step: it must not be open after Python's end has come.
+    outcome open_it(std::stop_source& fresh, unsigned long closings_before) noexcept {
+        std::scoped_lock const held(mutex);
+        if (now == phase::open) {
+            return outcome::done;  // by another thread, and registered threads know its stop source
+        }
+        if (now == phase::closing) {
+            return outcome::being_closed;
+        }
+        if (closings != closings_before) {
+            return outcome::closed_meanwhile;
+        }
+        stop.swap(fresh);
+        ++openings;
+        now = phase::open;
+        return outcome::done;
     }
 
     void leave(passage& leaving) noexcept {
@@ -130,15 +176,28 @@ struct gate_state {
         return all_out;
     }
 
-    bool await_empty(clock::time_point until) noexcept {
+    /// Whether the closing of that opening is over; if it is because all are out, this ends it.
+    /// Mutex held.
+    bool is_closed(unsigned long opening) noexcept {
+        if (openings == opening && now == phase::closing && empty()) {
+            now = phase::closed;
+            changed.notify_all();
+        }
+        return openings != opening || now != phase::closing;
+    }
+
+    bool await_closed(unsigned long opening, clock::time_point until) noexcept {
         std::unique_lock held(mutex);
-        return changed.wait_until(held, until, [this] { return empty(); });
+        return changed.wait_until(held, until, [&] { return is_closed(opening); });
     }
 
     /// Abandons who is in, with a message, and waits until none of them is on its way to the GIL:
     /// it finds the way barred and turns back. GIL: not held.
-    void abandon_all(bool interrupted) noexcept {
+    void abandon_all(unsigned long opening, bool interrupted) noexcept {
         std::scoped_lock const held(mutex);
+        if (is_closed(opening)) {
+            return;
+        }
         for_each_inside([&](passage& each) {
             if (&each != own && !each.abandoned_) {
                 abandon(each);
@@ -150,6 +209,7 @@ struct gate_state {
                 std::this_thread::yield();
             }
         });
+        is_closed(opening);
     }
 
     static void tell(passage const& abandoned, bool interrupted) noexcept {
@@ -181,11 +241,15 @@ struct gate_state {
 #endif
         first = own;
         std::construct_at(&stop, std::nostopstate);
-        if (open) {
+        if (now != phase::never_opened) {
             try {
                 stop = std::stop_source();
             } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): none is asked then
             }
+        }
+        if (now == phase::closing) {
+            stop.request_stop();
+            now = phase::closed;  // who was closing it may be no thread of this process
         }
         if (own != nullptr) {
             own->previous_ = nullptr;
@@ -210,10 +274,33 @@ struct gate_state {
 thread_local passage* gate_state::own = nullptr;
 
 passage::passage(std::string_view name) noexcept : name_(name), in_(gate_state::own) {
-    if (in_ == nullptr && gate_state::only().admit(*this)) {
-        gate_state::own = in_ = this;
+    if (in_ == nullptr) {
+        answer_ = gate_state::only().admit(*this);
+        if (answer_ == admission::granted) {
+            gate_state::own = in_ = this;
+        }
     }
 }
+
+void passage::explain_refusal() const {
+    if (answer_ == admission::no_memory) {
+        throw std::bad_alloc();
+    }
+    if (answer_ != admission::never_opened || gate_state::only().is_expected_to_open ||
+        Py_IsInitialized() == 0 || is_finalizing()) {
+        return;
+    }
+    static std::atomic<bool> is_told = false;
+    if (!is_told.exchange(true)) {
+        std::fputs(
+            "handoff: gil_gate was never opened, so gil_try_acquire and gil_registration let no "
+            "native thread into Python: call handoff::gil_gate::open() once, with the GIL held, "
+            "for example in the module's init function\n",
+            stderr);
+    }
+}
+
+void expect_the_gate_to_be_opened() noexcept { gate_state::only().is_expected_to_open = true; }
 
 passage::~passage() {
     if (in_ == this) {
@@ -230,9 +317,10 @@ using detail::gate_state;
 
 /// Whether the atexit functions are being called, or have been: one more would not be. It is known
 /// where threading has been imported, whose main thread ends just before.
+/// Returns: false also when it is not known; true with an error set when a signal's handler raised.
 bool is_shutting_down() noexcept {
     PyObject* const modules = PyImport_GetModuleDict();  // borrowed
-    PyObject* const threading = PyDict_GetItemString(modules, "threading");  // borrowed
+    PyObject* const threading = Py_XNewRef(PyDict_GetItemString(modules, "threading"));
     PyObject* const main =
         threading != nullptr ? PyObject_CallMethod(threading, "main_thread", nullptr) : nullptr;
     PyObject* const alive =
@@ -240,7 +328,14 @@ bool is_shutting_down() noexcept {
     bool const ended = alive == Py_False;
     Py_XDECREF(alive);
     Py_XDECREF(main);
+    Py_XDECREF(threading);
+    if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_Exception) == 0) {
+        return true;  // KeyboardInterrupt
+    }
     PyErr_Clear();  // somebody else's threading
+    if (ended) {
+        PyErr_SetString(PyExc_RuntimeError, "gil_gate cannot be opened: Python is shutting down");
+    }
     return ended;
 }
 
@@ -273,51 +368,73 @@ bool gil_gate::open() noexcept {
                         "gil_gate leads into the main interpreter, and this is a subinterpreter");
         return false;
     }
-    if (gate.open) {
+    if (gate.now == gate_state::phase::open) {
         return true;
     }
-    if (is_shutting_down()) {
-        PyErr_SetString(PyExc_RuntimeError, "gil_gate cannot be opened: Python is shutting down");
+    // First what runs Python code, in which other threads have their turn: they may open the gate,
+    // and close it. Only then is it looked at again, and opened in one step.
+    unsigned long const closings_before = gate.closings;
+    // In this order: what was registered while Python was not shutting down will be called.
+    if (!register_at_exit() || is_shutting_down()) {
         return false;
     }
+    std::stop_source stop(std::nostopstate);
     try {
-        gate.stop = std::stop_source();
+        stop = std::stop_source();
     } catch (std::bad_alloc const&) {
         PyErr_NoMemory();
         return false;
     }
-#if PY_VERSION_HEX >= 0x030F0000
-    PyInterpreterView* const view = PyInterpreterView_FromCurrent();
-    if (view == nullptr) {
-        return false;
-    }
-    if (PyInterpreterView* const former = std::exchange(gate.view, view)) {
-        PyInterpreterView_Close(former);
-    }
-#endif
     if (!gate.tie_to_fork()) {
         PyErr_NoMemory();
         return false;
     }
-    if (!register_at_exit()) {
-        return false;
+#if PY_VERSION_HEX >= 0x030F0000
+    // One for each of the interpreter's lives. Not closed: a native thread may yet look at it.
+    if (gate.view == nullptr || gate.now == gate_state::phase::closed) {
+        PyInterpreterView* const view = PyInterpreterView_FromCurrent();
+        if (view == nullptr) {
+            return false;
+        }
+        gate.view = view;
     }
-    gate.was_opened = true;
-    gate.open = true;
-    return true;
+#endif
+    switch (gate.open_it(stop, closings_before)) {
+        case gate_state::outcome::done:
+            return true;
+        case gate_state::outcome::being_closed:
+            PyErr_SetString(PyExc_RuntimeError,
+                            "gil_gate cannot be opened: it is being closed; open it afterwards");
+            return false;
+        case gate_state::outcome::closed_meanwhile:
+            break;
+    }
+    PyErr_SetString(
+        PyExc_RuntimeError,
+        "gil_gate is not opened: it was opened and closed by others meanwhile; open it again");
+    return false;
 }
 
-bool gil_gate::is_open() noexcept { return gate_state::only().open; }
+bool gil_gate::is_open() noexcept { return gate_state::only().now == gate_state::phase::open; }
 
-bool gil_gate::was_opened() noexcept { return gate_state::only().was_opened; }
+bool gil_gate::was_opened() noexcept {
+    return gate_state::only().now != gate_state::phase::never_opened;
+}
 
 bool gil_gate::close() noexcept {
+    using phase = gate_state::phase;
     gate_state& gate = gate_state::only();
+    unsigned long opening = 0;
+    std::stop_source stop(std::nostopstate);
     {
         std::scoped_lock const held(gate.mutex);
-        if (!gate.open.exchange(false)) {
+        ++gate.closings;
+        if (gate.now != phase::open && gate.now != phase::closing) {
             return true;
         }
+        gate.now = phase::closing;
+        opening = gate.openings;
+        stop = gate.stop;
 #if PY_VERSION_HEX >= 0x030F0000
         gate.close_what_was_left_behind();
 #endif
@@ -325,14 +442,14 @@ bool gil_gate::close() noexcept {
     auto const deadline = gate_state::clock::now() + grace;
     {
         gil_release while_they_hear_of_it;
-        gate.stop.request_stop();
+        stop.request_stop();
     }
-    auto const end =
-        detail::interruptible_wait(deadline, [&](auto until) { return gate.await_empty(until); });
+    auto const end = detail::interruptible_wait(
+        deadline, [&](auto until) { return gate.await_closed(opening, until); });
     bool const interrupted = end == detail::wait_end::interrupted;
     if (end != detail::wait_end::reached) {
         gil_release while_they_turn_back;
-        gate.abandon_all(interrupted);
+        gate.abandon_all(opening, interrupted);
     }
     return !interrupted;
 }

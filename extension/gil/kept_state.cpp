@@ -13,11 +13,11 @@
 //   From 3.12 on, PyThreadState_Delete() makes PyGILState_* forget the state of the calling thread,
 //   whichever state is deleted. So that is done where the thread has no state yet, or needs none
 //   any more. Source: CPython 3.12's Python/pystate.c, unbind_gilstate_tstate().
-#include <handoff/gil/gate.hpp>
 #include <handoff/gil/detail/kept_state.hpp>
 #include <handoff/gil/detail/thread_state.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/detail/waiting.hpp>
+#include <handoff/gil/gate.hpp>
 
 #include <atomic>
 #include <memory>
@@ -119,7 +119,7 @@ void leave(void* own) noexcept {
         return;
     }
     passage const last{{}};
-    if (last.admitted() || (!gil_gate::was_opened() && Py_IsInitialized() != 0)) {
+    if (last.admitted() || (last.answer() == admission::never_opened && Py_IsInitialized() != 0)) {
         delete_cleared();
         left.add(its);
     } else {

@@ -1,7 +1,7 @@
 // sensor: an example module. A native thread makes timestamped samples, and Python reads them.
+#include <handoff/boost_python/without_gil.hpp>
 #include <handoff/channel_class.hpp>
 #include <handoff/gil.hpp>
-#include <handoff/boost_python/without_gil.hpp>
 
 #include <boost/python.hpp>
 
@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <numbers>
 #include <stdexcept>
 #include <stop_token>
@@ -41,16 +42,22 @@ public:
                                    std::stop_token const& stop) { run(stop, rate, out); });
     }
 
-    ~sensor() { stop(); }
+    ~sensor() {
+        handoff::gil_release const while_stopping;  // for a millisecond
+        stop();
+    }
     sensor(sensor const&) = delete;
     sensor& operator=(sensor const&) = delete;
 
     [[nodiscard]] std::shared_ptr<handoff::channel<sample>> samples() const { return samples_; }
 
+    /// Returns when the thread has ended, to each caller.
+    /// GIL: not held, so other Python threads may be in here: of these one at a time joins. The
+    ///      mutex may be held meanwhile, as the thread takes neither it nor the GIL.
     void stop() {
-        thread_.request_stop();
         samples_->close();  // so that who reads comes to the end
-        handoff::gil_release while_joining;
+        std::scoped_lock const one_at_a_time(stopping_);
+        thread_.request_stop();
         if (thread_.joinable()) {
             thread_.join();
         }
@@ -77,6 +84,7 @@ private:
     }
 
     std::shared_ptr<handoff::channel<sample>> samples_;
+    std::mutex stopping_;
     std::jthread thread_;
 };
 

@@ -1,11 +1,13 @@
 // interpreter: Python as a part of an application.
 #pragma once
 
+#include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/detail/conversion.hpp>
 #include <handoff/gil.hpp>
+#include <handoff/keyword.hpp>
 #include <handoff/python_error.hpp>
 
 #include <boost/python/errors.hpp>
-#include <boost/python/extract.hpp>
 #include <boost/python/object.hpp>
 
 #include <chrono>
@@ -14,11 +16,18 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace handoff {
+
+/// Asks run_file() for global names of the script's own.
+struct fresh_namespace_t {
+    explicit fresh_namespace_t() = default;
+};
+inline constexpr fresh_namespace_t fresh_namespace{};
 
 /// Owns Python's life in an application that is not a Python command line.
 ///
@@ -38,7 +47,7 @@ namespace handoff {
 class interpreter {
 public:
     struct options {
-        /// sys.argv; the first is the program's name.
+        /// sys.argv; the first is the program's name. It decides nothing else.
         std::vector<std::string> arguments = {""};
         /// Folders to find modules in, before Python's own. Python adds neither the current folder
         /// nor a script's by itself.
@@ -50,12 +59,24 @@ public:
         /// A thread that waits longer for the GIL gets a report on stderr: handoff/watchdog.hpp.
         /// Unless isolated, HANDOFF_WATCHDOG says so too.
         std::optional<std::chrono::duration<double>> watchdog = {};
+        /// sys.executable: what multiprocessing and subprocesses of scripts start. Empty: the
+        /// Python that Handoff was built for, or, where that is not installed, the one of this
+        /// version on PATH; it does not know the modules that are added here. The application
+        /// itself is right only if it runs a Python command line then: handoff/host.hpp.
+        std::filesystem::path python_executable = {};
+        /// The folder of a virtual environment, as `python3 -m venv` makes it, whose packages
+        /// scripts import. Its python is sys.executable. Empty: no environment is used, not even
+        /// an activated one.
+        std::filesystem::path virtual_environment = {};
+        /// How long stop() waits for the calls that are in progress on other threads.
+        std::chrono::duration<double> stop_grace = std::chrono::seconds(10);
     };
 
     interpreter();
     explicit interpreter(options chosen);
 
-    /// Stops, as stop() does, if it is running. What stop() would throw is lost.
+    /// Stops, as stop() does, if it is running. What stop() would throw is lost; what it says on
+    /// stderr is not.
     ~interpreter();
 
     interpreter(interpreter const&) = delete;
@@ -66,11 +87,17 @@ public:
 
     /// Starts Python. On return the calling thread is Python's main thread, and the GIL is free.
     /// Throws: std::logic_error when Python has started before in this process;
-    ///         std::runtime_error when it cannot start.
+    ///         std::runtime_error when it cannot start. Where an option or HANDOFF_WATCHDOG is the
+    ///         reason, Python has not begun to start: another interpreter may.
     void start();
 
     /// Refuses further calls, waits for those in progress on other threads, stops every Foo, runs
     /// Python's own shutdown (threads joined, atexit) and ends it. Idempotent.
+    ///
+    /// A call that does not return within `stop_grace`, or, with `signal_handlers`, until Ctrl-C,
+    /// is named on stderr. Then nothing of the above is done: Python goes on, with that call, until
+    /// the process ends, which it does without the destructors of static objects and what atexit()
+    /// knows, since the call may use them; stdio is flushed.
     /// A native thread that is still in Python after the gate's grace, or an on_message after
     /// its own, is named on stderr; then Python is not finalized, but left as it is.
     /// GIL:    not held on entry, nor on return.
@@ -87,19 +114,34 @@ public:
     ///         std::logic_error when Python is not running.
     void run_file(std::filesystem::path const& script);
 
+    /// The same with global names of its own, which nobody else sees: those of `__main__` are
+    /// neither read nor changed. `__name__` is "__main__" for it, too.
+    void run_file(std::filesystem::path const& script, fresh_namespace_t);
+
     /// Runs statements in `__main__`. `name` stands for the file in tracebacks.
     /// Throws: python_error; std::logic_error when Python is not running.
     void run_string(std::string_view statements, std::string_view name = "<string>");
 
     /// Calls module.function(arguments...) and converts its result.
-    /// Throws: python_error, also for an argument or a result that Boost.Python cannot convert;
+    ///
+    ///     python.call("geometry", "Shape.register", "square", handoff::keyword("sides") = 4);
+    ///
+    /// `function` may have dots: "datetime.now" of the module datetime. Arguments are what
+    /// Boost.Python converts, and where it does not: any text as str, std::filesystem::path as
+    /// pathlib.Path, std::vector as list, std::optional as its value or None, nullptr as None.
+    /// Results likewise; a vector of any iterable, a path of any path-like object. A Result that
+    /// would refer to the Python object (T&, T*, char const*, std::string_view) does not compile.
+    /// Throws: python_error, also for an argument or a result that cannot be converted;
     ///         std::logic_error when Python is not running.
     template <class Result = void, class... Arguments>
     Result call(std::string_view module, std::string_view function, Arguments const&... arguments) {
-        return invoke([&]() -> Result {
-            boost::python::object const result = find(module, function)(arguments...);
+        static_assert(detail::keywords_come_last<Arguments...>(),
+                      "call(): an argument without a keyword follows one with a keyword");
+        return run(call_name{.first = module, .second = function}, [&]() -> Result {
+            boost::python::object const result =
+                detail::call_with(find(module, function), arguments...);
             if constexpr (!std::is_void_v<Result>) {
-                return boost::python::extract<Result>(result);
+                return detail::from_python<Result>(result);
             }
         });
     }
@@ -111,11 +153,44 @@ public:
     ///          is not running.
     template <class Work>
     std::invoke_result_t<Work> invoke(Work&& work) {
-        static_assert(!std::is_base_of_v<boost::python::api::object_base,
-                                         std::decay_t<std::invoke_result_t<Work>>>,
+        static_assert(!detail::holds_python_object<std::invoke_result_t<Work>>,
                       "a Python object must not leave invoke(): nobody holds the GIL then; "
                       "convert it, or wrap it in handoff::gil_owned");
-        call_in_progress const passage(*this);
+        return run(call_name{.kind = "invoke"}, std::forward<Work>(work));
+    }
+
+private:
+    struct life;
+
+    /// What a message calls a call: run_file("first"), or first.second().
+    struct call_name {
+        std::string_view kind = {};
+        std::string_view first = {};
+        std::string_view second = {};
+    };
+
+    /// Counts a call in for as long as it lives, so that stop() waits for it.
+    class call_in_progress {
+    public:
+        call_in_progress(interpreter const& called, call_name const& name);
+        ~call_in_progress();
+        call_in_progress(call_in_progress const&) = delete;
+        call_in_progress& operator=(call_in_progress const&) = delete;
+
+    private:
+        friend struct life;
+
+        std::shared_ptr<life> const called_;  // which may outlive the interpreter
+        // Guarded by its mutex.
+        call_name name_;
+        std::thread::native_handle_type thread_;
+        call_in_progress* previous_ = nullptr;
+        call_in_progress* next_ = nullptr;
+    };
+
+    template <class Work>
+    std::invoke_result_t<Work> run(call_name const& name, Work&& work) {
+        call_in_progress const passage(*this, name);
         gil_acquire while_python_runs;
         try {
             return std::forward<Work>(work)();
@@ -124,24 +199,9 @@ public:
         }
     }
 
-private:
-    struct life;
-
-    /// Counts a call in for as long as it lives, so that stop() waits for it.
-    class call_in_progress {
-    public:
-        explicit call_in_progress(interpreter& called);
-        ~call_in_progress();
-        call_in_progress(call_in_progress const&) = delete;
-        call_in_progress& operator=(call_in_progress const&) = delete;
-
-    private:
-        interpreter& called_;
-    };
-
     static boost::python::object find(std::string_view module, std::string_view function);
 
-    std::unique_ptr<life> life_;
+    std::shared_ptr<life> life_;
 };
 
 }  // namespace handoff

@@ -109,8 +109,27 @@ void leave(recording& over) {
     over = std::move(fresh);
 }
 
+constexpr std::string_view recording_signature = "giltrace";
+
+/// Throws: std::system_error: there is a file of that name, and it is no recording.
+void make_sure_of_recording(std::string const& path) {
+    std::array<char, recording_signature.size()> begin{};
+    int const file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return;  // there is none, or opening it to write says what is wrong
+    }
+    auto const length = read(file, begin.data(), begin.size());
+    close(file);
+    if (length > 0 && std::string_view(begin.data(), begin.size()) != recording_signature) {
+        throw std::system_error(EEXIST, std::generic_category(),
+                                "giltrace replaces only its own recordings, and '" + path +
+                                    "' is none: remove that, or choose another name");
+    }
+}
+
 /// Throws: std::system_error.
 void begin(recording& now) {
+    make_sure_of_recording(now.path);
     now.file = open(now.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     now.size = 0;
     void* const mapped = now.file < 0 ? nullptr : add(now, page);
@@ -123,7 +142,7 @@ void begin(recording& now) {
         throw std::system_error(failure, std::generic_category(), now.path);
     }
     now.head = static_cast<header*>(mapped);
-    std::memcpy(now.head->magic, "giltrace", sizeof now.head->magic);
+    recording_signature.copy(now.head->magic, sizeof now.head->magic);
     now.head->version = 1;
     now.head->process = getpid();
     now.head->begin = tick_clock::this_moment();
@@ -360,13 +379,12 @@ void begin_anew_in_child() {
 }
 
 void prepare_once() {
-    static bool const prepared = [] {
+    static constinit bool is_prepared = false;  // guarded by the GIL
+    if (!std::exchange(is_prepared, true)) {
         tick_clock::ask_the_kernel();
         pthread_key_create(&own_key, [](void* /*unused*/) { finish(own); });
         pthread_atfork(nullptr, nullptr, &begin_anew_in_child);
-        return true;
-    }();
-    static_cast<void>(prepared);
+    }
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff::giltrace {
 
@@ -27,33 +28,22 @@ std::string recording_of(std::string_view output) {
     return std::string(output) + std::string(recording_ending);
 }
 
-/// Of trace.html.recording, trace.PROCESS.html.recording.
-std::string path_in_child(std::string const& recording, pid_t process) {
-    std::string path = recording;
-    auto const ending = path.rfind('.', path.size() - recording_ending.size() - 1);
-    path.insert(ending, std::string(".").append(std::to_string(process)));
-    return path;
-}
-
 std::string output_of(std::string const& recording) {
     return recording.substr(0, recording.size() - recording_ending.size());
 }
 
-bool is_recording = false;
-
-/// Throws: std::system_error. What is there is left as it is, and nothing is left that was not.
-void make_sure_of(std::string const& output) {
-    bool const is_new = access(output.c_str(), F_OK) != 0;
-    int const file = open(output.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (file < 0) {
-        throw std::system_error(errno, std::generic_category(),
-                                "giltrace cannot write '" + output + "'");
-    }
-    close(file);
-    if (is_new) {
-        unlink(output.c_str());
-    }
+/// Of trace.html.recording, trace.PROCESS.html.recording. What an earlier process of that number
+/// has written is removed. Throws: std::system_error.
+std::string path_in_child(std::string const& recording, pid_t process) {
+    std::string path = recording;
+    auto const ending = path.rfind('.', path.size() - recording_ending.size() - 1);
+    path.insert(ending, std::string(".").append(std::to_string(process)));
+    make_sure_of(output_of(path));
+    remove_earlier(output_of(path));
+    return path;
 }
+
+bool is_recording = false;
 
 /// Gives the system the names of threads that begin from now on, as Python does from 3.14 on.
 /// GIL: held.
@@ -70,8 +60,10 @@ threading.Thread._set_native_id = name
     if (python.version < 0x030E0000 && python.is_initialized() != 0) {
         int (*run)(char const*, void*) = nullptr;
         python.look_up(run, "PyRun_SimpleStringFlags");
-        static int const failed = run(code, nullptr);
-        static_cast<void>(failed);
+        static constinit bool done = false;  // guarded by the GIL
+        if (!std::exchange(done, true)) {
+            run(code, nullptr);
+        }
     }
 }
 
@@ -115,10 +107,18 @@ void start(std::string_view wanted) {
         throw std::runtime_error(std::string("giltrace cannot record this Python: ") +
                                  wrong.what());
     }
+    try {
+        remove_earlier(output);
+    } catch (...) {
+        unlink(stop_recording().c_str());
+        throw;
+    }
     is_recording = true;
     name_threads(python);
-    static bool const once = on_exit([](int, void*) { finish(); }, nullptr) == 0;
-    static_cast<void>(once);
+    static constinit bool is_tied = false;  // guarded by the GIL
+    if (!std::exchange(is_tied, true)) {
+        on_exit([](int, void*) { finish(); }, nullptr);
+    }
 }
 
 void stop(summary told) {

@@ -5,10 +5,14 @@
 #include <array>
 #include <cerrno>
 #include <cstdarg>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <system_error>
+#include <unistd.h>
 
 namespace handoff::detail {
 
@@ -163,12 +167,64 @@ std::uint64_t least_drawn(timeline const& shown) {
     return lengths[most_drawn - 1];
 }
 
-[[noreturn]] static void refuse(std::string const& path, int error) {
+namespace {
+
+[[noreturn]] void refuse(std::string const& path, int error) {
     throw std::system_error(error, std::generic_category(), "giltrace cannot write '" + path + "'");
+}
+
+bool is_ours(std::string const& path) {
+    std::array<char, 512> begin{};
+    std::ifstream file(path, std::ios::binary);
+    file.read(begin.data(), begin.size());
+    std::string_view const read(begin.data(), static_cast<std::size_t>(file.gcount()));
+    // An empty one is a temporary file, made to have its name.
+    return (file.eof() && read.empty()) || read.find(signature) != std::string_view::npos ||
+           read.find(json_signature) != std::string_view::npos;
+}
+
+/// Not a link to it. Returns whether it is gone.
+bool remove_file(std::string const& path) {
+    std::error_code failure;
+    auto const file = std::filesystem::canonical(path, failure);
+    return !failure && std::filesystem::remove(file, failure);
+}
+
+}  // namespace
+
+void make_sure_of(std::string const& path) {
+    std::error_code unknown;
+    bool const is_new = !std::filesystem::exists(path, unknown);
+    int const file = open(path.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (file < 0 && errno != ENXIO) {  // a pipe that nobody reads yet
+        refuse(path, errno);
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    if (is_new) {
+        remove_file(path);
+    } else if (std::filesystem::is_regular_file(path, unknown) && !is_ours(path)) {
+        throw std::system_error(EEXIST, std::generic_category(),
+                                "giltrace replaces only what it has written itself, and it has not "
+                                "written '" +
+                                    path + "': remove that, or choose another name");
+    }
+}
+
+void remove_earlier(std::string const& path) {
+    std::error_code failure;
+    if (!std::filesystem::is_regular_file(path, failure)) {
+        return;
+    }
+    if (!remove_file(path) && truncate(path.c_str(), 0) != 0) {
+        refuse(path, errno);
+    }
 }
 
 void write(timeline const& shown, std::string const& path) {
     auto const format = format_of(path);
+    make_sure_of(path);
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "we"),
                                                          &std::fclose);
     if (file == nullptr) {

@@ -17,8 +17,21 @@ enum class timeline_format { chrome_trace, page, picture };
 /// A table of threads, and the worst waits; lines of text.
 [[nodiscard]] std::string summary_of(timeline const& shown);
 
+/// What stands at the beginning of each file that is written here, so that nothing else is
+/// replaced: of a page and a picture, and of a trace in Chrome's format.
+inline constexpr std::string_view signature = "<!-- written by giltrace -->";
+inline constexpr std::string_view json_signature = R"("otherData": {"contradiction": )";
+
+/// Throws: std::system_error, with the path: it cannot be written, or what is there was not written
+/// by giltrace. What is there is left as it is, and nothing is left that was not.
+void make_sure_of(std::string const& path);
+
+/// Removes what an earlier run has written, which would be taken for this run's.
+/// REQUIRES: make_sure_of(path). Throws: std::system_error, with the path.
+void remove_earlier(std::string const& path);
+
 /// Writes the file. Tells on stderr how far it is, where that takes long.
-/// Throws: std::system_error, with the path.
+/// Throws: as make_sure_of().
 void write(timeline const& shown, std::string const& path);
 
 /// Of each format; whether all could be written, the caller sees in the file's state.

@@ -107,6 +107,7 @@ void write_picture(timeline const& shown, std::FILE* to) {
     std::fprintf(to,
                  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
                  "font-family=\"sans-serif\" font-size=\"12\">\n"
+                 "<!-- written by giltrace -->\n"
                  "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
                  left + width + 20, height);
     pen draw(shown, to);

@@ -57,6 +57,15 @@ std::uintptr_t interrupted_at([[maybe_unused]] void const* context) {
 #endif
 }
 
+/// As gil_held(), which is no function for the handler of a signal; about the main interpreter's
+/// GIL, where a subinterpreter may have its own.
+bool holds_main_gil() noexcept {
+    PyThreadState* const own = PyGILState_GetThisThreadState();
+    return detail::is_current(own) &&
+           (PY_VERSION_HEX < 0x030C0000 ||
+            PyThreadState_GetInterpreter(own) == PyInterpreterState_Main());
+}
+
 /// Runs in the thread that is asked, wherever it was: only what is async-signal-safe.
 void answer(int, siginfo_t* received, void* context) {
     if (received->si_code != SI_QUEUE || received->si_pid != getpid()) {
@@ -66,7 +75,7 @@ void answer(int, siginfo_t* received, void* context) {
     auto& asked = *static_cast<question*>(received->si_value.sival_ptr);
     static_cast<void>(asked.written.load(std::memory_order_acquire));
     asked.thread = pthread_self();
-    asked.holds_gil = gil_held();
+    asked.holds_gil = holds_main_gil();
     asked.interrupted_at = interrupted_at(context);
     asked.count = backtrace(asked.frames.data(), static_cast<int>(asked.frames.size()));
     asked.written.store(true, std::memory_order_release);

@@ -2,16 +2,8 @@
 #include "thread_stacks.hpp"
 #include <handoff/gil.hpp>
 #include <handoff/gil/detail/stack.hpp>
+#include <handoff/gil/raised.hpp>
 #include <handoff/watchdog.hpp>
-
-#include <boost/python/dict.hpp>
-#include <boost/python/errors.hpp>
-#include <boost/python/extract.hpp>
-#include <boost/python/import.hpp>
-#include <boost/python/make_function.hpp>
-#include <boost/python/object.hpp>
-#include <boost/python/str.hpp>
-#include <boost/python/tuple.hpp>
 
 #include <algorithm>
 #include <array>
@@ -37,9 +29,31 @@
 
 namespace handoff::watchdog {
 
-namespace py = boost::python;
-
 namespace {
+
+struct drop_reference {
+    void operator()(PyObject* owned) const { Py_DECREF(owned); }
+};
+using reference = std::unique_ptr<PyObject, drop_reference>;
+
+/// The Python error that is set, which is cleared, after what could not be done. GIL: held.
+std::runtime_error python_failure(std::string text) {
+    reference const error(take_raised_exception());
+    text.append(": ").append(Py_TYPE(error.get())->tp_name);
+    reference const its_text(PyObject_Str(error.get()));
+    char const* const words = its_text != nullptr ? PyUnicode_AsUTF8(its_text.get()) : nullptr;
+    if (words != nullptr && *words != '\0') {
+        text.append(": ").append(words);
+    }
+    PyErr_Clear();  // of its __str__
+    return std::runtime_error(text);
+}
+
+/// A new reference, or null with a Python error set. GIL: held.
+reference attribute(char const* module, char const* name) {
+    reference const imported(PyImport_ImportModule(module));
+    return reference(imported != nullptr ? PyObject_GetAttrString(imported.get(), name) : nullptr);
+}
 
 using clock = detail::gil_wait::clock;
 
@@ -73,18 +87,27 @@ std::string in_seconds(clock::duration time) {
 /// without the GIL. The signal is only ever raised in the thread that reports.
 class python_stacks {
 public:
-    /// GIL: held. Throws: boost::python::error_already_set; std::runtime_error.
+    /// GIL: held. Throws: std::runtime_error.
     python_stacks() : number_(unused_signal()) {
-        constexpr bool all_threads = true;
-        py::import("faulthandler").attr("register")(number_, STDERR_FILENO, all_threads);
+        constexpr int all_threads = 1;
+        reference const do_register = attribute("faulthandler", "register");
+        reference const done(do_register == nullptr
+                                 ? nullptr
+                                 : PyObject_CallFunction(do_register.get(), "iii", number_,
+                                                         STDERR_FILENO, all_threads));
+        if (done == nullptr) {
+            throw python_failure("the watchdog cannot have faulthandler write Python's stacks");
+        }
         sigaction(number_, nullptr, &handler_);
     }
 
     /// GIL: held.
     ~python_stacks() {
-        try {
-            py::import("faulthandler").attr("unregister")(number_);
-        } catch (py::error_already_set const&) {
+        reference const unregister = attribute("faulthandler", "unregister");
+        reference const done(unregister == nullptr
+                                 ? nullptr
+                                 : PyObject_CallFunction(unregister.get(), "i", number_));
+        if (done == nullptr) {
             PyErr_Clear();
         }
     }
@@ -164,6 +187,8 @@ std::string cpp_stacks(stack_signal const& asking,
     std::string others;
     std::string silent;
     clock::time_point const now = clock::now();
+    // The newest interpreter is the first.
+    bool const subinterpreter_exists = PyInterpreterState_Head() != PyInterpreterState_Main();
     for (thread_stack const& thread : asking.ask_every_thread()) {
         if (!thread.silent.empty()) {
             silent += "Not known: " + description(thread, names);
@@ -175,13 +200,17 @@ std::string cpp_stacks(stack_signal const& asking,
         } else if (waits_for_gil(thread, names)) {
             waiting += "Waits for the GIL: " + description(thread, names);
         } else {
-            others += "Does not hold it: " + description(thread, names);
+            others += (subinterpreter_exists ? "Not known to hold it: " : "Does not hold it: ") +
+                      description(thread, names);
         }
     }
     if (holding.empty()) {
         // Then any of the others may be the reason.
         return waiting + others + silent +
-               "No thread that answered holds the GIL at this moment.\n";
+               (subinterpreter_exists
+                    ? "Who holds the GIL is not known: a thread in a subinterpreter may, which is "
+                      "not recognised.\n"
+                    : "No thread that answered holds the GIL at this moment.\n");
     }
     return waiting + holding + silent;
 }
@@ -350,10 +379,14 @@ struct state {
 };
 
 state& the() {
-    static auto& only = *new state;
-    return only;
+    static constinit state* only = nullptr;
+    if (only == nullptr) {
+        only = new state;
+    }
+    return *only;
 }
 
+/// Throws: std::system_error.
 void watch_again_in_child() {
     if (the().current == nullptr) {
         return;
@@ -365,19 +398,62 @@ void watch_again_in_child() {
     the().current = std::move(again);
 }
 
-/// Once in a process, and its children.
+// For os.register_at_fork() and atexit.register().
+PyObject* watch_again_in_child(PyObject* /*module*/, PyObject* /*no arguments*/) {
+    try {
+        watch_again_in_child();
+    } catch (std::exception const& failure) {
+        PyErr_SetString(PyExc_RuntimeError, failure.what());
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+PyObject* stop_at_exit(PyObject* /*module*/, PyObject* /*no arguments*/) {
+    stop();
+    Py_RETURN_NONE;
+}
+
+/// A function without parameters. GIL: held. Returns: null with a Python error set.
+reference function(PyMethodDef& described) {
+    return reference(PyCFunction_New(&described, nullptr));
+}
+
+/// os.register_at_fork(after_in_child=…), atexit.register(…). Returns: false with an error set.
+bool register_functions() {
+    static constinit PyMethodDef in_child = {.ml_name = "watch_again_in_child",
+                                             .ml_meth = &watch_again_in_child,
+                                             .ml_flags = METH_NOARGS,
+                                             .ml_doc = nullptr};
+    static constinit PyMethodDef at_exit = {.ml_name = "stop_watchdog",
+                                            .ml_meth = &stop_at_exit,
+                                            .ml_flags = METH_NOARGS,
+                                            .ml_doc = nullptr};
+    reference const at_fork = attribute("os", "register_at_fork");
+    reference const watch_again = at_fork != nullptr ? function(in_child) : nullptr;
+    reference const keywords(watch_again != nullptr
+                                 ? Py_BuildValue("{s:O}", "after_in_child", watch_again.get())
+                                 : nullptr);
+    reference const none(keywords != nullptr ? PyTuple_New(0) : nullptr);
+    reference const tied(none != nullptr ? PyObject_Call(at_fork.get(), none.get(), keywords.get())
+                                         : nullptr);
+    reference const do_register = tied != nullptr ? attribute("atexit", "register") : nullptr;
+    reference const ends = do_register != nullptr ? function(at_exit) : nullptr;
+    return ends != nullptr &&
+           reference(PyObject_CallOneArg(do_register.get(), ends.get())) != nullptr;
+}
+
+/// Once in a process, and its children. Throws: std::runtime_error.
 void tie_to_process() {
-    static bool tied = false;  // guarded by the GIL
+    static constinit bool tied = false;  // guarded by the GIL
     if (std::exchange(tied, true)) {
         return;
     }
     using detail::gil_wait;
     pthread_atfork(&gil_wait::before_fork, &gil_wait::after_fork_in_parent,
                    &gil_wait::after_fork_in_child);
-    py::dict in_child;
-    in_child["after_in_child"] = py::make_function(&watch_again_in_child);
-    py::import("os").attr("register_at_fork")(*py::tuple(), **in_child);
-    py::import("atexit").attr("register")(py::make_function(&stop));
+    if (!register_functions()) {
+        throw python_failure("the watchdog cannot be tied to the process's forks and its end");
+    }
 }
 
 /// Throws: std::invalid_argument, beginning with `source`.
@@ -397,28 +473,47 @@ seconds parsed(std::string const& text, std::string const& source) {
 
 }  // namespace
 
-std::optional<seconds> asked_for() {
-    static constexpr auto option = "handoff-watchdog";
+seconds checked(seconds patience) {
+    return checked(patience.count(),
+                   "the watchdog's patience, " + std::to_string(patience.count()));
+}
+
+std::optional<seconds> asked_for_by_environment() {
     static constexpr auto variable = "HANDOFF_WATCHDOG";
-    py::object const sys = py::import("sys");
-    py::object const value = sys.attr("_xoptions").attr("get")(option);
-    if (!value.is_none()) {
-        // Without "=", the value is True.
-        std::string const text =
-            PyUnicode_Check(value.ptr()) != 0 ? py::extract<std::string>(value)() : std::string();
-        return parsed(text, "-X " + std::string(option) + "=" + text);
-    }
-    bool const ignored = py::extract<bool>(sys.attr("flags").attr("ignore_environment") != 0);
-    char const* const set = ignored ? nullptr : std::getenv(variable);
+    char const* const set = std::getenv(variable);
     if (set == nullptr || *set == '\0') {
         return std::nullopt;
     }
     return parsed(set, std::string(variable) + "=" + set);
 }
 
+std::optional<seconds> asked_for() {
+    static constexpr auto option = "handoff-watchdog";
+    PyObject* const options = PySys_GetXOptions();
+    reference const key(PyUnicode_FromString(option));
+    PyObject* const value = options != nullptr && key != nullptr
+                                ? PyDict_GetItemWithError(options, key.get())
+                                : nullptr;
+    if (value != nullptr) {
+        // Without "=", the value is True.
+        char const* const text = PyUnicode_Check(value) != 0 ? PyUnicode_AsUTF8(value) : "";
+        if (text == nullptr) {
+            throw python_failure("-X " + std::string(option) + " cannot be read");
+        }
+        return parsed(text, "-X " + std::string(option) + "=" + text);
+    }
+    PyObject* const flags = PySys_GetObject("flags");  // borrowed
+    reference const ignores(flags != nullptr ? PyObject_GetAttrString(flags, "ignore_environment")
+                                             : nullptr);
+    bool const ignored = ignores != nullptr && PyObject_IsTrue(ignores.get()) == 1;
+    if (PyErr_Occurred() != nullptr) {
+        throw python_failure("-X options and sys.flags cannot be read");
+    }
+    return ignored ? std::nullopt : asked_for_by_environment();
+}
+
 void start(seconds patience) {
-    auto const limit = std::chrono::duration_cast<clock::duration>(
-        checked(patience.count(), "the watchdog's patience, " + std::to_string(patience.count())));
+    auto const limit = std::chrono::duration_cast<clock::duration>(checked(patience));
     state& its = the();
     if (its.current != nullptr) {
         throw std::logic_error("the watchdog is watching already");

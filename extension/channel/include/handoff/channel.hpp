@@ -19,6 +19,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -48,6 +49,9 @@ struct channel_counts {
     std::uint64_t refused = 0;    // not taken in: full, or closed
     std::size_t size = 0;         // that are in it now
 };
+
+template <class T>
+class loan;
 
 namespace detail {
 
@@ -114,15 +118,12 @@ public:
     channel& operator=(channel const&) = delete;
 
     /// Takes up to so many out, the oldest first, without waiting. Empty when there is nothing.
+    /// Who may not be able to use them makes a loan.
     /// Throws: std::bad_alloc; nothing is taken then.
     [[nodiscard]] std::vector<T> take(std::size_t at_most) { return queue_->take(at_most); }
 
-    /// Puts what was taken, and could not be used, before all that is there. It may exceed the
-    /// capacity, of which it is no part.
-    /// Throws: std::bad_alloc; the values are lost then.
-    void put_back(std::vector<T> unused) { queue_->put_back(std::move(unused)); }
-
-    /// Waits until there is so much to take, at most the capacity, or the channel is closed.
+    /// Waits until there is so much to take, at most the capacity, or the channel is closed; one
+    /// that is closed and empty: until nothing is on loan to others, which may come back.
     /// Returns: whether that is so; false: it was too late.
     bool wait_until(clock::time_point deadline, std::size_t at_least = 1) {
         return queue_->wait_until(deadline, at_least);
@@ -133,6 +134,12 @@ public:
     void close(std::exception_ptr error = nullptr) noexcept { queue_->close(std::move(error)); }
 
     [[nodiscard]] bool closed() const noexcept { return queue_->closed(); }
+
+    /// Whether nobody will ever take anything more: it is closed, empty, and nothing is on loan.
+    [[nodiscard]] bool ended() const noexcept { return queue_->ended(); }
+
+    /// Whether this thread has a loan of this channel's, for whose end it cannot wait.
+    [[nodiscard]] bool lends_to_caller() const noexcept { return queue_->lends_to_caller(); }
 
     /// What the channel was closed with; null: nothing, or it is not closed.
     [[nodiscard]] std::exception_ptr error() const noexcept { return queue_->error(); }
@@ -149,8 +156,66 @@ public:
 private:
     template <class>
     friend class producer;
+    template <class>
+    friend class loan;
 
     std::shared_ptr<detail::channel_queue<T>> queue_;
+};
+
+/// Values that a consumer has taken, and perhaps cannot use. Until it says so they are on loan:
+/// they are not in the channel, but may come back, so the channel has not ended for anybody else.
+/// They count as delivered meanwhile.
+///
+///     handoff::loan borrowed(samples, 100);  // at most; without waiting
+///     std::size_t const written = file.write(borrowed.values());
+///     borrowed.keep(written);  // the others go back, before all that is in the channel
+///
+/// What is not kept goes back when the loan is destroyed. It may exceed the capacity, of which it
+/// is no part. Where there is no memory to give it back, it counts as dropped.
+///
+/// GIL:     never touched.
+/// Threads: that which made it.
+template <class T>
+class loan {
+public:
+    /// Throws: std::bad_alloc; nothing is taken then.
+    loan(channel<T> const& from, std::size_t at_most) : from_(from.queue_) {
+        from_->lend(*this, at_most);
+    }
+    ~loan() { keep(0); }
+
+    loan(loan const&) = delete;
+    loan& operator=(loan const&) = delete;
+
+    [[nodiscard]] bool empty() const noexcept { return values_.empty(); }
+
+    /// The oldest first. Empty after the end of the loan.
+    [[nodiscard]] std::span<T const> values() const noexcept { return values_; }
+
+    /// Ends the loan: so many, the oldest, are delivered, and the others go back.
+    void keep(std::size_t count) noexcept {
+        if (auto const from = std::exchange(from_, nullptr)) {
+            from->settle(*this, count);
+        }
+        values_.clear();
+    }
+
+    /// Ends the loan: all are delivered.
+    [[nodiscard]] std::vector<T> keep_all() noexcept {
+        std::vector<T> kept;
+        kept.swap(values_);
+        keep(0);
+        return kept;
+    }
+
+private:
+    friend class detail::channel_queue<T>;
+
+    std::shared_ptr<detail::channel_queue<T>> from_;  // null: it has ended
+    std::vector<T> values_;
+    std::thread::id to_;
+    loan* next_ = nullptr;  // these two: guarded by the queue's lock
+    loan* previous_ = nullptr;
 };
 
 /// The way into a channel. Copies are ways into the same; they do not keep the channel open.
@@ -250,21 +315,60 @@ public:
         }
         std::size_t const most = std::min(at_most, counts().size);
         taken.reserve(most);  // not under the lock
-        take_put_back(taken, most);
-        while (taken.size() < most && take_portion(taken, most)) {
-        }
+        take_into(taken, most);
         return taken;
     }
 
-    void put_back(std::vector<T> unused) {
+    void lend(loan<T>& to, std::size_t at_most) {
+        std::size_t const most = left_behind() ? 0 : std::min(at_most, counts().size);
+        if (most == 0) {
+            to.from_ = nullptr;
+            return;
+        }
+        to.values_.reserve(most);  // not under the lock
+        to.to_ = std::this_thread::get_id();
+        // Noted and taken at one moment: the channel has not ended in between.
+        bool const some = take_portion(to.values_, most, [&] {
+            to.next_ = std::exchange(on_loan_, &to);
+            if (to.next_ != nullptr) {
+                to.next_->previous_ = &to;
+            }
+        });
+        if (!some) {  // another consumer was faster
+            to.from_ = nullptr;
+            return;
+        }
+        take_into(to.values_, most);
+    }
+
+    /// Ends a loan: the first so many are delivered.
+    void settle(loan<T>& ended, std::size_t delivered) noexcept {
         if (left_behind()) {
             return;
         }
-        std::list<T> values(std::move_iterator(unused.begin()), std::move_iterator(unused.end()));
+        std::size_t const back = ended.values_.size() - std::min(ended.values_.size(), delivered);
+        std::list<come_back> node;  // not under the lock
+        if (back > 0) {
+            try {
+                node.emplace_back(std::move(ended.values_), delivered);
+            } catch (std::bad_alloc const&) {
+                node.clear();
+            }
+        }
         std::unique_lock held(lock_);
-        delivered_ -= values.size();
-        put_back_.splice(put_back_.begin(), values);
-        announce(held, filled_, size());
+        (ended.previous_ != nullptr ? ended.previous_->next_ : on_loan_) = ended.next_;
+        if (ended.next_ != nullptr) {
+            ended.next_->previous_ = ended.previous_;
+        }
+        delivered_ -= back;
+        if (node.empty()) {
+            dropped_ += back;
+        } else {
+            returned_size_ += back;
+            returned_.splice(returned_.begin(), node);
+        }
+        // Who waits for the end of a closed channel waits for this, whatever came back.
+        announce(held, filled_, closed_ ? capacity() : size());
     }
 
     bool wait_until(std::chrono::steady_clock::time_point deadline, std::size_t at_least) {
@@ -274,7 +378,7 @@ public:
                 return true;
             }
             std::unique_lock held(lock_);
-            if (size() >= at_least || closed_) {
+            if (size() >= at_least || (closed_ && (size() > 0 || !others_have_loans()))) {
                 return true;
             }
             if (!in_time) {
@@ -321,6 +425,22 @@ public:
         return closed_;
     }
 
+    [[nodiscard]] bool ended() const noexcept {
+        if (left_behind()) {
+            return true;
+        }
+        std::scoped_lock const held(lock_);
+        return closed_ && size() == 0 && on_loan_ == nullptr;
+    }
+
+    [[nodiscard]] bool lends_to_caller() const noexcept {
+        if (left_behind()) {
+            return false;
+        }
+        std::scoped_lock const held(lock_);
+        return has_loan_of_caller();
+    }
+
     [[nodiscard]] std::exception_ptr error() const noexcept {
         if (left_behind()) {
             return nullptr;
@@ -347,6 +467,14 @@ public:
 private:
     using lock = std::unique_lock<short_lock>;
 
+    /// What came back from one loan.
+    struct come_back {
+        come_back(std::vector<T>&& all, std::size_t delivered) noexcept
+            : values(std::move(all)), next(delivered) {}
+        std::vector<T> values;
+        std::size_t next;  // the first that is still there
+    };
+
     /// How much is copied in one hold of the lock.
     static constexpr std::size_t portion = std::max<std::size_t>(1, 16384 / sizeof(T));
 
@@ -363,7 +491,20 @@ private:
     /// Whether this is the child of a fork(), and the queue the parent's.
     [[nodiscard]] bool left_behind() const noexcept { return born_in_ != forks(); }
 
-    [[nodiscard]] std::size_t size() const noexcept { return items_.size() + put_back_.size(); }
+    [[nodiscard]] std::size_t size() const noexcept { return items_.size() + returned_size_; }
+
+    /// REQUIRES: the lock, for these two.
+    [[nodiscard]] bool has_loan_of_caller() const noexcept {
+        for (loan<T> const* each = on_loan_; each != nullptr; each = each->next_) {
+            if (each->to_ == std::this_thread::get_id()) {
+                return true;
+            }
+        }
+        return false;
+    }
+    [[nodiscard]] bool others_have_loans() const noexcept {
+        return on_loan_ != nullptr && !has_loan_of_caller();
+    }
 
     /// Unlocks, and wakes who listens for as much as there is.
     static void announce(lock& held, doorbell& bell, std::size_t there) noexcept {
@@ -408,29 +549,50 @@ private:
         return pushed::taken;
     }
 
-    void take_put_back(std::vector<T>& taken, std::size_t most) noexcept {
-        std::list<T> values;  // freed without the lock
-        {
-            std::scoped_lock const held(lock_);
-            most = std::min(most, put_back_.size());
-            values.splice(values.end(), put_back_, put_back_.begin(),
-                          std::next(put_back_.begin(), static_cast<std::ptrdiff_t>(most)));
-            delivered_ += most;
+    /// REQUIRES: there is room in `taken` for `most`.
+    void take_into(std::vector<T>& taken, std::size_t most) noexcept {
+        while (taken.size() < most && take_portion(taken, most)) {
         }
-        taken.insert(taken.end(), std::move_iterator(values.begin()),
-                     std::move_iterator(values.end()));
     }
 
-    /// Returns: whether there was any.
-    bool take_portion(std::vector<T>& taken, std::size_t most) noexcept {
+    /// Returns: whether there was any; then it has called under_lock(), in the same hold of the
+    /// lock.
+    template <class UnderLock = void (*)()>
+    bool take_portion(
+        std::vector<T>& taken, std::size_t most, UnderLock const& under_lock = [] {}) noexcept {
+        std::list<come_back> spent;  // freed without the lock
         std::unique_lock held(lock_);
+        if (size() == 0) {
+            return false;
+        }
+        under_lock();
+        if (!returned_.empty()) [[unlikely]] {
+            take_returned(taken, most, spent);
+            return true;
+        }
         auto const [first, length] = items_.array_one();
         std::size_t const moved = std::min({portion, most - taken.size(), length});
         taken.insert(taken.end(), std::move_iterator(first), std::move_iterator(first + moved));
         items_.erase_begin(moved);
         delivered_ += moved;
         announce(held, emptied_, items_.reserve());
-        return moved > 0;
+        return true;
+    }
+
+    /// REQUIRES: the lock; something has come back.
+    void take_returned(std::vector<T>& taken, std::size_t most,
+                       std::list<come_back>& spent) noexcept {
+        come_back& from = returned_.front();
+        auto const rest = std::span(from.values).subspan(from.next);
+        auto const moved = rest.first(std::min({portion, most - taken.size(), rest.size()}));
+        taken.insert(taken.end(), std::move_iterator(moved.begin()),
+                     std::move_iterator(moved.end()));
+        from.next += moved.size();
+        returned_size_ -= moved.size();
+        delivered_ += moved.size();
+        if (moved.size() == rest.size()) {
+            spent.splice(spent.end(), returned_, returned_.begin());
+        }
     }
 
     // Guarded by the lock, but for what is constant.
@@ -442,7 +604,9 @@ private:
     std::uint64_t delivered_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t refused_ = 0;
-    std::list<T> put_back_;  // before all items
+    loan<T>* on_loan_ = nullptr;  // the newest
+    std::list<come_back> returned_;  // from loans: before all items
+    std::size_t returned_size_ = 0;  // values in it
     std::exception_ptr error_;
     doorbell filled_;  // rung when there is something to take
     doorbell emptied_;  // rung when there is room

@@ -55,16 +55,18 @@ public:
 
 namespace detail {
 
+/// GIL: held.
 template <class T>
 record_layout& layout_of() {
-    static record_layout& only = []() -> record_layout& {
+    static constinit record_layout* only = nullptr;
+    if (only == nullptr) {
         if constexpr (is_plain<T>) {
-            return *new record_layout(element_of<T>());
+            only = new record_layout(element_of<T>());
         } else {
-            return *new record_layout(sizeof(T));
+            only = new record_layout(sizeof(T));
         }
-    }();
-    return only;
+    }
+    return *only;
 }
 
 /// What Python's methods of a channel<T> do.
@@ -84,63 +86,51 @@ struct channel_methods {
     static object get(samples& self, object const& timeout) {
         return rather_hang([&] {
             require_converter();
-            auto const taken = next(self, 1, timeout_from(timeout));
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, 1, timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return converted(taken.front());
+            return only_of(*taken);
         });
     }
 
     static object next_item(samples& self) {
         return rather_hang([&] {
             require_converter();
-            auto const taken = next(self, 1, std::nullopt);
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, 1, std::nullopt)) {
                 boost::python::objects::stop_iteration_error();
             }
-            return converted(taken.front());
+            return only_of(*taken);
         });
     }
 
     static object get_many(samples& self, object const& max, object const& timeout) {
         return rather_hang([&] {
             require_converter();
-            auto taken = next(self, max_from(max), timeout_from(timeout));
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, max_from(max), timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return list_of(self, std::move(taken));
+            return all_of(*taken);
         });
     }
 
     static object get_batch(samples& self, object const& max, object const& timeout) {
         return rather_hang([&] {
             require_layout();
-            auto taken = next(self, max_from(max), timeout_from(timeout));
-            if (taken.empty()) {
+            std::optional<loan<T>> taken;
+            if (!next(taken, self, max_from(max), timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return batch_of(std::move(taken));
+            return object(boost::python::handle<>(batch_of(*taken)));
         });
     }
 
-    /// iter() of a function that raises StopIteration at the end.
-    // NOLINTNEXTLINE(performance-unnecessary-value-param): Boost.Python makes it by value only
-    static object batches(boost::python::back_reference<samples&> self, object const& max) {
+    static object batches(object const& self, object const& max) {
         return rather_hang([&] {
             require_layout();
-            auto const next_batch = [self, at_most = max_from(max)] {
-                return rather_hang([&] {
-                    auto taken = next(self.get(), at_most, std::nullopt);
-                    if (taken.empty()) {
-                        boost::python::objects::stop_iteration_error();
-                    }
-                    return batch_of(std::move(taken));
-                });
-            };
-            return iterator_of(boost::python::make_function(
-                next_batch, boost::python::default_call_policies(), boost::mpl::vector<object>()));
+            return iterator_over(self, &next_batch, max_from(max));
         });
     }
 
@@ -162,19 +152,35 @@ struct channel_methods {
 private:
     using by_value = boost::python::to_python_value<T const&>;
 
-    /// One take, which waits for the first value. Empty: the channel is closed, without an error.
-    static std::vector<T> next(samples& self, std::size_t at_most,
-                               std::optional<std::chrono::nanoseconds> timeout) {
+    /// For batches().
+    static PyObject* next_batch(PyObject* channel, std::size_t max) noexcept {
+        PyObject* batch = nullptr;
+        boost::python::handle_exception([&] {
+            rather_hang([&] {
+                samples& self = boost::python::extract<samples&>(channel)();
+                std::optional<loan<T>> taken;
+                batch = next(taken, self, max, std::nullopt) ? batch_of(*taken) : nullptr;
+            });
+        });
+        return batch;
+    }
+
+    /// Borrows what there is; waits for the first value. Returns: false: the channel has ended,
+    /// without an error.
+    static bool next(std::optional<loan<T>>& taken, samples& self, std::size_t at_most,
+                     std::optional<std::chrono::nanoseconds> timeout) {
         waiting consumer(timeout);
         for (;;) {
-            bool const closed = self.closed();  // before the last look
-            std::vector<T> taken = self.take(at_most);
-            if (!taken.empty()) {
-                return taken;
+            taken.emplace(self, at_most);
+            if (!taken->empty()) {
+                return true;
             }
-            if (closed) {
+            if (self.ended()) {
                 raise_if(self.error());
-                return taken;
+                return false;
+            }
+            if (self.closed() && self.lends_to_caller()) {
+                raise_waits_for_itself();
             }
             close_at_exit(self.end());
             consumer.wait([&](auto deadline) { return await_batch(self, at_most, deadline); });
@@ -208,40 +214,49 @@ private:
         }
     }
 
-    static object converted(T const& value) {
-        return object(boost::python::handle<>(by_value()(value)));
+    /// A new reference; null with a Python error set.
+    static PyObject* converted(T const& value) {
+        PyObject* made = nullptr;
+        boost::python::handle_exception([&] { made = by_value()(value); });
+        return made;
     }
 
-    static object batch_of(std::vector<T> taken) {
-        return object(boost::python::handle<>(new_batch(std::move(taken), layout_of<T>())));
+    static object only_of(loan<T>& taken) {
+        PyObject* const made = converted(taken.values().front());
+        taken.keep(made != nullptr || is_of_value() ? 1 : 0);
+        return object(boost::python::handle<>(made));
     }
 
-    /// Of the values before the first that cannot be converted; it and the others are put back, and
-    /// so it is the first of the next list, and its error is raised there.
-    static object list_of(samples& self, std::vector<T> taken) {
-        auto const count = static_cast<Py_ssize_t>(taken.size());
-        boost::python::handle<> const list(PyList_New(count));
-        for (Py_ssize_t i = 0; i < count; ++i) {
-            PyObject* item = nullptr;
-            boost::python::handle_exception(
-                [&] { item = by_value()(taken[static_cast<std::size_t>(i)]); });
-            if (item != nullptr) {
-                PyList_SET_ITEM(list.get(), i, item);
+    /// Those before the first that cannot be converted; it and the others go back, and so it is the
+    /// first of the next list, and its error is raised there.
+    static object all_of(loan<T>& taken) {
+        list_items items(taken.values().size());
+        for (T const& each : taken.values()) {
+            if (PyObject* const item = converted(each)) {
+                items.add(item);
                 continue;
             }
-            // Ctrl-C, say, is no error of the value's, and is raised at once.
-            bool const of_value = PyErr_ExceptionMatches(PyExc_Exception) != 0;
-            Py_ssize_t const spent = !of_value ? 0 : i == 0 ? 1 : i;
-            taken.erase(taken.begin(), taken.begin() + spent);
-            self.put_back(std::move(taken));
-            if (!of_value || i == 0) {
+            bool const of_value = is_of_value();
+            if (!of_value || items.size() == 0) {
+                taken.keep(of_value ? 1 : 0);
                 throw boost::python::error_already_set();
             }
             PyErr_Clear();
-            PyList_SetSlice(list.get(), i, count, nullptr);
             break;
         }
-        return object(list);
+        std::size_t const used = items.size();
+        object const list = items.list();
+        taken.keep(used);
+        return list;
+    }
+
+    /// A new reference. Throws: error_already_set, std::bad_alloc; the values go back then.
+    static PyObject* batch_of(loan<T>& taken) {
+        auto const owner = std::make_shared<std::vector<T>>();
+        boost::python::handle<> made(new_batch(layout_of<T>()));
+        *owner = taken.keep_all();
+        fill_batch(made.get(), owner, owner->data(), owner->size());
+        return made.release();
     }
 };
 
@@ -295,6 +310,7 @@ channel_class<T>::channel_class(char const* name, char const* doc)
                  "batches(max=65536) -> iterator\n\n"
                  "A get_batch(max) at each step, until the channel is closed and empty.");
     }
+    detail::make_collectable(*reinterpret_cast<PyTypeObject*>(this->ptr()));
     this->attr("Empty") = detail::empty_class();
     this->attr("ShutDown") = detail::shut_down_class();
 }

@@ -28,8 +28,11 @@ class ticker;
 /// Another Boost.Python module takes and returns it as `foo&` or std::shared_ptr<foo>, once `Foo`
 /// has been imported.
 ///
+/// It may be dropped anywhere, at any time, also while it runs: that waits for no message and for
+/// no callback. To have what is owed delivered, stop() it first.
+///
 /// GIL:     any on entry, the same on return, unless a member says otherwise. Released wherever a
-///          member waits, the destructor included.
+///          member waits.
 /// Threads: any.
 class [[gnu::visibility("default")]] foo {
 public:
@@ -45,7 +48,9 @@ public:
     ///         (TypeError) when on_message is neither callable nor None.
     explicit foo(seconds interval, boost::python::object const& on_message = {});
 
-    /// Stops, as finalize() does.
+    /// Ends the run without a wait. No on_message begins after it; one in progress goes on to its
+    /// end, and what it refers to lives so long. Messages that are owed are not delivered.
+    /// GIL: any, the same on return; acquired for a moment, where Python is still there.
     ~foo();
 
     foo(foo const&) = delete;
@@ -54,8 +59,9 @@ public:
     /// A message at once, and then one every interval: due = start + n * interval, no drift. It
     /// may be late by a hundredth of the interval, at most 10 ms, to share a hold of the GIL
     /// with others that are due, and by one wait for the GIL. Where nothing is called and the
-    /// caller holds the GIL, the first is there on return.
-    /// Throws: std::runtime_error when running, when Python is shutting down, or when no thread
+    /// caller holds the GIL, the first is there on return. The run keeps itself alive until it
+    /// ends. Throws: std::runtime_error when running, when Python is shutting down, or when no
+    /// thread
     ///         can be made; the Foo is as it was.
     void start();
 
@@ -93,12 +99,10 @@ public:
     std::pair<std::uint64_t, std::shared_ptr<void>> post_when_delivered(
         Py_ssize_t count, std::shared_ptr<mailbox> to);
 
-    /// What Python's garbage collector asks of an object: its references, to drop them, and to come
-    /// to its end before that. Stops as stop(); Ctrl-C ends the wait there, too, and is left for
-    /// the caller's thread to raise. GIL: held, but for finalize().
+    /// What Python's garbage collector asks of an object: its references, and to drop its own,
+    /// which ends the run as the destructor does. GIL: held.
     int traverse(visitproc visit, void* argument) const;
     void clear();
-    void finalize() noexcept;
 
 private:
     boost::intrusive_ptr<ticker> ticker_;

@@ -6,6 +6,8 @@
 #if !__has_include(<boost/python.hpp>)
 #error "without_gil() is for Boost.Python; elsewhere handoff::gil_release is a scope of its own"
 #endif
+#include <handoff/boost_python/detail/python_object.hpp>
+
 #include <boost/python/args.hpp>
 #include <boost/python/default_call_policies.hpp>
 #include <boost/python/make_function.hpp>
@@ -34,22 +36,40 @@ struct released_call {
     }
 };
 
-/// Boost.Python's signature of a callable; a member function's object is a Self (void: its own
-/// class).
+/// The result and the parameters of a callable.
+template <class R, class... P>
+struct signature {
+    using of_boost = boost::mpl::vector<R, P...>;
+    static constexpr bool holds_python_objects =
+        holds_python_object<R> || (... || holds_python_object<P>);
+};
+
+/// A member function's object is a Self (void: its own class).
 template <class Self, class R, class... P>
-boost::mpl::vector<R, P...> signature_of(R (*)(P...));
+signature<R, P...> signature_of(R (*)(P...));
 template <class Self, class R, class C, class... P>
-boost::mpl::vector<R, std::conditional_t<std::is_void_v<Self>, C, Self>&, P...> signature_of(
-    R (C::*)(P...));
+signature<R, std::conditional_t<std::is_void_v<Self>, C, Self>&, P...> signature_of(R (C::*)(P...));
 template <class Self, class R, class C, class... P>
-boost::mpl::vector<R, std::conditional_t<std::is_void_v<Self>, C, Self>&, P...> signature_of(
-    R (C::*)(P...) const);
+signature<R, std::conditional_t<std::is_void_v<Self>, C, Self>&, P...> signature_of(R (C::*)(P...)
+                                                                                        const);
 
 /// The same of a lambda: its parameters, without the closure.
 template <class R, class C, class... P>
-boost::mpl::vector<R, P...> signature_of_closure(R (C::*)(P...) const);
+signature<R, P...> signature_of_closure(R (C::*)(P...) const);
 template <class Self, class F>
 decltype(signature_of_closure(&F::operator())) signature_of(F const&);
+
+/// For make_function(). Refuses at compile time what must not run without the GIL.
+template <class Self, class F>
+auto checked_signature() {
+    using found = decltype(signature_of<Self>(std::declval<F const&>()));
+    static_assert(!found::holds_python_objects,
+                  "without_gil(f): f takes or returns a Python object (PyObject*, "
+                  "boost::python::object, handle<>, or a container of them), which may be touched "
+                  "only with the GIL held. Give f parameters and a result of C++ types, or bind it "
+                  "without without_gil() and release the GIL inside f, by handoff::gil_release");
+    return typename found::of_boost();
+}
 
 }  // namespace detail
 
@@ -65,12 +85,13 @@ decltype(signature_of_closure(&F::operator())) signature_of(F const&);
 ///
 /// GIL:      held on entry and on return, also when f throws; released while f runs.
 /// Threads:  any that calls into Python.
-/// REQUIRES: f touches no Python object: its parameters and its result are C++ values.
+/// REQUIRES: f touches no Python object. Its parameters and its result are C++ values: Python
+///           objects among them are an error of compilation.
 template <class Self = void, class F>
 boost::python::object without_gil(F f) {
     return boost::python::make_function(detail::released_call<F>{f},
                                         boost::python::default_call_policies(),
-                                        decltype(detail::signature_of<Self>(f))());
+                                        detail::checked_signature<Self, F>());
 }
 
 /// The same, with the parameters' names and defaults.
@@ -78,7 +99,7 @@ template <class Self = void, class F, class Keywords>
 boost::python::object without_gil(F f, Keywords const& keywords) {
     return boost::python::make_function(detail::released_call<F>{f},
                                         boost::python::default_call_policies(), keywords,
-                                        decltype(detail::signature_of<Self>(f))());
+                                        detail::checked_signature<Self, F>());
 }
 
 }  // namespace handoff

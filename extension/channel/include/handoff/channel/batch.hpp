@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -26,39 +27,71 @@ struct array_of : std::false_type {
 };
 template <class T, std::size_t Count>
 struct array_of<T[Count]> : std::true_type {
-    using type = T;
+    using type = std::remove_cv_t<T>;
     static constexpr std::size_t count = Count;
 };
 template <class T, std::size_t Count>
 struct array_of<std::array<T, Count>> : array_of<T[Count]> {};
+template <class T>
+struct array_of<std::array<T, 0>> : std::false_type {  // which has no element to describe
+    using type = std::array<T, 0>;
+};
+
+/// Whether it is a floating-point number of IEEE 754, by its format, not only its size:
+/// std::bfloat16_t is none of 2 bytes, and a long double may be one of 8.
+template <class T, std::size_t Size, int Digits>
+inline constexpr bool is_ieee = std::is_floating_point_v<T> && std::numeric_limits<T>::is_iec559 &&
+                                sizeof(T) == Size && std::numeric_limits<T>::digits == Digits;
+
+/// The code of a number of this type in Python's module struct; 0: it has none. What is no
+/// enumeration and no number has none either.
+template <class T>
+consteval char code_of() {
+    if constexpr (std::is_same_v<T, bool>) {
+        return '?';
+    } else if constexpr (std::is_enum_v<T>) {
+        return code_of<std::underlying_type_t<T>>();
+    } else if constexpr (std::is_integral_v<T>) {
+        switch (sizeof(T)) {
+            case 1:
+                return std::is_signed_v<T> ? 'b' : 'B';
+            case 2:
+                return std::is_signed_v<T> ? 'h' : 'H';
+            case 4:
+                return std::is_signed_v<T> ? 'i' : 'I';
+            case 8:
+                return std::is_signed_v<T> ? 'q' : 'Q';
+            default:
+                return 0;  // __int128
+        }
+    } else if constexpr (is_ieee<T, 2, 11>) {
+        return 'e';
+    } else if constexpr (is_ieee<T, 4, 24>) {
+        return 'f';
+    } else if constexpr (is_ieee<T, 8, 53>) {
+        return 'd';
+    } else {
+        return 0;
+    }
+}
 
 /// Whether Python can read a T in place: a number, a bool or an enumeration.
 template <class T>
-inline constexpr bool is_plain =
-    std::is_enum_v<T> || (std::is_arithmetic_v<T> && !std::is_same_v<T, long double>);
+inline constexpr bool is_plain = code_of<std::remove_cv_t<T>>() != 0;
 
 template <class T>
 consteval element element_of() {
-    using plain = array_of<T>::type;
-    static_assert(is_plain<plain>,
-                  "a field is a number, a bool, an enumeration, or an array of one of these");
-    char code = 0;
-    if constexpr (std::is_same_v<plain, bool>) {
-        code = '?';
-    } else if constexpr (std::is_floating_point_v<plain>) {
-        code = sizeof(plain) == 4 ? 'f' : 'd';
-    } else if constexpr (std::is_enum_v<plain>) {
-        code = element_of<std::underlying_type_t<plain>>().code;
-    } else {
-        constexpr std::array signed_codes{'b', 'h', 'i', 'q'};
-        constexpr std::array unsigned_codes{'B', 'H', 'I', 'Q'};
-        std::size_t power = 0;
-        while ((std::size_t{1} << power) < sizeof(plain)) {
-            ++power;
-        }
-        code = std::is_signed_v<plain> ? signed_codes.at(power) : unsigned_codes.at(power);
-    }
-    return {.code = code, .size = sizeof(plain), .count = array_of<T>::count};
+    using array = array_of<std::remove_cv_t<T>>;
+    using plain = std::remove_cv_t<typename array::type>;
+    static_assert(
+        is_plain<plain> || !std::is_floating_point_v<plain>,
+        "Python's module struct knows floating-point numbers of IEEE 754's half, single and "
+        "double precision only, and no long double: make the field a double");
+    static_assert(
+        is_plain<plain> || std::is_floating_point_v<plain>,
+        "a field is a number of at most 8 bytes, a bool, an enumeration, or an array of at "
+        "least one of these");
+    return {.code = code_of<plain>(), .size = sizeof(plain), .count = array::count};
 }
 
 /// How a value lies in memory, in the words of Python. Source: PEP 3118, and module struct.
@@ -91,16 +124,13 @@ private:
     std::string struct_format_;
 };
 
-/// A Python object with the buffer protocol, which owns the values.
+/// A Python object with the buffer protocol, for values that follow.
 /// GIL:      held. Returns: a new reference; null with a Python error set.
 /// REQUIRES: the layout lives as long as the process.
-[[nodiscard]] PyObject* new_batch(std::shared_ptr<void> owner, void* values, std::size_t count,
-                                  record_layout const& layout) noexcept;
+[[nodiscard]] PyObject* new_batch(record_layout const& layout) noexcept;
 
-template <class T>
-[[nodiscard]] PyObject* new_batch(std::vector<T> values, record_layout const& layout) {
-    auto const owner = std::make_shared<std::vector<T>>(std::move(values));
-    return new_batch(owner, owner->data(), owner->size(), layout);
-}
+/// Gives a new batch its values, and who owns them.
+void fill_batch(PyObject* batch, std::shared_ptr<void> owner, void* values,
+                std::size_t count) noexcept;
 
 }  // namespace handoff::detail

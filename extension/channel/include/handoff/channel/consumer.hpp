@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <typeinfo>
+#include <vector>
 
 namespace handoff::detail {
 
@@ -32,6 +33,8 @@ boost::python::object empty_class();
 boost::python::object shut_down_class();
 
 [[noreturn]] void raise_shut_down();
+/// A conversion waits for the end of the channel that its value came from.
+[[noreturn]] void raise_waits_for_itself();
 [[noreturn]] void raise_no_converter(std::type_info const& of);
 [[noreturn]] void raise_no_layout(std::type_info const& of);
 /// Raises what a channel was closed with, if anything, as Boost.Python translates it.
@@ -40,8 +43,40 @@ void raise_if(std::exception_ptr const& error);
 boost::python::object dict_of(channel_counts const& counts);
 boost::python::object representation(boost::python::object const& self, std::size_t size,
                                      std::size_t capacity, when_full policy, bool closed);
-/// iter(call_until_stop_iteration)
-boost::python::object iterator_of(boost::python::object const& call);
+/// Whether the error that is set is one of the value that was converted: no KeyboardInterrupt, say,
+/// after which the value can be had again. Sets one if the converter has set none.
+bool is_of_value() noexcept;
+
+/// What a list is to consist of, which Python sees only when it is whole.
+class list_items {
+public:
+    /// Throws: std::bad_alloc.
+    explicit list_items(std::size_t most) { items_.reserve(most); }
+    ~list_items();
+
+    list_items(list_items const&) = delete;
+    list_items& operator=(list_items const&) = delete;
+
+    /// Owns it from now on. REQUIRES: no more than `most`.
+    void add(PyObject* item) noexcept { items_.push_back(item); }
+    [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+
+    /// Moves all into a new list.
+    boost::python::object list();
+
+private:
+    std::vector<PyObject*> items_;
+};
+
+/// An iterator over a channel, which it keeps; `next` returns a new reference, or null: with a
+/// Python error set, or at the end. The garbage collector sees what it refers to.
+using next_of_channel = PyObject* (*)(PyObject* channel, std::size_t max) noexcept;
+boost::python::object iterator_over(boost::python::object const& channel, next_of_channel next,
+                                    std::size_t max);
+
+/// Lets Python's garbage collector see what a channel's Python object refers to: its attributes.
+/// GIL: held. REQUIRES: the channel's class, of Boost.Python, before the first instance.
+void make_collectable(PyTypeObject& channel_class);
 
 /// A consumer's wait, in as many parts as it takes.
 class waiting {

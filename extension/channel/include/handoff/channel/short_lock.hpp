@@ -1,6 +1,8 @@
 // short_lock: a lock for a few instructions; to take and leave it costs one exchange.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <atomic>
 
 namespace handoff::detail {

@@ -9,14 +9,16 @@ namespace handoff::giltrace {
 /// Records from now on, every take, drop and wait of every thread, native or Python's, until stop()
 /// or the end of the process. It is recorded into the file `output` + ".recording", which stays
 /// readable for write() if the process is killed, and is removed when the output is there. A child
-/// of fork() has files of its own: of trace.html, trace.PROCESS.html.
+/// of fork() has files of its own: of trace.html, trace.PROCESS.html. What an earlier run has
+/// written is removed as the recording begins, so that nobody takes it for this run's; a file of
+/// that name that giltrace did not write is refused, and left as it is.
 ///
 /// output:  ends with .json (Chrome's Trace Event Format), .html or .svg.
 /// GIL:     held.
 /// Threads: one recording at a time.
 /// Throws:  std::invalid_argument: the ending, or there is a recording already; std::system_error:
-///          a file cannot be written; std::runtime_error: the sentence says why this Python's GIL
-///          cannot be recorded.
+///          a file cannot be written, or is another's; std::runtime_error: the sentence says why
+///          this Python's GIL cannot be recorded.
 void start(std::string_view output);
 
 /// Of each thread how often it took the GIL, how long it held it and waited for it; and the longest

@@ -37,7 +37,8 @@ def start(output: str | os.PathLike[str]) -> None:
     output: a file that ends with .json (Chrome's Trace Event Format, for Perfetto, vizviewer and
     chrome://tracing), .html or .svg. Until it is written there is a file output + ".recording",
     which stays if the process is killed, and that write() understands. A child of fork() has files
-    of its own, with its process's number before the ending.
+    of its own, with its process's number before the ending. What an earlier run has written is
+    removed as the recording begins; a file that giltrace did not write is refused.
 
     Raises RuntimeError if a file cannot be written, for another ending, while there is a recording,
     and where this Python's GIL cannot be recorded.

@@ -15,8 +15,15 @@ using seconds = std::chrono::duration<double>;
 ///
 /// GIL:    held.
 /// Throws: std::invalid_argument, which names the option and the value, unless that is a positive,
-///         finite number of seconds.
+///         finite number of seconds; std::runtime_error: Python cannot say what it was.
 [[nodiscard]] std::optional<seconds> asked_for();
+
+/// What HANDOFF_WATCHDOG asks for. Needs no Python. Throws: as asked_for().
+[[nodiscard]] std::optional<seconds> asked_for_by_environment();
+
+/// The patience as start() takes it. Needs no Python.
+/// Throws: std::invalid_argument unless it is a positive, finite number of seconds.
+[[nodiscard]] seconds checked(seconds patience);
 
 /// Watches from now on. When a thread has waited longer than `patience` for the GIL, a report says
 /// on stderr where every Python thread is, and who waits and who holds, with their C++ stacks; then
@@ -35,7 +42,7 @@ using seconds = std::chrono::duration<double>;
 /// GIL:      held.
 /// Throws:   std::invalid_argument when `patience` is no positive, finite number;
 ///           std::system_error when no thread can be made; std::runtime_error when no signal is
-///           free; boost::python::error_already_set.
+///           free, or Python cannot do its part; the Python error is in its text.
 /// REQUIRES: not watching; a stderr.
 void start(seconds patience);
 

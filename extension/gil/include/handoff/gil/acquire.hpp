@@ -1,9 +1,11 @@
 // gil_acquire: the calling thread holds the GIL for as long as the guard lives.
 #pragma once
 
-#include <handoff/gil/held.hpp>
 #include <handoff/gil/detail/kept_state.hpp>
+#include <handoff/gil/detail/left_error.hpp>
+#include <handoff/gil/detail/one_thread.hpp>
 #include <handoff/gil/detail/waiting.hpp>
+#include <handoff/gil/held.hpp>
 
 namespace handoff {
 
@@ -18,30 +20,40 @@ namespace handoff {
 /// a gil_attachment made before. The thread does not take the GIL when it ends: its state, and with
 /// it the thread's values of threading.local, goes when another native thread first acquires.
 ///
+/// A Python error that is still set when the GIL is released, where neither Python code nor an
+/// outer guard could take it, goes to sys.unraisablehook and is cleared: it would come up in the
+/// thread's next hold. That is so, too, when boost::python::error_already_set leaves the scope:
+/// catch it within.
+///
 /// GIL:      any on entry; the same on return.
 /// Threads:  any. Blocks until the GIL is free.
 /// Throws:   std::bad_alloc when no thread state can be made.
 /// REQUIRES: an interpreter that is initialised and not finalizing; destroyed by the thread that
 ///           made it, in reverse order of construction; no lock held that a holder of the GIL
 ///           might wait for.
-class [[nodiscard]] gil_acquire {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_acquire {
 public:
     gil_acquire() {
-        PyThreadState* const own = PyGILState_GetThisThreadState();
-        if (detail::is_current(own)) {
+        if (gil_held()) {
             return;
         }
+        PyThreadState* own = PyGILState_GetThisThreadState();
         if (own == nullptr) [[unlikely]] {
             detail::assert_no_mutex_held();
             detail::acquire_with_new_state();
+            own = PyThreadState_Get();
         } else {
             detail::await_gil([own] { PyEval_RestoreThread(own); });
         }
-        acquired_ = true;
+        taken_with_ = own;
     }
 
     ~gil_acquire() {
-        if (acquired_) {
+        made_.assert_still_here("gil_acquire");
+        if (taken_with_ != nullptr) {
+            if (detail::has_error(taken_with_)) [[unlikely]] {
+                detail::report_left_error();
+            }
             PyEval_SaveThread();
         }
     }
@@ -50,7 +62,8 @@ public:
     gil_acquire& operator=(gil_acquire const&) = delete;
 
 private:
-    bool acquired_ = false;
+    PyThreadState* taken_with_ = nullptr;
+    [[no_unique_address]] detail::made_here made_;
 };
 
 }  // namespace handoff

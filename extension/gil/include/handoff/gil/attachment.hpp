@@ -27,7 +27,7 @@ namespace handoff {
 /// Throws:   std::bad_alloc when no thread state can be made.
 /// REQUIRES: an interpreter that is initialised and not finalizing, in the constructor and in
 ///           the destructor: join the thread before the interpreter ends.
-class [[nodiscard]] gil_attachment {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_attachment {
 public:
     gil_attachment() {
         if (PyGILState_GetThisThreadState() == nullptr) {
@@ -36,6 +36,7 @@ public:
     }
 
     ~gil_attachment() {
+        made_.assert_still_here("gil_attachment");
         if (state_ != nullptr) {
             detail::await_gil([this] { PyEval_RestoreThread(state_); });
             detail::delete_thread_state();
@@ -47,6 +48,7 @@ public:
 
 private:
     PyThreadState* state_ = nullptr;
+    [[no_unique_address]] detail::made_here made_;
 };
 
 }  // namespace handoff

@@ -21,10 +21,13 @@ namespace handoff {
 ///   for a moment; gil_registration is for a thread that works with Python for longer.
 ///
 ///     the gate is   newcomers   who is in                  until
-///     not open      are not     -                          open()
+///     never opened  are not     -                          open()
 ///     open          let in      comes and goes             close()
 ///     closing       are not     does so, asked to stop     all are out, or the grace is over
 ///     closed        are not     is abandoned: not let in   open(), in the next interpreter's life
+///
+///   A thread that is refused because open() was forgotten says so on stderr, once in a process;
+///   before Python has started and once it finalizes, to be refused is no mistake.
 ///
 /// Life cycle
 ///   open() ties the gate to the interpreter, whose `atexit` functions close it. Those that were
@@ -48,9 +51,12 @@ public:
 
     gil_gate() = delete;
 
-    /// Opens it. Idempotent.
-    /// Returns: false with a Python error set: RuntimeError in a subinterpreter; MemoryError.
-    /// GIL:     held.
+    /// Opens it. Idempotent; any number of threads may do so at once.
+    /// Returns: false with a Python error set: RuntimeError in a subinterpreter, while the gate is
+    ///          being closed, and where Python is shutting down; MemoryError; what `atexit` raises.
+    ///          In a module's init function return it: `return nullptr`; with Boost.Python in
+    ///          HANDOFF_PYTHON_MODULE, as BOOST_PYTHON_MODULE replaces it by a SystemError.
+    /// GIL:     held; released for moments, as it runs Python code.
     [[nodiscard]] static bool open() noexcept;
 
     /// Whether a newcomer would be let in now; the next moment may differ.
@@ -60,7 +66,8 @@ public:
     [[nodiscard]] static bool was_opened() noexcept;
 
     /// Lets no newcomer in, asks the registered threads to stop, and waits until all are out;
-    /// after the grace, or at Ctrl-C, abandons those that are not. Idempotent.
+    /// after the grace, or at Ctrl-C, abandons those that are not. Idempotent: waits also where
+    /// another thread is closing it.
     /// Returns: false with a Python error set when the handler of a signal raised it; closed all
     ///          the same.
     /// GIL:     held on entry and on return, released while it waits.
@@ -76,6 +83,13 @@ public:
 
 namespace detail {
 
+/// Says that open() will be called as soon as Python has started: a thread that is refused
+/// meanwhile is early, and nothing was forgotten.
+[[gnu::visibility("default")]] void expect_the_gate_to_be_opened() noexcept;
+
+/// What the gate answers a thread that asks for admission, decided once.
+enum class admission : unsigned char { granted, never_opened, not_open, no_memory };
+
 /// A thread's being in, from admission to leaving. One within another is the same being in.
 class [[gnu::visibility("default")]] passage {
 public:
@@ -88,6 +102,12 @@ public:
     passage& operator=(passage const&) = delete;
 
     [[nodiscard]] bool admitted() const noexcept { return in_ != nullptr; }
+    [[nodiscard]] admission answer() const noexcept { return answer_; }
+
+    /// What a thread that was not admitted has to know: says on stderr that the gate was forgotten.
+    /// Throws: std::bad_alloc when there was no memory to admit it, which only happens since 3.15.
+    [[gnu::cold]] void explain_refusal() const;
+
     [[nodiscard]] std::stop_token stop() const noexcept { return admitted() ? in_->stop_ : stop_; }
 
     /// Calls `acquire`, which waits for the GIL, unless the thread is abandoned; calls `release`
@@ -129,6 +149,7 @@ private:
     passage* previous_ = nullptr;
     passage* next_ = nullptr;
     std::string_view name_;
+    admission answer_ = admission::granted;
     std::thread::native_handle_type thread_;
     std::stop_token stop_;
     std::atomic<bool> acquiring_ = false;

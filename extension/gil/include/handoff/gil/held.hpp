@@ -7,6 +7,14 @@ namespace handoff {
 
 namespace detail {
 
+#if PY_VERSION_HEX < 0x030C0000
+/// Whether `current`, the state that holds the GIL and not the calling thread's own, is executed
+/// by the calling thread all the same: in a subinterpreter, whose state it has been lent.
+///
+/// GIL: any; unchanged. Not for the handlers of signals.
+[[gnu::visibility("default")]] bool is_executed_here(PyThreadState* current) noexcept;
+#endif
+
 /// Whether the calling thread's state, null where it has none, is the one that holds the GIL.
 [[nodiscard]] inline bool is_current(PyThreadState const* own) noexcept {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -18,10 +26,14 @@ namespace detail {
 
 }  // namespace detail
 
-/// Whether the calling thread holds the GIL of the main interpreter.
+/// Whether the calling thread holds the GIL of the interpreter that it is in: the main one, or a
+/// subinterpreter, which up to 3.11 shares the main one's GIL, and since 3.12 may have its own.
 ///
 /// Not PyGILState_Check(): that one answers "yes" for every thread once a subinterpreter has
 /// existed in the process.
+///
+/// Up to 3.11, in a subinterpreter, it is true within what Python code has called. C++ that no
+/// Python code has called (after Py_NewInterpreter()) is not recognised there: false.
 ///
 /// GIL:     any; unchanged.
 /// Threads: any, native ones included. Never blocks.
@@ -33,7 +45,9 @@ namespace detail {
 #elif PY_VERSION_HEX >= 0x030C0000
     return _PyThreadState_UncheckedGet() != nullptr;
 #else
-    return detail::is_current(PyGILState_GetThisThreadState());
+    PyThreadState* const current = _PyThreadState_UncheckedGet();
+    return current != nullptr &&
+           (current == PyGILState_GetThisThreadState() || detail::is_executed_here(current));
 #endif
 }
 

@@ -1,6 +1,9 @@
 // gil_label: what a GIL timeline calls this thread's holds of the GIL.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+#include <handoff/gil/detail/one_thread.hpp>
+
 #include <utility>
 
 namespace handoff {
@@ -23,17 +26,21 @@ namespace detail {
 /// Threads:  any.
 /// REQUIRES: the text lives as long as the process; destroyed by the thread that made it, in
 ///           reverse order of construction.
-class [[nodiscard]] gil_label {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_label {
 public:
     explicit gil_label(char const* text) noexcept
         : before_(std::exchange(detail::hold_label, text)) {}
-    ~gil_label() { detail::hold_label = before_; }
+    ~gil_label() {
+        made_.assert_still_here("gil_label");
+        detail::hold_label = before_;
+    }
 
     gil_label(gil_label const&) = delete;
     gil_label& operator=(gil_label const&) = delete;
 
 private:
     char const* before_;
+    [[no_unique_address]] detail::made_here made_;
 };
 
 }  // namespace handoff

@@ -1,6 +1,8 @@
 // mutex: one that is never held while the GIL is waited for; a debug build sees to it.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <chrono>
 #include <condition_variable>
 #include <mutex>

@@ -5,6 +5,7 @@
 #include <handoff/gil/try_acquire.hpp>
 
 #include <memory>
+#include <new>
 #include <utility>
 
 namespace handoff {
@@ -19,8 +20,10 @@ namespace handoff {
 ///           reset() and the destructor, which acquire it when there is something to drop.
 /// Threads:  any, one at a time.
 /// REQUIRES: where the gate was never opened: destroyed before the interpreter finalizes. Where
-///           Python has ended, or the gate does not let the thread in any more, the references
-///           are left alone: their objects go, or are gone, with the interpreter.
+///           Python has ended, or the gate does not let the thread in any more, or there is no
+///           memory for a thread state, the references are left alone: their objects go, or are
+///           gone, with the interpreter. Their interpreter is the main one, and the thread that
+///           destroys them is in no subinterpreter with a GIL of its own.
 template <class T>
 class gil_owned {
 public:
@@ -52,14 +55,18 @@ public:
             return;
         }
         auto const drop = [this] { value_.reset(); };  // runs finalizers, which may run Python
-        if (gil_try_acquire to_drop; to_drop) {
-            detail::rather_hang(drop);
-        } else if (!gil_gate::was_opened() && Py_IsInitialized() != 0) {
-            gil_acquire where_nobody_keeps_a_gate;
-            detail::rather_hang(drop);
-        } else {
-            static_cast<void>(value_.release());
+        try {
+            if (gil_gate::was_opened()) {
+                if (gil_try_acquire to_drop; to_drop) {
+                    detail::rather_hang(drop);
+                }
+            } else if (Py_IsInitialized() != 0) {
+                gil_acquire where_nobody_keeps_a_gate;
+                detail::rather_hang(drop);
+            }
+        } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): it has no thread state
         }
+        static_cast<void>(value_.release());
     }
 
 private:

@@ -1,6 +1,8 @@
 // The one door to Python.h: it must precede every standard header, and fixes the oldest Python.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #ifndef PY_SSIZE_T_CLEAN
 #define PY_SSIZE_T_CLEAN
 #endif

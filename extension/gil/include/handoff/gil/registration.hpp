@@ -5,7 +5,6 @@
 #include <handoff/gil/gate.hpp>
 
 #include <memory>
-#include <new>
 #include <stop_token>
 #include <string_view>
 
@@ -29,21 +28,23 @@ namespace handoff {
 ///
 /// GIL:      not held on entry; the same on return. The destructor acquires it for a moment.
 /// Threads:  made and destroyed by the same thread.
-/// Throws:   std::bad_alloc when there is no memory for its thread state.
+/// Throws:   std::bad_alloc when there is no memory for its thread state, or for a guard of Python
+///           3.15's; never because the gate is not open.
 /// REQUIRES: as gil_try_acquire.
-class [[nodiscard]] gil_registration {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_registration {
 public:
     /// Not registered when Python has not begun, is ending or has ended: see operator bool.
     /// `name` says on stderr who is late at the end. It must have static storage.
     explicit gil_registration(std::string_view name) : passage_(name) {
         if (passage_.admitted()) {
             attached_ = std::make_unique<gil_attachment>();
-        } else if (gil_gate::is_open()) {
-            throw std::bad_alloc();  // since 3.15 admission needs memory, too
+        } else {
+            passage_.explain_refusal();
         }
     }
 
     ~gil_registration() {
+        made_.assert_still_here("gil_registration");
         // Too late to detach: then the thread state stays, and is Python's to clear.
         bool const detached = passage_.unless_abandoned([this] { attached_.reset(); }, [] {});
         if (!detached) {
@@ -66,6 +67,7 @@ public:
 private:
     detail::passage passage_;  // outlives the attachment
     std::unique_ptr<gil_attachment> attached_;
+    [[no_unique_address]] detail::made_here made_;
 };
 
 }  // namespace handoff

@@ -1,8 +1,10 @@
 // gil_release: the calling thread lets go of the GIL for as long as the guard lives.
 #pragma once
 
-#include <handoff/gil/held.hpp>
+#include <handoff/gil/detail/left_error.hpp>
+#include <handoff/gil/detail/one_thread.hpp>
 #include <handoff/gil/detail/waiting.hpp>
+#include <handoff/gil/held.hpp>
 
 namespace handoff {
 
@@ -17,16 +19,31 @@ namespace handoff {
 ///     gil_release while_joining;
 ///     worker.join();
 ///
+/// The GIL also kept other threads out of the code that holds it. In scope it does not: another
+/// Python thread may call the same function on the same object. Two that join one std::thread wait
+/// for ever. So what the scope touches is taken out before, or has a mutex of its own, which is
+/// locked after the release and unlocked before the GIL is taken again:
+///
+///     std::thread ended = std::exchange(worker_, std::thread());  // for one caller only
+///     gil_release while_joining;
+///     if (ended.joinable()) { ended.join(); }
+///
 /// GIL:      any on entry; the same on return, also when an exception passes.
 /// Threads:  any.
 /// REQUIRES: no Python object is touched in scope; destroyed by the thread that made it, in
 ///           reverse order of construction.
-class [[nodiscard]] gil_release {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_release {
 public:
-    gil_release() noexcept : saved_(gil_held() ? PyEval_SaveThread() : nullptr) {}
+    gil_release() noexcept : saved_(gil_held() ? PyEval_SaveThread() : nullptr) {
+        if (saved_ != nullptr) {
+            ++detail::releases_in_scope;
+        }
+    }
 
     ~gil_release() {
+        made_.assert_still_here("gil_release");
         if (saved_ != nullptr) {
+            --detail::releases_in_scope;
             detail::await_gil([this] { PyEval_RestoreThread(saved_); });
         }
     }
@@ -36,6 +53,7 @@ public:
 
 private:
     PyThreadState* saved_;
+    [[no_unique_address]] detail::made_here made_;
 };
 
 }  // namespace handoff

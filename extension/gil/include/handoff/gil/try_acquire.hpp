@@ -28,11 +28,12 @@ namespace handoff {
 ///
 /// GIL:      any on entry; the same on return. Held in scope when true.
 /// Threads:  any.
-/// Throws:   std::bad_alloc when no thread state can be made.
-/// REQUIRES: gil_gate::open() was called, by the host or by a module; otherwise always false.
+/// Throws:   std::bad_alloc when no thread state can be made, or no guard of Python 3.15's.
+/// REQUIRES: gil_gate::open() was called, by the host or by a module; otherwise always false, of
+///           which stderr tells.
 ///           Destroyed by the thread that made it, in reverse order of construction; no lock held
 ///           that a holder of the GIL might wait for.
-class [[nodiscard]] gil_try_acquire {
+class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_try_acquire {
 public:
     gil_try_acquire() {
         if (gil_held()) {
@@ -41,9 +42,12 @@ public:
         }
         held_ = in_.emplace(std::string_view())
                     .unless_abandoned([this] { gil_.emplace(); }, [this] { gil_.reset(); });
+        if (!in_->admitted()) [[unlikely]] {
+            in_->explain_refusal();
+        }
     }
 
-    ~gil_try_acquire() = default;
+    ~gil_try_acquire() { made_.assert_still_here("gil_try_acquire"); }
 
     gil_try_acquire(gil_try_acquire const&) = delete;
     gil_try_acquire& operator=(gil_try_acquire const&) = delete;
@@ -54,6 +58,7 @@ private:
     std::optional<detail::passage> in_;  // outlives the hold
     std::optional<gil_acquire> gil_;
     bool held_ = false;
+    [[no_unique_address]] detail::made_here made_;
 };
 
 }  // namespace handoff

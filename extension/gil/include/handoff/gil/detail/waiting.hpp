@@ -2,8 +2,8 @@
 #pragma once
 
 #include <handoff/gil/detail/assertion.hpp>
-#include <handoff/gil/mutex.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
+#include <handoff/gil/mutex.hpp>
 
 #include <atomic>
 #include <chrono>

@@ -1,0 +1,48 @@
+// HANDOFF_PYTHON_MODULE: a Boost.Python module whose import fails with the error that was raised.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <boost/python/module.hpp>
+
+namespace handoff::detail {
+
+/// BOOST_PYTHON_MODULE ignores that the body has failed, and returns the module with an error set.
+/// Python then drops that error, up to 3.11 without a trace, for "SystemError: initialization of
+/// … raised unreported exception".
+/// Source: Boost.Python's src/module.cpp, init_module_in_scope(); CPython's Python/importdl.c.
+inline PyObject* init_module(PyModuleDef& definition, void (*fill)()) {
+    PyObject* const module = boost::python::detail::init_module(definition, fill);
+    if (PyErr_Occurred() == nullptr) {
+        return module;
+    }
+    Py_XDECREF(module);
+    return nullptr;
+}
+
+}  // namespace handoff::detail
+
+/// As BOOST_PYTHON_MODULE(name) { … }; what the body throws is what `import name` raises.
+///
+///     HANDOFF_PYTHON_MODULE(camera) {
+///         if (!handoff::gil_gate::open()) {
+///             throw boost::python::error_already_set();
+///         }
+///         boost::python::def("run", &run);
+///     }
+#define HANDOFF_PYTHON_MODULE(name)                                            \
+    static void handoff_fill_##name();                                         \
+    extern "C" [[gnu::visibility("default")]] PyObject* PyInit_##name();       \
+    PyObject* PyInit_##name() {                                                \
+        static PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,      \
+                                         .m_name = #name,                      \
+                                         .m_doc = nullptr,                     \
+                                         .m_size = -1,                         \
+                                         .m_methods = nullptr,                 \
+                                         .m_slots = nullptr,                   \
+                                         .m_traverse = nullptr,                \
+                                         .m_clear = nullptr,                   \
+                                         .m_free = nullptr};                   \
+        return handoff::detail::init_module(definition, &handoff_fill_##name); \
+    }                                                                          \
+    static void handoff_fill_##name()

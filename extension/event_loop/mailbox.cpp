@@ -1,0 +1,62 @@
+// mailbox: a list behind a mutex, and an eventfd.
+#include "mailbox.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace handoff {
+
+namespace {
+
+int new_eventfd() {
+    int const made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (made < 0) {
+        throw std::system_error(errno, std::generic_category(), "cannot wait in an event loop");
+    }
+    return made;
+}
+
+}  // namespace
+
+mailbox::mailbox() : descriptor_(new_eventfd()) {}
+
+mailbox::~mailbox() { close(descriptor_); }
+
+std::uint64_t mailbox::expect() {
+    std::scoped_lock const held(guard_);
+    if (expected_ == posted_.capacity()) {
+        posted_.reserve(std::max<std::size_t>(2 * expected_, 4));
+    }
+    ++expected_;
+    return ++last_;
+}
+
+void mailbox::post(letter ended) noexcept {
+    std::scoped_lock const held(guard_);
+    if (posted_.empty()) {
+        eventfd_write(descriptor_, 1);
+    }
+    posted_.push_back(ended);
+}
+
+void mailbox::forget() noexcept {
+    std::scoped_lock const held(guard_);
+    --expected_;
+}
+
+std::vector<mailbox::letter> mailbox::take() {
+    std::vector<letter> taken;
+    std::scoped_lock const held(guard_);
+    taken.reserve(expected_);
+    taken.swap(posted_);
+    expected_ -= taken.size();
+    eventfd_t ignored = 0;
+    eventfd_read(descriptor_, &ignored);
+    return taken;
+}
+
+}  // namespace handoff

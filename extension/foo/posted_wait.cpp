@@ -1,0 +1,39 @@
+// posted_wait: posts at once what has been reached, or cannot be any more.
+#include "posted_wait.hpp"
+
+#include <utility>
+
+namespace handoff {
+
+posted_wait::posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
+                         std::shared_ptr<mailbox> to)
+    : waiter(count), awaited_(std::move(awaited)), to_(std::move(to)) {
+    bool const reached = awaited_->has_delivered(count);
+    if (!reached) {
+        awaited_->refuse_within_delivery(count);
+    }
+    number_ = to_->expect();
+    try {
+        if (reached || !enrol(awaited_->its_waits())) {
+            wake(reached);
+        }
+    } catch (...) {
+        to_->forget();
+        throw;
+    }
+}
+
+posted_wait::~posted_wait() {
+    withdraw();
+    // In the child of a fork a thread of the parent's may have been in the mailbox.
+    if (!posted_ && !left_behind()) {
+        to_->forget();
+    }
+}
+
+void posted_wait::wake(bool reached) noexcept {
+    posted_ = true;
+    to_->post({.wait = number_, .reached = reached});
+}
+
+}  // namespace handoff

@@ -1,0 +1,111 @@
+// waits: ordered by what they wait for.
+#include "waits.hpp"
+
+#include <handoff/gil/mutex.hpp>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace handoff {
+
+namespace {
+
+/// Guards the waits of every Foo.
+constinit mutex waiting;
+/// How many forks lie between the process that began and this one.
+constinit std::atomic<unsigned> forks = 0;
+
+}  // namespace
+
+bool waits::by_count::operator()(waiter const& a, waiter const& b) const noexcept {
+    return a.count_ < b.count_;
+}
+
+struct waits::enrolled {
+    boost::intrusive::multiset<waiter, boost::intrusive::member_hook<waiter, hook, &waiter::hook_>,
+                               boost::intrusive::compare<by_count>,
+                               boost::intrusive::constant_time_size<false>>
+        all;
+};
+
+waits::waits() noexcept = default;
+
+waits::~waits() = default;
+
+void waits::begin() noexcept {
+    std::scoped_lock const held(waiting);
+    if (least_ == no_run) {  // else this one follows another at once, and whoever waits goes on
+        least_ = nobody_waits;
+    }
+}
+
+void waits::end() noexcept {
+    std::scoped_lock const held(waiting);
+    least_ = no_run;
+    if (enrolled_ != nullptr) {
+        enrolled_->all.clear_and_dispose([](waiter* each) {
+            each->among_ = nullptr;
+            each->wake(false);
+        });
+    }
+}
+
+void waits::wake_up_to(Py_ssize_t count) noexcept {
+    std::scoped_lock const held(waiting);
+    auto& all = enrolled_->all;
+    while (!all.empty() && all.begin()->count_ <= count) {
+        waiter& first = *all.begin();
+        all.erase(all.begin());
+        first.among_ = nullptr;
+        first.wake(true);
+    }
+    find_least();
+}
+
+/// The mutex is held, and there is a run.
+void waits::find_least() noexcept {
+    auto const& all = enrolled_->all;
+    least_ = all.empty() ? nobody_waits : all.begin()->count_;
+}
+
+void waits::left_behind() noexcept {
+    // The mutex may be locked, and the set half changed, by a thread that is not here.
+    std::construct_at(&waiting);
+    static_cast<void>(enrolled_.release());
+    least_ = no_run;
+    ++forks;
+}
+
+waits::waiter::waiter(Py_ssize_t count) : count_(count), forks_(forks) {}
+
+bool waits::waiter::enrol(waits& among) {
+    auto room = std::make_unique<enrolled>();  // without the mutex
+    std::scoped_lock const held(waiting);
+    if (among.least_ == no_run) {
+        return false;
+    }
+    if (among.enrolled_ == nullptr) {
+        among.enrolled_ = std::move(room);
+    }
+    among_ = &among;
+    among.enrolled_->all.insert(*this);
+    among.find_least();
+    return true;
+}
+
+void waits::waiter::withdraw() noexcept {
+    if (left_behind()) {
+        return;
+    }
+    std::scoped_lock const held(waiting);
+    if (waits* const among = std::exchange(among_, nullptr)) {
+        among->enrolled_->all.erase(among->enrolled_->all.iterator_to(*this));
+        among->find_least();
+    }
+}
+
+bool waits::waiter::left_behind() const noexcept { return forks_ != forks; }
+
+}  // namespace handoff

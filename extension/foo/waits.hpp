@@ -1,0 +1,98 @@
+// waits: who waits for a count, in whatever way, until it is reached or the run ends.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <boost/intrusive/set.hpp>
+
+#include <atomic>
+#include <memory>
+
+namespace handoff {
+
+/// The waits for one Foo. To enrol, to withdraw and to wake one takes a time that grows with the
+/// logarithm of how many there are.
+///
+/// Concurrency
+///   Guarded by a mutex that all Foos share: it is seldom locked, never for long, and never held
+///   while the GIL or the scheduler's mutex is acquired. A run may end on a thread without the GIL.
+///
+/// GIL:     any, unchanged, where a member does not say otherwise.
+/// Threads: any.
+class waits {
+public:
+    class waiter;
+
+    waits() noexcept;
+    ~waits();
+    waits(waits const&) = delete;
+    waits& operator=(waits const&) = delete;
+
+    /// A run begins, and may be waited for.
+    void begin() noexcept;
+
+    /// So many are there: who waits for no more is woken. GIL: held.
+    void reach(Py_ssize_t count) noexcept {
+        // A waiter enrols with the GIL, which is held here: one that is not seen has not begun.
+        if (count >= least_.load(std::memory_order_relaxed)) {
+            wake_up_to(count);
+        }
+    }
+
+    /// The run has ended: all are woken.
+    void end() noexcept;
+
+    /// In the child of a fork(): the waiters are the parent's threads'.
+    void left_behind() noexcept;
+
+private:
+    struct by_count {
+        bool operator()(waiter const& a, waiter const& b) const noexcept;
+    };
+    using hook = boost::intrusive::set_member_hook<
+        boost::intrusive::link_mode<boost::intrusive::normal_link>>;
+    struct enrolled;
+
+    void wake_up_to(Py_ssize_t count) noexcept;
+    void find_least() noexcept;
+
+    /// No count is as high: what the least one that is waited for is else.
+    static constexpr Py_ssize_t no_run = PY_SSIZE_T_MAX;
+    static constexpr Py_ssize_t nobody_waits = no_run - 1;
+
+    // There may be a million of these, and most are never waited for.
+    std::unique_ptr<enrolled> enrolled_;
+    std::atomic<Py_ssize_t> least_ = no_run;  // count that is waited for
+};
+
+/// Waits for a count.
+class waits::waiter {
+public:
+    virtual ~waiter() = default;
+    waiter(waiter const&) = delete;
+    waiter& operator=(waiter const&) = delete;
+
+protected:
+    explicit waiter(Py_ssize_t count);
+
+    /// Begins to wait; false: there is no run to wait for.
+    /// GIL: held. Throws: std::bad_alloc.
+    [[nodiscard]] bool enrol(waits& among);
+    /// Before what wake() uses is gone. Idempotent.
+    void withdraw() noexcept;
+    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
+    [[nodiscard]] bool left_behind() const noexcept;
+
+    /// At most once; the mutex is held, and it is enrolled no more.
+    virtual void wake(bool reached) noexcept = 0;
+
+private:
+    friend class waits;
+
+    hook hook_;
+    waits* among_ = nullptr;  // while it is enrolled
+    Py_ssize_t count_;
+    unsigned forks_;
+};
+
+}  // namespace handoff

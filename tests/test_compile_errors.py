@@ -1,0 +1,164 @@
+"""What must not compile does not, and says why; what is like it and right does compile."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+BEGINNING = """
+#include <handoff/boost_python/without_gil.hpp>
+#include <handoff/interpreter.hpp>
+#include <boost/python.hpp>
+#include <array>
+#include <cstdio>
+#include <map>
+#include <span>
+namespace py = boost::python;
+using handoff::without_gil;
+struct shape { int sides; void grow(int); void show(py::object const&); };
+struct opaque;
+void examples(handoff::interpreter& python, py::object& o) {
+"""
+
+
+def command():
+    """What compiles tests/without_gil_test.cpp, to check a file alone."""
+    for entry in json.loads(Path(os.environ["BUILD_FOLDER"], "compile_commands.json").read_text()):
+        if entry["file"].endswith("/tests/without_gil_test.cpp"):
+            words = shlex.split(entry["command"])
+            beginning = words[: words.index("-o")]
+            return [*beginning, "-fsyntax-only"], entry["directory"]
+    raise AssertionError("tests/without_gil_test.cpp is not compiled")
+
+
+def compiled(*lines):
+    """Whether that compiles, and which errors there are: {line: message}."""
+    words, folder = command()
+    number = BEGINNING.count("\n") + 1
+    with tempfile.TemporaryDirectory() as there:
+        source = Path(there, "examples.cpp")
+        source.write_text(BEGINNING + "\n".join(lines) + "\n}\n")
+        # Clang ends after 20 errors.
+        outcome = subprocess.run(
+            [*words, str(source), *(["-ferror-limit=0"] if "clang" in words[0] else [])],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    errors = {}
+    asked_from, message = [], None  # GCC says it before the error, Clang after it
+    for said in outcome.stderr.splitlines():
+        place = re.match(r"\S*/examples\.cpp:(\d+):", said)
+        line = lines[int(place[1]) - number] if place and int(place[1]) >= number else None
+        if error := re.search(r"error: (.*)", said):
+            message = error[1]
+            for each in [*asked_from, line]:
+                errors.setdefault(each, message)
+            asked_from = []
+        elif line and "required from here" in said:
+            asked_from.append(line)
+        elif line and "requested here" in said:
+            errors.setdefault(line, message)
+    return outcome.returncode == 0, errors, outcome.stderr
+
+
+class CompileErrors(unittest.TestCase):
+    def assert_refused(self, message, *lines):
+        succeeded, errors, said = compiled(*lines)
+        self.assertFalse(succeeded)
+        for line in lines:
+            with self.subTest(line):
+                self.assertIn(line, errors, said)
+                self.assertIn(message, errors[line])
+
+    def test_results_that_would_dangle(self):
+        self.assert_refused(
+            "refers to memory of a Python object that is gone",
+            'python.call<char const*>("builtins", "hex", 1);',
+            'python.call<shape&>("shapes", "Shape");',
+            'python.call<shape const&>("shapes", "Shape");',
+            'python.call<shape*>("shapes", "Shape");',
+            'python.call<std::string_view>("builtins", "hex", 1);',
+            'python.call<std::span<char const>>("builtins", "bytes");',
+        )
+
+    def test_results_of_parts_that_would_dangle(self):
+        self.assert_refused(
+            "refers to memory of a Python object that is gone",
+            'python.call<std::vector<char const*>>("builtins", "list");',
+            'python.call<std::optional<std::string_view>>("builtins", "hex", 1);',
+        )
+
+    def test_results_that_are_python_objects(self):
+        self.assert_refused(
+            "is or holds a Python object",
+            'python.call<py::object>("builtins", "list");',
+            'python.call<PyObject*>("builtins", "list");',
+            'python.call<py::handle<>>("builtins", "list");',
+            'python.call<std::vector<py::object>>("builtins", "list");',
+        )
+
+    def test_python_objects_that_leave_invoke(self):
+        self.assert_refused(
+            "a Python object must not leave invoke()",
+            "python.invoke([&] { return o; });",
+            "python.invoke([&]() -> py::object& { return o; });",
+            "python.invoke([&]() -> py::object const* { return &o; });",
+            "python.invoke([&] { return py::dict(); });",
+            "python.invoke([&] { return o.ptr(); });",
+            'python.invoke([&] { return o.attr("x"); });',
+            "python.invoke([&] { return py::handle<>(); });",
+            "python.invoke([&] { return std::optional(o); });",
+            "python.invoke([&] { return std::map<int, py::object>(); });",
+            "python.invoke([&] { return std::array<py::object, 2>(); });",
+        )
+
+    def test_functions_without_the_gil_that_touch_python(self):
+        self.assert_refused(
+            "f takes or returns a Python object",
+            "without_gil([](py::object) {});",
+            "without_gil([](py::object const&) {});",
+            "without_gil([](int, py::list&) {});",
+            "without_gil([](PyObject*) {});",
+            "without_gil([](PyObject* const&) {});",
+            "without_gil([](PyTypeObject*) {});",
+            "without_gil([](py::handle<> const&) {});",
+            "without_gil([](py::back_reference<shape&>) {});",
+            "without_gil([](std::vector<py::object> const&) {});",
+            "without_gil([](int) { return py::object(); });",
+            "without_gil([](int, int) -> PyObject* { return nullptr; });",
+            'without_gil(&shape::show, py::arg("to"));',
+        )
+
+    def test_arguments_after_one_with_a_keyword(self):
+        self.assert_refused(
+            "without a keyword follows one with a keyword",
+            'python.call("m", "f", handoff::keyword("x") = 1, 2);',
+        )
+
+    def test_what_is_right_compiles(self):
+        succeeded, _, said = compiled(
+            'std::string s = python.call<std::string>("builtins", "hex", 1);',
+            'shape t = python.call<shape>("shapes", "Shape");',
+            'python.call<std::vector<std::string>>("builtins", "list");',
+            'python.call("m", "f", 1, handoff::keyword("x") = 1);',
+            "int n = 0; int& same = python.invoke([&]() -> int& { return n; });",
+            "python.invoke([] { return handoff::gil_owned<py::object>(py::object()); });",
+            'char const* literal = python.invoke([] { return "literal"; });',
+            "FILE* file = python.invoke([]() -> FILE* { return nullptr; });",
+            "opaque* known = python.invoke([]() -> opaque* { return nullptr; });",
+            "without_gil(&shape::grow);",
+            "without_gil([](std::vector<double> const&, char const*) { return std::string(); });",
+            "without_gil([](shape&, shape const*) {});",
+            "(void)s, (void)t, (void)same, (void)literal, (void)file, (void)known, (void)o;",
+        )
+        self.assertTrue(succeeded, said)
+
+
+if __name__ == "__main__":
+    unittest.main()
