@@ -102,6 +102,11 @@ class Interval(unittest.TestCase):
         with self.assertRaisesRegex(LookupError, "mine"):
             Foo(Bad())
 
+    def test_comes_first_where_on_message_is_wrong_too(self):
+        for interval in (0, -1.0, float("nan"), 1e10):
+            with self.subTest(interval), self.assertRaisesRegex(ValueError, "interval"):
+                Foo(interval, 5)
+
     def test_a_running_foo_is_not_disturbed(self):
         with Foo(0.001, None) as f:
             for interval in (0, "x", float("nan")):

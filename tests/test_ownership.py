@@ -76,7 +76,7 @@ class Ownership(InFolder):
         def once():
             self.assertEqual(self.host(*options, path), (code, stdout, ""))
 
-        self.again(once, times)
+        self.again(once, times=times)
 
 
 class CtrlC(Ownership):
@@ -803,7 +803,7 @@ class Dropping(Ownership):
         """That thread has a reference, so the drop is its own; it waits in its stop()."""
         self.holds(
             """
-            foo, blocked = start_blocked()
+            foo, blocked = start_blocked(3600)
             alive = weakref.ref(foo)
             thread = threading.Thread(target=foo.stop)
             thread.start()
