@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from host import STOCK, Terminal, environment, start
-from virtual_environment import PINNED, InAVirtualEnvironment
+from virtual_environment import InAVirtualEnvironment, pinned
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "dask_foos.py"
 FOOS, MESSAGES = 6, 40
@@ -162,7 +162,8 @@ class Dask(InAVirtualEnvironment):
     def test_a_worker_without_foo_is_named(self):
         self.succeed(STOCK, "-m", "venv", "stock")
         stock = self.folder / "stock/bin/python"
-        self.succeed(stock, "-m", "pip", "install", "-q", "-c", PINNED, "distributed")
+        constraints = self.write("constraints.txt", "\n".join(pinned("host")))
+        self.succeed(stock, "-m", "pip", "install", "-q", "-c", constraints, "distributed")
         said = (
             rf"\AWorker (\w+) runs in {re.escape(str(stock))}, which has no module Foo: workers "
             r"must run in an environment made by the host \(handoff -m venv env\)\.\n\Z"

@@ -20,6 +20,7 @@ ALLOWED = {
     "handoff::detail::fork_waits::is_tied": "pthread_atfork(), as the program is loaded",
     "handoff::detail::gate_state::only::it": "makes a structure in place",
     "handoff::detail::states::only": "pthread_key_create()",
+    "handoff::detail::top_of_stack::top": "of each thread, so that no other waits for it",
     "handoff::gilcheck::guard::only": "allocates a mutex",
     "handoff::gilcheck::is_first_from::known": "allocates an empty set",
     "handoff::detail::stub_of::known": "allocates an empty map",

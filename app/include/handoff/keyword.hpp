@@ -1,6 +1,8 @@
 // keyword: an argument of interpreter::call() that has a name.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <string_view>
 
 namespace handoff {
