@@ -145,10 +145,8 @@ std::optional<std::string_view> option_meant_by(std::string_view x_option) {
     if (name.size() > longest) {
         return std::nullopt;
     }
-    auto const nearest = std::min_element(ours.begin(), ours.end(), [&](auto one, auto other) {
-        return mistakes_between(normalised(name), normalised(one)) <
-               mistakes_between(normalised(name), normalised(other));
-    });
+    auto const nearest = std::ranges::min_element(
+        ours, {}, [&](auto each) { return mistakes_between(normalised(name), normalised(each)); });
     bool const is_near = mistakes_between(normalised(name), normalised(*nearest)) <= few;
     return is_near ? std::optional(*nearest) : std::nullopt;
 }

@@ -160,7 +160,8 @@ int host::run(int argc, char* argv[]) {
     }
     if (PyStatus_IsExit(status) != 0) {
         if (status.exitcode == 0 && !words.help.empty()) {  // which Python has printed
-            std::fputs(help_for(words.help).data(), stdout);
+            std::string_view const help = help_for(words.help);
+            std::fwrite(help.data(), 1, help.size(), stdout);
         }
         return status.exitcode;
     }

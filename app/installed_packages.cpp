@@ -54,7 +54,7 @@ std::filesystem::path folder_of_packages() {
     std::error_code failed;
     // The host, whatever link it was started by.
     auto const host = std::filesystem::read_symlink("/proc/self/exe", failed);
-    auto const folder = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST).lexically_normal();
+    auto folder = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST).lexically_normal();
     for (char const* const package : packages) {
         if (!failed && std::filesystem::exists(folder / package / "__init__.py", failed)) {
             return folder;

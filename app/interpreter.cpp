@@ -103,7 +103,7 @@ std::string version_in(std::filesystem::path const& settings) {
     std::ifstream file(settings);
     for (std::string line; std::getline(file, line);) {
         auto const equals = line.find('=');
-        if (line.rfind("version", 0) != 0 || equals == std::string::npos) {
+        if (!line.starts_with("version") || equals == std::string::npos) {
             continue;
         }
         std::string const key = line.substr(0, line.find_last_not_of(" \t", equals - 1) + 1);
@@ -487,7 +487,7 @@ py::object pathlib_path(std::filesystem::path const& path) {
 
 std::filesystem::path path_of(py::object const& path_like) {
     PyObject* encoded = nullptr;
-    if (PyUnicode_FSConverter(path_like.ptr(), &encoded) == 0) {
+    if (PyUnicode_FSConverter(path_like.ptr(), static_cast<void*>(&encoded)) == 0) {
         throw py::error_already_set();
     }
     py::object const bytes{py::handle<>(encoded)};

@@ -525,7 +525,7 @@ protected:
     static void run(char const* code) { ASSERT_EQ(PyRun_SimpleString(code), 0); }
 
     /// Has gil_gate::open(), which asks threading, call `meanwhile` the first time.
-    static void during_the_first_open(std::function<void()> meanwhile) {
+    static void during_the_first_open(std::function<void()> const& meanwhile) {
         py::object threading = py::import("threading");
         py::object const answer = threading.attr("main_thread");
         threading.attr("main_thread") = py::make_function(

@@ -40,9 +40,10 @@ PyObject* caught(PyObject*, PyObject* function) {
 /// nothing_set(): what fetch() makes of no error.
 PyObject* nothing_set(PyObject*, PyObject*) { return described(python_error::fetch()); }
 
-PyMethodDef methods[] = {{"caught", &caught, METH_O, nullptr},
-                         {"nothing_set", &nothing_set, METH_NOARGS, nullptr},
-                         {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {
+    {.ml_name = "caught", .ml_meth = &caught, .ml_flags = METH_O, .ml_doc = nullptr},
+    {.ml_name = "nothing_set", .ml_meth = &nothing_set, .ml_flags = METH_NOARGS, .ml_doc = nullptr},
+    {.ml_name = nullptr, .ml_meth = nullptr, .ml_flags = 0, .ml_doc = nullptr}};
 
 PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,
                           .m_name = "python_errors",

@@ -269,10 +269,14 @@ TEST(InterpreterLife, StopWaitsForTheCallsInProgress) {
     caller.join();
 }
 
-std::promise<void> entered;  // by a call that does not return
+/// By a call that does not return.
+std::promise<void>& entered() {
+    static std::promise<void> only;
+    return only;
+}
 
 BOOST_PYTHON_MODULE(late) {
-    boost::python::def("entered", +[] { entered.set_value(); });
+    boost::python::def("entered", +[] { entered().set_value(); });
 }
 
 /// What an application's threads are in when it ends: serving, until the process ends.
@@ -300,7 +304,7 @@ protected:
                 pthread_setname_np(pthread_self(), "server");
                 work(python);
             }).detach();
-            entered.get_future().wait();
+            entered().get_future().wait();
             meanwhile();
             try {
                 python.stop();
@@ -342,7 +346,7 @@ TEST_F(LateCallDeathTest, MayHoldTheGilForEver) {
     EXPECT_EXIT(end_during(
                     [](interpreter& python) {
                         python.invoke([] {
-                            entered.set_value();
+                            entered().set_value();
                             for (;;) {
                                 pause();
                             }
@@ -385,7 +389,7 @@ TEST_F(LateCallDeathTest, IsNamedByTheDestructorToo) {
                         "late.entered()\n"
                         "while True: time.sleep(.001)");
                 }).detach();
-                entered.get_future().wait();
+                entered().get_future().wait();
                 throw std::runtime_error("disk full");
             } catch (std::runtime_error const& failure) {
                 std::fprintf(stderr, "main: %s\n", failure.what());
@@ -408,11 +412,11 @@ TEST_F(LateCallDeathTest, MayReturnWhenTheInterpreterIsGone) {
                 caller = std::thread([&] {
                     python.invoke([&] {
                         handoff::gil_release while_waiting;
-                        entered.set_value();
+                        entered().set_value();
                         go_on.get_future().wait();
                     });
                 });
-                entered.get_future().wait();
+                entered().get_future().wait();
             }
             go_on.set_value();
             caller.join();
@@ -506,7 +510,7 @@ protected:
     void SetUp() override {
         std::filesystem::remove_all(folder);
         std::string const make = STOCK_PYTHON " -m venv --without-pip '" + folder.string() + "'";
-        ASSERT_EQ(std::system(make.c_str()), 0);
+        ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(bugprone-command-processor): of ours
         auto const packages = folder / "lib" / ("python" + version) / "site-packages";
         std::ofstream(packages / "only_there.py") << "where = __file__\n";
     }

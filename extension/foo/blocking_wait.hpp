@@ -27,9 +27,10 @@ public:
     /// Whether the count was reached before the wait ended.
     [[nodiscard]] bool reached() noexcept;
 
-private:
+protected:
     void wake(bool reached) noexcept override;
 
+private:
     bool reached_ = false;
     std::unique_ptr<void, decltype(&PyThread_free_lock)> woken_;
     bool enrolled_;

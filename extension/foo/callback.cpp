@@ -52,12 +52,13 @@ PyTypeObject* callback_class() noexcept {
         return only;
     }
     std::array slots = {
-        PyType_Slot{Py_tp_doc, const_cast<char*>("Calls the on_message of a Foo.")},
-        PyType_Slot{Py_tp_traverse, reinterpret_cast<void*>(&traverse)},
-        PyType_Slot{Py_tp_clear, reinterpret_cast<void*>(&clear)},
-        PyType_Slot{Py_tp_finalize, reinterpret_cast<void*>(&finalize)},
-        PyType_Slot{Py_tp_dealloc, reinterpret_cast<void*>(&deallocate)},
-        PyType_Slot{0, nullptr},
+        PyType_Slot{.slot = Py_tp_doc,
+                    .pfunc = const_cast<char*>("Calls the on_message of a Foo.")},
+        PyType_Slot{.slot = Py_tp_traverse, .pfunc = reinterpret_cast<void*>(&traverse)},
+        PyType_Slot{.slot = Py_tp_clear, .pfunc = reinterpret_cast<void*>(&clear)},
+        PyType_Slot{.slot = Py_tp_finalize, .pfunc = reinterpret_cast<void*>(&finalize)},
+        PyType_Slot{.slot = Py_tp_dealloc, .pfunc = reinterpret_cast<void*>(&deallocate)},
+        PyType_Slot{.slot = 0, .pfunc = nullptr},
     };
     PyType_Spec spec = {.name = "Foo.callback",
                         .basicsize = sizeof(object),

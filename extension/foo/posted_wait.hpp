@@ -27,9 +27,10 @@ public:
     /// What it is called in the mailbox.
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
-private:
+protected:
     void wake(bool reached) noexcept override;
 
+private:
     boost::intrusive_ptr<ticker> awaited_;
     std::shared_ptr<mailbox> to_;
     std::uint64_t number_;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <pthread.h>
 #include <utility>
 #include <vector>
@@ -425,7 +426,7 @@ bool gil_gate::close() noexcept {
     using phase = gate_state::phase;
     gate_state& gate = gate_state::only();
     unsigned long opening = 0;
-    std::stop_source stop(std::nostopstate);
+    std::optional<std::stop_source> stop;
     {
         std::scoped_lock const held(gate.mutex);
         ++gate.closings;
@@ -442,7 +443,7 @@ bool gil_gate::close() noexcept {
     auto const deadline = gate_state::clock::now() + grace;
     {
         gil_release while_they_hear_of_it;
-        stop.request_stop();
+        stop->request_stop();
     }
     auto const end = detail::interruptible_wait(
         deadline, [&](auto until) { return gate.await_closed(opening, until); });

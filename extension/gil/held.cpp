@@ -48,10 +48,11 @@ bool is_executed_here(PyThreadState* current) noexcept {
     if (PyInterpreterState_Head() == PyInterpreterState_Main()) {
         return false;  // the newest is the first: there is no subinterpreter
     }
+    static constexpr std::size_t size = sizeof(void*);
     _PyCFrame* innermost = nullptr;
-    iovec const here{.iov_base = &innermost, .iov_len = sizeof innermost};
-    iovec const there{.iov_base = &current->cframe, .iov_len = sizeof current->cframe};
-    if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != ssize_t{sizeof innermost}) {
+    iovec const here{.iov_base = static_cast<void*>(&innermost), .iov_len = size};
+    iovec const there{.iov_base = static_cast<void*>(&current->cframe), .iov_len = size};
+    if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != ssize_t{size}) {
         return false;
     }
     auto const address = [](void const* place) { return reinterpret_cast<std::uintptr_t>(place); };

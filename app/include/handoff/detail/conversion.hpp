@@ -116,6 +116,7 @@ T from_python(boost::python::object const& result) {
         }
         boost::python::list const all(result);
         T elements;
+        elements.reserve(static_cast<std::size_t>(boost::python::len(all)));
         for (Py_ssize_t i = 0; i < boost::python::len(all); ++i) {
             elements.push_back(from_python<typename T::value_type>(all[i]));
         }

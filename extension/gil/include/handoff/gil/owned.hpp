@@ -28,6 +28,7 @@ template <class T>
 class gil_owned {
 public:
     gil_owned() noexcept = default;
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): some T cannot be moved, but by a copy
     explicit gil_owned(T value) : value_(std::make_unique<T>(std::move(value))) {}
 
     ~gil_owned() { reset(); }

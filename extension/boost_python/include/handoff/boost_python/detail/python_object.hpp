@@ -45,8 +45,8 @@ struct is_python_object<Container<Parts...>>
     : std::bool_constant<object_of_cpython<Container<Parts...>> ||
                          object_of_boost<Container<Parts...>> ||
                          (... || holds_python_object<Parts>)> {};
-template <class Part, std::size_t size>
-struct is_python_object<std::array<Part, size>> : std::bool_constant<holds_python_object<Part>> {};
+template <class Part, std::size_t Size>
+struct is_python_object<std::array<Part, Size>> : std::bool_constant<holds_python_object<Part>> {};
 
 template <class T>
 struct is_python_object<boost::python::handle<T>> : std::true_type {};
