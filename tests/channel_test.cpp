@@ -324,6 +324,34 @@ TEST(ChannelLoan, DoesNotMakeTheBorrowerWaitForItself) {
     EXPECT_FALSE(std::async(std::launch::async, [&] { return numbers.lends_to_caller(); }).get());
 }
 
+TEST(ChannelLoan, ComesBackInTheOrderOfThePushesWhicheverEndsFirst) {
+    channel<int> numbers(6);
+    for (int n = 0; n < 6; ++n) {
+        producer<int>(numbers).push(n);
+    }
+    handoff::loan first(numbers, 2);
+    handoff::loan second(numbers, 2);
+    first.keep(0);
+    second.keep(1);
+    EXPECT_THAT(numbers.take(all), ElementsAre(0, 1, 3, 4, 5));
+}
+
+TEST(ChannelLoan, ThatComesBackMakesRoomFirstWhereTheOldestAreDropped) {
+    channel<int> numbers(3, when_full::drop_oldest);
+    producer<int> const out(numbers);
+    for (int n = 0; n < 3; ++n) {
+        out.push(n);
+    }
+    handoff::loan borrowed(numbers, all);
+    out.push(3);
+    borrowed.keep(0);
+    EXPECT_THAT(numbers.counts().size, 3U);
+    out.push(4);
+    EXPECT_THAT(numbers.counts().size, 3U);
+    EXPECT_THAT(numbers.counts().dropped, 2U);
+    EXPECT_THAT(numbers.take(all), ElementsAre(2, 3, 4));
+}
+
 TEST(ChannelLoan, OutlivesItsChannel) {
     auto strings = std::make_unique<channel<std::string>>(2);
     producer<std::string>(*strings).push("a");

@@ -135,6 +135,16 @@ TEST(Interpreter, CallsAMethodByItsDottedName) {
     EXPECT_EQ(error_of([] { python().call("os", "path..join"); }).type(), "AttributeError");
 }
 
+TEST(Results, ThatDoNotFitTheTypeAreAnErrorOfPythons) {
+    try {
+        python().call<int>("builtins", "pow", 2, 40);
+        FAIL();
+    } catch (handoff::python_error const& error) {
+        EXPECT_EQ(error.type(), "OverflowError");
+        EXPECT_THAT(error.message(), testing::HasSubstr("1099511627776"));
+    }
+}
+
 TEST(Results, MayBeVectorsOptionalsAndPaths) {
     python().run_string("def same(x): return x");
     EXPECT_EQ((python().call<std::vector<int>>("builtins", "range", 3)),

@@ -214,6 +214,22 @@ class Hooks(BadLuck):
             self.assertTrue(other.wait(len(other) + 5, PATIENCE))
 
 
+class WithoutItsModule(unittest.TestCase):
+    def test_threading_an_error_is_told_and_the_end_is_in_order(self):
+        """A native thread that imported it anew would be Python's main thread to it."""
+        ended = run(
+            "import sys, threading; from Foo import Foo; del sys.modules['threading'], threading\n"
+            "def fail(n): raise LookupError(n)\n"
+            "f = Foo(1, fail)\n"
+            "f.start()\n"
+            "print(f.wait(2), type(f.error))\n"
+        )
+        self.assertEqual((ended.returncode, ended.stdout), (0, "False <class 'LookupError'>\n"))
+        self.assertRegex(
+            ended.stderr, r"\AException in thread \S+:\nTraceback(?s:.*)LookupError: 0\n\Z"
+        )
+
+
 class StandardOutput(BadLuck):
     """It changes under the eyes of a Foo that prints."""
 

@@ -173,6 +173,14 @@ PyObject* stop_every_foo(PyObject* /*module*/, PyObject* /*arguments*/) {
 
 }  // namespace
 
+namespace {
+
+PyObject* kept_threading = nullptr;  // owned, guarded by the GIL
+
+}  // namespace
+
+py::object threading() { return py::object(py::handle<>(py::borrowed(kept_threading))); }
+
 void tie_scheduler_to_interpreter() {
     static bool tied = false;  // guarded by the GIL
     if (tied) {
@@ -182,7 +190,7 @@ void tie_scheduler_to_interpreter() {
     gil_scheduler();  // made here, where it may fail
 
     // Here rather than at the first error: its first import decides which thread is the main one.
-    py::import("threading");
+    Py_XSETREF(kept_threading, Py_NewRef(py::import("threading").ptr()));
 
     // First, so that it closes after the scheduler.
     if (!gil_gate::open()) {

@@ -4,6 +4,8 @@
 #include "scheduler.hpp"
 #include <handoff/gil/python.hpp>
 
+#include <boost/python/object.hpp>
+
 #include <chrono>
 
 namespace handoff {
@@ -31,5 +33,12 @@ scheduler& gil_scheduler();
 /// Throws: boost::python::error_already_set.
 /// Source: CPython's Py_FinalizeEx: threading._shutdown, then atexit, then finalization.
 void tie_scheduler_to_interpreter();
+
+/// Module threading as it was then. A script may have taken it out of sys.modules since: imported
+/// anew by a native thread, it would take that for Python's main thread, and wait for it at exit.
+///
+/// GIL:      held.
+/// REQUIRES: tie_scheduler_to_interpreter().
+boost::python::object threading();
 
 }  // namespace handoff

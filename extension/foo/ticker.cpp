@@ -235,13 +235,13 @@ void ticker::report_error() {
     Py_XSETREF(error_, Py_NewRef(exception.ptr()));
     gil_scheduler().cut(*this);
     try {
-        py::object const threading = py::import("threading");
+        py::object const module = threading();
         // Found before the tuple, as code that Python runs sees one that is not complete.
         py::object const type = exception.attr("__class__");
         py::object const traceback = exception.attr("__traceback__");
-        py::object const arguments = threading.attr("ExceptHookArgs")(
-            py::make_tuple(type, exception, traceback, py::object()));
-        threading.attr("excepthook")(arguments);
+        py::object const arguments =
+            module.attr("ExceptHookArgs")(py::make_tuple(type, exception, traceback, py::object()));
+        module.attr("excepthook")(arguments);
     } catch (py::error_already_set const&) {
         PyErr_WriteUnraisable(exception.ptr());
     }

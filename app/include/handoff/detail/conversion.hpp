@@ -5,11 +5,14 @@
 #include <handoff/keyword.hpp>
 
 #include <boost/python/converter/registry.hpp>
+#include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/list.hpp>
 #include <boost/python/object.hpp>
 #include <boost/python/type_id.hpp>
+
+#include <boost/numeric/conversion/cast.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -96,6 +99,19 @@ constexpr void refuse_unless_it_owns() {
                   "of std::span<T>");
 }
 
+/// Boost.Python's own conversion. Of a number that the type cannot hold it throws an exception of
+/// Boost's, which here is Python's OverflowError.
+template <class T>
+T extracted(boost::python::object const& result) {
+    try {
+        return boost::python::extract<T>(result)();
+    } catch (boost::numeric::bad_numeric_cast const& failure) {
+        PyErr_Format(PyExc_OverflowError, "%.80R does not fit the type of the result: %s",
+                     result.ptr(), failure.what());
+        throw boost::python::error_already_set();
+    }
+}
+
 /// GIL: held. Throws: boost::python::error_already_set.
 template <class T>
 T from_python(boost::python::object const& result) {
@@ -123,7 +139,7 @@ T from_python(boost::python::object const& result) {
         return elements;
     } else if constexpr (!holds_python_object<T> && !std::is_reference_v<T> &&
                          !std::is_pointer_v<T>) {  // else it has been refused: one error is enough
-        return boost::python::extract<T>(result)();
+        return extracted<T>(result);
     }
 }
 

@@ -170,8 +170,9 @@ private:
 ///     std::size_t const written = file.write(borrowed.values());
 ///     borrowed.keep(written);  // the others go back, before all that is in the channel
 ///
-/// What is not kept goes back when the loan is destroyed. It may exceed the capacity, of which it
-/// is no part. Where there is no memory to give it back, it counts as dropped.
+/// What is not kept goes back when the loan is destroyed, in the order of the pushes. It may exceed
+/// the capacity, unless the channel drops the oldest: then those make room first. Where there is no
+/// memory to give it back, it counts as dropped.
 ///
 /// GIL:     never touched.
 /// Threads: that which made it.
@@ -214,6 +215,7 @@ private:
     std::shared_ptr<detail::channel_queue<T>> from_;  // null: it has ended
     std::vector<T> values_;
     std::thread::id to_;
+    std::uint64_t number_ = 0;  // of the channel's loans
     loan* next_ = nullptr;  // these two: guarded by the queue's lock
     loan* previous_ = nullptr;
 };
@@ -303,7 +305,7 @@ public:
             auto const fit = rest.first(std::min({portion, rest.size(), items_.reserve()}));
             items_.insert(items_.end(), fit.begin(), fit.end());
             taken += fit.size();
-            announce(held, filled_, size());
+            shed_and_announce(held);
         }
         return taken;
     }
@@ -329,6 +331,7 @@ public:
         to.to_ = std::this_thread::get_id();
         // Noted and taken at one moment: the channel has not ended in between.
         bool const some = take_portion(to.values_, most, [&] {
+            to.number_ = ++loans_;
             to.next_ = std::exchange(on_loan_, &to);
             if (to.next_ != nullptr) {
                 to.next_->previous_ = &to;
@@ -350,7 +353,7 @@ public:
         std::list<come_back> node;  // not under the lock
         if (back > 0) {
             try {
-                node.emplace_back(std::move(ended.values_), delivered);
+                node.emplace_back(ended.number_, std::move(ended.values_), delivered);
             } catch (std::bad_alloc const&) {
                 node.clear();
             }
@@ -365,8 +368,12 @@ public:
             dropped_ += back;
         } else {
             returned_size_ += back;
-            returned_.splice(returned_.begin(), node);
+            auto const later = std::ranges::find_if(
+                returned_, [&](come_back const& each) { return each.loan > node.front().loan; });
+            returned_.splice(later, node);
         }
+        std::list<come_back> spent;  // freed without the lock
+        shed(spent);
         // Who waits for the end of a closed channel waits for this, whatever came back.
         announce(held, filled_, closed_ ? capacity() : size());
     }
@@ -469,8 +476,9 @@ private:
 
     /// What came back from one loan.
     struct come_back {
-        come_back(std::vector<T>&& all, std::size_t delivered) noexcept
-            : values(std::move(all)), next(delivered) {}
+        come_back(std::uint64_t number, std::vector<T>&& all, std::size_t delivered) noexcept
+            : loan(number), values(std::move(all)), next(delivered) {}
+        std::uint64_t loan;  // in the order in which they were made, and so of the values
         std::vector<T> values;
         std::size_t next;  // the first that is still there
     };
@@ -518,7 +526,30 @@ private:
     /// Unlocks. REQUIRES: there is room.
     void append(lock& held, T&& value) noexcept {
         items_.push_back(std::move(value));
+        shed_and_announce(held);
+    }
+
+    /// Unlocks, after something was pushed.
+    void shed_and_announce(lock& held) noexcept {
+        if (returned_size_ == 0) [[likely]] {
+            announce(held, filled_, size());
+            return;
+        }
+        std::list<come_back> spent;  // freed without the lock
+        shed(spent);
         announce(held, filled_, size());
+    }
+
+    /// What came back is the oldest: it makes room first. REQUIRES: the lock.
+    void shed(std::list<come_back>& spent) noexcept {
+        while (policy_ == when_full::drop_oldest && returned_size_ > 0 && size() > capacity()) {
+            ++returned_.front().next;
+            --returned_size_;
+            ++dropped_;
+            if (returned_.front().next == returned_.front().values.size()) {
+                spent.splice(spent.end(), returned_, returned_.begin());
+            }
+        }
     }
 
     /// The rarer half of push(): full, or closed.
@@ -604,6 +635,7 @@ private:
     std::uint64_t delivered_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t refused_ = 0;
+    std::uint64_t loans_ = 0;
     loan<T>* on_loan_ = nullptr;  // the newest
     std::list<come_back> returned_;  // from loans: before all items
     std::size_t returned_size_ = 0;  // values in it
