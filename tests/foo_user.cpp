@@ -36,6 +36,13 @@ void let_go() { kept().reset(); }
 
 void keep_this(std::shared_ptr<handoff::foo> const& taken) { kept() = taken; }
 
+void stop_on_this_thread(handoff::foo& taken) { taken.stop(); }
+
+void stop_on_a_native_thread(handoff::foo& taken) {
+    handoff::gil_release while_joining;
+    std::thread([&taken] { taken.stop(); }).join();
+}
+
 /// The last copy is dropped by a thread that knows nothing of Python.
 void let_go_on_a_native_thread() {
     handoff::gil_release while_joining;
@@ -52,5 +59,7 @@ BOOST_PYTHON_MODULE(foo_user) {
     py::def("keep", &keep);
     py::def("let_go", &let_go);
     py::def("keep_this", &keep_this);
+    py::def("stop_on_this_thread", &stop_on_this_thread);
+    py::def("stop_on_a_native_thread", &stop_on_a_native_thread);
     py::def("let_go_on_a_native_thread", &let_go_on_a_native_thread);
 }

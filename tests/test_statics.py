@@ -26,7 +26,6 @@ ALLOWED = {
     "handoff::detail::stub_of::known": "allocates an empty map",
     "handoff::detail::current::only": "allocates the recording",
     "handoff::stack_signal::ask::unanswered": "allocates an empty list",
-    "handoff::gil_scheduler::only": "allocates the scheduler, which starts no thread yet",
     "handoff::startup::add_module::names": "an empty list, destroyed at exit",
     "failure_of::failure": "an empty string, destroyed at exit",
     "gilcheck_start::failure": "an empty string, destroyed at exit",

@@ -10,7 +10,9 @@
 #include <boost/python/import.hpp>
 #include <boost/python/object.hpp>
 
+#include <atomic>
 #include <cstdlib>
+#include <memory>
 #include <pthread.h>
 #include <stop_token>
 #include <utility>
@@ -90,10 +92,24 @@ bool take_turn(scheduler::surroundings::work const& deliveries) {
 
 }  // namespace
 
+namespace detail {
+
+/// Visible, so that all modules of a process that contain this code share one scheduler: a module
+/// of a user's that links handoff::foo has a copy of it beside module Foo's.
+[[gnu::visibility("default")]] inline constinit std::atomic<scheduler*> only_scheduler = nullptr;
+
+}  // namespace detail
+
 scheduler& gil_scheduler() {
-    static auto& only =
-        *new scheduler({.thread = &run_thread, .turn = &take_turn, .held_by_caller = &gil_held});
-    return only;
+    scheduler* only = detail::only_scheduler;
+    if (only == nullptr) {
+        auto made = std::make_unique<scheduler>(scheduler::surroundings{
+            .thread = &run_thread, .turn = &take_turn, .held_by_caller = &gil_held});
+        if (detail::only_scheduler.compare_exchange_strong(only, made.get())) {
+            only = made.release();
+        }
+    }
+    return *only;
 }
 
 namespace {

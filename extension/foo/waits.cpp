@@ -10,14 +10,19 @@
 
 namespace handoff {
 
-namespace {
+namespace detail {
+
+// Visible, so that all modules of a process that contain this code share them, as they share Foos.
 
 /// Guards the waits of every Foo.
-constinit mutex waiting;
+[[gnu::visibility("default")]] inline constinit mutex waiting;
 /// How many forks lie between the process that began and this one.
-constinit std::atomic<unsigned> forks = 0;
+[[gnu::visibility("default")]] inline constinit std::atomic<unsigned> forks = 0;
 
-}  // namespace
+}  // namespace detail
+
+using detail::forks;
+using detail::waiting;
 
 bool waits::by_count::operator()(waiter const& a, waiter const& b) const noexcept {
     return a.count_ < b.count_;

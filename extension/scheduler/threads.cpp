@@ -7,10 +7,17 @@
 
 namespace handoff {
 
+namespace detail {
+
+/// Which of a scheduler's threads the current thread is; null for any other. Visible, so that all
+/// modules of a process that contain this code share one.
+[[gnu::visibility("default")]] inline constinit thread_local void const* this_worker = nullptr;
+
+}  // namespace detail
+
 namespace {
 
-/// Which of a scheduler's threads the current thread is; null for any other.
-thread_local void const* this_worker = nullptr;
+using detail::this_worker;
 
 /// A little less than the last turn was waited for; none where it was had at once.
 scheduler::clock::duration head_start_after(scheduler::clock::duration waited) noexcept {
