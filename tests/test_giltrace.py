@@ -332,6 +332,27 @@ class Page(Traced):
                 self.assertIn(">spinner ", (self.folder / "trace.svg").read_text())
 
 
+class ClosedDescriptors(Traced):
+    def test_leave_the_recording_whole_and_the_programs_own_files_as_they_are(self):
+        """A daemon closes all that it does not know; its own file then has the recording's number."""
+        program = (
+            "import os, threading, time\n"
+            "os.closerange(3, 256)\n"
+            "with open('mine.txt', 'w') as mine:\n"
+            "    mine.write('precious'); mine.flush()\n"
+            "    def work():\n"
+            "        for _ in range(5000): time.sleep(0)\n"
+            "    threads = [threading.Thread(target=work, name='busy') for _ in range(3)]\n"
+            "    for each in threads: each.start()\n"
+            "    for each in threads: each.join()\n"
+        )
+        for way, outcome in self.traced(program):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertEqual((self.folder / "mine.txt").read_bytes(), b"precious")
+                self.assertGreater(len(self.lanes("trace.json")["busy"].holds), 4000)
+
+
 class Left(Traced):
     def assert_left(self, killed):
         """A recording, of which late.json is made."""

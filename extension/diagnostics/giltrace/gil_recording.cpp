@@ -15,11 +15,13 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <filesystem>
 #include <pthread.h>
 #include <span>
 #include <string_view>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -45,7 +47,8 @@ using numbered_names =
 struct recording {
     std::string path;
     std::string (*child_path)(std::string const&, pid_t) = nullptr;
-    int file = -1;
+    std::filesystem::path place;  // the same, wherever the program goes
+    struct stat file{};           // of which device, and which there
     off_t size = 0;
     header* head = nullptr;
     std::uint32_t lanes = 0;
@@ -80,12 +83,12 @@ pthread_key_t own_key{};
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local buffer own{};
 
-/// Of zeros, at the end of the file. Returns null if there is no room for it.
-void* add(recording& now, std::size_t size) {
+/// Of zeros, at the end of this file, the recording's. Returns null if there is no room for it.
+void* add(recording& now, int file, std::size_t size) {
     void* mapped = MAP_FAILED;
     static constexpr std::array<char, largest_chunk> zeros{};
-    if (pwrite(now.file, zeros.data(), size, now.size) == static_cast<ssize_t>(size)) {
-        mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, now.file, now.size);
+    if (pwrite(file, zeros.data(), size, now.size) == static_cast<ssize_t>(size)) {
+        mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, now.size);
     }
     if (mapped == MAP_FAILED) {
         return nullptr;
@@ -94,11 +97,26 @@ void* add(recording& now, std::size_t size) {
     return mapped;
 }
 
+/// The same, of the file as it is found anew. Its descriptor is not kept: a program may close those
+/// that it does not know, as every daemon does, and the number is then that of a file of its own.
+/// Source: python-daemon's close_all_open_files().
+void* add(recording& now, std::size_t size) {
+    int const file = open(now.place.c_str(), O_RDWR | O_CLOEXEC);
+    if (file < 0) {
+        return nullptr;
+    }
+    struct stat found{};
+    bool const is_it = fstat(file, &found) == 0 && found.st_dev == now.file.st_dev &&
+                       found.st_ino == now.file.st_ino;
+    void* const mapped = is_it ? add(now, file, size) : nullptr;
+    close(file);
+    return mapped;
+}
+
 /// Without what a recording has, but its path. The file of a parent is left as it is.
 void leave(recording& over) {
     if (over.head != nullptr) {
         munmap(over.head, page);
-        close(over.file);
     }
     if (over.names_end != nullptr) {
         munmap(over.names_end - largest_chunk, largest_chunk);
@@ -130,13 +148,16 @@ void make_sure_of_recording(std::string const& path) {
 /// Throws: std::system_error.
 void begin(recording& now) {
     make_sure_of_recording(now.path);
-    now.file = open(now.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    now.place = std::filesystem::absolute(now.path);
+    int const file = open(now.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     now.size = 0;
-    void* const mapped = now.file < 0 ? nullptr : add(now, page);
+    void* const mapped = file < 0 || fstat(file, &now.file) != 0 ? nullptr : add(now, file, page);
+    int const failure = errno;
+    if (file >= 0) {
+        close(file);
+    }
     if (mapped == nullptr) {
-        int const failure = errno;
-        if (now.file >= 0) {
-            close(now.file);
+        if (file >= 0) {
             unlink(now.path.c_str());
         }
         throw std::system_error(failure, std::generic_category(), now.path);
