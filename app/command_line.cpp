@@ -140,6 +140,9 @@ std::optional<std::string_view> option_meant_by(std::string_view x_option) {
     if (contains(ours, name) || contains(of_cpython, name)) {
         return std::nullopt;
     }
+    if (name == "watchdog" || name == "handoff") {
+        return "handoff-watchdog";
+    }
     static constexpr std::size_t few = 2;
     static constexpr std::size_t longest = 32;  // of what could be meant
     if (name.size() > longest) {

@@ -187,7 +187,7 @@ int host::run(int argc, char* argv[]) {
     // the watchdog ends last.
     if (!start_watchdog()) {
         Py_FinalizeEx();
-        return 1;
+        return 2;
     }
     if (!gil_gate::open()) {
         PyErr_Print();

@@ -242,7 +242,9 @@ interpreter::interpreter(options chosen) : life_(std::make_shared<life>(std::mov
 interpreter::~interpreter() {
     try {
         stop();
-    } catch (std::exception const&) {  // NOLINT(bugprone-empty-catch): as the header says
+    } catch (std::logic_error const& wrong) {
+        std::fprintf(stderr, "handoff: ~interpreter() leaves Python as it is: %s\n", wrong.what());
+    } catch (std::exception const&) {  // NOLINT(bugprone-empty-catch): stop() has said it on stderr
     }
 }
 
@@ -367,8 +369,21 @@ void interpreter::run_file(std::filesystem::path const& script) {
         py::object const path = decoded(script);
         py::object const source = read(path);
         py::object names = names_of_main();
+        py::object const before = names.attr("get")("__file__");
         names["__file__"] = path;
-        run_with(names, source, path);
+        try {
+            run_with(names, source, path);
+        } catch (py::error_already_set const&) {
+            // The processes that multiprocessing spawns would run it again, and fail as it did.
+            py::object const raised{py::handle<>(take_raised_exception())};
+            if (before.is_none()) {
+                names.attr("pop")("__file__", py::object());
+            } else {
+                names["__file__"] = before;
+            }
+            PyErr_SetObject(PyExceptionInstance_Class(raised.ptr()), raised.ptr());
+            throw;
+        }
     });
 }
 

@@ -42,7 +42,10 @@ protected:
         ASSERT_TRUE(arrives(entered_.get_future()));
     }
 
-    void TearDown() override { let_it_go_on(); }
+    void TearDown() override {
+        let_it_go_on();
+        left_.get_future().wait_for(long_enough);  // nobody else waits for a Foo that was dropped
+    }
 
     void let_it_go_on() {
         if (!released_) {
@@ -68,10 +71,12 @@ private:
         entered_.set_value();
         go_on_.get_future().wait_for(long_enough);
         returned = true;
+        left_.set_value();
     }
 
     std::promise<void> entered_;
     std::promise<void> go_on_;
+    std::promise<void> left_;
     std::atomic<bool> released_ = false;
 };
 

@@ -1,4 +1,5 @@
 // foo_user: somebody else's Boost.Python module, which takes and returns a Foo.
+#include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/foo.hpp>
 #include <handoff/gil/release.hpp>
 
@@ -53,6 +54,7 @@ void let_go_on_a_native_thread() {
 
 BOOST_PYTHON_MODULE(foo_user) {
     py::import("Foo");  // its converters
+    handoff::drop_shared_ptr_anywhere<handoff::foo>();  // as Foo has done; twice is once
     py::def("interval_of", &interval_of);
     py::def("same", &same);
     py::def("hourly", &hourly);

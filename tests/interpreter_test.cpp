@@ -333,6 +333,13 @@ TEST_F(ScriptFile, RunsAsMainAndKnowsItsPath) {
               path.string());
 }
 
+TEST_F(ScriptFile, ThatFailsIsNotWhatSpawnedProcessesRunAgain) {
+    python().run_string("globals().pop('__file__', None)");
+    write("1 / 0\n");
+    EXPECT_THROW(python().run_file(path), python_error);
+    python().run_string("assert '__file__' not in globals()");
+}
+
 TEST_F(ScriptFile, MayHaveAFreshNamespace) {
     python().run_string("kept = 1; __file__ = 'mine'");
     write(

@@ -447,6 +447,23 @@ TEST(InterpreterLife, StopIsRefusedWithTheGilHeld) {
     EXPECT_FALSE(python.running());
 }
 
+TEST(InterpreterLifeDeathTest, ADestructorThatCannotStopPythonSaysWhy) {
+    EXPECT_EXIT(
+        {
+            auto python = std::make_unique<interpreter>();
+            python->start();
+            std::thread([&] { python.reset(); }).join();
+            std::_Exit(3);
+        },
+        testing::ExitedWithCode(3),
+        HasSubstr("~interpreter() leaves Python as it is: stop() belongs to the thread"));
+}
+
+TEST(GilAcquireDeathTest, WhereThereIsNoPythonSaysSo) {
+    EXPECT_EXIT(handoff::gil_acquire(), testing::KilledBySignal(SIGABRT),
+                HasSubstr("there is no Python"));
+}
+
 TEST(InterpreterLife, StopIsRefusedOnAnotherThread) {
     interpreter python;
     python.start();

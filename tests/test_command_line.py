@@ -293,6 +293,8 @@ class Options(InFolder):
             "handoff-watchdgo": "handoff-watchdog",
             "handoffwatchdog=3": "handoff-watchdog",
             "handof-version": "handoff-version",
+            "watchdog=5": "handoff-watchdog",
+            "handoff": "handoff-watchdog",
         }.items():
             for options in (("-X", wrong), (f"-BX{wrong}",), ("-Xdev", "-W", "error", "-X", wrong)):
                 with self.subTest(options):
@@ -306,7 +308,6 @@ class Options(InFolder):
             "gil_lock",
             "check",
             "trace=x",
-            "watchdog",
             "dev",
             "x" * 999,
         ):

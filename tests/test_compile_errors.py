@@ -17,6 +17,7 @@ BEGINNING = """
 #include <cstdio>
 #include <map>
 #include <span>
+#include <string>
 namespace py = boost::python;
 using handoff::without_gil;
 struct shape { int sides; void grow(int); void show(py::object const&); };
@@ -32,7 +33,8 @@ def command():
             words = shlex.split(entry["command"])
             beginning = words[: words.index("-o")]
             # A warning that is an error of its own would be taken for the one that is looked for.
-            return [*beginning, "-Wno-error", "-fsyntax-only"], entry["directory"]
+            those_that_count = ("-Wno-error", "-Werror=unused-result", "-fsyntax-only")
+            return [*beginning, *those_that_count], entry["directory"]
     raise AssertionError("tests/without_gil_test.cpp is not compiled")
 
 
@@ -134,6 +136,23 @@ class CompileErrors(unittest.TestCase):
             "without_gil([](int) { return py::object(); });",
             "without_gil([](int, int) -> PyObject* { return nullptr; });",
             'without_gil(&shape::show, py::arg("to"));',
+        )
+
+    def test_guards_without_a_name_which_hold_for_no_time(self):
+        self.assert_refused(
+            "nodiscard",
+            "handoff::gil_acquire();",
+            "handoff::gil_release();",
+            "handoff::gil_try_acquire();",
+            "handoff::gil_attachment();",
+            'handoff::gil_registration("sensor");',
+            'handoff::gil_label("read");',
+        )
+
+    def test_a_registrations_name_that_does_not_live_as_long(self):
+        self.assert_refused(
+            "no matching ",
+            "handoff::gil_registration r{std::string()};",
         )
 
     def test_arguments_after_one_with_a_keyword(self):

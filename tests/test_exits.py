@@ -242,9 +242,13 @@ class WhoKnowsTheFoo(BesideTenFoos):
             del each, foos, f
         """)
 
-    def test_an_atexit_function_that_drops_it(self):
+    def test_an_atexit_function_that_stops_and_drops_it(self):
+        """Without the stop, what is owed at the drop would not be delivered."""
         self.ends("""
-            atexit.register(foos.clear)
+            def drop():
+                while foos:
+                    foos.pop().stop()
+            atexit.register(drop)
             del f
         """)
 

@@ -334,7 +334,7 @@ class Page(Traced):
 
 class ClosedDescriptors(Traced):
     def test_leave_the_recording_whole_and_the_programs_own_files_as_they_are(self):
-        """A daemon closes all that it does not know; its own file then has the recording's number."""
+        """Its own file has the recording's number after that, as in every daemon."""
         program = (
             "import os, threading, time\n"
             "os.closerange(3, 256)\n"

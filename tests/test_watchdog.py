@@ -366,18 +366,18 @@ print(sorted(name for name in names if name.startswith("handoff-")))
             with self.subTest(value):
                 outcome = self.host("-X", f"handoff-watchdog={value}", "-c", "print(1)")
                 message = f"handoff: -X handoff-watchdog={value} {self.WANTED}"
-                self.assertEqual(outcome, (1, "", message))
+                self.assertEqual(outcome, (2, "", message))
 
     def test_an_option_without_a_value(self):
         outcome = self.host("-X", "handoff-watchdog", "-c", "print(1)")
-        self.assertEqual(outcome, (1, "", f"handoff: -X handoff-watchdog= {self.WANTED}"))
+        self.assertEqual(outcome, (2, "", f"handoff: -X handoff-watchdog= {self.WANTED}"))
 
     def test_an_environment_that_is_no_number_of_seconds(self):
         for value in self.WRONG[:-1]:
             with self.subTest(value):
                 outcome = self.host("-c", "print(1)", env=environment(HANDOFF_WATCHDOG=value))
                 message = f"handoff: HANDOFF_WATCHDOG={value} {self.WANTED}"
-                self.assertEqual(outcome, (1, "", message))
+                self.assertEqual(outcome, (2, "", message))
 
     def test_an_empty_environment_asks_for_nothing(self):
         outcome = self.host("-c", "print(1)", env=environment(HANDOFF_WATCHDOG=""))

@@ -13,6 +13,7 @@
 //   From 3.12 on, PyThreadState_Delete() makes PyGILState_* forget the state of the calling thread,
 //   whichever state is deleted. So that is done where the thread has no state yet, or needs none
 //   any more. Source: CPython 3.12's Python/pystate.c, unbind_gilstate_tstate().
+#include <handoff/gil/detail/assertion.hpp>
 #include <handoff/gil/detail/kept_state.hpp>
 #include <handoff/gil/detail/thread_state.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -130,6 +131,11 @@ void leave(void* own) noexcept {
 }  // namespace
 
 void acquire_with_new_state() {
+    if (Py_IsInitialized() == 0) {
+        rule_broken("acquiring the GIL",
+                    "there is no Python: it has not been started, or has ended",
+                    "start it first, or use gil_try_acquire, which says whether Python is there");
+    }
     delete_cleared();
     auto own = std::make_unique<kept>();
     PyThreadState* const made = new_thread_state();

@@ -163,9 +163,8 @@ settings settings_from(std::string_view text) {
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
         if (!is_json && !is_reaction) {
             throw std::invalid_argument(
-                "gilcheck's settings are 'abort', 'warn' or 'once', 'json', or one of the three "
-                "and "
-                "'json' with a comma between, not '" +
+                "gilcheck's settings are abort, warn or once, and json after a comma for JSON "
+                "(warn,json), not '" +
                 std::string(text) + "'");
         }
         if (is_reaction) {

@@ -105,7 +105,9 @@ timeline_format format_of(std::string_view path) {
         return timeline_format::picture;
     }
     throw std::invalid_argument("a GIL timeline is written as .json, .html or .svg, and '" +
-                                std::string(path) + "' ends with none of them");
+                                std::string(path) +
+                                "' ends with none of them: say which (-o trace.html, "
+                                "-X giltrace=trace.html)");
 }
 
 std::string in_words(std::uint64_t nanoseconds) {

@@ -475,7 +475,7 @@ seconds parsed(std::string const& text, std::string const& source) {
 
 seconds checked(seconds patience) {
     return checked(patience.count(),
-                   "the watchdog's patience, " + std::to_string(patience.count()));
+                   "the watchdog's patience, " + std::to_string(patience.count()) + ",");
 }
 
 std::optional<seconds> asked_for_by_environment() {

@@ -61,9 +61,17 @@ struct shared_ptr_converter {
     /// What came from Python goes back as the object that it was.
     static PyObject* to_python(void const* converted) {
         auto const& value = *static_cast<pointer const*>(converted);
-        auto* const owner = std::get_deleter<python_owner>(value);
-        return owner != nullptr ? boost::python::incref(owner->object.get().get())
-                                : make_object(converted);
+        if (auto* const owner = std::get_deleter<python_owner>(value)) {
+            return boost::python::incref(owner->object.get().get());
+        }
+        if (make_object == nullptr) {
+            PyErr_Format(PyExc_TypeError,
+                         "Python has no class for std::shared_ptr<%s>: drop_shared_ptr_anywhere() "
+                         "comes after class_<T, std::shared_ptr<T>>",
+                         boost::python::type_id<T>().name());
+            return nullptr;
+        }
+        return make_object(converted);
     }
 };
 
@@ -80,18 +88,21 @@ struct shared_ptr_converter {
 ///
 /// GIL:      held. The last copy may be dropped with it or without; who does not hold it waits for
 ///           it there. See gil_owned.
-/// REQUIRES: class_<T, std::shared_ptr<T>> has been made, in this module or another; once for a T.
+/// REQUIRES: class_<T, std::shared_ptr<T>> has been made, in this module or another. Idempotent.
 /// Source:   boost/python/converter/shared_ptr_from_python.hpp, whose deleter does not acquire.
 template <class T>
 void drop_shared_ptr_anywhere() {
     namespace converter = boost::python::converter;
     using ours = detail::shared_ptr_converter<T>;
+    auto& known =
+        const_cast<converter::registration&>(converter::registered<std::shared_ptr<T>>::converters);
+    if (known.m_to_python == &ours::to_python) {
+        return;
+    }
     // The last that is registered is asked first.
     converter::registry::insert(&ours::convertible, &ours::construct,
                                 boost::python::type_id<std::shared_ptr<T>>(),
                                 &converter::expected_from_python_type_direct<T>::get_pytype);
-    auto& known =
-        const_cast<converter::registration&>(converter::registered<std::shared_ptr<T>>::converters);
     ours::make_object = std::exchange(known.m_to_python, &ours::to_python);
 }
 

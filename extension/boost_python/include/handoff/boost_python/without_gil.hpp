@@ -87,6 +87,8 @@ auto checked_signature() {
 /// Threads:  any that calls into Python.
 /// REQUIRES: f touches no Python object. Its parameters and its result are C++ values: Python
 ///           objects among them are an error of compilation.
+///           A std::shared_ptr from Python that f keeps refers to its Python object: see
+///           drop_shared_ptr_anywhere().
 template <class Self = void, class F>
 boost::python::object without_gil(F f) {
     return boost::python::make_function(detail::released_call<F>{f},

@@ -1,5 +1,7 @@
 """A program on a command line, and its run, as python3 itself has them: SCRIPT, -m, -c, -."""
 
+from __future__ import annotations  # on a Python that is too old, the library says so
+
 import argparse
 import builtins
 import importlib.machinery

@@ -33,7 +33,7 @@ namespace handoff {
 ///           might wait for.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_acquire {
 public:
-    gil_acquire() {
+    [[nodiscard]] gil_acquire() {
         if (gil_held()) {
             return;
         }

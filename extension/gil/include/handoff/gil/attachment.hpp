@@ -29,7 +29,7 @@ namespace handoff {
 ///           the destructor: join the thread before the interpreter ends.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_attachment {
 public:
-    gil_attachment() {
+    [[nodiscard]] gil_attachment() {
         if (PyGILState_GetThisThreadState() == nullptr) {
             state_ = detail::new_thread_state();
         }

@@ -28,7 +28,7 @@ namespace detail {
 ///           reverse order of construction.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_label {
 public:
-    explicit gil_label(char const* text) noexcept
+    [[nodiscard]] explicit gil_label(char const* text) noexcept
         : before_(std::exchange(detail::hold_label, text)) {}
     ~gil_label() {
         made_.assert_still_here("gil_label");

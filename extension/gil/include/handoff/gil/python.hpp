@@ -11,5 +11,6 @@
 static_assert(PY_VERSION_HEX >= 0x030B0000, "Handoff needs CPython 3.11 or newer");
 
 #if defined(HANDOFF_PYTHON_MINOR) && HANDOFF_PYTHON_MINOR != PY_MINOR_VERSION
-#error "Handoff was built for another Python than this Python.h: let find_package find that"
+#error \
+    "Handoff was built for another Python than this Python.h: configure with -DPython3_EXECUTABLE= the Python that it was built for, or build it for this one"
 #endif

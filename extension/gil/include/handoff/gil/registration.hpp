@@ -35,7 +35,7 @@ class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_registration {
 public:
     /// Not registered when Python has not begun, is ending or has ended: see operator bool.
     /// `name` says on stderr who is late at the end. It must have static storage.
-    explicit gil_registration(std::string_view name) : passage_(name) {
+    [[nodiscard]] explicit gil_registration(char const* name) : passage_(name) {
         if (passage_.admitted()) {
             attached_ = std::make_unique<gil_attachment>();
         } else {

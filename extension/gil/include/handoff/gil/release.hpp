@@ -34,7 +34,7 @@ namespace handoff {
 ///           reverse order of construction.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_release {
 public:
-    gil_release() noexcept : saved_(gil_held() ? PyEval_SaveThread() : nullptr) {
+    [[nodiscard]] gil_release() noexcept : saved_(gil_held() ? PyEval_SaveThread() : nullptr) {
         if (saved_ != nullptr) {
             ++detail::releases_in_scope;
         }

@@ -35,7 +35,7 @@ namespace handoff {
 ///           that a holder of the GIL might wait for.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_try_acquire {
 public:
-    gil_try_acquire() {
+    [[nodiscard]] gil_try_acquire() {
         if (gil_held()) {
             held_ = true;
             return;
