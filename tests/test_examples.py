@@ -230,7 +230,6 @@ assert done.wait(60)
 """
         self.assert_silent("lamps", more)
 
-
     def test_while_a_mutex_is_held_for_which_others_wait_with_the_gil(self):
         more = """
 import ctypes
