@@ -62,7 +62,7 @@ test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
 test-all: export HANDOFF_TOOLS := $(VENV)/python
-test-all: .venv/test .venv/docs .venv/peers wheel ## And tests that need Chromium, and more of PyPI
+test-all: .venv/test .venv/docs .venv/peers wheel ## Run also the tests that need Chromium, or more packages of PyPI
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(MAKE) --no-print-directory test
 

@@ -8,7 +8,7 @@ delivered when it gets it. A threading.Thread that does the same is shown beside
 import threading
 import time
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 INTERVAL, SECONDS = 0.001, 2.0
 

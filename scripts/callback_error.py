@@ -5,7 +5,7 @@ traceback, as for a threading.Thread; it ends this Foo and no other, it is kept 
 the Foo can be started again and goes on counting.
 """
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 
 def divide(n: int) -> None:

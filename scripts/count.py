@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 STEP = 0.001  # seconds of pure Python that the main thread takes as one step of its work
 

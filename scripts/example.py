@@ -16,7 +16,7 @@ Look at: the numbers appear while the main thread sleeps, since sleep() releases
 stop() returns, as it releases the GIL before it waits. Run as a script, it plays the session.
 """
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 __all__ = ["Foo"]
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 try:
     from matplotlib.figure import Figure

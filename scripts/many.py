@@ -7,7 +7,7 @@ threads; all messages of a moment are delivered in one hold of the GIL, and none
 import sys
 import time
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 INTERVAL = 0.1
 

@@ -16,7 +16,10 @@ sys.path.append(str(Path(sys.executable).resolve().parent))
 try:
     from sensor import Sensor
 except ImportError:
-    sys.exit("samples.py needs its module sensor, and the host beside it: `make build` builds both")
+    sys.exit(
+        "samples.py needs its module sensor, which is not installed with the host: run `make build`"
+        " in a clone of Handoff, then build/Release/bin/handoff scripts/samples.py"
+    )
 
 try:
     import numpy

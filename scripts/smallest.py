@@ -4,7 +4,7 @@ Look at: three numbers arrive, one every tenth of a second, printed by a thread 
 Python's; then stop() ends them.
 """
 
-from Foo import Foo
+from Foo import Foo  # the host has it: build/Release/bin/handoff; or `pip install .`
 
 f = Foo(interval=0.1)
 f.start()

@@ -230,6 +230,34 @@ assert done.wait(60)
 """
         self.assert_silent("lamps", more)
 
+    def test_while_a_mutex_is_held_for_which_others_wait_with_the_gil(self):
+        more = """
+import ctypes
+import sys
+import threading
+native = ctypes.PyDLL(None)  # whose functions are called with the GIL held
+mutex = ctypes.create_string_buffer(256)  # a pthread_mutex_t
+native.pthread_mutex_init(mutex, None)
+comes = threading.Lock()
+comes.acquire()
+def want_the_mutex():
+    with comes:
+        native.pthread_mutex_lock(mutex)
+        native.pthread_mutex_unlock(mutex)
+other = threading.Thread(target=want_the_mutex)
+other.start()
+sys.setswitchinterval(1000)  # so the other gets in only where the GIL is released
+native.pthread_mutex_lock(mutex)
+comes.release()
+del it
+native.pthread_mutex_unlock(mutex)
+sys.setswitchinterval(0.005)
+other.join()
+"""
+        for name in EXAMPLES:
+            with self.subTest(name):
+                self.assert_silent(name, more)
+
 
 class Errors(Example):
     def test_in_the_thread_are_reported_and_end_nothing_else(self):

@@ -5,7 +5,7 @@ import re
 import unittest
 from pathlib import Path
 
-from host import HOST, Terminal, environment, run
+from host import HOST, STOCK, Terminal, environment, run
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -78,6 +78,15 @@ class Scripts(unittest.TestCase):
         self.assertRegex(output, r"read with +struct\n")
         self.assertRegex(output, r"samples +\d{6} in .*, in order: True")
         self.assertRegex(output, r"dropped +\d+; every other one arrived: True")
+
+    def test_without_foo_each_script_shows_where_it_is(self):
+        for script in SCRIPTS.glob("*.py"):
+            if "\nfrom Foo import Foo" in script.read_text():
+                with self.subTest(script.name):
+                    code = f"import sys; sys.modules['Foo'] = None; import {script.stem}"
+                    refused = run(STOCK, "-c", code, cwd=SCRIPTS)
+                    self.assertEqual(refused.code, 1)
+                    self.assertIn("build/Release/bin/handoff; or `pip install .`\n", refused.stderr)
 
     def test_samples_says_how_to_build_its_module(self):
         code = "import runpy, sys; sys.modules['sensor'] = None; runpy.run_path('samples.py')"

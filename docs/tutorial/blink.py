@@ -1,3 +1,5 @@
+"""Lets a thousand lamps blink until the last has blinked three times."""
+
 import threading
 
 from lamps import Lamps

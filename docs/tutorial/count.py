@@ -1,3 +1,5 @@
+"""Counts to three on a native thread, and stops it; then starts and stops it again."""
+
 from counter import Counter
 
 numbers = []

@@ -1,3 +1,5 @@
+"""Prints the first three temperatures that the native thread has measured."""
+
 from itertools import islice
 
 from thermometer import Thermometer

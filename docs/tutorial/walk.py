@@ -1,3 +1,5 @@
+"""Takes three steps with the robot."""
+
 from robot import Robot
 
 robot = Robot()

@@ -1,7 +1,6 @@
 // sensor: an example module. A native thread makes timestamped samples, and Python reads them.
 #include <handoff/boost_python/without_gil.hpp>
 #include <handoff/channel_class.hpp>
-#include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
 
@@ -42,9 +41,12 @@ public:
                                    std::stop_token const& stop) { run(stop, rate, out); });
     }
 
+    /// GIL: held, and not released. Python may destroy an object anywhere, also while C++ code that
+    ///      called Python holds a mutex. If the GIL were released here, another thread could take
+    ///      it, and wait for that mutex with the GIL held, while this one waited for the GIL.
     ~sensor() {
-        handoff::gil_release const while_stopping;  // for a millisecond
-        stop();
+        samples_->close();
+        // Then thread_ is stopped and joined, within a millisecond: it never takes the GIL.
     }
     sensor(sensor const&) = delete;
     sensor& operator=(sensor const&) = delete;

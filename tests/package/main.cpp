@@ -1,3 +1,4 @@
+// A host with the module robot, as a user of the package writes it.
 #include <handoff/host.hpp>
 
 extern "C" PyObject* PyInit_robot();

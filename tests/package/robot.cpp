@@ -1,3 +1,4 @@
+// Module robot for the host in main.cpp: one function, to see that the module is there.
 #include <boost/python.hpp>
 
 int legs() { return 4; }
