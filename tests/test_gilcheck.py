@@ -197,6 +197,37 @@ class Settings(Checked):
                     self.assertIn(f"not '{wrong}'", outcome.stderr)
 
 
+class Started(Checked):
+    """By gilcheck.start(), perhaps where it checks already."""
+
+    def test_by_threads_at_once_it_checks(self):
+        code = (
+            "import threading, gilcheck, sys\n"
+            f"sys.path.insert(0, {MODULES!r})\n"
+            "def go():\n"
+            "    try: gilcheck.start('warn,json')\n"
+            "    except RuntimeError as error: assert 'just now' in str(error), error\n"
+            "threads = [threading.Thread(target=go) for _ in range(4)]\n"
+            "for each in threads: each.start()\n"
+            "for each in threads: each.join()\n"
+            "import misuse_c; misuse_c.never_acquired([])\n"
+        )
+        for _ in range(5):
+            outcome = self.run_command(STOCK, "-c", code, PYTHONPATH=PACKAGES)
+            self.assertEqual(outcome.code, 66, outcome)
+            self.assertEqual({each["thread"]["name"] for each in self.reports(outcome)}, {"never"})
+
+    def test_in_a_host_that_checks_already_it_changes_nothing(self):
+        code = (
+            "import ctypes, threading, gilcheck\n"
+            "thread = threading.Thread(target=gilcheck.start, args=('warn',))\n"
+            "thread.start(); thread.join()\n"
+            "print(ctypes.pythonapi.PyLong_AsLong(ctypes.py_object(3)))\n"
+        )
+        outcome = self.run_command(HOST, "-X", "gilcheck=warn", "-c", code, PYTHONPATH=PACKAGES)
+        self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "3\n", ""))
+
+
 class Program(InFolder):
     """`python3 -m gilcheck` runs it as `python3` does; so does `python3 -m giltrace`."""
 

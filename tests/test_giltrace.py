@@ -332,6 +332,28 @@ class Page(Traced):
                 self.assertIn(">spinner ", (self.folder / "trace.svg").read_text())
 
 
+class ManyThreads(Traced):
+    def test_that_start_and_stop_at_once_find_a_recording_or_are_refused(self):
+        program = (
+            "import re, threading, giltrace\n"
+            "done, refused = [], set()\n"
+            "def go(n):\n"
+            "    for _ in range(50):\n"
+            "        for call in (lambda: giltrace.start(f'{n}.json'),\n"
+            "                     lambda: giltrace.stop(summary=False)):\n"
+            "            try: call(); done.append(1)\n"
+            "            except RuntimeError as error: refused.add(str(error))\n"
+            "threads = [threading.Thread(target=go, args=(n,)) for n in range(4)]\n"
+            "for each in threads: each.start()\n"
+            "for each in threads: each.join()\n"
+            "words = 'one at a time|there is no recording'\n"
+            "print(bool(done), [each for each in refused if not re.search(words, each)])\n"
+        )
+        for _ in range(3):
+            outcome = self.run_command(STOCK, "-c", program)
+            self.assertEqual((outcome.code, outcome.stdout), (0, "True []\n"), outcome)
+
+
 class ClosedDescriptors(Traced):
     def test_leave_the_recording_whole_and_the_programs_own_files_as_they_are(self):
         """Its own file has the recording's number after that, as in every daemon."""

@@ -22,6 +22,10 @@ namespace handoff::gilcheck {
 
 using namespace detail;
 
+/// Which copy of this code checks. Visible, so that all copies in a process see it.
+[[gnu::visibility("default")]] inline constinit std::atomic<void const*> checker_of_process =
+    nullptr;
+
 namespace {
 
 settings how;
@@ -148,6 +152,30 @@ void check_what_is_loaded() {
     }
 }
 
+constinit std::atomic<bool> is_starting = false;
+
+/// A start(), of which there is one at a time: it lets go of the GIL.
+class starting {
+public:
+    /// Throws: std::runtime_error: another thread is in one.
+    starting() {
+        if (is_starting.exchange(true)) {
+            throw std::runtime_error("another thread starts gilcheck just now: once is enough");
+        }
+    }
+    ~starting() { is_starting = false; }
+    starting(starting const&) = delete;
+    starting& operator=(starting const&) = delete;
+};
+
+/// The checker in the host and the one in the library are copies of each other: where the first
+/// checks, the second would take its redirected calls for the program's.
+bool is_the_only_checker() noexcept {
+    static constinit char own = 0;
+    void const* first = nullptr;
+    return checker_of_process.compare_exchange_strong(first, &own) || first == &own;
+}
+
 }  // namespace
 
 settings settings_from(std::string_view text) {
@@ -177,16 +205,28 @@ settings settings_from(std::string_view text) {
 }
 
 void start(settings const& wanted) {
-    how = wanted;
-    if (!find_python()) {
-        refuse("there is none in this process, or its symbols are hidden");
+    if (!is_the_only_checker()) {
+        return;
     }
-    begin_checking();
-    watch_for_loads(&check_what_is_loaded);
-    check_what_is_loaded();
+    starting const one_at_a_time;
+    how = wanted;
+    try {
+        if (!find_python()) {
+            refuse("there is none in this process, or its symbols are hidden");
+        }
+        begin_checking();
+        watch_for_loads(&check_what_is_loaded);
+        check_what_is_loaded();
+    } catch (...) {
+        checker_of_process = nullptr;
+        throw;
+    }
 }
 
 void start_with_python(settings const& wanted) {
+    if (!is_the_only_checker()) {
+        return;
+    }
     how = wanted;
     watch_for_loads(&check_what_is_loaded);
     check_what_is_loaded();

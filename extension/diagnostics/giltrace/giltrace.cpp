@@ -5,12 +5,14 @@
 #include "timeline_output.hpp"
 #include <handoff/giltrace.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
+#include <pthread.h>
 #include <stdexcept>
 #include <system_error>
 #include <unistd.h>
@@ -44,6 +46,32 @@ std::string path_in_child(std::string const& recording, pid_t process) {
 }
 
 bool is_recording = false;
+constinit std::atomic<bool> is_changing = false;
+
+/// The begin or the end of a recording. There is one at a time: it lets go of the GIL, and another
+/// thread would find a recording that is half there.
+class change {
+public:
+    /// Throws: std::runtime_error: another thread is in one.
+    change() {
+        if (is_changing.exchange(true)) {
+            throw std::runtime_error(
+                "another thread begins or ends a recording of the GIL just now: one at a time");
+        }
+    }
+    ~change() { is_changing = false; }
+    change(change const&) = delete;
+    change& operator=(change const&) = delete;
+};
+
+/// In the child of a fork() a thread that was in one is not there.
+void tie_to_the_process() {
+    static constinit bool is_tied = false;  // guarded by the change
+    if (!std::exchange(is_tied, true)) {
+        pthread_atfork(nullptr, nullptr, [] { is_changing = false; });
+        on_exit([](int, void*) { finish(); }, nullptr);
+    }
+}
 
 /// Gives the system the names of threads that begin from now on, as Python does from 3.14 on.
 /// GIL: held.
@@ -93,6 +121,7 @@ void write(std::string const& recording, std::string const& output, summary told
 
 void start(std::string_view wanted) {
     static_cast<void>(format_of(wanted));
+    change const begins;
     if (is_recording) {
         throw std::invalid_argument("there is a recording of the GIL already: one at a time");
     }
@@ -115,13 +144,11 @@ void start(std::string_view wanted) {
     }
     is_recording = true;
     name_threads(python);
-    static constinit bool is_tied = false;  // guarded by the GIL
-    if (!std::exchange(is_tied, true)) {
-        on_exit([](int, void*) { finish(); }, nullptr);
-    }
+    tie_to_the_process();
 }
 
 void stop(summary told) {
+    change const ends;
     if (!is_recording) {
         throw std::invalid_argument("there is no recording of the GIL");
     }

@@ -33,9 +33,14 @@ inline constexpr int exit_code = 66;
 /// A report, on stderr, says which function, on what thread, who holds the GIL, where in C++, and
 /// what to do about it.
 ///
+/// Where another copy of this code checks already (the host's, beside the Python package's), that
+/// goes on, and this changes nothing.
+///
 /// GIL:     held; or Python is not initialized yet.
-/// Threads: once; no other thread has the GIL.
-/// Throws:  std::runtime_error: the sentence says why this Python cannot be checked.
+/// Threads: any, one at a time.
+/// Throws:  std::runtime_error: the sentence says why this Python cannot be checked, or that
+/// another
+///          thread starts it just now.
 void start(settings const& how);
 
 /// The same, as soon as an interpreter is loaded, which may be never: for a library that is

@@ -18,7 +18,7 @@ namespace handoff::giltrace {
 /// Threads: one recording at a time.
 /// Throws:  std::invalid_argument: the ending, or there is a recording already; std::system_error:
 ///          a file cannot be written, or is another's; std::runtime_error: the sentence says why
-///          this Python's GIL cannot be recorded.
+///          this Python's GIL cannot be recorded, or that another thread starts or stops just now.
 void start(std::string_view output);
 
 /// Of each thread how often it took the GIL, how long it held it and waited for it; and the longest
@@ -29,7 +29,8 @@ enum class summary { on_stderr, none };
 ///
 /// GIL:     held, or Python is gone. Keeps it.
 /// Throws:  std::invalid_argument: there is no recording; std::system_error: the output cannot be
-///          written, and the recording is kept.
+///          written, and the recording is kept; std::runtime_error: another thread starts or stops
+///          just now.
 void stop(summary told = summary::on_stderr);
 
 /// stop(), if there is a recording, as the end of a process does by itself; what fails is said on
