@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import functools
 import gc
+import os
+import tempfile
 import threading
 import unittest
 import weakref
@@ -241,6 +243,32 @@ class Iterating(InALoop):
         got = self.within(main())
         self.assertEqual(got[:3], [0, 1, 2])
         self.assertEqual(got[3:], list(range(got[3], got[-1] + 1)))
+
+
+class ClosedDescriptors(unittest.TestCase):
+    def test_are_not_taken_for_the_loops(self):
+        """A daemon closes all that it does not know; its own files have these numbers then."""
+
+        async def main():
+            foo = Foo(0.1, None)
+            foo.start()
+            waiting = foo.wait_async(len(foo) + 1)
+            number = max(
+                int(each.name)
+                for each in Path("/proc/self/fd").iterdir()
+                if os.path.realpath(each).endswith("anon_inode:[eventfd]")
+            )
+            with tempfile.TemporaryFile() as mine:
+                kept = os.dup(number)
+                os.dup2(mine.fileno(), number)
+                self.assertFalse(waiting.done())
+                self.assertTrue(foo.wait(len(foo) + 1, PATIENCE))  # and so has the other ended
+                self.assertEqual(os.fstat(number).st_size, 0)
+                os.dup2(kept, number)
+                os.close(kept)
+            foo.stop()
+
+        asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 class Refused(unittest.TestCase):

@@ -277,8 +277,9 @@ class Options(InFolder):
         for options in (
             ("-V", "-c", "--help"),
             ("-c", "print(1)", "-h"),
-            ("-m", "json.tool", "-h"),
+            ("-m", "takes_all", "-h"),
         ):
+            self.write("takes_all.py", "import sys; print(sys.argv[1:])")
             with self.subTest(options):
                 self.assertNotIn("Handoff", self.same(*options).stdout)
 

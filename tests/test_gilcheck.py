@@ -29,8 +29,8 @@ class Checked(InFolder):
         paths = {"PYTHONPATH": PACKAGES}
         module = ("-m", "gilcheck", "--settings", settings, "-c", code)
         yield "module", self.run_command(STOCK, *module, **paths)
-        yield "host", self.run_command(HOST, "-X", f"gilcheck={settings}", "-c", code)
-        preloaded = {"LD_PRELOAD": LIBRARY, "GILCHECK": settings}
+        yield "host", self.run_command(HOST, "-X", f"gilcheck={settings}", "-c", code, **paths)
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILCHECK": settings, **paths}
         yield "preloaded", self.run_command(STOCK, "-c", code, **preloaded)
 
     def reports(self, outcome):
@@ -226,6 +226,22 @@ class Started(Checked):
         )
         outcome = self.run_command(HOST, "-X", "gilcheck=warn", "-c", code, PYTHONPATH=PACKAGES)
         self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "3\n", ""))
+
+
+class BesideTheTimeline(Checked):
+    def test_that_begins_later_it_reports_nothing_that_is_right(self):
+        """In the host, the checker is a part of the interpreter's own file."""
+        code = (
+            "import ctypes, threading, giltrace\n"
+            "with giltrace.record('beside.json', summary=False):\n"
+            "    work = lambda: [ctypes.c_int(i) for i in range(100)]\n"
+            "    threads = [threading.Thread(target=work) for _ in range(3)]\n"
+            "    for each in threads: each.start()\n"
+            "    for each in threads: each.join()\n"
+        )
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
 
 
 class Program(InFolder):

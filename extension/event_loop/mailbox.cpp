@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <mutex>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff {
 
@@ -20,11 +22,24 @@ int new_eventfd() {
     return made;
 }
 
+/// Which file a descriptor is of; none where it is of none.
+std::pair<dev_t, ino_t> file_of(int descriptor) noexcept {
+    struct stat found{};
+    return fstat(descriptor, &found) == 0 ? std::pair(found.st_dev, found.st_ino)
+                                          : std::pair(dev_t{}, ino_t{});
+}
+
 }  // namespace
 
-mailbox::mailbox() : descriptor_(new_eventfd()) {}
+mailbox::mailbox() : descriptor_(new_eventfd()), file_(file_of(descriptor_)) {}
 
-mailbox::~mailbox() { close(descriptor_); }
+mailbox::~mailbox() {
+    if (is_ours()) {
+        close(descriptor_);
+    }
+}
+
+bool mailbox::is_ours() const noexcept { return file_of(descriptor_) == file_; }
 
 std::uint64_t mailbox::expect() {
     std::scoped_lock const held(guard_);
@@ -37,7 +52,7 @@ std::uint64_t mailbox::expect() {
 
 void mailbox::post(letter ended) noexcept {
     std::scoped_lock const held(guard_);
-    if (posted_.empty()) {
+    if (posted_.empty() && is_ours()) {
         eventfd_write(descriptor_, 1);
     }
     posted_.push_back(ended);
@@ -54,8 +69,9 @@ std::vector<mailbox::letter> mailbox::take() {
     taken.reserve(expected_);
     taken.swap(posted_);
     expected_ -= taken.size();
-    eventfd_t ignored = 0;
-    eventfd_read(descriptor_, &ignored);
+    if (eventfd_t ignored = 0; is_ours()) {
+        eventfd_read(descriptor_, &ignored);
+    }
     return taken;
 }
 

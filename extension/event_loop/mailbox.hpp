@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <sys/types.h>
+#include <utility>
 #include <vector>
 
 namespace handoff {
@@ -45,7 +47,12 @@ public:
     std::vector<letter> take();
 
 private:
+    /// A program may have closed the descriptor, with all that it did not know, as daemons do: the
+    /// number is then that of a file of its own.
+    [[nodiscard]] bool is_ours() const noexcept;
+
     int const descriptor_;
+    std::pair<dev_t, ino_t> const file_;
     mutex guard_;  // of all below
     std::vector<letter> posted_;  // has room for all that are expected
     std::size_t expected_ = 0;    // not taken yet, and not forgotten

@@ -13,6 +13,11 @@ constinit thread_local bool handoff_gil_held = false;
 
 namespace handoff::detail {
 
+// What stands between already, by another copy of this code: the host's, beside a Python package's.
+// Visible, so that all copies in a process see it.
+[[gnu::visibility("default")]] inline constinit std::atomic<void*> listening_signal = nullptr;
+[[gnu::visibility("default")]] inline constinit std::atomic<void*> listening_timedwait = nullptr;
+
 namespace {
 
 using signal_function = int (*)(pthread_cond_t*);
@@ -68,17 +73,20 @@ void note_holder() noexcept {
     }
 }
 
-/// What the slot calls. One that was not called yet leads to the loader, which would then overwrite
-/// what stands in it.
+/// What the slot calls. One that was not called yet leads to the loader, by way of the caller, and
+/// the loader would then overwrite what stands in it. Where the caller is the host, a copy of this
+/// code is a part of the caller, too.
 template <class Function>
-Function function_of(loaded_object const& caller, loaded_object::slot const& slot) noexcept {
+Function function_of(loaded_object const& caller, loaded_object::slot const& slot,
+                     void const* copys) noexcept {
 #if defined(__x86_64__)
     static constexpr auto version = "GLIBC_2.3.2";  // those of 2.2.5 are other functions
 #else
     static constexpr auto version = "GLIBC_2.17";
 #endif
-    void* const function =
-        caller.contains(*slot.where) ? dlvsym(RTLD_DEFAULT, slot.name, version) : *slot.where;
+    void* const function = caller.contains(*slot.where) && *slot.where != copys
+                               ? dlvsym(RTLD_DEFAULT, slot.name, version)
+                               : *slot.where;
     return reinterpret_cast<Function>(function);
 }
 
@@ -137,10 +145,12 @@ bool stand_between(loaded_object const& interpreter, bool held) {
         note_holder();
     }
     pthread_atfork(nullptr, nullptr, [] { own_id = 0; });
-    next_signal = function_of<signal_function>(interpreter, signal);
-    next_timedwait = function_of<timedwait_function>(interpreter, timedwait);
-    std::atomic_ref(*timedwait.where).store(reinterpret_cast<void*>(&wait_and_listen));
-    std::atomic_ref(*signal.where).store(reinterpret_cast<void*>(&signal_and_listen));
+    next_signal = function_of<signal_function>(interpreter, signal, listening_signal);
+    next_timedwait = function_of<timedwait_function>(interpreter, timedwait, listening_timedwait);
+    listening_timedwait = reinterpret_cast<void*>(&wait_and_listen);
+    listening_signal = reinterpret_cast<void*>(&signal_and_listen);
+    std::atomic_ref(*timedwait.where).store(listening_timedwait);
+    std::atomic_ref(*signal.where).store(listening_signal);
     return true;
 }
 
