@@ -460,8 +460,9 @@ TEST(InterpreterLifeDeathTest, ADestructorThatCannotStopPythonSaysWhy) {
 }
 
 TEST(GilAcquireDeathTest, WhereThereIsNoPythonSaysSo) {
-    EXPECT_EXIT(handoff::gil_acquire(), testing::KilledBySignal(SIGABRT),
-                HasSubstr("there is no Python"));
+    EXPECT_EXIT(
+        { handoff::gil_acquire const held; }, testing::KilledBySignal(SIGABRT),
+        HasSubstr("there is no Python"));
 }
 
 TEST(InterpreterLife, StopIsRefusedOnAnotherThread) {

@@ -96,7 +96,9 @@ namespace detail {
 
 /// Visible, so that all modules of a process that contain this code share one scheduler: a module
 /// of a user's that links handoff::foo has a copy of it beside module Foo's.
+// NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit std::atomic<scheduler*> only_scheduler = nullptr;
+// NOLINTEND(misc-use-internal-linkage)
 
 }  // namespace detail
 

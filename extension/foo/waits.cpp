@@ -15,9 +15,11 @@ namespace detail {
 // Visible, so that all modules of a process that contain this code share them, as they share Foos.
 
 /// Guards the waits of every Foo.
+// NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit mutex waiting;
 /// How many forks lie between the process that began and this one.
 [[gnu::visibility("default")]] inline constinit std::atomic<unsigned> forks = 0;
+// NOLINTEND(misc-use-internal-linkage)
 
 }  // namespace detail
 

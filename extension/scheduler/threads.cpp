@@ -11,7 +11,9 @@ namespace detail {
 
 /// Which of a scheduler's threads the current thread is; null for any other. Visible, so that all
 /// modules of a process that contain this code share one.
+// NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit thread_local void const* this_worker = nullptr;
+// NOLINTEND(misc-use-internal-linkage)
 
 }  // namespace detail
 

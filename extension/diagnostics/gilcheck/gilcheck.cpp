@@ -23,8 +23,10 @@ namespace handoff::gilcheck {
 using namespace detail;
 
 /// Which copy of this code checks. Visible, so that all copies in a process see it.
+// NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit std::atomic<void const*> checker_of_process =
     nullptr;
+// NOLINTEND(misc-use-internal-linkage)
 
 namespace {
 

@@ -15,8 +15,10 @@ namespace handoff::detail {
 
 // What stands between already, by another copy of this code: the host's, beside a Python package's.
 // Visible, so that all copies in a process see it.
+// NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit std::atomic<void*> listening_signal = nullptr;
 [[gnu::visibility("default")]] inline constinit std::atomic<void*> listening_timedwait = nullptr;
+// NOLINTEND(misc-use-internal-linkage)
 
 namespace {
 
