@@ -229,7 +229,10 @@ struct resumed_elsewhere {
     std::thread& other;
 
     static bool await_ready() noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> rest) const { other = std::thread(rest); }
+    void await_suspend(std::coroutine_handle<> rest) const {
+        std::thread& to = other;  // the rest may end, and this go with it, before it is assigned
+        to = std::thread(rest);
+    }
     static void await_resume() noexcept {}
 };
 
