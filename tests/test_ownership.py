@@ -1363,7 +1363,7 @@ class Forking(Ownership):
             """
             import warnings
             warnings.simplefilter("ignore", DeprecationWarning)
-            for _ in range(20):
+            for _ in range(8):
                 foo, blocked = start_blocked()
                 alive = weakref.ref(blocked)
                 del foo
