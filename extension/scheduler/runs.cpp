@@ -2,7 +2,6 @@
 #include "state.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 namespace handoff {
@@ -75,17 +74,15 @@ void scheduler::state::cut(task& unwanted) noexcept {
     }
 }
 
-/// Returns whether it was running, and is from now on as said.
-bool scheduler::state::begin_drain(task& drained, task::run as, time_point last_due,
+/// If it is running, it is from now on as said.
+void scheduler::state::begin_drain(task& drained, task::run as, time_point last_due,
                                    time_point give_up) noexcept {
     drained.begin_again_ = false;
-    if (drained.run_ != task::run::running) {
-        return false;
+    if (drained.run_ == task::run::running) {
+        drained.run_ = as;
+        drained.last_due_ = last_due;
+        drained.give_up_ = give_up;
     }
-    drained.run_ = as;
-    drained.last_due_ = last_due;
-    drained.give_up_ = give_up;
-    return true;
 }
 
 /// Where all ends: what is due now is delivered, within the grace.

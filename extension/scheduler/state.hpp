@@ -118,7 +118,7 @@ struct scheduler::state {
     void deliver_or_queue_up(task& due) noexcept;
     bool deliver_at_once(task& due, turn& current) noexcept;
     void conclude(task& delivered, task::delivered outcome, turn const& current) noexcept;
-    static bool begin_drain(task& drained, task::run as, time_point last_due,
+    static void begin_drain(task& drained, task::run as, time_point last_due,
                             time_point give_up) noexcept;
     void drain_all(time_point now) noexcept;
     void give_up_all() noexcept;
