@@ -1,6 +1,8 @@
-// python_errors: an extension module without Boost, that catches Python's errors as C++ ones.
+// python_errors: an extension module without Boost, that catches Python's errors as C++ ones, and
+// owns a reference while it runs Python code.
 #include <handoff/python_error.hpp>
 
+#include <cstdio>
 #include <exception>
 #include <string>
 
@@ -40,8 +42,28 @@ PyObject* caught(PyObject*, PyObject* function) {
 /// nothing_set(): what fetch() makes of no error.
 PyObject* nothing_set(PyObject*, PyObject*) { return described(python_error::fetch()); }
 
+/// Says so where it is dropped by a thread that does not hold the GIL.
+struct witness {
+    PyObject* owned;
+
+    ~witness() {
+        if (PyGILState_Check() != 0) {
+            Py_DECREF(owned);
+        } else {
+            std::fputs("a reference was dropped without the GIL\n", stderr);
+        }
+    }
+};
+
+/// owning(function): what function() returns, called while a C++ object owns it.
+PyObject* owning(PyObject*, PyObject* function) {
+    witness const its{Py_NewRef(function)};
+    return PyObject_CallNoArgs(function);
+}
+
 PyMethodDef methods[] = {
     {.ml_name = "caught", .ml_meth = &caught, .ml_flags = METH_O, .ml_doc = nullptr},
+    {.ml_name = "owning", .ml_meth = &owning, .ml_flags = METH_O, .ml_doc = nullptr},
     {.ml_name = "nothing_set", .ml_meth = &nothing_set, .ml_flags = METH_NOARGS, .ml_doc = nullptr},
     {.ml_name = nullptr, .ml_meth = nullptr, .ml_flags = 0, .ml_doc = nullptr}};
 

@@ -1,6 +1,7 @@
 """python_error::fetch() in an extension module: what it makes of exceptions, hostile ones too."""
 
 import os
+import subprocess
 import sys
 import traceback
 import unittest
@@ -216,6 +217,41 @@ class Hostile(unittest.TestCase):
             raising(OddError("oh"))
             raising(LiarError("oh"))
         self.assertLess(sys.getallocatedblocks() - before, 1000)
+
+
+class ThreadThatPythonEnds(unittest.TestCase):
+    """Such a thread's C++ objects are not destroyed: it does not hold the GIL."""
+
+    PROGRAM = """
+import os, sys, threading, time
+sys.path.insert(0, os.environ["MODULES_FOLDER"])
+import python_errors
+
+class LetsGo:  # dropped while Python finalizes: then the thread asks for the GIL, too late
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)
+
+sys.lets_go = LetsGo()
+entered = threading.Event()
+
+def forever():
+    entered.set()
+    while True:
+        pass
+
+threading.Thread(target=python_errors.owning, args=[forever], daemon=True).start()
+entered.wait()
+"""
+
+    def test_leaves_alone_what_it_owns(self):
+        ended = subprocess.run(
+            [sys.executable, "-c", self.PROGRAM],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ namespace handoff::detail {
 /// Once the interpreter is finalizing, a thread that asks for the GIL never gets it. Since 3.14
 /// (and 3.13.8) CPython lets it hang. Earlier it ends the thread by pthread_exit(), which unwinds
 /// the stack: through a destructor, or a catch (...) as in Boost.Python, that is std::terminate
-/// for the whole process. So here it hangs too, until the process ends a moment later.
+/// for the whole process. So here it hangs too, until the process ends a moment later. What `work`
+/// owns is not destroyed before that: unwinding.cpp says how.
 /// Throws: what `work` throws. Source: cpython #105805, #137827.
 template <class Work>
 auto rather_hang(Work work) {
