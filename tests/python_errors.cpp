@@ -43,21 +43,26 @@ PyObject* caught(PyObject*, PyObject* function) {
 PyObject* nothing_set(PyObject*, PyObject*) { return described(python_error::fetch()); }
 
 /// Says so where it is dropped by a thread that does not hold the GIL.
-struct witness {
-    PyObject* owned;
-
+class witness {
+public:
+    explicit witness(PyObject* owned) noexcept : owned_(Py_NewRef(owned)) {}
     ~witness() {
         if (PyGILState_Check() != 0) {
-            Py_DECREF(owned);
+            Py_DECREF(owned_);
         } else {
             std::fputs("a reference was dropped without the GIL\n", stderr);
         }
     }
+    witness(witness const&) = delete;
+    witness& operator=(witness const&) = delete;
+
+private:
+    PyObject* owned_;
 };
 
 /// owning(function): what function() returns, called while a C++ object owns it.
 PyObject* owning(PyObject*, PyObject* function) {
-    witness const its{Py_NewRef(function)};
+    witness const its(function);
     return PyObject_CallNoArgs(function);
 }
 

@@ -34,7 +34,9 @@ constexpr std::string_view ender = "PyThread_exit_thread";
 
 /// Whether this frame of the stack is CPython's function that ends a thread.
 bool is_ender(_Unwind_Context* frame) noexcept {
-    auto* const at = reinterpret_cast<void*>(_Unwind_GetIP(frame) - 1);  // within the call
+    // Within the call, of which the unwinder tells where it returns to.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): that is how it tells it
+    auto* const at = reinterpret_cast<void*>(_Unwind_GetIP(frame) - 1);
     if (_Unwind_FindEnclosingFunction(at) == reinterpret_cast<void*>(&PyThread_exit_thread)) {
         return true;
     }
@@ -61,7 +63,7 @@ bool ended_by_python() noexcept {
 
 }  // namespace
 
-// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the linker's names
 
 extern "C" _Unwind_Reason_Code __real___gxx_personality_v0(int version, _Unwind_Action actions,
                                                            _Unwind_Exception_Class exception_class,
@@ -80,6 +82,6 @@ extern "C" _Unwind_Reason_Code __wrap___gxx_personality_v0(int version, _Unwind_
     return __real___gxx_personality_v0(version, actions, exception_class, exception, context);
 }
 
-// NOLINTEND(bugprone-reserved-identifier)
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 #endif

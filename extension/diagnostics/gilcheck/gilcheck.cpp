@@ -1,6 +1,7 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
 #include "gil_events.hpp"
+#include "one_at_a_time.hpp"
 #include "running_python.hpp"
 #include "violation.hpp"
 #include <handoff/gilcheck.hpp>
@@ -154,21 +155,7 @@ void check_what_is_loaded() {
     }
 }
 
-constinit std::atomic<bool> is_starting = false;
-
-/// A start(), of which there is one at a time: it lets go of the GIL.
-class starting {
-public:
-    /// Throws: std::runtime_error: another thread is in one.
-    starting() {
-        if (is_starting.exchange(true)) {
-            throw std::runtime_error("another thread starts gilcheck just now: once is enough");
-        }
-    }
-    ~starting() { is_starting = false; }
-    starting(starting const&) = delete;
-    starting& operator=(starting const&) = delete;
-};
+constinit one_at_a_time::process starts{0};  // start() lets go of the GIL
 
 /// The checker in the host and the one in the library are copies of each other: where the first
 /// checks, the second would take its redirected calls for the program's.
@@ -210,7 +197,8 @@ void start(settings const& wanted) {
     if (!is_the_only_checker()) {
         return;
     }
-    starting const one_at_a_time;
+    one_at_a_time const this_start(starts,
+                                   "another thread starts gilcheck just now: once is enough");
     how = wanted;
     try {
         if (!find_python()) {

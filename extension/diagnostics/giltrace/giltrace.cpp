@@ -1,18 +1,17 @@
 // giltrace: a recording's begin and its end.
 #include "gil_recording.hpp"
+#include "one_at_a_time.hpp"
 #include "running_python.hpp"
 #include "timeline.hpp"
 #include "timeline_output.hpp"
 #include <handoff/giltrace.hpp>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
-#include <pthread.h>
 #include <stdexcept>
 #include <system_error>
 #include <unistd.h>
@@ -46,29 +45,17 @@ std::string path_in_child(std::string const& recording, pid_t process) {
 }
 
 bool is_recording = false;
-constinit std::atomic<bool> is_changing = false;
 
-/// The begin or the end of a recording. There is one at a time: it lets go of the GIL, and another
-/// thread would find a recording that is half there.
-class change {
-public:
-    /// Throws: std::runtime_error: another thread is in one.
-    change() {
-        if (is_changing.exchange(true)) {
-            throw std::runtime_error(
-                "another thread begins or ends a recording of the GIL just now: one at a time");
-        }
-    }
-    ~change() { is_changing = false; }
-    change(change const&) = delete;
-    change& operator=(change const&) = delete;
-};
+/// A recording begins or ends: that lets go of the GIL, and another thread would find a recording
+/// that is half there.
+constinit one_at_a_time::process changes{0};
+constexpr auto refusal =
+    "another thread begins or ends a recording of the GIL just now: one at a time";
 
-/// In the child of a fork() a thread that was in one is not there.
+/// REQUIRES: a change.
 void tie_to_the_process() {
-    static constinit bool is_tied = false;  // guarded by the change
+    static constinit bool is_tied = false;
     if (!std::exchange(is_tied, true)) {
-        pthread_atfork(nullptr, nullptr, [] { is_changing = false; });
         on_exit([](int, void*) { finish(); }, nullptr);
     }
 }
@@ -121,7 +108,7 @@ void write(std::string const& recording, std::string const& output, summary told
 
 void start(std::string_view wanted) {
     static_cast<void>(format_of(wanted));
-    change const begins;
+    one_at_a_time const change(changes, refusal);
     if (is_recording) {
         throw std::invalid_argument("there is a recording of the GIL already: one at a time");
     }
@@ -148,7 +135,7 @@ void start(std::string_view wanted) {
 }
 
 void stop(summary told) {
-    change const ends;
+    one_at_a_time const change(changes, refusal);
     if (!is_recording) {
         throw std::invalid_argument("there is no recording of the GIL");
     }
