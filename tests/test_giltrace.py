@@ -433,6 +433,42 @@ class Left(Traced):
                 self.assert_left(outcome)
                 self.assert_held_as_said(outcome, "late.json")
 
+    def test_by_a_process_that_hangs_tells_who_waits_for_whom(self):
+        """The main thread waits for the GIL, for a second, when the process is killed."""
+        code = """
+import ctypes, os, signal, sys, threading, time
+lock = ctypes.create_string_buffer(64)  # a native mutex, which two threads take with the GIL held
+native = ctypes.PyDLL(None)
+native.pthread_mutex_lock(lock)
+def forever():
+    native.pthread_mutex_lock(lock)
+main = os.getpid()
+if os.fork() == 0:
+    time.sleep(1.5)
+    os.kill(main, signal.SIGKILL)
+    os._exit(0)
+threading.Thread(target=forever, name="hangs").start()
+time.sleep(60)
+"""
+        for way, killed in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(killed.code, -signal.SIGKILL)
+                left = ("-o", "late.json", "--recording", "trace.json.recording")
+                told = self.run_command(STOCK, "-m", "giltrace", *left).stderr
+                unfinished = re.search(
+                    r"\nwaited for the GIL when the process was killed, or left\n"
+                    r"  (\S+ s|\d{3} ms)  'MainThread' \d+ since .*\n"
+                    r"  meanwhile 'hangs' \d+ held it, since .*\n",
+                    told,
+                )
+                self.assertTrue(unfinished, told)
+                self.assertRegex(told, r"; it did not get it\n")
+                self.assertIn("most of it in a hold that did not end", told)
+                lane = self.lanes("late.json")["MainThread"]
+                begin, end, _ = lane.waits[-1]
+                self.assertGreater(end - begin, 500_000)
+                self.assertAlmostEqual(end, lane.asks[-1], delta=1)
+
     def test_that_contradicts_itself_is_told(self):
         code = TWO_BUSY_THREADS + KILLED
         self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)

@@ -64,6 +64,7 @@ struct buffer {
     event* next = nullptr;
     event* end = nullptr;
     chunk* mapped = nullptr;
+    pid_t thread = 0;
     handoff_function function{};  // of the last hold ...
     std::uint32_t name = 0;       // ... which was called that
 };
@@ -218,6 +219,7 @@ bool open_chunk(recording& now) {
     note_own_name(*added);
     added->what = content::events;
     own.mapped = added;
+    own.thread = added->thread;
     own.next = reinterpret_cast<event*>(added + 1);
     auto const events = (size - sizeof(chunk)) / sizeof(event);
     own.end = own.next + events;
@@ -353,9 +355,57 @@ std::uint32_t name_of_hold() {
     return is_of_this_recording() && same(running, own.function) ? own.name : name_anew(running);
 }
 
+/// The name that a thread of this process has now; nothing, if it has none, or has ended.
+void write_thread_name(recording& now, pid_t thread) {
+    std::array<char, thread_name> name{};
+    int const file =
+        open(("/proc/self/task/" + std::to_string(thread) + "/comm").c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return;
+    }
+    auto const length = read(file, name.data(), name.size());
+    close(file);
+    if (length > 1) {  // it ends with a line feed
+        write_name(now, is_thread | static_cast<std::uint32_t>(thread),
+                   {name.data(), static_cast<std::size_t>(length - 1)});
+    }
+}
+
+/// Who took the GIL last, and how often it was asked since to drop it: once in 5 ms.
+struct {
+    pid_t thread = 0;
+    unsigned asked = 0;
+} constinit holder;
+
+/// Of a holder that never drops the GIL there will be no later moment to note the name. It was
+/// given that after it had begun.
+[[gnu::noinline]] void note_holders_name() noexcept {
+    recording& now = current();
+    ++making_room;
+    if (is_on && now.head != nullptr) {
+        try {
+            write_thread_name(now, holder.thread);
+        } catch (std::exception const&) {  // NOLINT(bugprone-empty-catch): it keeps that it had
+        }
+    }
+    --making_room;
+}
+
 void on_wait() noexcept { record(kind::waits); }
-void on_ask() noexcept { record(kind::asks); }
-void on_take() noexcept { record(kind::takes); }
+
+void on_ask() noexcept {
+    static constexpr unsigned long_since = 4;
+    record(kind::asks);
+    if (++holder.asked == long_since) {
+        note_holders_name();
+    }
+}
+
+void on_take() noexcept {
+    record(kind::takes);
+    holder = {.thread = own.thread};
+}
+
 void on_drop() noexcept { record(kind::drops, name_of_hold()); }
 
 constinit gil_listener const listener{
@@ -369,18 +419,9 @@ void write_thread_names(recording& now) {
     }
     while (dirent const* const each = readdir(threads)) {
         std::string_view const digits = each->d_name;
-        std::uint32_t thread = 0;
-        if (std::from_chars(digits.begin(), digits.end(), thread).ec != std::errc()) {
-            continue;
-        }
-        std::array<char, thread_name> name{};
-        int const file = open(("/proc/self/task/" + std::string(digits) + "/comm").c_str(),
-                              O_RDONLY | O_CLOEXEC);
-        auto const length = file < 0 ? 0 : read(file, name.data(), name.size());
-        close(file);
-        if (length > 1) {  // it ends with a line feed
-            write_name(now, is_thread | thread,
-                       {name.data(), static_cast<std::size_t>(length - 1)});
+        pid_t thread = 0;
+        if (std::from_chars(digits.begin(), digits.end(), thread).ec == std::errc()) {
+            write_thread_name(now, thread);
         }
     }
     closedir(threads);

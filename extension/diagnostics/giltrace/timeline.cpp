@@ -204,19 +204,25 @@ timeline timeline::read(std::string const& path) {
         made.end = made.begin;
         for (lane const& each : made.lanes) {
             made.end = std::max({made.end, each.holds.empty() ? 0 : each.holds.back().end,
-                                 each.waits.empty() ? 0 : each.waits.back().end});
+                                 each.waits.empty() ? 0 : each.waits.back().end,
+                                 each.asked.empty() ? 0 : each.asked.back()});
         }
         for (auto const& [number, state] : readings) {
             made.end =
                 std::max({made.end, state.holds_since.value_or(0), state.waits_since.value_or(0)});
         }
     }
+    // What a hold was in is told when it ends.
+    auto const unfinished = made.was_ended ? 0 : static_cast<std::uint32_t>(made.names.size());
+    if (!made.was_ended) {
+        made.names.emplace_back("a hold that did not end");
+    }
     for (auto const& [number, state] : readings) {
         lane& thread = made.lanes[state.lane];
         if (state.holds_since) {
             thread.holds.push_back({.begin = *state.holds_since,
                                     .end = std::max(made.end, *state.holds_since),
-                                    .name = 0});
+                                    .name = unfinished});
         }
         if (state.waits_since) {
             thread.waits.push_back({.begin = *state.waits_since,

@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -60,34 +61,71 @@ std::string table(timeline const& shown) {
     return told;
 }
 
-std::string worst_waits(timeline const& shown) {
-    struct waiting {
-        timeline::lane const* who;
-        timeline::wait const* how_long;
-    };
+constexpr std::size_t most_told = 10;
+
+struct waiting {
+    timeline::lane const* who;
+    timeline::wait const* how_long;
+
+    [[nodiscard]] std::uint64_t length() const { return how_long->end - how_long->begin; }
+};
+
+/// Of those that `which` chooses, so many as are told, the longest first; and how many there are.
+template <class Which>
+std::pair<std::vector<waiting>, std::size_t> longest_waits(timeline const& shown, Which which) {
     std::vector<waiting> all;
     for (timeline::lane const& each : shown.lanes) {
         for (timeline::wait const& waited : each.waits) {
-            all.push_back({.who = &each, .how_long = &waited});
+            if (which(waited)) {
+                all.push_back({.who = &each, .how_long = &waited});
+            }
         }
     }
-    auto const length = [](waiting const& each) {
-        return each.how_long->end - each.how_long->begin;
-    };
-    auto const shown_here = std::min<std::size_t>(all.size(), 10);
-    std::ranges::partial_sort(all, all.begin() + static_cast<std::ptrdiff_t>(shown_here),
-                              std::ranges::greater(), length);
-    all.resize(shown_here);
-    std::string told = all.empty() ? "nobody waited for the GIL\n" : "worst waits\n";
-    for (waiting const& each : all) {
+    std::size_t const count = all.size();
+    auto const told = std::min(count, most_told);
+    std::ranges::partial_sort(all, all.begin() + static_cast<std::ptrdiff_t>(told),
+                              std::ranges::greater(), &waiting::length);
+    all.resize(told);
+    return {std::move(all), count};
+}
+
+std::string worst_waits(timeline const& shown) {
+    auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
+    std::string told = worst.empty() ? "nobody waited for the GIL\n" : "worst waits\n";
+    for (waiting const& each : worst) {
         auto const culprit = shown.culprit_of(*each.how_long);
-        told += "  " + in_words(length(each)) + "  " + in_words(*each.who) + " at " +
+        told += "  " + in_words(each.length()) + "  " + in_words(*each.who) + " at " +
                 in_words(each.how_long->begin - shown.begin);
         if (culprit.who != nullptr) {
             told += ", while " + in_words(*culprit.who) + " held it for " + in_words(culprit.took) +
                     " of that, most of it in " + shown.names.at(culprit.what->name);
         }
         told += each.how_long->ended_in_a_take ? "\n" : "; it did not get it\n";
+    }
+    return told;
+}
+
+/// Who waited, and who held the GIL, when a process was killed: of a deadlock, all there is to say.
+std::string unfinished_waits(timeline const& shown) {
+    auto const [unfinished, count] = longest_waits(shown, [&](timeline::wait const& each) {
+        return !each.ended_in_a_take && each.end == shown.end;
+    });
+    if (shown.was_ended || unfinished.empty()) {
+        return {};
+    }
+    std::string told = "waited for the GIL when the process was killed, or left\n";
+    for (waiting const& each : unfinished) {
+        told += "  " + in_words(each.length()) + "  " + in_words(*each.who) + " since " +
+                in_words(each.how_long->begin - shown.begin) + "\n";
+    }
+    if (count > unfinished.size()) {
+        told += "  and " + std::to_string(count - unfinished.size()) + " more\n";
+    }
+    for (timeline::lane const& each : shown.lanes) {
+        if (!each.holds.empty() && each.holds.back().end == shown.end) {
+            told += "  meanwhile " + in_words(each) + " held it, since " +
+                    in_words(each.holds.back().begin - shown.begin) + "\n";
+        }
     }
     return told;
 }
@@ -138,7 +176,7 @@ std::string summary_of(timeline const& shown) {
     print(told, "GIL of %s, process %d: %s, %zu thread%s, %zu hold%s\n", shown.program.c_str(),
           shown.process, in_words(shown.end - shown.begin).c_str(), shown.lanes.size(),
           shown.lanes.size() == 1 ? "" : "s", holds, holds == 1 ? "" : "s");
-    told += table(shown) + worst_waits(shown);
+    told += unfinished_waits(shown) + table(shown) + worst_waits(shown);
     if (shown.lost > 0) {
         print(told, "%llu events are missing: there was no room for them on the disk\n",
               static_cast<unsigned long long>(shown.lost));
