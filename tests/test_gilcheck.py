@@ -306,6 +306,10 @@ class NoReport(Checked):
     def test_of_a_thread_with_our_guard(self):
         self.assert_silent("import misuse_c; print(misuse_c.acquired([1]))", "1\n")
 
+    def test_of_calls_that_need_no_gil(self):
+        for begin in "", "import tracemalloc; tracemalloc.start(); ":
+            self.assert_silent(f"{begin}import misuse_c; misuse_c.needing_no_gil()")
+
     def test_of_foo(self):
         """It is the host's own, and the package's under another Python."""
         code = (

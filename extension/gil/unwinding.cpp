@@ -44,20 +44,22 @@ bool is_ender(_Unwind_Context* frame) noexcept {
     return dladdr(at, &symbol) != 0 && symbol.dli_sname != nullptr && symbol.dli_sname == ender;
 }
 
+struct search {
+    int left = 16;
+    bool found = false;
+};
+
+_Unwind_Reason_Code look(_Unwind_Context* frame, void* state) noexcept {
+    auto& its = *static_cast<search*>(state);
+    its.found = is_ender(frame);
+    return its.found || --its.left == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
+}
+
 /// Whether it is CPython that ends the calling thread. Looks through the innermost frames: the
 /// unwinder's, pthread_exit() with what may be put around it, and then CPython's.
 bool ended_by_python() noexcept {
-    struct search {
-        int left = 16;
-        bool found = false;
-    } its;
-    _Unwind_Backtrace(
-        [](_Unwind_Context* frame, void* state) {
-            auto& its = *static_cast<search*>(state);
-            its.found = is_ender(frame);
-            return its.found || --its.left == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
-        },
-        &its);
+    search its;
+    _Unwind_Backtrace(&look, &its);
     return its.found;
 }
 
