@@ -10,7 +10,7 @@ import unittest
 from itertools import pairwise
 from pathlib import Path
 
-from host import HOST, STOCK, InFolder, environment, finish, start
+from host import HOST, STOCK, InFolder, environment, finish, run, start
 
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
@@ -71,6 +71,7 @@ for _ in range(10):
     hold()
 print(held, flush=True)
 """
+VERSION = "import sys; print('Python %d.%d' % sys.version_info[:2])"
 KILLED = "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
 
@@ -468,6 +469,30 @@ time.sleep(60)
                 begin, end, _ = lane.waits[-1]
                 self.assertGreater(end - begin, 500_000)
                 self.assertAlmostEqual(end, lane.asks[-1], delta=1)
+
+    def test_by_a_python_of_another_version_calls_no_function_native(self):
+        """It was not built for that version's objects, and does not know what is Python code."""
+        own = run(STOCK, "-c", VERSION).stdout
+        pyenv = Path("~/.pyenv/versions").expanduser()
+        found = sorted(pyenv.glob("3.1[1-9].*/bin/python3"))
+        found += filter(None, (shutil.which(f"python3.{minor}") for minor in range(11, 20)))
+        others = {
+            version: str(each)
+            for each in found
+            if (version := run(str(each), "-c", VERSION).stdout) not in ("", own)
+        }
+        if not others:
+            self.skipTest("there is no other Python here, on PATH or of pyenv")
+        code = "sum(range(10**6)); import time; time.sleep(0)"
+        for version, python in others.items():
+            with self.subTest(version.strip()):
+                output = ("-o", "other.json")
+                outcome = self.run_command(python, "-m", "giltrace", *output, "-c", code)
+                self.assertEqual(outcome.code, 0, outcome)
+                names = {name for _, _, name in self.lanes("other.json")["MainThread"].holds}
+                of = own.strip()
+                self.assertIn(f"a function that is not known (giltrace was built for {of})", names)
+                self.assertFalse([each for each in names if each.startswith("<module>")], names)
 
     def test_that_contradicts_itself_is_told(self):
         code = TWO_BUSY_THREADS + KILLED

@@ -325,8 +325,9 @@ bool same(handoff_function const& one, handoff_function const& another) noexcept
         return 0;
     }
     std::array<char, 1024> room;
-    std::string_view const text =
-        running.name != nullptr ? text_of(running, room) : std::string_view(hold_label);
+    std::string_view const text = running.name != nullptr
+                                      ? text_of(running, room)
+                                      : std::string_view(static_cast<char const*>(running.code));
     std::uint32_t const found = number_of(now, text.substr(0, room.size()));
     if (is_of_this_recording()) {
         own.function = running;
@@ -338,6 +339,15 @@ bool same(handoff_function const& one, handoff_function const& another) noexcept
     return found;
 }
 
+/// What holds are called of a Python whose objects these are not: it may be Python code, or not.
+std::string const& not_known() {
+    static auto const& text =
+        *new std::string("a function that is not known (giltrace was built for Python " +
+                         std::to_string(handoff_functions_of() >> 24U) + "." +
+                         std::to_string(handoff_functions_of() >> 16U & 0xFFU) + ")");
+    return text;
+}
+
 /// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
 /// the GIL is dropped: nobody can take it before CPython's lock is free.
 std::uint32_t name_of_hold() {
@@ -347,8 +357,9 @@ std::uint32_t name_of_hold() {
         running = handoff_current_function(state);
     }
     if (running.code == nullptr) {
-        running.code = hold_label;
-        if (hold_label == nullptr) {
+        char const* const otherwise = knows_functions ? nullptr : not_known().c_str();
+        running.code = hold_label != nullptr ? hold_label : otherwise;
+        if (running.code == nullptr) {
             return 0;
         }
     }
@@ -456,6 +467,7 @@ void start_recording(running_python const& traced, std::string const& path,
     prepare_once();
     python = &traced;
     knows_functions = traced.version >> 16U == handoff_functions_of() >> 16U;
+    static_cast<void>(not_known());  // made here, where it may fail
     recording& now = current();
     now.path = path;
     now.child_path = child_path;
