@@ -65,6 +65,18 @@ PyObject* after_the_guard(PyObject* /*module*/, PyObject* list) {
     Py_RETURN_NONE;
 }
 
+/// The same beside a thread that has ended with the GIL held.
+PyObject* after_a_holder_has_ended(PyObject* /*module*/, PyObject* list) {
+    PyThreadState* const state = PyEval_SaveThread();
+    std::thread([] {
+        pthread_setname_np(pthread_self(), "ends");
+        seen = PyGILState_Ensure();
+    }).join();
+    seen = PyList_Size(list);
+    PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
 /// A thread that goes on when Python has ended.
 PyObject* finalized(PyObject* /*module*/, PyObject* /*none*/) {
     static std::atomic<bool> ended = false;
@@ -139,6 +151,7 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"start", &start, METH_O, nullptr},
                          {"beside_a_holder", &beside_a_holder, METH_O, nullptr},
                          {"released", &released, METH_O, nullptr},
+                         {"after_a_holder_has_ended", &after_a_holder_has_ended, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},
                          {"finalized", &finalized, METH_NOARGS, nullptr},
                          {"guarded", &guarded, METH_O, nullptr},

@@ -125,6 +125,16 @@ class Report(Checked):
                 (place,) = report["released_at"]
                 self.assertIn("misuse_c", place["file"])
 
+    def test_tells_a_holder_that_has_ended_from_one_that_runs(self):
+        for function, ended in ("after_a_holder_has_ended", True), ("beside_a_holder", False):
+            for way, outcome in self.checked(f"import misuse_c; misuse_c.{function}([])"):
+                with self.subTest(f"{function}, {way}"):
+                    self.assertIs(self.the_report(outcome)["holder"]["ended"], ended)
+        code = "import misuse_c; misuse_c.after_a_holder_has_ended([])"
+        for way, outcome in self.checked(code, "abort"):
+            with self.subTest(way):
+                self.assertIn("took the GIL last, and ended without releasing it", outcome.stderr)
+
     def test_of_a_call_after_the_guard(self):
         for way, outcome in self.checked("import misuse_c; misuse_c.after_the_guard([])"):
             with self.subTest(way):

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cinttypes>
 #include <csignal>
 #include <cstdio>
@@ -170,6 +171,11 @@ std::string json_of(named_thread const& thread) {
     return "{\"id\": " + std::to_string(thread.id) + ", \"name\": " + json_string(thread.name);
 }
 
+/// Of this process.
+bool has_ended(pid_t thread) {
+    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
+}
+
 constexpr std::array because_names{"never_acquired", "released", "finalized"};
 
 }  // namespace
@@ -189,7 +195,10 @@ violation violation::here(char const* function, void const* return_address, bool
                     .stack = {},
                     .released_at = {}};
     if (holder.id != 0 && found.why != because::finalized) {  // faulthandler has gone first
-        found.holder = {.id = holder.id, .handle = holder.thread, .name = name_of(holder.id)};
+        found.holder = {.id = holder.id,
+                        .handle = holder.thread,
+                        .name = name_of(holder.id),
+                        .ended = has_ended(holder.id)};
         found.holders_python = python_stack_of(holder.thread);
     }
     found.stack = described(stack_from(return_address));
@@ -233,7 +242,9 @@ std::string violation::text() const {
     line("thread   ", in_words(thread) + (known_to_python ? ", which Python knows"
                                                           : ", which Python does not know"));
     line("holder   ", holder.id == 0 ? std::string("nobody holds the GIL now")
-                                     : in_words(holder) + " holds the GIL now");
+                      : holder.ended
+                          ? in_words(holder) + " took the GIL last, and ended without releasing it"
+                          : in_words(holder) + " holds the GIL now");
     if (!holders_python.empty()) {
         told += holders_python + (holders_python.back() == '\n' ? "" : "\n");
     }
@@ -252,7 +263,8 @@ std::string violation::json() const {
         ", \"thread\": " + json_of(thread) +
         ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" + ", \"holder\": ";
     told += holder.id == 0 ? "null"
-                           : json_of(holder) + ", \"python\": " + json_string(holders_python) + "}";
+                           : json_of(holder) + ", \"ended\": " + (holder.ended ? "true" : "false") +
+                                 ", \"python\": " + json_string(holders_python) + "}";
     return told + ", \"stack\": " + json_of(stack) + ", \"released_at\": " + json_of(released_at) +
            ", \"what_to_do\": " + json_string(advice()) + "}\n";
 }

@@ -15,6 +15,7 @@ struct named_thread {
     pid_t id = 0;
     pthread_t handle{};
     std::string name;  // as `top -H` and gdb show it
+    bool ended = false;
 };
 
 struct violation {
