@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
@@ -340,12 +341,13 @@ bool same(handoff_function const& one, handoff_function const& another) noexcept
 }
 
 /// What holds are called of a Python whose objects these are not: it may be Python code, or not.
-std::string const& not_known() {
-    static auto const& text =
-        *new std::string("a function that is not known (giltrace was built for Python " +
-                         std::to_string(handoff_functions_of() >> 24U) + "." +
-                         std::to_string(handoff_functions_of() >> 16U & 0xFFU) + ")");
-    return text;
+constinit std::array<char, 80> not_known{};
+
+void describe_not_known() noexcept {
+    unsigned long const of = handoff_functions_of();
+    std::snprintf(not_known.data(), not_known.size(),
+                  "a function that is not known (giltrace was built for Python %lu.%lu)", of >> 24U,
+                  of >> 16U & 0xFFU);
 }
 
 /// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
@@ -357,7 +359,7 @@ std::uint32_t name_of_hold() {
         running = handoff_current_function(state);
     }
     if (running.code == nullptr) {
-        char const* const otherwise = knows_functions ? nullptr : not_known().c_str();
+        char const* const otherwise = knows_functions ? nullptr : not_known.data();
         running.code = hold_label != nullptr ? hold_label : otherwise;
         if (running.code == nullptr) {
             return 0;
@@ -467,7 +469,7 @@ void start_recording(running_python const& traced, std::string const& path,
     prepare_once();
     python = &traced;
     knows_functions = traced.version >> 16U == handoff_functions_of() >> 16U;
-    static_cast<void>(not_known());  // made here, where it may fail
+    describe_not_known();
     recording& now = current();
     now.path = path;
     now.child_path = child_path;
