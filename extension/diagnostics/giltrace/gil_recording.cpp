@@ -65,7 +65,6 @@ struct buffer {
     event* next = nullptr;
     event* end = nullptr;
     chunk* mapped = nullptr;
-    pid_t thread = 0;
     handoff_function function{};  // of the last hold ...
     std::uint32_t name = 0;       // ... which was called that
 };
@@ -220,7 +219,6 @@ bool open_chunk(recording& now) {
     note_own_name(*added);
     added->what = content::events;
     own.mapped = added;
-    own.thread = added->thread;
     own.next = reinterpret_cast<event*>(added + 1);
     auto const events = (size - sizeof(chunk)) / sizeof(event);
     own.end = own.next + events;
@@ -384,11 +382,8 @@ void write_thread_name(recording& now, pid_t thread) {
     }
 }
 
-/// Who took the GIL last, and how often it was asked since to drop it: once in 5 ms.
-struct {
-    pid_t thread = 0;
-    unsigned asked = 0;
-} constinit holder;
+/// How often who holds the GIL was asked to drop it: once in 5 ms.
+constinit unsigned asked = 0;
 
 /// Of a holder that never drops the GIL there will be no later moment to note the name. It was
 /// given that after it had begun.
@@ -397,7 +392,7 @@ struct {
     ++making_room;
     if (is_on && now.head != nullptr) {
         try {
-            write_thread_name(now, holder.thread);
+            write_thread_name(now, holder_of_gil().id);
         } catch (std::exception const&) {  // NOLINT(bugprone-empty-catch): it keeps that it had
         }
     }
@@ -409,14 +404,14 @@ void on_wait() noexcept { record(kind::waits); }
 void on_ask() noexcept {
     static constexpr unsigned long_since = 4;
     record(kind::asks);
-    if (++holder.asked == long_since) {
+    if (++asked == long_since) {
         note_holders_name();
     }
 }
 
 void on_take() noexcept {
     record(kind::takes);
-    holder = {.thread = own.thread};
+    asked = 0;
 }
 
 void on_drop() noexcept { record(kind::drops, name_of_hold()); }

@@ -39,8 +39,7 @@ inline constexpr int exit_code = 66;
 /// GIL:     held; or Python is not initialized yet.
 /// Threads: any, one at a time.
 /// Throws:  std::runtime_error: the sentence says why this Python cannot be checked, or that
-/// another
-///          thread starts it just now.
+///          another thread starts it just now.
 void start(settings const& how);
 
 /// The same, as soon as an interpreter is loaded, which may be never: for a library that is
