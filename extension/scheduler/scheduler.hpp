@@ -52,6 +52,8 @@ namespace handoff {
 ///   not wait.
 ///
 /// Threads: every member may be called from any thread, unless it says otherwise.
+/// REQUIRES: who hands a task to a member owns a reference to it until that returns, or is its
+///           delivery: a run's own reference goes as soon as the run has ended.
 class scheduler {
 public:
     using clock = std::chrono::steady_clock;
