@@ -134,9 +134,12 @@ PyObject* needing_no_gil(PyObject* /*module*/, PyObject* /*none*/) {
            Py_UNICODE_ISPRINTABLE(0xE4);
     seen = Py_UNICODE_TODIGIT('1') + Py_UNICODE_TODECIMAL('1');
     seen = Py_UNICODE_TONUMERIC(0xBD) > 0 ? 1 : 0;
-#if PY_VERSION_HEX < 0x030E0000
-    seen = _Py_HashBytes("bytes", 5);
+#if PY_VERSION_HEX < 0x030D0000
+    seen = _Py_HashBytes("bytes", 5) + _Py_HashPointer(Py_None);
 #else
+    seen = Py_HashPointer(Py_None);
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
     seen = Py_HashBuffer("bytes", 5);
 #endif
     seen = track(domain, 1, 8);
