@@ -1,4 +1,5 @@
 // host: CPython's own main, step by step, so that a failure is an exit code.
+#include "boost_pythons.hpp"
 #include "command_line.hpp"
 #include "installed_packages.hpp"
 #include "startup.hpp"
@@ -8,10 +9,6 @@
 #include <handoff/giltrace.hpp>
 #include <handoff/host.hpp>
 #include <handoff/watchdog.hpp>
-
-#include <boost/python/errors.hpp>
-#include <boost/python/extract.hpp>
-#include <boost/python/import.hpp>
 
 #include <boost/version.hpp>
 
@@ -26,8 +23,6 @@
 
 namespace handoff {
 
-namespace py = boost::python;
-
 namespace {
 
 /// As the command line and the environment say. Returns whether they could be followed; a message
@@ -40,21 +35,32 @@ bool start_watchdog() {
         return true;
     } catch (std::exception const& failure) {
         std::fprintf(stderr, "handoff: %s\n", failure.what());
-    } catch (boost::python::error_already_set const&) {
-        PyErr_Print();
     }
     return false;
 }
 
-/// Of `-X name=value`, which Python keeps and does not know. Returns nothing if it was not given,
-/// and an empty text for `-X name`. GIL: held. Throws: py::error_already_set.
-std::optional<std::string> option(char const* name) {
-    py::object const value = py::import("sys").attr("_xoptions").attr("get")(name);
-    if (value.is_none()) {
+/// A str as UTF-8; nothing of any other object, or where it cannot be encoded. GIL: held.
+std::optional<std::string> text(PyObject* object) {
+    Py_ssize_t size = 0;
+    char const* const utf8 = object != nullptr && PyUnicode_Check(object) != 0
+                                 ? PyUnicode_AsUTF8AndSize(object, &size)
+                                 : nullptr;
+    if (utf8 == nullptr) {
+        PyErr_Clear();
         return std::nullopt;
     }
-    py::extract<std::string> const text(value);
-    return text.check() ? text() : std::string();  // without "=" it is True
+    return std::string(utf8, static_cast<std::size_t>(size));
+}
+
+/// Of `-X name=value`, which Python keeps and does not know. Returns nothing if it was not given,
+/// and an empty text for `-X name`. GIL: held.
+std::optional<std::string> option(char const* name) {
+    PyObject* const options = PySys_GetObject("_xoptions");
+    PyObject* const value = options != nullptr ? PyDict_GetItemString(options, name) : nullptr;
+    if (value == nullptr) {
+        return std::nullopt;
+    }
+    return text(value).value_or(std::string());  // without "=" it is True
 }
 
 /// As `-X gilcheck[=SETTINGS]` and `-X giltrace=FILE` say. Returns whether they could be followed;
@@ -70,8 +76,6 @@ bool start_diagnostics() {
         return true;
     } catch (std::exception const& failure) {
         std::fprintf(stderr, "handoff: %s\n", failure.what());
-    } catch (py::error_already_set const&) {
-        PyErr_Print();
     }
     return false;
 }
@@ -79,12 +83,7 @@ bool start_diagnostics() {
 /// As `-X handoff-version` asks: which this is, and of what. Returns whether it was asked for.
 /// GIL: held.
 bool tell_version() {
-    try {
-        if (!option("handoff-version")) {
-            return false;
-        }
-    } catch (py::error_already_set const&) {
-        PyErr_Print();
+    if (!option("handoff-version")) {
         return false;
     }
     std::printf("handoff %s (Python %s, Boost %d.%d.%d)\n", HANDOFF_VERSION, PY_VERSION,
@@ -95,26 +94,24 @@ bool tell_version() {
 /// A virtual environment has packages for one version of Python. Its links follow a host that is
 /// built anew, also for another one, which would find nothing there and say nothing. GIL: held.
 void warn_of_environment_for_another_python() {
-    try {
-        py::object const sys = py::import("sys");
-        std::string const prefix = py::extract<std::string>(sys.attr("prefix"));
-        std::string const base = py::extract<std::string>(sys.attr("base_prefix"));
-        std::string const python =
-            "python" + std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
-        std::error_code unknown;
-        auto const packages = std::filesystem::status(prefix + "/lib/" + python, unknown);
-        if (prefix == base || packages.type() != std::filesystem::file_type::not_found) {
-            return;
-        }
-        std::string const executable = py::extract<std::string>(sys.attr("executable"));
-        std::fprintf(stderr,
-                     "handoff: the virtual environment %s has no packages for %s, which its python "
-                     "is now. Prepare it with `'%s' -m venv --upgrade '%s'`, then install its "
-                     "packages again\n",
-                     prefix.c_str(), python.c_str(), executable.c_str(), prefix.c_str());
-    } catch (py::error_already_set const&) {
-        PyErr_Clear();
+    auto const prefix = text(PySys_GetObject("prefix"));
+    auto const base = text(PySys_GetObject("base_prefix"));
+    std::string const python =
+        "python" + std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+    if (!prefix || prefix == base) {
+        return;
     }
+    std::error_code unknown;
+    auto const packages = std::filesystem::status(*prefix + "/lib/" + python, unknown);
+    if (packages.type() != std::filesystem::file_type::not_found) {
+        return;
+    }
+    std::string const executable = text(PySys_GetObject("executable")).value_or("handoff");
+    std::fprintf(stderr,
+                 "handoff: the virtual environment %s has no packages for %s, which its python is "
+                 "now. Prepare it with `'%s' -m venv --upgrade '%s'`, then install its packages "
+                 "again\n",
+                 prefix->c_str(), python.c_str(), executable.c_str(), prefix->c_str());
 }
 
 /// Before Python 3.14 it is within Py_RunMain() that sys.exit() finalizes and exit()s, with a code
@@ -172,6 +169,7 @@ int host::run(int argc, char* argv[]) {
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
     }
+    keep_boost_pythons_apart();
     warn_of_environment_for_another_python();
     if (tell_version()) {
         return Py_FinalizeEx() == 0 ? 0 : 120;  // as Python has it where stdout cannot be flushed

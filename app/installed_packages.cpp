@@ -1,24 +1,17 @@
 // A finder, asked last, for two names in one folder.
 #include "installed_packages.hpp"
 
+#include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/python.hpp>
 
-#include <boost/python/dict.hpp>
-#include <boost/python/errors.hpp>
-#include <boost/python/handle.hpp>
-#include <boost/python/import.hpp>
-#include <boost/python/list.hpp>
-#include <boost/python/object.hpp>
-
 #include <array>
-#include <filesystem>
 #include <system_error>
 
 namespace handoff {
 
-namespace py = boost::python;
-
 namespace {
+
+using detail::reference;
 
 constexpr std::array packages{"gilcheck", "giltrace"};
 
@@ -34,54 +27,60 @@ PyObject* find_spec(PyObject* folder, PyObject* arguments, PyObject* named) {
     }
     for (char const* const package : packages) {
         if (path == Py_None && PyUnicode_CompareWithASCIIString(name, package) == 0) {
-            try {
-                py::list folders;
-                folders.append(py::object(py::handle<>(py::borrowed(folder))));
-                py::object const finder = py::import("importlib.machinery").attr("PathFinder");
-                py::object const spec =
-                    finder.attr("find_spec")(py::object(py::handle<>(py::borrowed(name))), folders);
-                return py::incref(spec.ptr());
-            } catch (py::error_already_set const&) {
-                return nullptr;
-            }
+            reference const machinery(PyImport_ImportModule("importlib.machinery"));
+            reference const finder(machinery ? PyObject_GetAttrString(machinery.get(), "PathFinder")
+                                             : nullptr);
+            return finder ? PyObject_CallMethod(finder.get(), "find_spec", "O[O]", name, folder)
+                          : nullptr;
         }
     }
     return Py_NewRef(Py_None);
 }
 
-/// The folder that holds them; empty where there is none.
+/// The folder that holds one of them at least; empty where there is none.
 std::filesystem::path folder_of_packages() {
-    std::error_code failed;
-    // The host, whatever link it was started by.
-    auto const host = std::filesystem::read_symlink("/proc/self/exe", failed);
-    auto folder = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST).lexically_normal();
     for (char const* const package : packages) {
-        if (!failed && std::filesystem::exists(folder / package / "__init__.py", failed)) {
-            return folder;
+        auto const found = installed_with_host(std::string(package) + "/__init__.py");
+        if (!found.empty()) {
+            return found.parent_path().parent_path();
         }
     }
     return {};
 }
 
-}  // namespace
-
-void find_installed_packages() {
+/// Appends the finder to sys.meta_path. Returns whether it could; a Python error is set if not.
+bool append_finder(char const* folder) {
     static PyMethodDef definition = {
         .ml_name = "find_spec",
         .ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&find_spec)),
         .ml_flags = METH_VARARGS | METH_KEYWORDS,
         .ml_doc = "Finds the packages that were installed with the host."};
+    PyObject* const meta_path = PySys_GetObject("meta_path");
+    reference const path(PyUnicode_DecodeFSDefault(folder));
+    // A types.SimpleNamespace, of which Python has one before anything is imported.
+    PyObject* const a_namespace = PySys_GetObject("implementation");
+    reference const finder(a_namespace != nullptr ? PyObject_CallNoArgs(reinterpret_cast<PyObject*>(
+                                                        Py_TYPE(a_namespace)))
+                                                  : nullptr);
+    reference const function(path ? PyCFunction_New(&definition, path.get()) : nullptr);
+    return meta_path != nullptr && finder && function &&
+           PyObject_SetAttrString(finder.get(), "find_spec", function.get()) == 0 &&
+           reference(PyObject_CallMethod(meta_path, "append", "O", finder.get())) != nullptr;
+}
+
+}  // namespace
+
+std::filesystem::path installed_with_host(std::string const& name) {
+    std::error_code failed;
+    auto const host = std::filesystem::read_symlink("/proc/self/exe", failed);
+    auto path = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST / name).lexically_normal();
+    bool const is_there = !failed && std::filesystem::exists(path, failed);
+    return is_there ? path : std::filesystem::path();
+}
+
+void find_installed_packages() {
     auto const folder = folder_of_packages();
-    if (folder.empty()) {
-        return;
-    }
-    try {
-        py::object const path{py::handle<>(PyUnicode_DecodeFSDefault(folder.c_str()))};
-        py::object finder = py::import("types").attr("SimpleNamespace")();
-        finder.attr("find_spec") =
-            py::object(py::handle<>(PyCFunction_New(&definition, path.ptr())));
-        py::import("sys").attr("meta_path").attr("append")(finder);
-    } catch (py::error_already_set const&) {
+    if (!folder.empty() && !append_finder(folder.c_str())) {
         PyErr_Clear();  // somebody else's sys.meta_path
     }
 }

@@ -1,4 +1,5 @@
 // interpreter: start, calls in progress, and the ordered stop.
+#include "boost_pythons.hpp"
 #include "startup.hpp"
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/interpreter.hpp>
@@ -287,6 +288,7 @@ void interpreter::start() {
     }
     detail::expect_the_gate_to_be_opened();  // below, and a native thread may ask before
     check(Py_InitializeFromConfig(config.get()));
+    keep_boost_pythons_apart();
     try {
         // Here, as whoever imports it first is the main thread to it, for good.
         py::import("threading");

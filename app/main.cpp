@@ -1,5 +1,5 @@
 // handoff: python3 with Foo built in.
-#include <handoff/foo.hpp>
+#include <handoff/foo_module.hpp>
 #include <handoff/host.hpp>
 
 int main(int argc, char* argv[]) {

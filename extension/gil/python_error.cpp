@@ -3,11 +3,11 @@
 // No answer of a class that a user wrote is trusted. What an exception is, is read from the object
 // and its type, not from attributes that the class may override; what must be asked, may raise or
 // be of any type, and is checked.
+#include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/raised.hpp>
 #include <handoff/python_error.hpp>
 
 #include <cstddef>
-#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -15,11 +15,7 @@ namespace handoff {
 
 namespace {
 
-struct drop {
-    void operator()(PyObject* object) const noexcept { Py_DECREF(object); }
-};
-/// Owns a reference; null where a function of Python's has failed.
-using reference = std::unique_ptr<PyObject, drop>;
+using detail::reference;
 
 /// The errors that are being fetched by this thread, one within another.
 thread_local unsigned fetches_in_progress = 0;

@@ -1,6 +1,10 @@
 // interpreter: Python as a part of an application.
 #pragma once
 
+#ifndef HANDOFF_INTERPRETER
+#error "Link the target handoff::interpreter: target_link_libraries(... handoff::interpreter)"
+#endif
+
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/detail/conversion.hpp>
 #include <handoff/gil.hpp>

@@ -1,6 +1,7 @@
 // watchdog: the thread that asks for the GIL, the thread that reports, and their ties to Python.
 #include "thread_stacks.hpp"
 #include <handoff/gil.hpp>
+#include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/detail/stack.hpp>
 #include <handoff/gil/raised.hpp>
 #include <handoff/watchdog.hpp>
@@ -31,10 +32,7 @@ namespace handoff::watchdog {
 
 namespace {
 
-struct drop_reference {
-    void operator()(PyObject* owned) const { Py_DECREF(owned); }
-};
-using reference = std::unique_ptr<PyObject, drop_reference>;
+using detail::reference;
 
 /// The Python error that is set, which is cleared, after what could not be done. GIL: held.
 std::runtime_error python_failure(std::string text) {

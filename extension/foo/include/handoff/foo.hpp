@@ -1,6 +1,7 @@
 // foo: the class behind Python's Foo.Foo, and the module's init function for a host to register.
 #pragma once
 
+#include <handoff/foo_module.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/list.hpp>
@@ -13,10 +14,6 @@
 #include <memory>
 #include <optional>
 #include <utility>
-
-/// Makes module `Foo`. Give it to handoff::host::add_module or PyImport_AppendInittab.
-/// GIL: held.
-extern "C" [[gnu::visibility("default")]] PyObject* PyInit_Foo();
 
 namespace handoff {
 
