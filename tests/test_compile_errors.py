@@ -33,7 +33,12 @@ def command():
             words = shlex.split(entry["command"])
             beginning = words[: words.index("-o")]
             # A warning that is an error of its own would be taken for the one that is looked for.
-            those_that_count = ("-Wno-error", "-Werror=unused-result", "-fsyntax-only")
+            those_that_count = (
+                "-Wno-error",
+                "-Werror=unused-result",
+                "-Werror=unused-value",  # what Clang calls it
+                "-fsyntax-only",
+            )
             return [*beginning, *those_that_count], entry["directory"]
     raise AssertionError("tests/without_gil_test.cpp is not compiled")
 

@@ -3,6 +3,7 @@
 
 #include "ticker.hpp"
 #include <handoff/gil.hpp>
+#include <handoff/gil/detail/first_copy.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 
 #include <boost/python/errors.hpp>
@@ -102,12 +103,18 @@ namespace detail {
 
 }  // namespace detail
 
+namespace {
+
+std::atomic<scheduler*>& only_scheduler = detail::first_copy_of(detail::only_scheduler);
+
+}  // namespace
+
 scheduler& gil_scheduler() {
-    scheduler* only = detail::only_scheduler;
+    scheduler* only = only_scheduler;
     if (only == nullptr) {
         auto made = std::make_unique<scheduler>(scheduler::surroundings{
             .thread = &run_thread, .turn = &take_turn, .held_by_caller = &gil_held});
-        if (detail::only_scheduler.compare_exchange_strong(only, made.get())) {
+        if (only_scheduler.compare_exchange_strong(only, made.get())) {
             only = made.release();
         }
     }

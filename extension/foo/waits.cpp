@@ -1,6 +1,7 @@
 // waits: ordered by what they wait for.
 #include "waits.hpp"
 
+#include <handoff/gil/detail/first_copy.hpp>
 #include <handoff/gil/mutex.hpp>
 
 #include <atomic>
@@ -23,8 +24,12 @@ namespace detail {
 
 }  // namespace detail
 
-using detail::forks;
-using detail::waiting;
+namespace {
+
+std::atomic<unsigned>& forks = detail::first_copy_of(detail::forks);
+mutex& waiting = detail::first_copy_of(detail::waiting);
+
+}  // namespace
 
 bool waits::by_count::operator()(waiter const& a, waiter const& b) const noexcept {
     return a.count_ < b.count_;

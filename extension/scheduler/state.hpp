@@ -29,6 +29,7 @@ struct scheduler::worker {
     }
 
     std::thread thread;
+    std::thread::id id;  // of it, while it is inside
     progress is = vacant;
     std::exception_ptr failure;             // why it could not enter its surroundings
     boost::intrusive_ptr<task> delivering;  // what it delivers now

@@ -7,19 +7,7 @@
 
 namespace handoff {
 
-namespace detail {
-
-/// Which of a scheduler's threads the current thread is; null for any other. Visible, so that all
-/// modules of a process that contain this code share one.
-// NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
-[[gnu::visibility("default")]] inline constinit thread_local void const* this_worker = nullptr;
-// NOLINTEND(misc-use-internal-linkage)
-
-}  // namespace detail
-
 namespace {
-
-using detail::this_worker;
 
 /// A little less than the last turn was waited for; none where it was had at once.
 scheduler::clock::duration head_start_after(scheduler::clock::duration waited) noexcept {
@@ -32,11 +20,7 @@ scheduler::clock::duration head_start_after(scheduler::clock::duration waited) n
 
 /// The calling thread, if it is one of these.
 scheduler::worker* scheduler::state::current_worker() noexcept {
-    if (this_worker == nullptr) {
-        return nullptr;
-    }
-    auto const self =
-        std::ranges::find_if(workers, [](worker const& each) { return &each == this_worker; });
+    auto const self = std::ranges::find(workers, std::this_thread::get_id(), &worker::id);
     return self != workers.end() ? &*self : nullptr;
 }
 
@@ -85,25 +69,26 @@ scheduler::worker* scheduler::state::add_thread() {
 
 /// What a thread does.
 void scheduler::state::enter(worker& self) {
-    this_worker = &self;
-    auto const change_to = [&](worker::progress progress) {
+    auto const change_to = [&](worker::progress progress, std::thread::id id) {
         lock const held(mutex);
         self.is = progress;
+        self.id = id;
         worker_changed.notify_all();
     };
     bool entered = false;
     try {
         around.thread([&] {
             entered = true;
-            change_to(worker::inside);
+            change_to(worker::inside, std::this_thread::get_id());
             work(self);
+            change_to(worker::inside, {});  // which the system may give to another thread
         });
     } catch (...) {
         if (entered) {
             throw;  // a defect: std::terminate says which
         }
         self.failure = std::current_exception();
-        change_to(worker::vacant);
+        change_to(worker::vacant, {});
     }
 }
 
