@@ -340,6 +340,31 @@ class CMakeInstall(Packages):
         )
         self.assertEqual(built_in.stdout, "<module 'Foo' (built-in)>\n")
 
+    def test_of_the_host_imports_foo_from_its_library(self):
+        host = self.install() / "bin/handoff"
+        for options in ((), ("-I", "-S")):
+            with self.subTest(options):
+                session = self.succeed(host, *options, "-c", SESSION)
+                self.assertEqual((session.stdout, session.stderr), ("0\n1\n", ""))
+
+    def test_of_the_host_without_foos_library_says_where_it_was_sought(self):
+        prefix = self.install()
+        (library,) = prefix.rglob("Foo.*.so")
+        library.write_bytes(b"no library")
+        self.assert_refuses_foo(prefix, f"{re.escape(str(library))}: .*")
+        library.unlink()
+        folder = library.parent.relative_to(prefix)
+        self.assert_refuses_foo(prefix, rf"there is no {library.name} in \S*{folder}/?, .*")
+
+    def assert_refuses_foo(self, prefix, reason):
+        refused = run(prefix / "bin/handoff", "-c", "import Foo")
+        self.assertEqual(refused.code, 1, refused)
+        self.assertRegex(
+            refused.stderr,
+            r"ImportError: Foo is built into this program, but its library cannot be loaded: "
+            rf"{reason}\. It is installed with the program; install both again \(make install ",
+        )
+
     def test_has_one_version(self):
         (version,) = re.findall(
             r"project\(handoff VERSION (\S+)", (PROJECT / "CMakeLists.txt").read_text()
@@ -386,7 +411,8 @@ class OlderLanguage(Packages):
         for header in sorted(headers):
             with self.subTest(header):
                 self.write("main.cpp", f"#include <{header}>\nhandoff::gil_acquire now;\n")
-                command = (COMPILER, "-std=c++17", "-fsyntax-only", "main.cpp")
+                target = ("-DHANDOFF_INTERPRETER",)  # as the target of that name defines it
+                command = (COMPILER, "-std=c++17", "-fsyntax-only", *target, "main.cpp")
                 refused = run(
                     *(*command, f"-I{include}", f"-I{include_python}"),
                     cwd=self.folder,
@@ -433,7 +459,8 @@ class CMakeConsumer(Packages):
             project(robot CXX)
             {finds}
             add_executable(robot main.cpp)
-            target_link_libraries(robot PRIVATE handoff::host handoff::giltrace)
+            target_link_libraries(robot PRIVATE
+                handoff::host handoff::boost_python handoff::giltrace)
             {more}
             """,
         )
@@ -533,24 +560,82 @@ class CMakeConsumer(Packages):
 
     def test_that_asks_for_the_toolkit_needs_no_boost(self):
         installed = f"-DCMAKE_PREFIX_PATH={self.install()}"
-        optional = "OPTIONAL_COMPONENTS host nonsense"
+        optional = "OPTIONAL_COMPONENTS interpreter nonsense"
         for components in ("COMPONENTS gil giltrace", optional, f"COMPONENTS gil {optional}"):
             with self.subTest(components):
                 self.write_toolkit_project(components)
                 self.build(installed)
                 self.assert_counts()
 
-        for components in ("", "COMPONENTS host", "COMPONENTS gil nonsense"):
+        for components in ("", "COMPONENTS interpreter", "COMPONENTS gil nonsense"):
             with self.subTest(components):
                 self.write_toolkit_project(components)
                 refused = self.configure(installed)
                 self.assertNotEqual(refused.returncode, 0)
                 expected = (
-                    r"has no component nonsense\. It has: gil, .*, foo, host\b"
+                    r"has no component nonsense\. It has: gil, .*, host, .*, interpreter\b"
                     if "nonsense" in components
                     else r"Boost\.Python was not found\. Install it .* found by COMPONENTS gil"
                 )
                 self.assertRegex(" ".join(refused.stderr.split()), expected)
+
+    def test_that_asks_for_the_host_needs_no_boost(self):
+        self.write_toolkit_project(
+            "COMPONENTS host",
+            """
+            add_executable(robot robot.cpp counting.cpp)
+            target_link_libraries(robot PRIVATE handoff::host)
+            """,
+        )
+        self.write(
+            "robot.cpp",
+            """
+            #include <handoff/host.hpp>
+
+            extern "C" PyObject* PyInit_counting();
+
+            int main(int argc, char* argv[]) {
+                return handoff::host().add_module("counting", &PyInit_counting).run(argc, argv);
+            }
+            """,
+        )
+        self.build(f"-DCMAKE_PREFIX_PATH={self.install()}")
+        code = (
+            "import counting; there = []; counting.append(there); print(there)\n"
+            "print(counting, 'boost' in open('/proc/self/maps').read())"
+        )
+        outcome = self.succeed(self.folder / "b/robot", "-c", code)
+        self.assertEqual(outcome.stdout, "[True]\n<module 'counting' (built-in)> False\n")
+
+    def test_that_has_python_as_a_part(self):
+        self.write_project(
+            "find_package(handoff REQUIRED COMPONENTS interpreter)",
+            "add_executable(application application.cpp)\n"
+            "target_link_libraries(application PRIVATE handoff::interpreter)\n"
+            "add_executable(careless EXCLUDE_FROM_ALL application.cpp)\n"
+            "target_link_libraries(careless PRIVATE handoff::host)",
+        )
+        self.write(
+            "application.cpp",
+            """
+            #include <handoff/interpreter.hpp>
+
+            #include <iostream>
+
+            int main() {
+                handoff::interpreter python;
+                python.start();
+                std::cout << python.call<double>("math", "hypot", 3.0, 4.0) << std::endl;
+            }
+            """,
+        )
+        self.build(f"-DCMAKE_PREFIX_PATH={self.install()}")
+        self.assertEqual(self.succeed(self.folder / "b/application").stdout, "5\n")
+
+        command = (CMAKE, "--build", "b", "--target", "careless")
+        refused = run(*command, cwd=self.folder, env=environment(PATH=WITH_TOOLS))
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("Link the target handoff::interpreter: ", refused.stdout)
 
     def test_that_compiles_with_another_pythons_headers_is_refused(self):
         self.write_toolkit_project(
@@ -606,12 +691,12 @@ class CMakeConsumer(Packages):
         self.assertNotEqual(refused.returncode, 0)
         self.assertRegex(
             " ".join(refused.stderr.split()),
-            r"without Boost\.Python, which its component host needs\. .* make install PREFIX=",
+            r"without Boost\.Python, and so without its component host\. .* make install PREFIX=",
         )
         self.write_toolkit_project("")
         told = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")
         self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertRegex(told.stdout, r"without Boost\.Python: it has no .*, foo, host\n")
+        self.assertRegex(told.stdout, r"without Boost\.Python: it has no .*, host, interpreter\n")
 
     def test_that_names_an_option_as_it_was_called_before_is_told_its_name(self):
         refused = self.configure("-DHANDOFF_FOO=OFF", source=PROJECT)
