@@ -165,7 +165,8 @@ INSTALL  = .venv/bin/pip install --quiet --disable-pip-version-check
 	@touch $@
 
 # Configured again, from scratch, when it is asked for something else than last time.
-SETTINGS := $(PROFILE) $(PYTHON) $(BUILD_TYPE) $(BENCHMARKS) $(CI) $(CXX)
+# The last is Python itself: a static libpython is linked again when it was updated.
+SETTINGS := $(PROFILE) $(PYTHON) $(BUILD_TYPE) $(BENCHMARKS) $(CI) $(CXX) $(shell stat -Lc '%s.%Y' '$(PYTHON)')
 ifneq ($(SETTINGS),$(shell cat $(BUILD)/configured 2>/dev/null))
 .PHONY: $(BUILD)/configured
 endif

@@ -141,6 +141,7 @@ int host::run(int argc, char* argv[]) {
         }
     }
     startup::claim();
+    linked_.say_if_another_is_installed();
 
     // As Modules/main.c does. The command line is read before the rest, for what decides how
     // the rest is decoded: -E, -I, -X utf8, the locale.

@@ -236,9 +236,10 @@ void set_arguments(PyConfig& config, std::vector<std::string> const& arguments) 
 
 }  // namespace
 
-interpreter::interpreter() : interpreter(options{}) {}
+interpreter::interpreter(detail::linked_python linked) : interpreter(options{}, linked) {}
 
-interpreter::interpreter(options chosen) : life_(std::make_shared<life>(std::move(chosen))) {}
+interpreter::interpreter(options chosen, detail::linked_python linked)
+    : linked_(linked), life_(std::make_shared<life>(std::move(chosen))) {}
 
 interpreter::~interpreter() {
     try {
@@ -264,6 +265,7 @@ void interpreter::start() {
                            ", must be a finite number of seconds, and not negative");
     }
     startup::claim();
+    linked_.say_if_another_is_installed();
 
     PyPreConfig preconfig;
     chosen.isolated ? PyPreConfig_InitIsolatedConfig(&preconfig)

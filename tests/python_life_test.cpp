@@ -23,6 +23,7 @@
 #include <memory>
 #include <pthread.h>
 #include <string>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -164,6 +165,66 @@ TEST(HostLife, RefusesAModuleAfterTheRun) {
     run(python, "pass");
     EXPECT_THAT([&] { python.add_module("Foo", &PyInit_Foo); },
                 ThrowsMessage<std::logic_error>(HasSubstr("before Python starts")));
+}
+
+/// The installed Python, as it is; each case says what of it was otherwise when ours was linked.
+class UpdatedPython : public testing::Test {
+protected:
+    void SetUp() override {
+        std::ofstream(path_) << "python";
+        struct stat its{};
+        ASSERT_EQ(stat(path_.c_str(), &its), 0);
+        size_ = its.st_size;
+        modified_ = its.st_mtime;
+    }
+    void TearDown() override { std::filesystem::remove(path_); }
+
+    /// What a host says that was linked with a Python like this.
+    [[nodiscard]] std::string said(long long size, long long modified) const {
+        testing::internal::CaptureStderr();
+        host python(handoff::detail::linked_python(path_.c_str(), size, modified));
+        EXPECT_EQ(run(python, "pass"), 0);
+        return testing::internal::GetCapturedStderr();
+    }
+
+    std::filesystem::path path_ = testing::TempDir() + "python." + std::to_string(getpid());
+    long long size_ = 0;
+    long long modified_ = 0;
+};
+
+TEST_F(UpdatedPython, IsNamedByAHostThatWasLinkedWithTheOneBefore) {
+    EXPECT_THAT(said(size_, modified_ - 1),
+                AllOf(HasSubstr(path_.string() + " was updated after this program was built"),
+                      HasSubstr("HANDOFF_LIBPYTHON=shared")));
+}
+
+TEST_F(UpdatedPython, IsKnownByItsSizeToo) {
+    EXPECT_THAT(said(size_ + 1, modified_), HasSubstr("was updated"));
+}
+
+TEST_F(UpdatedPython, OneThatIsTheSameSaysNothing) { EXPECT_EQ(said(size_, modified_), ""); }
+
+TEST_F(UpdatedPython, OneThatIsNotThereSaysNothing) {
+    std::filesystem::remove(path_);
+    EXPECT_EQ(said(size_, modified_ - 1), "");
+}
+
+TEST_F(UpdatedPython, IsNamedByAnApplication) {
+    testing::internal::CaptureStderr();
+    interpreter python(handoff::detail::linked_python(path_.c_str(), size_, modified_ - 1));
+    python.start();
+    python.stop();
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("was updated"));
+}
+
+TEST(LinkedPython, IsTheOneThatIsInstalled) {
+#ifdef HANDOFF_LINKED_PYTHON
+    testing::internal::CaptureStderr();
+    HANDOFF_PYTHON_OF_THIS_PROGRAM.say_if_another_is_installed();
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+#else
+    GTEST_SKIP() << "libpython is shared";
+#endif
 }
 
 TEST(InterpreterLife, RefusesToRunBeforeTheStart) {

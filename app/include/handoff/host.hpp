@@ -1,6 +1,7 @@
 // host: a python3 of one's own, with C++ modules built in.
 #pragma once
 
+#include <handoff/detail/linked_python.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <string_view>
@@ -22,6 +23,10 @@ namespace handoff {
 /// Threads: the main thread only.
 class host {
 public:
+    /// The argument is not yours to give.
+    explicit host(detail::linked_python linked = HANDOFF_PYTHON_OF_THIS_PROGRAM) noexcept
+        : linked_(linked) {}
+
     /// Builds a module in: `import name` calls `init`.
     /// Throws: std::invalid_argument for a name that is no identifier or is built in already, or
     ///         no function; std::logic_error once Python has started.
@@ -38,9 +43,14 @@ public:
     ///          and exit()s. Nor does it ever when the gate has abandoned a native thread: then
     ///          Python finalizes, stdio is flushed, and the process ends with that code, without
     ///          the destructors of static objects and what atexit() knows.
+    /// Says on stderr when the program contains a static libpython, and the installed Python has
+    /// been updated since it was built.
     /// GIL:     not held on return; Python has been finalized.
     /// Throws:  std::logic_error when Python has started before in this process.
     int run(int argc, char* argv[]);
+
+private:
+    detail::linked_python linked_;
 };
 
 }  // namespace handoff

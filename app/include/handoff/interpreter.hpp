@@ -7,6 +7,7 @@
 
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/detail/conversion.hpp>
+#include <handoff/detail/linked_python.hpp>
 #include <handoff/gil.hpp>
 #include <handoff/keyword.hpp>
 #include <handoff/python_error.hpp>
@@ -76,8 +77,10 @@ public:
         std::chrono::duration<double> stop_grace = std::chrono::seconds(10);
     };
 
-    interpreter();
-    explicit interpreter(options chosen);
+    /// The last argument is not yours to give.
+    explicit interpreter(detail::linked_python linked = HANDOFF_PYTHON_OF_THIS_PROGRAM);
+    explicit interpreter(options chosen,
+                         detail::linked_python linked = HANDOFF_PYTHON_OF_THIS_PROGRAM);
 
     /// Stops, as stop() does, if it is running. What stop() would throw is lost; what it says on
     /// stderr is not.
@@ -89,8 +92,9 @@ public:
     /// As host::add_module.
     interpreter& add_module(std::string_view name, PyObject* (*init)());
 
-    /// Starts Python. On return the calling thread is Python's main thread, and the GIL is free.
-    /// Throws: std::logic_error when Python has started before in this process;
+    /// Starts Python. Says on stderr what host::run() says of a Python that was updated. On return
+    /// the calling thread is Python's main thread, and the GIL is free. Throws: std::logic_error
+    /// when Python has started before in this process;
     ///         std::runtime_error when it cannot start. Where an option or HANDOFF_WATCHDOG is the
     ///         reason, Python has not begun to start: another interpreter may.
     void start();
@@ -205,6 +209,7 @@ private:
 
     static boost::python::object find(std::string_view module, std::string_view function);
 
+    detail::linked_python linked_;
     std::shared_ptr<life> life_;
 };
 
