@@ -30,14 +30,18 @@ handoff_install_headers(extension/gil extension/diagnostics/gilcheck extension/d
 
 set(components_with_boost "")
 set(components_left_out "")
-foreach(component IN ITEMS boost_python channel channel_class foo interpreter)
-  if(TARGET handoff_${component})
-    list(APPEND components_with_boost ${component})
-  else()
+foreach(component IN ITEMS boost_python channel channel_class foo host interpreter)
+  if(NOT TARGET handoff_${component})
     list(APPEND components_left_out ${component})
+  elseif(NOT component IN_LIST components_without_boost)
+    list(APPEND components_with_boost ${component})
   endif()
 endforeach()
+set(left_out "Boost.Python")
+set(left_out_by HANDOFF_BOOST_PYTHON)
 if(HANDOFF_BOOST_PYTHON)
+  set(left_out "the host")
+  set(left_out_by HANDOFF_HOST)
   set(what_they_need arguments event_loop scheduler)
   handoff_install_headers(extension/boost_python extension/channel extension/foo)
 endif()
@@ -65,6 +69,7 @@ configure_package_config_file(cmake/handoffConfig.cmake.in handoffConfig.cmake
   INSTALL_DESTINATION "${package_folder}")
 write_basic_package_version_file(handoffConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES
+  cmake/handoffLinkedPython.cmake
   "${CMAKE_CURRENT_BINARY_DIR}/handoffConfig.cmake"
   "${CMAKE_CURRENT_BINARY_DIR}/handoffConfigVersion.cmake"
   DESTINATION "${package_folder}")

@@ -1,11 +1,13 @@
-"""What the folders of the diagnostic tools may include: one way, and no Boost."""
+"""What folders may include: the diagnostic tools one way, no Boost; the host no Boost.Python."""
 
 import re
 import unittest
 from pathlib import Path
 
-DIAGNOSTICS = Path(__file__).resolve().parent.parent / "extension" / "diagnostics"
+PROJECT = Path(__file__).resolve().parent.parent
+DIAGNOSTICS = PROJECT / "extension" / "diagnostics"
 TOOLS = ("gilcheck", "giltrace", "watchdog")
+INCLUDE = [PROJECT / "app/include", *(PROJECT / "extension").rglob("include")]
 SOURCES = (".cpp", ".hpp", ".c", ".h", ".S", ".in")
 
 
@@ -15,8 +17,18 @@ def includes(folder):
         (source.relative_to(DIAGNOSTICS), included)
         for source in sorted((DIAGNOSTICS / folder).rglob("*"))
         if source.suffix in SOURCES
-        for included in re.findall(r'^ *# *include +["<](.+)[">]', source.read_text(), re.M)
+        for included in included_by(source)
     ]
+
+
+def included_by(source):
+    return re.findall(r'^ *# *include +["<](.+)[">]', source.read_text(), re.M)
+
+
+def header(included, source):
+    """The project's header of that name, as this source includes it; None for somebody else's."""
+    candidates = [folder / included for folder in (source.parent, *INCLUDE)]
+    return next((each for each in candidates if each.exists()), None)
 
 
 def headers(folder):
@@ -42,6 +54,27 @@ class Diagnostics(unittest.TestCase):
     def test_need_no_boost(self):
         for folder in ("process", *TOOLS):
             self.assertEqual([each for each in includes(folder) if "boost" in each[1]], [])
+
+
+class Host(unittest.TestCase):
+    def test_needs_no_boost_python(self):
+        """Neither the library nor the program: it would be in the process's global scope."""
+        libraries = (PROJECT / "app/CMakeLists.txt").read_text()
+        names = re.findall(
+            r"^(?:handoff_add_library\(host|add_executable\(handoff)\s([^)]*)\)", libraries, re.M
+        )
+        self.assertEqual(len(names), 2, names)
+        seen, to_read = set(), [PROJECT / "app" / name for name in " ".join(names).split()]
+        while to_read:
+            source = to_read.pop()
+            for included in included_by(source):
+                self.assertFalse(included.startswith("boost/python"), f"{source}: {included}")
+                its = header(included, source)
+                if its is not None and its not in seen:
+                    seen.add(its)
+                    to_read.append(its)
+        read = {its.name for its in seen}
+        self.assertLessEqual({"host.hpp", "foo_module.hpp", "gilcheck.hpp"}, read)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include "checked_calls.hpp"
 #include "json.hpp"
 #include "source_lines.hpp"
+#include "unnoticed_child.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
@@ -16,7 +17,6 @@
 #include <execinfo.h>
 #include <fstream>
 #include <string_view>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,8 +31,8 @@ void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()
 int (*is_finalizing)() = nullptr;
 int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
 int (*add_pending_call)(int (*)(void*), void*) = nullptr;
-int stacks_signal = 0;  // faulthandler answers it, in ...
-int stacks_file = -1;
+int stacks_signal = 0;  // faulthandler answers it, on standard output
+struct sigaction stacks_answer{};
 
 std::string name_of(pid_t thread) {
     std::string name;
@@ -54,7 +54,6 @@ int unused_signal() {
 /// As faulthandler.register() has it. GIL: held.
 int ask_faulthandler(void* /*unused*/) {
     if (stacks_signal == 0) {
-        stacks_file = memfd_create("gilcheck", MFD_CLOEXEC);
         stacks_signal = unused_signal();
         // What faulthandler leaves when Python ends, perhaps during a report.
         std::signal(stacks_signal, [](int) {});
@@ -63,8 +62,9 @@ int ask_faulthandler(void* /*unused*/) {
                       "import faulthandler as _f\n"
                       "_f.register(%d, file=%d, all_threads=True, chain=False)\n"
                       "del _f\n",
-                      stacks_signal, stacks_file);
-        if (stacks_file < 0 || stacks_signal == 0 || run(code.data(), nullptr) != 0) {
+                      stacks_signal, STDOUT_FILENO);
+        if (stacks_signal == 0 || run(code.data(), nullptr) != 0 ||
+            sigaction(stacks_signal, nullptr, &stacks_answer) != 0) {
             stacks_signal = -1;
         }
     }
@@ -81,19 +81,25 @@ std::string without_our_own(std::string stack) {
     return stack;
 }
 
+/// In a child: what faulthandler reads changes as it reads it, here, where other threads run
+/// Python; and where it writes to, the program may have closed, or taken for a file of its own.
+void answer(void* /*unused*/) {
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, stacks_signal);
+    sigprocmask(SIG_UNBLOCK, &only, nullptr);
+    // Not raise(), which knows the parent's numbers.
+    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), stacks_signal);
+}
+
 /// What faulthandler writes of a thread: the lines below "Thread 0x… (most recent call first):".
 std::string python_stack_of(pthread_t thread) {
-    if (stacks_signal <= 0) {
+    struct sigaction now{};
+    if (stacks_signal <= 0 || sigaction(stacks_signal, nullptr, &now) != 0 ||
+        now.sa_handler != stacks_answer.sa_handler) {  // the program has taken the signal
         return {};
     }
-    if (ftruncate(stacks_file, 0) != 0 || lseek(stacks_file, 0, SEEK_SET) != 0 ||
-        pthread_kill(pthread_self(), stacks_signal) != 0) {
-        return {};
-    }
-    auto const length = static_cast<std::size_t>(lseek(stacks_file, 0, SEEK_END));
-    std::string all(length, '\0');
-    all.resize(
-        static_cast<std::size_t>(std::max<ssize_t>(0, pread(stacks_file, all.data(), length, 0))));
+    std::string const all = output_of_child(child_memory::copied, &answer, nullptr);
     std::array<char, 40> head{};
     std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR,
                   static_cast<std::uintptr_t>(thread));

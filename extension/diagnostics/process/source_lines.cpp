@@ -1,15 +1,15 @@
 // source_lines: asks addr2line.
 #include "source_lines.hpp"
 
+#include "unnoticed_child.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <fcntl.h>
 #include <map>
 #include <memory>
-#include <spawn.h>
 #include <string_view>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace handoff::detail {
@@ -28,37 +28,28 @@ std::vector<char*> environment() {
     return kept;
 }
 
-/// What a program writes on stdout; empty when it cannot be started.
-std::string output_of(std::vector<std::string> command) {
+/// A program to be started.
+struct command {
     std::vector<char*> arguments;
-    arguments.reserve(command.size() + 1);
-    for (auto& each : command) {
-        arguments.push_back(each.data());
+    std::vector<char*> environment;
+};
+
+void become(void* given) {
+    auto const& asked = *static_cast<command const*>(given);
+    int const nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(nowhere, STDERR_FILENO);
+    execvpe(asked.arguments[0], asked.arguments.data(), asked.environment.data());
+}
+
+/// What a program writes on stdout; empty when it cannot be started.
+std::string output_of(std::vector<std::string> words) {
+    command asked{.arguments = {}, .environment = environment()};
+    asked.arguments.reserve(words.size() + 1);
+    for (auto& each : words) {
+        asked.arguments.push_back(each.data());
     }
-    arguments.push_back(nullptr);
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-        return {};
-    }
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    pid_t child = 0;
-    bool const started = posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(),
-                                      environment().data()) == 0;
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    std::string text;
-    std::array<char, 4096> part{};
-    for (ssize_t length = 0; started && (length = read(ends[0], part.data(), part.size())) > 0;) {
-        text.append(part.data(), static_cast<std::size_t>(length));
-    }
-    close(ends[0]);
-    if (started) {
-        waitpid(child, nullptr, 0);
-    }
-    return text;
+    asked.arguments.push_back(nullptr);
+    return output_of_child(child_memory::shared, &become, &asked);
 }
 
 std::string hexadecimal(std::uintptr_t number) {
@@ -76,11 +67,11 @@ std::vector<std::string> source_lines(std::span<file_place const> places) {
         of_file[places[each].file].push_back(each);
     }
     for (auto const& [file, indices] : of_file) {
-        std::vector<std::string> command{"addr2line", "-e", file};
+        std::vector<std::string> words{"addr2line", "-e", file};
         for (std::size_t const each : indices) {
-            command.push_back(hexadecimal(places[each].offset));
+            words.push_back(hexadecimal(places[each].offset));
         }
-        std::string const text = output_of(std::move(command));
+        std::string const text = output_of(std::move(words));
         std::string_view rest = text;
         for (std::size_t const each : indices) {
             auto const end = std::min(rest.find('\n'), rest.size());

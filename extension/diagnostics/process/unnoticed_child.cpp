@@ -1,0 +1,86 @@
+// output_of_child(): by clone(), with an anonymous file for what the child writes.
+#include "unnoticed_child.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+namespace {
+
+constexpr std::size_t stack_size = std::size_t{1} << 18;
+
+struct child {
+    void (*work)(void*);
+    void* with;
+    int output;
+    sigset_t signals;  // those that its thread had blocked
+};
+
+int begin(void* given) {
+    auto const& self = *static_cast<child const*>(given);
+    if (self.output == STDOUT_FILENO) {
+        fcntl(self.output, F_SETFD, 0);
+    } else {
+        dup2(self.output, STDOUT_FILENO);
+    }
+    // A handler of the program's must not run here; what is exec'ed gets what others get.
+    for (int const number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+        struct sigaction plain{};
+        plain.sa_handler = SIG_DFL;
+        sigaction(number, &plain, nullptr);
+    }
+    sigprocmask(SIG_SETMASK, &self.signals, nullptr);
+    self.work(self.with);
+    _exit(0);
+}
+
+std::string content_of(int file) {
+    struct stat its{};
+    if (fstat(file, &its) != 0) {
+        return {};
+    }
+    std::string text(static_cast<std::size_t>(its.st_size), '\0');
+    auto const length = pread(file, text.data(), text.size(), 0);
+    text.resize(static_cast<std::size_t>(length > 0 ? length : 0));
+    return text;
+}
+
+}  // namespace
+
+std::string output_of_child(child_memory memory, void (*work)(void*), void* with) {
+    int const output = memfd_create("handoff", MFD_CLOEXEC);
+    void* const stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    std::string text;
+    if (output >= 0 && stack != MAP_FAILED) {
+        child made{.work = work, .with = with, .output = output, .signals = {}};
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &made.signals);
+        int const sharing = memory == child_memory::shared ? CLONE_VM | CLONE_VFORK : 0;
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): clone's own
+        pid_t const id = clone(&begin, static_cast<std::byte*>(stack) + stack_size, sharing, &made);
+        while (id > 0 && waitpid(id, nullptr, __WALL) < 0 && errno == EINTR) {
+        }
+        pthread_sigmask(SIG_SETMASK, &made.signals, nullptr);
+        text = id > 0 ? content_of(output) : std::string();
+    }
+    if (stack != MAP_FAILED) {
+        munmap(stack, stack_size);
+    }
+    if (output >= 0) {
+        close(output);
+    }
+    return text;
+}
+
+}  // namespace handoff::detail
