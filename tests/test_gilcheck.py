@@ -174,6 +174,70 @@ class Report(Checked):
                 self.assertIn("  do       This thread never acquired the GIL.", outcome.stderr)
 
 
+class HarmsNothing(Checked):
+    """A report is made in the program's process, which goes on as if there had been none."""
+
+    def check(self, *statements):
+        code = "\n".join(("import os, signal, misuse_c", *statements, "print('end')"))
+        for way, outcome in self.checked(code, "warn,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
+                (report,) = self.reports(outcome)
+                self.assertIn(", line ", report["holder"]["python"])
+
+    def test_files_that_have_the_numbers_of_closed_descriptors(self):
+        # What every classic daemon does: it closes all descriptors, then opens its own files.
+        self.check(
+            "os.closerange(3, 256)",
+            "files = [open(f'mine.{n}', 'w+') for n in range(8)]",
+            "for file in files: file.write('precious'); file.flush()",
+            "misuse_c.beside_a_holder([])",
+            "for file in files: file.write(' things'); file.close()",
+            "kept = {open(f'mine.{n}').read() for n in range(8)}",
+            "assert kept == {'precious things'}, kept",
+        )
+
+    def test_without_the_first_descriptors(self):
+        self.check(
+            "saved = [os.dup(n) for n in range(2)]",
+            "os.closerange(0, 2)",
+            "misuse_c.beside_a_holder([])",
+            "for n in range(2): os.dup2(saved[n], n)",
+        )
+
+    def test_whoever_waits_for_children(self):
+        self.check(
+            "children = []",
+            "signal.signal(signal.SIGCHLD, lambda *_: children.append(1))",
+            "misuse_c.beside_a_holder([])",
+            "try: children.append(os.waitpid(-1, os.WNOHANG))",
+            "except ChildProcessError: pass",
+            "assert children == [], children",
+        )
+
+    def test_a_thread_that_blocks_all_signals(self):
+        self.check(
+            "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+            "misuse_c.beside_a_holder([])",
+            "assert signal.sigpending() == set()",
+        )
+
+    def test_whoever_takes_the_signal(self):
+        """Which a report uses otherwise: then it does without the holder's stack."""
+        code = (
+            "import os, signal, misuse_c\n"
+            "seen = []\n"
+            "for each in range(signal.SIGRTMIN, signal.SIGRTMAX + 1):\n"
+            "    signal.signal(each, lambda number, _: seen.append(number))\n"
+            "misuse_c.beside_a_holder([])\n"
+            "assert seen == [], seen\n"
+            "print('end')"
+        )
+        for way, outcome in self.checked(code, "warn,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
+
+
 class Settings(Checked):
     CODE = (
         "import misuse_c\n"

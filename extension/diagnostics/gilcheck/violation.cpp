@@ -99,7 +99,7 @@ std::string python_stack_of(pthread_t thread) {
         now.sa_handler != stacks_answer.sa_handler) {  // the program has taken the signal
         return {};
     }
-    std::string const all = output_of_child(child_memory::copied, &answer, nullptr);
+    std::string const all = output_of_child(&answer, nullptr);
     std::array<char, 40> head{};
     std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR,
                   static_cast<std::uintptr_t>(thread));

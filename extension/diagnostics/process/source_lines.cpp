@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string_view>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace handoff::detail {
@@ -34,11 +35,16 @@ struct command {
     std::vector<char*> environment;
 };
 
-void become(void* given) {
+void run(void* given) {
     auto const& asked = *static_cast<command const*>(given);
-    int const nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    dup2(nowhere, STDERR_FILENO);
-    execvpe(asked.arguments[0], asked.arguments.data(), asked.environment.data());
+    pid_t const started = vfork();
+    if (started == 0) {
+        int const nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(nowhere, STDERR_FILENO);
+        execvpe(asked.arguments[0], asked.arguments.data(), asked.environment.data());
+        _exit(127);
+    }
+    waitpid(started, nullptr, 0);
 }
 
 /// What a program writes on stdout; empty when it cannot be started.
@@ -49,7 +55,7 @@ std::string output_of(std::vector<std::string> words) {
         asked.arguments.push_back(each.data());
     }
     asked.arguments.push_back(nullptr);
-    return output_of_child(child_memory::shared, &become, &asked);
+    return output_of_child(&run, &asked);
 }
 
 std::string hexadecimal(std::uintptr_t number) {

@@ -22,7 +22,6 @@ struct child {
     void (*work)(void*);
     void* with;
     int output;
-    sigset_t signals;  // those that its thread had blocked
 };
 
 int begin(void* given) {
@@ -32,13 +31,12 @@ int begin(void* given) {
     } else {
         dup2(self.output, STDOUT_FILENO);
     }
-    // A handler of the program's must not run here; what is exec'ed gets what others get.
-    for (int const number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+    // Those that blocking does not keep from the program's handlers, and of a child of its own.
+    for (int const number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGCHLD}) {
         struct sigaction plain{};
         plain.sa_handler = SIG_DFL;
         sigaction(number, &plain, nullptr);
     }
-    sigprocmask(SIG_SETMASK, &self.signals, nullptr);
     self.work(self.with);
     _exit(0);
 }
@@ -56,22 +54,22 @@ std::string content_of(int file) {
 
 }  // namespace
 
-std::string output_of_child(child_memory memory, void (*work)(void*), void* with) {
+std::string output_of_child(void (*work)(void*), void* with) {
     int const output = memfd_create("handoff", MFD_CLOEXEC);
     void* const stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     std::string text;
     if (output >= 0 && stack != MAP_FAILED) {
-        child made{.work = work, .with = with, .output = output, .signals = {}};
+        child made{.work = work, .with = with, .output = output};
         sigset_t all;
+        sigset_t former;
         sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &made.signals);
-        int const sharing = memory == child_memory::shared ? CLONE_VM | CLONE_VFORK : 0;
+        pthread_sigmask(SIG_SETMASK, &all, &former);
         // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): clone's own
-        pid_t const id = clone(&begin, static_cast<std::byte*>(stack) + stack_size, sharing, &made);
+        pid_t const id = clone(&begin, static_cast<std::byte*>(stack) + stack_size, 0, &made);
+        pthread_sigmask(SIG_SETMASK, &former, nullptr);
         while (id > 0 && waitpid(id, nullptr, __WALL) < 0 && errno == EINTR) {
         }
-        pthread_sigmask(SIG_SETMASK, &made.signals, nullptr);
         text = id > 0 ? content_of(output) : std::string();
     }
     if (stack != MAP_FAILED) {
