@@ -28,6 +28,9 @@
 
 #if PY_VERSION_HEX < 0x030E0000
 
+// Null in a library that is preloaded into a program without Python.
+extern "C" [[gnu::weak]] decltype(PyThread_exit_thread) PyThread_exit_thread;
+
 namespace {
 
 constexpr std::string_view ender = "PyThread_exit_thread";
@@ -37,7 +40,8 @@ bool is_ender(_Unwind_Context* frame) noexcept {
     // Within the call, of which the unwinder tells where it returns to.
     // NOLINTNEXTLINE(performance-no-int-to-ptr): that is how it tells it
     auto* const at = reinterpret_cast<void*>(_Unwind_GetIP(frame) - 1);
-    if (_Unwind_FindEnclosingFunction(at) == reinterpret_cast<void*>(&PyThread_exit_thread)) {
+    void* const enclosing = _Unwind_FindEnclosingFunction(at);
+    if (enclosing != nullptr && enclosing == reinterpret_cast<void*>(&PyThread_exit_thread)) {
         return true;
     }
     Dl_info symbol{};  // a program may have an address of its own for the function

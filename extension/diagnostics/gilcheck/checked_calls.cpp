@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <dlfcn.h>
+#include <string>
 #include <unordered_map>
 
 namespace handoff::detail {
@@ -155,15 +156,16 @@ bool begins_with_one_of(std::string_view name, std::span<char const* const> begi
                                [name](char const* each) { return name.starts_with(each); });
 }
 
-/// The stub of each function, made when it is first asked for. Null: there are too many.
+/// The stub of each function, made when it is first asked for. Null: there are too many. The name
+/// is copied: the library that it is of may be unloaded.
 void* stub_of(char const* name, void* function) {
-    static auto& known = *new std::unordered_map<std::string_view, std::size_t>();
+    static auto& known = *new std::unordered_map<std::string, std::size_t>();
     auto const [found, is_new] = known.try_emplace(name, known.size());
     if (found->second >= handoff_checked.size()) {
         return nullptr;
     }
     if (is_new) {
-        handoff_checked[found->second].name = name;
+        handoff_checked[found->second].name = found->first.c_str();  // which stays where it is
         handoff_checked[found->second].function = function;
     }
     return reinterpret_cast<char*>(&handoff_call_stubs) + found->second * stub_size;

@@ -141,17 +141,24 @@ void begin_checking() {
 
 void check_what_is_loaded() {
     static unsigned long long seen = 0;
-    std::scoped_lock const held(guard());
-    unsigned long long const now = loads_so_far();
-    if (now == std::exchange(seen, now)) {
-        return;
+    bool is_new = false;
+    {
+        std::scoped_lock const held(guard());
+        unsigned long long const now = loads_so_far();
+        if (now == std::exchange(seen, now)) {
+            return;
+        }
+        is_new = python == nullptr && find_python();
+        if (is_new) {
+            begin_checking();
+        }
+        check_calls_into(python != nullptr ? &python->object : nullptr);
+        if (python != nullptr && python->is_initialized() != 0) {
+            ask_for_python_stacks(false);
+        }
     }
-    if (python == nullptr && find_python()) {
-        begin_checking();
-    }
-    check_calls_into(python != nullptr ? &python->object : nullptr);
-    if (python != nullptr && python->is_initialized() != 0) {
-        ask_for_python_stacks(false);
+    if (is_new) {
+        python->keep_loaded();
     }
 }
 
@@ -204,6 +211,7 @@ void start(settings const& wanted) {
         if (!find_python()) {
             refuse("there is none in this process, or its symbols are hidden");
         }
+        python->keep_loaded();
         begin_checking();
         watch_for_loads(&check_what_is_loaded);
         check_what_is_loaded();

@@ -86,6 +86,7 @@ running_python const& this_python() {
     std::string why = "there is none in this process, or its symbols are hidden";
     try {
         if (auto const* const found = running_python::find()) {
+            found->keep_loaded();
             return *found;
         }
     } catch (std::runtime_error const& wrong) {

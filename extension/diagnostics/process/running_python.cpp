@@ -1,6 +1,7 @@
 // running_python: finds it, and makes sure that its GIL is heard.
 #include "running_python.hpp"
 
+#include <dlfcn.h>
 #include <optional>
 #include <stdexcept>
 
@@ -55,6 +56,12 @@ running_python const* running_python::find() {
     }
     found = python;
     return &*found;
+}
+
+void running_python::keep_loaded() const noexcept {
+    if (*object.path() != '\0') {  // the program itself stays
+        dlopen(object.path(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
 }
 
 void listen_to_gil(running_python const& python, gil_listener const& listener) {

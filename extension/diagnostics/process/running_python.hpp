@@ -8,7 +8,7 @@ namespace handoff::detail {
 
 /// The object that contains CPython, its version, and the functions of it that both tools call.
 struct running_python {
-    loaded_object object;  // never unloaded
+    loaded_object object;  // see keep_loaded()
     unsigned long version = 0;  // PY_VERSION_HEX
     int (*is_initialized)() = nullptr;
     void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
@@ -20,6 +20,13 @@ struct running_python {
     /// Throws: std::runtime_error, with what is wrong with it: it is free-threaded, or too old.
     /// Threads: one at a time, and any once it was found.
     static running_python const* find();
+
+    /// From now on it is not unloaded, though the program closes it, as one does that loads Python
+    /// for a plugin: what is known of it is used as long as the process lives.
+    /// REQUIRES: it is still loaded; no mutex is held that is taken beside a dlopen(), whose lock
+    ///           this takes.
+    /// Source:   RTLD_NODELETE: dlopen(3).
+    void keep_loaded() const noexcept;
 
     template <class Function>
     void look_up(Function& function, char const* name) const {
