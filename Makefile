@@ -50,7 +50,7 @@ help: ## Say what can be made
 	@echo '  PARTS=$(PARTS)  those of the benchmarks (bench/README.md); all unless given'
 
 run: $(BUILD)/configured ## Build the host and watch Foo hand the GIL over
-	@$(VENV)/cmake --build $(BUILD) --target handoff python_packages
+	@$(VENV)/cmake --build $(BUILD) --target handoff python_packages sensor
 	@$(BUILD)/bin/handoff scripts/count.py
 	@echo
 	@echo 'Next, with $(BUILD)/bin/handoff, which is python3 with Foo built in:'

@@ -5,6 +5,7 @@
 #include <handoff/gil/python.hpp>
 
 #include <array>
+#include <filesystem>
 #include <system_error>
 
 namespace handoff {
@@ -37,12 +38,15 @@ PyObject* find_spec(PyObject* folder, PyObject* arguments, PyObject* named) {
     return Py_NewRef(Py_None);
 }
 
-/// The folder that holds one of them at least; empty where there is none.
+/// The folder that holds them; empty where there is none.
 std::filesystem::path folder_of_packages() {
+    std::error_code failed;
+    // The host, whatever link it was started by.
+    auto const host = std::filesystem::read_symlink("/proc/self/exe", failed);
+    auto folder = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST).lexically_normal();
     for (char const* const package : packages) {
-        auto const found = installed_with_host(std::string(package) + "/__init__.py");
-        if (!found.empty()) {
-            return found.parent_path().parent_path();
+        if (!failed && std::filesystem::exists(folder / package / "__init__.py", failed)) {
+            return folder;
         }
     }
     return {};
@@ -69,14 +73,6 @@ bool append_finder(char const* folder) {
 }
 
 }  // namespace
-
-std::filesystem::path installed_with_host(std::string const& name) {
-    std::error_code failed;
-    auto const host = std::filesystem::read_symlink("/proc/self/exe", failed);
-    auto path = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST / name).lexically_normal();
-    bool const is_there = !failed && std::filesystem::exists(path, failed);
-    return is_there ? path : std::filesystem::path();
-}
 
 void find_installed_packages() {
     auto const folder = folder_of_packages();

@@ -42,6 +42,10 @@ if(NOT EXISTS "${HANDOFF_PYTHON_include}/Python.h")
     "libpython${HANDOFF_PYTHON_version}-dev; otherwise choose another, by -DPython3_EXECUTABLE=… or by calling its pip")
 endif()
 
+# As find_package(handoff) has them, for a project that has this one as a part.
+set(handoff_PYTHON_VERSION "${HANDOFF_PYTHON_version}" CACHE INTERNAL "")
+set(handoff_PYTHON_SUFFIX "${HANDOFF_PYTHON_suffix}" CACHE INTERNAL "")
+
 add_library(handoff_python_headers INTERFACE)
 add_library(handoff::python_headers ALIAS handoff_python_headers)
 set_target_properties(handoff_python_headers PROPERTIES EXPORT_NAME python_headers)

@@ -784,6 +784,8 @@ TEST_F(GateOfAStranger, ThatWasForgottenIsToldOnce) {
         for (int i = 0; i < 3; ++i) {
             EXPECT_FALSE(on_another_thread(is_let_in));
             EXPECT_FALSE(on_another_thread([] { return bool(gil_registration("refused")); }));
+            EXPECT_TRUE(on_another_thread(
+                [] { return gil_registration("asked only whether to go on").stop_requested(); }));
         }
     }
     EXPECT_EQ(testing::internal::GetCapturedStderr(), forgotten);

@@ -160,6 +160,12 @@ class CompileErrors(unittest.TestCase):
             "handoff::gil_registration r{std::string()};",
         )
 
+    def test_an_owner_of_what_owns_nothing(self):
+        self.assert_refused(
+            "would drop no reference",
+            "handoff::gil_owned<PyObject*> owned(o.ptr());",
+        )
+
     def test_arguments_after_one_with_a_keyword(self):
         self.assert_refused(
             "without a keyword follows one with a keyword",

@@ -190,7 +190,7 @@ private:
     /// Who had to wait for a first value, and wants many, lets them gather for a moment: so a fast
     /// producer wakes us once for thousands, not once for each few.
     static bool await_batch(samples& self, std::size_t at_most,
-                            samples::clock::time_point deadline) {
+                            typename samples::clock::time_point deadline) {
         static constexpr std::chrono::microseconds gathering{100};
         std::size_t const many = std::min(at_most, self.capacity() / 2);
         bool const there = self.wait_until(deadline);

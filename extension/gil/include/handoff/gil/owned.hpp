@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 namespace handoff {
@@ -26,6 +27,11 @@ namespace handoff {
 ///           destroys them is in no subinterpreter with a GIL of its own.
 template <class T>
 class gil_owned {
+    static_assert(!std::is_pointer_v<T>,
+                  "gil_owned<PyObject*> would drop no reference: a pointer owns none. Give it what "
+                  "does: boost::python::object, pybind11::object, or a std::unique_ptr whose "
+                  "deleter calls Py_DECREF");
+
 public:
     gil_owned() noexcept = default;
     // NOLINTNEXTLINE(performance-unnecessary-value-param): some T cannot be moved, but by a copy

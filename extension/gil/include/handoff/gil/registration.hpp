@@ -16,7 +16,7 @@ namespace handoff {
 ///
 ///     std::jthread sampler([&] {
 ///         handoff::gil_registration python("sampler");
-///         while (python && !python.stop_requested()) {
+///         while (!python.stop_requested()) {                  // true where it was refused
 ///             sample const taken = device.read();             // without the GIL
 ///             if (handoff::gil_try_acquire gil; gil) {
 ///                 consumer(taken);
@@ -57,8 +57,10 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return attached_ != nullptr; }
 
-    /// Whether the gate is closing.
-    [[nodiscard]] bool stop_requested() const noexcept { return passage_.stop().stop_requested(); }
+    /// Whether the gate is closing; true where it did not register the thread.
+    [[nodiscard]] bool stop_requested() const noexcept {
+        return attached_ == nullptr || passage_.stop().stop_requested();
+    }
 
     /// For std::stop_callback and std::condition_variable_any; without a source when not
     /// registered.
