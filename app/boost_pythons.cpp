@@ -187,6 +187,7 @@ std::string soname_of(link_map const& library) {
     std::optional<std::size_t> name;
     for (ElfW(Dyn) const* each = library.l_ld; each->d_tag != DT_NULL; ++each) {
         if (each->d_tag == DT_STRTAB) {
+            // NOLINTNEXTLINE(performance-no-int-to-ptr): ELF's own
             strings = reinterpret_cast<char const*>(each->d_un.d_ptr);
         } else if (each->d_tag == DT_SONAME) {
             name = each->d_un.d_val;
@@ -207,9 +208,10 @@ std::string name_of_programs(void* function) {
 /// Whether a library beside the C library, or the program, has a malloc(), which all are given.
 bool malloc_is_another() {
     auto const has_malloc = [](dl_phdr_info* info, std::size_t /*size*/, void* /*none*/) -> int {
-        std::string_view const path(*info->dlpi_name != '\0' ? info->dlpi_name : "/proc/self/exe");
-        bool const is_c_library = path.substr(path.rfind('/') + 1).starts_with("libc.so");
-        return !is_c_library && library_file(path.data()).defines("malloc") ? 1 : 0;
+        char const* const path = *info->dlpi_name != '\0' ? info->dlpi_name : "/proc/self/exe";
+        std::string_view const name(path);
+        bool const is_c_library = name.substr(name.rfind('/') + 1).starts_with("libc.so");
+        return !is_c_library && library_file(path).defines("malloc") ? 1 : 0;
     };
     return dl_iterate_phdr(has_malloc, nullptr) != 0;
 }
@@ -249,7 +251,7 @@ PyObject* create_dynamic(PyObject* original, PyObject* const* arguments, Py_ssiz
     if (count > 0) {
         reference const origin(PyObject_GetAttrString(arguments[0], "origin"));
         PyObject* encoded = nullptr;
-        if (origin && PyUnicode_FSConverter(origin.get(), &encoded) != 0) {
+        if (origin && PyUnicode_FSConverter(origin.get(), static_cast<void*>(&encoded)) != 0) {
             reference const path(encoded);
             if (brings_its_own(PyBytes_AS_STRING(encoded)) &&
                 !load_apart(PyBytes_AS_STRING(encoded))) {

@@ -47,6 +47,13 @@ void expect_counts(channel_counts const& seen, channel_counts const& expected) {
     EXPECT_EQ(seen.size, expected.size);
 }
 
+void push_numbers(channel<int> const& to, int count) {
+    producer<int> const way_in(to);
+    for (int number = 0; number < count; ++number) {
+        way_in.push(number);
+    }
+}
+
 TEST(Channel, DeliversInOrder) {
     channel<int> numbers(4);
     producer<int> const out(numbers);
@@ -334,6 +341,68 @@ TEST(ChannelLoan, ComesBackInTheOrderOfThePushesWhicheverEndsFirst) {
     first.keep(0);
     second.keep(1);
     EXPECT_THAT(numbers.take(all), ElementsAre(0, 1, 3, 4, 5));
+}
+
+TEST(ChannelLoan, OfWhatHasComeBackComesBackToItsPlace) {
+    channel<int> values(10);
+    push_numbers(values, 10);
+    {
+        handoff::loan const all_of_them(values, all);
+    }
+    {
+        handoff::loan const half(values, 5);
+    }
+    EXPECT_THAT(values.take(all), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+}
+
+TEST(ChannelLoan, OfPartsOfOthersComesBackToItsPlaces) {
+    channel<int> values(10);
+    push_numbers(values, 10);
+    auto first = std::make_unique<handoff::loan<int>>(values, 3);
+    auto second = std::make_unique<handoff::loan<int>>(values, 3);
+    second.reset();
+    auto third = std::make_unique<handoff::loan<int>>(values, 2);
+    first.reset();
+    handoff::loan fourth(values, 5);  // 0 1 2, 5, 6
+    EXPECT_THAT(fourth.values(), ElementsAre(0, 1, 2, 5, 6));
+    third.reset();
+    fourth.keep(2);
+    EXPECT_THAT(values.take(all), ElementsAre(2, 3, 4, 5, 6, 7, 8, 9));
+}
+
+TEST(ChannelLoan, ThatComesBackInPartsLosesTheOldestFirst) {
+    channel<int> values(10, when_full::drop_oldest);
+    push_numbers(values, 10);
+    {
+        handoff::loan const all_of_them(values, all);
+    }
+    {
+        handoff::loan const half(values, 5);
+    }
+    producer<int>(values).push(10);
+    EXPECT_THAT(values.take(all), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
+}
+
+TEST(ChannelLoan, OfTwoAtOnceComesBackInOrder) {
+    static constexpr int many = 200'000;
+    for (int round = 0; round < 20; ++round) {
+        channel<int> values(many);
+        push_numbers(values, many);
+        std::latch both(2);
+        std::latch have_borrowed(2);
+        auto const borrow = [&] {
+            both.arrive_and_wait();
+            handoff::loan const some(values, many);
+            have_borrowed.arrive_and_wait();
+        };
+        std::jthread one(borrow);
+        std::jthread other(borrow);
+        one.join();
+        other.join();
+        auto const back = values.take(all);
+        ASSERT_EQ(back.size(), many);
+        ASSERT_TRUE(std::ranges::is_sorted(back));
+    }
 }
 
 TEST(ChannelLoan, ThatComesBackMakesRoomFirstWhereTheOldestAreDropped) {

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <pthread.h>
 #include <thread>
 
@@ -93,6 +95,21 @@ PyObject* finalized(PyObject* /*module*/, PyObject* /*none*/) {
     Py_RETURN_NONE;
 }
 
+/// An object with static storage, whose destructor comes after Python's end.
+PyObject* kept_for_ever(PyObject* /*module*/, PyObject* list) {
+    struct drop {
+        void operator()(PyObject* owned) const noexcept { Py_DECREF(owned); }
+    };
+    static std::unique_ptr<PyObject, drop> const only(Py_NewRef(list));
+    Py_RETURN_NONE;
+}
+
+/// A function that C calls at the end, when Python has ended.
+PyObject* at_c_exit(PyObject* /*module*/, PyObject* /*none*/) {
+    std::atexit([] { PyErr_Occurred(); });
+    Py_RETURN_NONE;
+}
+
 /// Everything as it should be.
 PyObject* guarded(PyObject* /*module*/, PyObject* list) {
     std::thread thread([list] {
@@ -157,6 +174,8 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"after_a_holder_has_ended", &after_a_holder_has_ended, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},
                          {"finalized", &finalized, METH_NOARGS, nullptr},
+                         {"kept_for_ever", &kept_for_ever, METH_O, nullptr},
+                         {"at_c_exit", &at_c_exit, METH_NOARGS, nullptr},
                          {"guarded", &guarded, METH_O, nullptr},
                          {"acquired", &acquired, METH_O, nullptr},
                          {"needing_no_gil", &needing_no_gil, METH_NOARGS, nullptr},

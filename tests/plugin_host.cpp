@@ -9,7 +9,7 @@ int main(int argc, char* argv[]) {
         std::fprintf(stderr, "usage: plugin_host TIMES PLUGIN STATEMENTS\n");
         return 2;
     }
-    for (int time = 0; time < std::atoi(argv[1]); ++time) {
+    for (int time = 0; time < std::strtol(argv[1], nullptr, 10); ++time) {
         void* const plugin = dlopen(argv[2], RTLD_NOW | RTLD_LOCAL);
         if (plugin == nullptr) {
             std::fprintf(stderr, "%s\n", dlerror());

@@ -171,47 +171,47 @@ TEST(HostLife, RefusesAModuleAfterTheRun) {
 class UpdatedPython : public testing::Test {
 protected:
     void SetUp() override {
-        std::ofstream(path_) << "python";
+        std::ofstream(path) << "python";
         struct stat its{};
-        ASSERT_EQ(stat(path_.c_str(), &its), 0);
-        size_ = its.st_size;
-        modified_ = its.st_mtime;
+        ASSERT_EQ(stat(path.c_str(), &its), 0);
+        size = its.st_size;
+        modified = its.st_mtime;
     }
-    void TearDown() override { std::filesystem::remove(path_); }
+    void TearDown() override { std::filesystem::remove(path); }
 
     /// What a host says that was linked with a Python like this.
-    [[nodiscard]] std::string said(long long size, long long modified) const {
+    [[nodiscard]] std::string said(long long as_long, long long as_old) const {
         testing::internal::CaptureStderr();
-        host python(handoff::detail::linked_python(path_.c_str(), size, modified));
+        host python(handoff::detail::linked_python(path.c_str(), as_long, as_old));
         EXPECT_EQ(run(python, "pass"), 0);
         return testing::internal::GetCapturedStderr();
     }
 
-    std::filesystem::path path_ = testing::TempDir() + "python." + std::to_string(getpid());
-    long long size_ = 0;
-    long long modified_ = 0;
+    std::filesystem::path path = testing::TempDir() + "python." + std::to_string(getpid());
+    long long size = 0;
+    long long modified = 0;
 };
 
 TEST_F(UpdatedPython, IsNamedByAHostThatWasLinkedWithTheOneBefore) {
-    EXPECT_THAT(said(size_, modified_ - 1),
-                AllOf(HasSubstr(path_.string() + " was updated after this program was built"),
+    EXPECT_THAT(said(size, modified - 1),
+                AllOf(HasSubstr(path.string() + " was updated after this program was built"),
                       HasSubstr("HANDOFF_LIBPYTHON=shared")));
 }
 
 TEST_F(UpdatedPython, IsKnownByItsSizeToo) {
-    EXPECT_THAT(said(size_ + 1, modified_), HasSubstr("was updated"));
+    EXPECT_THAT(said(size + 1, modified), HasSubstr("was updated"));
 }
 
-TEST_F(UpdatedPython, OneThatIsTheSameSaysNothing) { EXPECT_EQ(said(size_, modified_), ""); }
+TEST_F(UpdatedPython, OneThatIsTheSameSaysNothing) { EXPECT_EQ(said(size, modified), ""); }
 
 TEST_F(UpdatedPython, OneThatIsNotThereSaysNothing) {
-    std::filesystem::remove(path_);
-    EXPECT_EQ(said(size_, modified_ - 1), "");
+    std::filesystem::remove(path);
+    EXPECT_EQ(said(size, modified - 1), "");
 }
 
 TEST_F(UpdatedPython, IsNamedByAnApplication) {
     testing::internal::CaptureStderr();
-    interpreter python(handoff::detail::linked_python(path_.c_str(), size_, modified_ - 1));
+    interpreter python(handoff::detail::linked_python(path.c_str(), size, modified - 1));
     python.start();
     python.stop();
     EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("was updated"));

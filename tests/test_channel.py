@@ -312,6 +312,52 @@ class BadInput(Channels):
             "1152921504606846975, not -1",
         )
 
+    def test_a_second_initialisation(self):
+        self.prints(
+            """
+            c = channels.Numbers(3)
+            try:
+                c.__init__(10)
+            except RuntimeError as error:
+                print(str(error).split("> ")[1])
+            print(c.capacity)
+            try:
+                channels.Numbers.__init__(5, 3)
+            except TypeError as error:
+                print(error)
+            """,
+            """
+            has been initialised before
+            3
+            Numbers.__init__() needs a Numbers, not 5
+            """,
+        )
+
+    def test_pythons_own_attributes(self):
+        channel = "<channels.Numbers 0 of 3 when_full=block open>"
+        self.raises(
+            "del channels.Numbers(3).__dict__",
+            f"TypeError: the __dict__ of {channel} cannot be deleted",
+        )
+        self.raises(
+            "channels.Numbers(3).__dict__ = 5",
+            f"TypeError: the __dict__ of {channel} must be a dict, not 5",
+        )
+        self.prints(
+            """
+            c = channels.Numbers(3)
+            for change in ("c.__weakref__ = 5", "del c.__weakref__"):
+                try:
+                    exec(change)
+                except AttributeError:
+                    print("refused")
+            """,
+            """
+            refused
+            refused
+            """,
+        )
+
     def test_policy(self):
         expected = "when_full must be 'block', 'drop_oldest' or 'refuse', not"
         self.raises("channels.Numbers(3, 'wait')", f"ValueError: {expected} 'wait'")

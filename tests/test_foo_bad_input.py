@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import unittest
+import weakref
 
 from Foo import Foo
 
@@ -297,6 +298,44 @@ class Attributes(unittest.TestCase):
                     self.assertIn(name, str(caught.exception))
         self.assertIs(f.messages, messages)
         self.assertTrue(goes_on(f))
+
+
+class PythonsOwnAttributes(unittest.TestCase):
+    """As of any class of Python's; Boost.Python would take anything, and crash with it later."""
+
+    def setUp(self):
+        class Derived(Foo):
+            pass
+
+        self.each = (Foo(1, None), Derived(1, None))
+
+    def test_the_dict_is_a_dict(self):
+        for f in self.each:
+            with self.subTest(type(f)):
+                for wrong in (5, None, [], "text"):
+                    with self.assertRaisesRegex(TypeError, "must be a dict"):
+                        f.__dict__ = wrong
+                with self.assertRaisesRegex(TypeError, "cannot be deleted"):
+                    del f.__dict__
+                f.x = 1
+                self.assertEqual(f.__dict__, {"x": 1})
+                f.__dict__ = {"y": 2}
+                self.assertEqual((f.y, hasattr(f, "x")), (2, False))
+                f.start()
+                self.assertTrue(f.wait(1, 20))
+                f.stop()
+
+    def test_the_weak_references_are_pythons(self):
+        for f in self.each:
+            with self.subTest(type(f)):
+                self.assertIsNone(f.__weakref__)
+                reference = weakref.ref(f)
+                self.assertIs(f.__weakref__, reference)
+                with self.assertRaises(AttributeError):
+                    f.__weakref__ = 5
+                with self.assertRaises(AttributeError):
+                    del f.__weakref__
+                self.assertIs(reference(), f)
 
 
 class Messages(unittest.TestCase):

@@ -148,6 +148,20 @@ class Report(Checked):
                 report = self.the_report(outcome)
                 self.assertEqual(report["because"], "finalized")
 
+    def test_of_what_the_thread_that_ended_python_does_after_it(self):
+        for call, function in (
+            ("kept_for_ever([])", "_Py_Dealloc"),
+            ("at_c_exit()", "PyErr_Occurred"),
+        ):
+            for way, outcome in self.checked(f"import misuse_c; misuse_c.{call}"):
+                with self.subTest(f"{call}, {way}"):
+                    report = self.the_report(outcome)
+                    self.assertEqual(
+                        (report["because"], report["function"]), ("finalized", function)
+                    )
+                    self.assertIsNone(report["holder"])
+                    self.assertIn("static storage", report["what_to_do"])
+
     def test_of_inlined_counting_in_a_module_that_is_compiled_for_it(self):
         for way, outcome in self.checked("import misuse_inline_seen as m; m.count([])"):
             with self.subTest(way):
@@ -290,6 +304,26 @@ class Started(Checked):
             outcome = self.run_command(STOCK, "-c", code, PYTHONPATH=PACKAGES)
             self.assertEqual(outcome.code, 66, outcome)
             self.assertEqual({each["thread"]["name"] for each in self.reports(outcome)}, {"never"})
+
+    def test_again_it_has_other_settings_and_a_fork_does_not_wait(self):
+        code = (
+            "import gilcheck, misuse_c, os\n"
+            "for _ in range(4): gilcheck.start('once,json')\n"
+            "pid = os.fork()\n"
+            "if pid == 0: os._exit(0)\n"
+            "os.waitpid(pid, 0)\n"
+            "misuse_c.never_acquired([]); print('end')"
+        )
+        for way, outcome in self.checked(code, "warn,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
+                self.assertEqual(len(self.reports(outcome)), 1)
+
+    def test_with_what_is_no_str_it_says_so(self):
+        outcome = self.run_command(
+            STOCK, "-c", "import gilcheck; gilcheck.start(5)", PYTHONPATH=PACKAGES
+        )
+        self.assertIn("TypeError: gilcheck's settings are a str, not 5", outcome.stderr)
 
     def test_in_a_host_that_checks_already_it_changes_nothing(self):
         code = (

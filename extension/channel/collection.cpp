@@ -1,8 +1,7 @@
 // What Python's garbage collector sees of a channel: its attributes, and the iterators over it.
 #include "made_once.hpp"
+#include <handoff/boost_python/detail/instance.hpp>
 #include <handoff/channel/consumer.hpp>
-
-#include <boost/python/object/instance.hpp>
 
 #include <array>
 
@@ -11,10 +10,6 @@ namespace handoff::detail {
 namespace py = boost::python;
 
 namespace {
-
-PyObject*& attributes_of(PyObject* self) {
-    return reinterpret_cast<py::objects::instance<>*>(self)->dict;
-}
 
 int traverse_channel(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -92,6 +87,7 @@ PyObject* make_iterator_class() {
 void make_collectable(PyTypeObject& channel_class) {
     channel_class.tp_traverse = &traverse_channel;
     channel_class.tp_clear = &clear_channel;
+    protect_attributes(channel_class);
 }
 
 py::object iterator_over(py::object const& channel, next_of_channel next, std::size_t max) {

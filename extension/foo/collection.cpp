@@ -1,10 +1,10 @@
 // collection: the slots of Foo's class that Python's garbage collector calls.
 #include "collection.hpp"
 
+#include <handoff/boost_python/detail/instance.hpp>
 #include <handoff/foo.hpp>
 
 #include <boost/python/object/find_instance.hpp>
-#include <boost/python/object/instance.hpp>
 #include <boost/python/type_id.hpp>
 
 #include <memory>
@@ -23,9 +23,7 @@ foo* own_foo(PyObject* self) {
     return owner != nullptr && owner->use_count() == 1 ? owner->get() : nullptr;
 }
 
-PyObject*& attributes_of(PyObject* self) {
-    return reinterpret_cast<py::objects::instance<>*>(self)->dict;
-}
+using detail::attributes_of;
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -47,6 +45,7 @@ int clear(PyObject* self) {
 void make_collectable(PyTypeObject& foo_class) {
     foo_class.tp_traverse = &traverse;
     foo_class.tp_clear = &clear;
+    detail::protect_attributes(foo_class);
 }
 
 }  // namespace handoff

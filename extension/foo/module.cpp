@@ -5,6 +5,7 @@
 #include "gil_scheduler.hpp"
 #include "mailbox.hpp"
 #include "raise.hpp"
+#include <handoff/boost_python/detail/instance.hpp>
 #include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/foo.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -23,17 +24,6 @@ using handoff::detail::rather_hang;
 
 namespace {
 
-/// Boost.Python would write over any object, and put a second Foo beside a first.
-void refuse_what_is_no_new_foo(py::object const& self) {
-    PyTypeObject* const foo_class = py::converter::registered<foo>::converters.get_class_object();
-    if (PyObject_TypeCheck(self.ptr(), foo_class) == 0) {
-        handoff::raise(PyExc_TypeError, "Foo.__init__() needs a Foo, not %.80R", self.ptr());
-    }
-    if (py::extract<foo&>(self).check()) {
-        handoff::raise(PyExc_RuntimeError, "%.80R has been initialised before", self.ptr());
-    }
-}
-
 py::object after_self(py::tuple const& arguments) { return arguments.slice(1, py::slice_nil()); }
 
 /// Foo.__init__(self, interval=1.0, on_message=print)
@@ -44,7 +34,7 @@ py::object constructor() {
         [second = py::object(1.0), print = py::object(py::import("builtins").attr("print"))](
             py::tuple const& arguments, py::dict const& keywords) {
             return rather_hang([&] {
-                refuse_what_is_no_new_foo(arguments[0]);
+                handoff::detail::refuse_unless_new<foo>(arguments[0]);
                 auto const [interval, on_message] =
                     expected.match(after_self(arguments), keywords, {second.ptr(), print.ptr()});
                 py::detail::install_holder<std::shared_ptr<foo>> const install(arguments.ptr());

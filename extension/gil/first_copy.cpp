@@ -13,7 +13,7 @@ void* first_copy(void* ours) noexcept {
     }
     void* const program = dlopen(nullptr, RTLD_LAZY);
     link_map* library = nullptr;
-    if (program == nullptr || dlinfo(program, RTLD_DI_LINKMAP, &library) != 0) {
+    if (program == nullptr || dlinfo(program, RTLD_DI_LINKMAP, static_cast<void*>(&library)) != 0) {
         return ours;
     }
     void* first = nullptr;

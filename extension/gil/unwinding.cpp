@@ -29,6 +29,7 @@
 #if PY_VERSION_HEX < 0x030E0000
 
 // Null in a library that is preloaded into a program without Python.
+// NOLINTNEXTLINE(readability-redundant-declaration): it adds the attribute
 extern "C" [[gnu::weak]] decltype(PyThread_exit_thread) PyThread_exit_thread;
 
 namespace {

@@ -55,12 +55,9 @@ bool is_first_from(void const* place) {
     return known.insert(place).second && (how.then != reaction::once || known.size() == 1);
 }
 
-/// Python is not there yet; or no longer, and the program's own destructors run.
+/// Python is not there yet.
 bool may_be_ignored() {
-    if (python->is_initialized() != 0) {
-        return false;
-    }
-    return !was_initialized.load(std::memory_order_relaxed) || gettid() == getpid();
+    return python->is_initialized() == 0 && !was_initialized.load(std::memory_order_relaxed);
 }
 
 void on_call_without_gil(checked_call const& call, void* return_address) {
@@ -207,6 +204,9 @@ void start(settings const& wanted) {
     one_at_a_time const this_start(starts,
                                    "another thread starts gilcheck just now: once is enough");
     how = wanted;
+    if (on_violation.load(std::memory_order_acquire) != nullptr) {
+        return;  // it checks already
+    }
     try {
         if (!find_python()) {
             refuse("there is none in this process, or its symbols are hidden");

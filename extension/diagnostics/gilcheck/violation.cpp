@@ -2,6 +2,7 @@
 #include "violation.hpp"
 
 #include "checked_calls.hpp"
+#include "gil_events.hpp"
 #include "json.hpp"
 #include "source_lines.hpp"
 #include "unnoticed_child.hpp"
@@ -25,12 +26,14 @@ namespace handoff::detail {
 namespace {
 
 thread_local bool ever_held = false;
+thread_local bool ended_python = false;
 
 // Set once, before the first report.
 void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()
 int (*is_finalizing)() = nullptr;
 int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
 int (*add_pending_call)(int (*)(void*), void*) = nullptr;
+int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
 int stacks_signal = 0;  // faulthandler answers it, on standard output
 struct sigaction stacks_answer{};
 
@@ -51,9 +54,18 @@ int unused_signal() {
     return 0;
 }
 
-/// As faulthandler.register() has it. GIL: held.
+/// Called last when Python ends, on the thread that ends it.
+void python_has_ended() {
+    gil_is_gone();
+    ended_python = true;
+    stacks_signal = 0;  // faulthandler has let go of it; of another Python it is asked again
+}
+
+/// As faulthandler.register() has it; and be told when this Python ends. GIL: held.
 int ask_faulthandler(void* /*unused*/) {
     if (stacks_signal == 0) {
+        ended_python = false;
+        at_exit(&python_has_ended);
         stacks_signal = unused_signal();
         // What faulthandler leaves when Python ends, perhaps during a report.
         std::signal(stacks_signal, [](int) {});
@@ -196,6 +208,7 @@ violation violation::here(char const* function, void const* return_address, bool
                                        : because::never_acquired,
                     .thread = {.id = id, .handle = pthread_self(), .name = name_of(id)},
                     .known_to_python = python_is_alive && this_threads_state() != nullptr,
+                    .by_who_ended_python = ended_python,
                     .holder = {},
                     .holders_python = {},
                     .stack = {},
@@ -228,6 +241,13 @@ std::string violation::advice() const {
                    " and not taken it back. Move the call out of that region, or acquire the GIL "
                    "again around it.";
         case because::finalized:
+            if (by_who_ended_python) {
+                return "Python has ended, on this thread, and what touches it comes later: the "
+                       "destructor of an object with static storage, or a function of C's "
+                       "atexit(). Let the object go before, in a function of Python's atexit; or "
+                       "never, as one that is made by new and not deleted; or keep it in a "
+                       "handoff::gil_owned, which knows whether Python is there.";
+            }
             return "Python is being taken apart, or is gone. End this thread before: join it in a "
                    "function of atexit, or have it ask each time whether it may still enter "
                    "(handoff::gil_try_acquire; from Python 3.15 on PyThreadState_Ensure()).";
@@ -287,6 +307,7 @@ void prepare_violations(loaded_object const& interpreter) {
     }
     look_up(run, "PyRun_SimpleStringFlags");
     look_up(add_pending_call, "Py_AddPendingCall");
+    look_up(at_exit, "Py_AtExit");
     std::array<void*, 1> first{};
     backtrace(first.data(), 1);  // loads libgcc now
 }

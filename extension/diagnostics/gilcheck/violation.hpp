@@ -37,6 +37,7 @@ struct violation {
     because why{};
     named_thread thread;
     bool known_to_python = false;
+    bool by_who_ended_python = false;
     named_thread holder;         // its id is 0: nobody
     std::string holders_python;  // its Python stack, as faulthandler writes it; empty: unknown
     std::vector<frame> stack;    // the innermost first

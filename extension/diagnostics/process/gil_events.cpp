@@ -185,6 +185,11 @@ pid_t own_thread_id() noexcept {
     return own_id;
 }
 
+void gil_is_gone() noexcept {
+    handoff_gil_held = false;
+    holder_id.store(0, std::memory_order_relaxed);
+}
+
 gil_holder holder_of_gil() noexcept {
     pid_t const id = holder_id.load(std::memory_order_relaxed);
     return {.id = id,

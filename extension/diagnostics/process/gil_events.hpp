@@ -50,6 +50,10 @@ void dismiss(gil_listener const& listener) noexcept;
 
 [[nodiscard]] gil_holder holder_of_gil() noexcept;
 
+/// To be told when Python has ended, on the thread that ended it: that had the GIL to the last, and
+/// CPython does not drop it, but leaves it.
+void gil_is_gone() noexcept;
+
 /// The calling thread's, as the system numbers threads; kept, so it costs nothing.
 [[nodiscard]] pid_t own_thread_id() noexcept;
 

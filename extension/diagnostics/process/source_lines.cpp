@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <map>
 #include <memory>
+#include <spawn.h>
 #include <string_view>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,14 +38,14 @@ struct command {
 
 void run(void* given) {
     auto const& asked = *static_cast<command const*>(given);
-    pid_t const started = vfork();
-    if (started == 0) {
-        int const nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (int const nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC); nowhere >= 0) {
         dup2(nowhere, STDERR_FILENO);
-        execvpe(asked.arguments[0], asked.arguments.data(), asked.environment.data());
-        _exit(127);
     }
-    waitpid(started, nullptr, 0);
+    pid_t started = 0;
+    if (posix_spawnp(&started, asked.arguments[0], nullptr, nullptr, asked.arguments.data(),
+                     asked.environment.data()) == 0) {
+        waitpid(started, nullptr, 0);
+    }
 }
 
 /// What a program writes on stdout; empty when it cannot be started.

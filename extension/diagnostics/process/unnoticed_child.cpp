@@ -16,7 +16,7 @@ namespace handoff::detail {
 
 namespace {
 
-constexpr std::size_t stack_size = std::size_t{1} << 18;
+constexpr std::size_t stack_size = 256UL * 1024;
 
 struct child {
     void (*work)(void*);

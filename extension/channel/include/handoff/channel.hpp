@@ -58,6 +58,12 @@ namespace detail {
 template <class T>
 class channel_queue;
 
+/// Values that were pushed one after the other.
+struct run_of_values {
+    std::uint64_t first = 0;  // the place of the oldest in the order of the pushes
+    std::size_t count = 0;
+};
+
 /// The end of a channel of any type.
 class channel_end {
 public:
@@ -214,8 +220,8 @@ private:
 
     std::shared_ptr<detail::channel_queue<T>> from_;  // null: it has ended
     std::vector<T> values_;
+    std::vector<detail::run_of_values> runs_;  // of them, the oldest first
     std::thread::id to_;
-    std::uint64_t number_ = 0;  // of the channel's loans
     loan* next_ = nullptr;  // these two: guarded by the queue's lock
     loan* previous_ = nullptr;
 };
@@ -328,20 +334,29 @@ public:
             return;
         }
         to.values_.reserve(most);  // not under the lock
+        to.runs_.reserve(most / portion + 8);
         to.to_ = std::this_thread::get_id();
         // Noted and taken at one moment: the channel has not ended in between.
-        bool const some = take_portion(to.values_, most, [&] {
-            to.number_ = ++loans_;
+        auto taken = take_portion(to.values_, most, [&] {
             to.next_ = std::exchange(on_loan_, &to);
             if (to.next_ != nullptr) {
                 to.next_->previous_ = &to;
             }
         });
-        if (!some) {  // another consumer was faster
+        if (taken.count == 0) {  // another consumer was faster
             to.from_ = nullptr;
             return;
         }
-        take_into(to.values_, most);
+        auto& runs = to.runs_;
+        while (taken.count > 0) {
+            if (!runs.empty() && runs.back().first + runs.back().count == taken.first) {
+                runs.back().count += taken.count;
+            } else {
+                runs.push_back(taken);  // in the room that it has
+            }
+            bool const ends = to.values_.size() == most || runs.size() == runs.capacity();
+            taken = ends ? run_of_values{} : take_portion(to.values_, most);
+        }
     }
 
     /// Ends a loan: the first so many are delivered.
@@ -350,12 +365,20 @@ public:
             return;
         }
         std::size_t const back = ended.values_.size() - std::min(ended.values_.size(), delivered);
-        std::list<come_back> node;  // not under the lock
+        std::list<come_back> nodes;  // not under the lock
         if (back > 0) {
             try {
-                node.emplace_back(ended.number_, std::move(ended.values_), delivered);
+                auto const all = std::make_shared<std::vector<T>>(std::move(ended.values_));
+                std::size_t begin = 0;
+                for (run_of_values const& each : ended.runs_) {
+                    std::size_t const end = begin + each.count;
+                    if (std::size_t const from = std::max(begin, delivered); from < end) {
+                        nodes.emplace_back(each.first + (from - begin), all, from, end);
+                    }
+                    begin = end;
+                }
             } catch (std::bad_alloc const&) {
-                node.clear();
+                nodes.clear();
             }
         }
         std::unique_lock held(lock_);
@@ -364,13 +387,12 @@ public:
             ended.next_->previous_ = ended.previous_;
         }
         delivered_ -= back;
-        if (node.empty()) {
+        if (nodes.empty()) {
             dropped_ += back;
         } else {
             returned_size_ += back;
-            auto const later = std::ranges::find_if(
-                returned_, [&](come_back const& each) { return each.loan > node.front().loan; });
-            returned_.splice(later, node);
+            returned_.merge(
+                nodes, [](come_back const& a, come_back const& b) { return a.first < b.first; });
         }
         std::list<come_back> spent;  // freed without the lock
         shed(spent);
@@ -474,13 +496,26 @@ public:
 private:
     using lock = std::unique_lock<short_lock>;
 
-    /// What came back from one loan.
+    /// What came back from a loan, and was pushed without a gap.
     struct come_back {
-        come_back(std::uint64_t number, std::vector<T>&& all, std::size_t delivered) noexcept
-            : loan(number), values(std::move(all)), next(delivered) {}
-        std::uint64_t loan;  // in the order in which they were made, and so of the values
-        std::vector<T> values;
-        std::size_t next;  // the first that is still there
+        come_back(std::uint64_t place, std::shared_ptr<std::vector<T>> all, std::size_t from,
+                  std::size_t to) noexcept
+            : first(place), values(std::move(all)), next(from), end(to) {}
+
+        /// Takes the oldest away, which the caller has seen to.
+        void remove(std::size_t count) noexcept {
+            next += count;
+            first += count;
+        }
+        [[nodiscard]] bool empty() const noexcept { return next == end; }
+        [[nodiscard]] std::span<T> rest() const noexcept {
+            return std::span(*values).subspan(next, end - next);
+        }
+
+        std::uint64_t first;  // the place of the oldest in the order of the pushes
+        std::shared_ptr<std::vector<T>> values;
+        std::size_t next;  // of them: the oldest that is still there, ...
+        std::size_t end;  // ... and the end
     };
 
     /// How much is copied in one hold of the lock.
@@ -543,10 +578,10 @@ private:
     /// What came back is the oldest: it makes room first. REQUIRES: the lock.
     void shed(std::list<come_back>& spent) noexcept {
         while (policy_ == when_full::drop_oldest && returned_size_ > 0 && size() > capacity()) {
-            ++returned_.front().next;
+            returned_.front().remove(1);
             --returned_size_;
             ++dropped_;
-            if (returned_.front().next == returned_.front().values.size()) {
+            if (returned_.front().empty()) {
                 spent.splice(spent.end(), returned_, returned_.begin());
             }
         }
@@ -563,6 +598,7 @@ private:
                 [[maybe_unused]] T const oldest =
                     std::move(items_.front());  // destroyed without the lock
                 items_.pop_front();
+                ++first_;
                 ++dropped_;
                 append(held, std::move(value));
                 return pushed::taken;
@@ -582,48 +618,50 @@ private:
 
     /// REQUIRES: there is room in `taken` for `most`.
     void take_into(std::vector<T>& taken, std::size_t most) noexcept {
-        while (taken.size() < most && take_portion(taken, most)) {
+        while (taken.size() < most && take_portion(taken, most).count > 0) {
         }
     }
 
-    /// Returns: whether there was any; then it has called under_lock(), in the same hold of the
-    /// lock.
+    /// Returns: what it has taken; where that is anything, it has called under_lock(), in the same
+    /// hold of the lock.
     template <class UnderLock = void (*)()>
-    bool take_portion(
+    run_of_values take_portion(
         std::vector<T>& taken, std::size_t most, UnderLock const& under_lock = [] {}) noexcept {
         std::list<come_back> spent;  // freed without the lock
         std::unique_lock held(lock_);
         if (size() == 0) {
-            return false;
+            return {};
         }
         under_lock();
         if (!returned_.empty()) [[unlikely]] {
-            take_returned(taken, most, spent);
-            return true;
+            return take_returned(taken, most, spent);
         }
         auto const [first, length] = items_.array_one();
         std::size_t const moved = std::min({portion, most - taken.size(), length});
         taken.insert(taken.end(), std::move_iterator(first), std::move_iterator(first + moved));
         items_.erase_begin(moved);
+        run_of_values const run{.first = std::exchange(first_, first_ + moved), .count = moved};
         delivered_ += moved;
         announce(held, emptied_, items_.reserve());
-        return true;
+        return run;
     }
 
     /// REQUIRES: the lock; something has come back.
-    void take_returned(std::vector<T>& taken, std::size_t most,
-                       std::list<come_back>& spent) noexcept {
+    run_of_values take_returned(std::vector<T>& taken, std::size_t most,
+                                std::list<come_back>& spent) noexcept {
         come_back& from = returned_.front();
-        auto const rest = std::span(from.values).subspan(from.next);
+        auto const rest = from.rest();
         auto const moved = rest.first(std::min({portion, most - taken.size(), rest.size()}));
+        run_of_values const run{.first = from.first, .count = moved.size()};
         taken.insert(taken.end(), std::move_iterator(moved.begin()),
                      std::move_iterator(moved.end()));
-        from.next += moved.size();
+        from.remove(moved.size());
         returned_size_ -= moved.size();
         delivered_ += moved.size();
         if (moved.size() == rest.size()) {
             spent.splice(spent.end(), returned_, returned_.begin());
         }
+        return run;
     }
 
     // Guarded by the lock, but for what is constant.
@@ -632,12 +670,12 @@ private:
     when_full const policy_;
     unsigned const born_in_ = forks();
     boost::circular_buffer<T> items_;
+    std::uint64_t first_ = 0;  // the place of the oldest of them in the order of the pushes
     std::uint64_t delivered_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t refused_ = 0;
-    std::uint64_t loans_ = 0;
     loan<T>* on_loan_ = nullptr;  // the newest
-    std::list<come_back> returned_;  // from loans: before all items
+    std::list<come_back> returned_;  // from loans, in order: before all items
     std::size_t returned_size_ = 0;  // values in it
     std::exception_ptr error_;
     doorbell filled_;  // rung when there is something to take

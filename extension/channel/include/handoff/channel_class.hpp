@@ -1,12 +1,14 @@
 // channel_class: the Python class of a channel, in one line of a Boost.Python module.
 #pragma once
 
+#include <handoff/boost_python/detail/instance.hpp>
 #include <handoff/channel.hpp>
 #include <handoff/channel/batch.hpp>
 #include <handoff/channel/consumer.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 
 #include <boost/python.hpp>
+#include <boost/python/raw_function.hpp>
 
 #include <boost/mpl/vector.hpp>
 
@@ -190,7 +192,7 @@ private:
     /// Who had to wait for a first value, and wants many, lets them gather for a moment: so a fast
     /// producer wakes us once for thousands, not once for each few.
     static bool await_batch(samples& self, std::size_t at_most,
-                            typename samples::clock::time_point deadline) {
+                            std::chrono::steady_clock::time_point deadline) {
         static constexpr std::chrono::microseconds gathering{100};
         std::size_t const many = std::min(at_most, self.capacity() / 2);
         bool const there = self.wait_until(deadline);
@@ -274,9 +276,16 @@ channel_class<T>::channel_class(char const* name, char const* doc)
     py::docstring_options const ours_only(true, false, false);
     py::object const none;
 
-    this->def("__init__",
-              py::make_constructor(&methods::make, py::default_call_policies(),
-                                   (py::arg("capacity"), py::arg("when_full") = "block")))
+    py::object const init =
+        py::make_constructor(&methods::make, py::default_call_policies(),
+                             (py::arg("capacity"), py::arg("when_full") = "block"));
+    this->def("__init__", py::raw_function(
+                              [init](py::tuple const& arguments, py::dict const& keywords) {
+                                  detail::refuse_unless_new<channel<T>>(arguments[0]);
+                                  return py::object(py::handle<>(
+                                      PyObject_Call(init.ptr(), arguments.ptr(), keywords.ptr())));
+                              },
+                              1))
         .def("get", &methods::get, (py::arg("timeout") = none),
              "get(timeout=None) -> value\n\n"
              "The oldest value; waits for one. queue.Empty after `timeout` seconds; ShutDown when\n"

@@ -21,8 +21,12 @@ def start(settings: str = "abort") -> None:
     settings: "abort" at the first report; "warn", which reports each place once, goes on, and has
     the process exit with 66; "once", one report. With ",json" a report is a line of JSON.
 
+    Where it checks already, the settings are those from now on.
+
     Raises RuntimeError for other settings, and where this Python cannot be checked.
     """
+    if not isinstance(settings, str):
+        raise TypeError(f"gilcheck's settings are a str, not {settings!r}")
     library = ctypes.PyDLL(str(LIBRARY))
     library.gilcheck_start.restype = ctypes.c_char_p
     failure = library.gilcheck_start(settings.encode())
