@@ -23,7 +23,7 @@ class Checked(InFolder):
         process = start(*command, cwd=self.folder, env=environment(**variables))
         return finish(process, aborts=True)
 
-    def checked(self, code, settings="json"):
+    def checked(self, code, settings="abort,json"):
         """(the way, its outcome) of each."""
         code = f"import sys; sys.path.insert(0, {MODULES!r})\n{code}"
         paths = {"PYTHONPATH": PACKAGES}
@@ -92,7 +92,7 @@ class Report(Checked):
             "atexit.register(print, 'ends', flush=True)"
         )
         process = start(
-            *(STOCK, "-m", "gilcheck", "--settings", "json", "-c", code),
+            *(STOCK, "-m", "gilcheck", "--settings", "abort,json", "-c", code),
             stdin=subprocess.PIPE,
             cwd=self.folder,
             env=environment(PYTHONPATH=PACKAGES, PATH=f"{self.folder}:{os.environ['PATH']}"),
@@ -169,7 +169,7 @@ class Report(Checked):
 
     def test_of_a_module_that_was_loaded_before(self):
         code = (
-            "import gilcheck, misuse_c; misuse_c.guarded([]); gilcheck.start('json')\n"
+            "import gilcheck, misuse_c; misuse_c.guarded([]); gilcheck.start('abort,json')\n"
             "misuse_c.never_acquired([])"
         )
         paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES}"}
@@ -264,6 +264,17 @@ class Settings(Checked):
             with self.subTest(way):
                 self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
                 self.assertEqual(len(self.reports(outcome)), 2)
+
+    def test_warn_is_what_it_is_without_any(self):
+        for way, outcome in self.checked(self.CODE, "json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
+                self.assertEqual(len(self.reports(outcome)), 2)
+        code = f"import sys; sys.path.insert(0, {MODULES!r})\n{self.CODE}"
+        for command in ((STOCK, "-m", "gilcheck"), (HOST, "-X", "gilcheck")):
+            with self.subTest(command):
+                outcome = self.run_command(*command, "-c", code, PYTHONPATH=PACKAGES)
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
 
     def test_once_reports_one_place(self):
         for way, outcome in self.checked(self.CODE, "once,json"):

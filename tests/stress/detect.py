@@ -50,11 +50,11 @@ def command(way, kind):
     code = PROGRAM.format(modules=MODULES, kind=kind, start=START[kind])
     return {
         "python3 -m gilcheck": (
-            (STOCK, "-m", "gilcheck", "--settings", "json", "-c", code),
+            (STOCK, "-m", "gilcheck", "--settings", "abort,json", "-c", code),
             {"PYTHONPATH": PACKAGES},
         ),
-        "handoff -X gilcheck": ((HOST, "-X", "gilcheck=json", "-c", code), {}),
-        "LD_PRELOAD": ((STOCK, "-c", code), {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "json"}),
+        "handoff -X gilcheck": ((HOST, "-X", "gilcheck=abort,json", "-c", code), {}),
+        "LD_PRELOAD": ((STOCK, "-c", code), {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "abort,json"}),
     }[way]
 
 

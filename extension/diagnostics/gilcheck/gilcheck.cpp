@@ -189,9 +189,9 @@ settings settings_from(std::string_view text) {
                 std::string(text) + "'");
         }
         if (is_reaction) {
-            read.then = word == "warn"   ? reaction::warn
+            read.then = word == "abort"  ? reaction::abort
                         : word == "once" ? reaction::once
-                                         : reaction::abort;
+                                         : reaction::warn;
         }
     }
     return read;

@@ -15,11 +15,11 @@ if not LIBRARY.exists():
     raise ImportError(f"there is no {LIBRARY}: `make build` makes it", name=__name__)
 
 
-def start(settings: str = "abort") -> None:
+def start(settings: str = "warn") -> None:
     """Check every call that an extension module makes, from now on, in this process.
 
-    settings: "abort" at the first report; "warn", which reports each place once, goes on, and has
-    the process exit with 66; "once", one report. With ",json" a report is a line of JSON.
+    settings: "warn", which reports each place once, goes on, and has the process exit with 66;
+    "once", one report; "abort" at the first. With ",json" a report is a line of JSON.
 
     Where it checks already, the settings are those from now on.
 

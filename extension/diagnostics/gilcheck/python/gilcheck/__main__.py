@@ -15,9 +15,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--settings",
-        default="abort",
-        help="abort at the first report (default), warn of each place once and exit with 66, or "
-        "once; with ,json a report is a line of JSON",
+        default="warn",
+        help="warn of each place once, go on, and exit with 66 (default), or once; or abort at the "
+        "first report, for a debugger; with ,json a report is a line of JSON",
     )
     parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
