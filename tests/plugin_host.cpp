@@ -10,7 +10,7 @@ int main(int argc, char* argv[]) {
         return 2;
     }
     for (int time = 0; time < std::strtol(argv[1], nullptr, 10); ++time) {
-        void* const plugin = dlopen(argv[2], RTLD_NOW | RTLD_LOCAL);
+        void* const plugin = dlopen(argv[2], RTLD_NOW | RTLD_GLOBAL);
         if (plugin == nullptr) {
             std::fprintf(stderr, "%s\n", dlerror());
             return 1;

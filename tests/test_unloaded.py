@@ -10,7 +10,6 @@ MODULES = Path(os.environ["MODULES_FOLDER"])
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 LIBRARIES = {tool: str(Path(PACKAGES, tool, f"lib{tool}.so")) for tool in ("gilcheck", "giltrace")}
 CHECKED = {"GILCHECK": "abort"}
-RECORDED = {"GILTRACE": "trace.html"}
 
 
 class Unloaded(InFolder):
@@ -31,10 +30,10 @@ class Unloaded(InFolder):
 
     def preloaded(self):
         checked = {"LD_PRELOAD": LIBRARIES["gilcheck"], **CHECKED}
-        recorded = {"LD_PRELOAD": LIBRARIES["giltrace"], **RECORDED}
         yield "gilcheck", checked
-        yield "giltrace", recorded
-        yield "both", {**checked, **recorded, "LD_PRELOAD": " ".join(LIBRARIES.values())}
+        # Which does nothing until it is asked to.
+        yield "giltrace", {"LD_PRELOAD": LIBRARIES["giltrace"]}
+        yield "both", {**checked, "LD_PRELOAD": " ".join(LIBRARIES.values())}
 
     def test_library_that_was_first_to_call_a_function(self):
         code = f"""
@@ -69,6 +68,24 @@ print("end")
             with self.subTest(way):
                 outcome = self.run_command(str(host), "3", plugin, code, **settings)
                 self.assertEqual((outcome.code, outcome.stdout), (0, "end\n" * 3), outcome)
+
+    def test_python_that_checked_and_recorded_itself(self):
+        host = MODULES / "plugin_host"
+        if not host.exists():
+            self.skipTest("this Python has no shared libpython")
+        code = """
+import os, gilcheck, giltrace
+gilcheck.start("abort")
+if not os.path.exists("begun"):
+    open("begun", "x").close()
+    giltrace.start("trace.html")  # of all the process, this Python and those that follow
+print("end", flush=True)
+"""
+        plugin = str(MODULES / "plugin_with_python.so")
+        outcome = self.run_command(str(host), "3", plugin, code, PYTHONPATH=PACKAGES)
+        self.assertEqual((outcome.code, outcome.stdout), (0, "end\n" * 3), outcome)
+        self.assertNotIn("contradicts", outcome.stderr)
+        self.assertTrue(Path(self.folder, "trace.html").exists(), outcome)
 
     def test_program_without_python(self):
         for way, settings in self.preloaded():

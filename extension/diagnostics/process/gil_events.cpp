@@ -92,17 +92,27 @@ Function function_of(loaded_object const& caller, loaded_object::slot const& slo
     return reinterpret_cast<Function>(function);
 }
 
+}  // namespace
+
+void gil_is_gone() noexcept {
+    if (std::exchange(handoff_gil_held, false)) {
+        holder_id.store(0, std::memory_order_relaxed);
+        tell(&gil_listener::drops);
+    }
+}
+
+namespace {
+
 int signal_and_listen(pthread_cond_t* condition) {
     if (is_of_the_runtime(condition)) {
         if (is(condition, taken, !handoff_gil_held)) {
+            gil_is_gone();  // of a Python that has ended, if this is another
             handoff_gil_held = true;
             waiting = false;
             note_holder();
             tell(&gil_listener::takes);
         } else if (is(condition, dropped, handoff_gil_held)) {
-            handoff_gil_held = false;
-            holder_id.store(0, std::memory_order_relaxed);
-            tell(&gil_listener::drops);
+            gil_is_gone();
         }
     }
     return next_signal(condition);
@@ -183,11 +193,6 @@ pid_t own_thread_id() noexcept {
         own_id = static_cast<pid_t>(syscall(SYS_gettid));
     }
     return own_id;
-}
-
-void gil_is_gone() noexcept {
-    handoff_gil_held = false;
-    holder_id.store(0, std::memory_order_relaxed);
 }
 
 gil_holder holder_of_gil() noexcept {

@@ -50,8 +50,8 @@ void dismiss(gil_listener const& listener) noexcept;
 
 [[nodiscard]] gil_holder holder_of_gil() noexcept;
 
-/// To be told when Python has ended, on the thread that ended it: that had the GIL to the last, and
-/// CPython does not drop it, but leaves it.
+/// Tells that the calling thread has dropped the GIL, if it holds it. To be called where Python has
+/// ended, on the thread that ended it: that had it to the last, and CPython leaves it undropped.
 void gil_is_gone() noexcept;
 
 /// The calling thread's, as the system numbers threads; kept, so it costs nothing.
