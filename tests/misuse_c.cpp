@@ -95,6 +95,22 @@ PyObject* finalized(PyObject* /*module*/, PyObject* /*none*/) {
     Py_RETURN_NONE;
 }
 
+/// What a lambda has captured is dropped after the guard in it.
+PyObject* captured(PyObject* /*module*/, PyObject* /*none*/) {
+    struct drop {
+        void operator()(PyObject* owned) const noexcept { Py_DECREF(owned); }
+    };
+    std::thread thread([list = std::unique_ptr<PyObject, drop>(PyList_New(0))] {
+        PyGILState_STATE const found = PyGILState_Ensure();
+        seen = PyList_Size(list.get());
+        PyGILState_Release(found);
+    });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
 /// An object with static storage, whose destructor comes after Python's end.
 PyObject* kept_for_ever(PyObject* /*module*/, PyObject* list) {
     struct drop {
@@ -174,6 +190,7 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"after_a_holder_has_ended", &after_a_holder_has_ended, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},
                          {"finalized", &finalized, METH_NOARGS, nullptr},
+                         {"captured", &captured, METH_NOARGS, nullptr},
                          {"kept_for_ever", &kept_for_ever, METH_O, nullptr},
                          {"at_c_exit", &at_c_exit, METH_NOARGS, nullptr},
                          {"guarded", &guarded, METH_O, nullptr},

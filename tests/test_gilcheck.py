@@ -148,6 +148,14 @@ class Report(Checked):
                 report = self.the_report(outcome)
                 self.assertEqual(report["because"], "finalized")
 
+    def test_of_a_captured_object_that_dies_after_the_guard(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.captured()"):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["function"], "_Py_Dealloc")
+                self.assertIn("captured by a lambda", report["what_to_do"])
+                self.assertIn("gil_owned", report["what_to_do"])
+
     def test_of_what_the_thread_that_ended_python_does_after_it(self):
         for call, function in (
             ("kept_for_ever([])", "_Py_Dealloc"),

@@ -189,6 +189,10 @@ std::string json_of(named_thread const& thread) {
     return "{\"id\": " + std::to_string(thread.id) + ", \"name\": " + json_string(thread.name);
 }
 
+bool drops_a_reference(std::string_view function) {
+    return function == "_Py_Dealloc" || function == "Py_DecRef" || function == "_Py_DecRef";
+}
+
 /// Of this process.
 bool has_ended(pid_t thread) {
     return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
@@ -229,6 +233,22 @@ violation violation::here(char const* function, void const* return_address, bool
 }
 
 std::string violation::advice() const {
+    if (drops_a_reference(function) && why != because::finalized) {
+        bool const of_shared_ptr = std::ranges::any_of(stack, [](frame const& each) {
+            return each.function.find("shared_ptr_deleter") != std::string::npos;
+        });
+        return (why == because::released ? "This thread has released the GIL, and drops"
+                                         : "This thread does not hold the GIL, and drops") +
+               std::string(
+                   " a reference to a Python object: the destructor does of a "
+                   "boost::python::object, a pybind11::object or the like that was captured by a "
+                   "lambda, stands before the guard in its scope, or is a member of what goes. ") +
+               (of_shared_ptr ? "Here it is a std::shared_ptr that Python passed: call "
+                                "handoff::drop_shared_ptr_anywhere<T>() once, after class_<T>."
+                              : "Have it go within the guard: declare it after the guard, or reset "
+                                "it there. Or keep it in a handoff::gil_owned, which acquires the "
+                                "GIL to drop it.");
+    }
     switch (why) {
         case because::never_acquired:
             return "This thread never acquired the GIL. Acquire it around what touches Python, for "
