@@ -4,12 +4,41 @@
 // global scope: there it would take the place of another version that some module brings with it.
 #include <handoff/foo_module.hpp>
 
+#include <cstddef>
+#include <cstdlib>
 #include <dlfcn.h>
+#include <memory>
+#include <string>
+#include <unistd.h>
 
 namespace {
 
-/// Found where the program's RUNPATH says: among the packages that were installed with it.
-constexpr char const* library_name = "Foo" HANDOFF_MODULE_SUFFIX;
+/// The path of Foo's library, which is among the packages that were installed with the program:
+/// where its RUNPATH says. Asked for, and not left to dlopen(), which goes by its caller's: that
+/// may be somebody who stands between, as the address sanitizer does. Empty: it is not there.
+/// Source: dlinfo(3), RTLD_DI_SERINFO.
+std::string path_of_library() {
+    void* const program = dlopen(nullptr, RTLD_LAZY);
+    Dl_serinfo size{};
+    if (program == nullptr || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) {
+        return {};
+    }
+    std::unique_ptr<Dl_serinfo, decltype(&std::free)> const folders(
+        static_cast<Dl_serinfo*>(std::calloc(1, size.dls_size)), &std::free);
+    if (folders == nullptr || dlinfo(program, RTLD_DI_SERINFOSIZE, folders.get()) != 0 ||
+        dlinfo(program, RTLD_DI_SERINFO, folders.get()) != 0) {
+        return {};
+    }
+    for (std::size_t each = 0; each < folders->dls_cnt; ++each) {
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-bounds-constant-array-index): it has as many
+        std::string path =
+            std::string(folders->dls_serpath[each].dls_name) + "/" HANDOFF_FOO_LIBRARY;
+        if (access(path.c_str(), R_OK) == 0) {
+            return path;
+        }
+    }
+    return {};
+}
 
 /// Returns: null, with a Python error set.
 PyObject* cannot_import(char const* reason) {
@@ -29,7 +58,11 @@ PyObject* cannot_import(char const* reason) {
 }  // namespace
 
 PyObject* PyInit_Foo() {
-    void* const library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+    std::string const path = path_of_library();
+    if (path.empty()) {
+        return cannot_import("there is no " HANDOFF_FOO_LIBRARY " in the program's RUNPATH");
+    }
+    void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         return cannot_import(dlerror());
     }

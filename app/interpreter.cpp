@@ -223,6 +223,16 @@ private:
     bool replaced_ = false;
 };
 
+/// Throws: std::runtime_error, which names it.
+void refuse_null_bytes(std::vector<std::string> const& arguments) {
+    for (std::size_t each = 0; each < arguments.size(); ++each) {
+        if (auto const end = arguments[each].find('\0'); end != std::string::npos) {
+            throw cannot_start("arguments[" + std::to_string(each) + "], \"" +
+                               arguments[each].substr(0, end) + "...\", has a null byte in it");
+        }
+    }
+}
+
 void set_arguments(PyConfig& config, std::vector<std::string> const& arguments) {
     std::vector<char*> pointers;
     pointers.reserve(arguments.size());
@@ -260,6 +270,7 @@ void interpreter::start() {
     // Whatever may be wrong with the options, before the process's one start is taken.
     std::filesystem::path const executable = executable_for(chosen);
     std::optional<watchdog::seconds> const patience = patience_for(chosen);
+    refuse_null_bytes(chosen.arguments);
     if (!std::isfinite(chosen.stop_grace.count()) || chosen.stop_grace.count() < 0) {
         throw cannot_start("stop_grace, " + std::to_string(chosen.stop_grace.count()) +
                            ", must be a finite number of seconds, and not negative");

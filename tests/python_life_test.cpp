@@ -684,6 +684,11 @@ TEST_F(VirtualEnvironment, AWrongGraceDoesNotUseUpTheStart) {
     expect_refusal({.stop_grace = std::chrono::seconds(-1)}, "stop_grace");
 }
 
+TEST_F(VirtualEnvironment, AnArgumentWithANullByteIsRefused) {
+    using namespace std::string_literals;
+    expect_refusal({.arguments = {"robot", "a\0b"s}}, "arguments[1], \"a...\", has a null byte");
+}
+
 TEST(FooLife, RunsInAPythonThatNoHostOfOursStarted) {
     ASSERT_EQ(PyImport_AppendInittab("Foo", &PyInit_Foo), 0);
     Py_InitializeEx(0);

@@ -353,7 +353,7 @@ class CMakeInstall(Packages):
         library.write_bytes(b"no library")
         self.assert_refuses_foo(prefix, rf"\S*/{re.escape(library.name)}: .*")
         library.unlink()
-        self.assert_refuses_foo(prefix, rf"{re.escape(library.name)}: cannot open .*")
+        self.assert_refuses_foo(prefix, rf"there is no {re.escape(library.name)} in .*")
 
     def assert_refuses_foo(self, prefix, reason):
         refused = run(prefix / "bin/handoff", "-c", "import Foo")

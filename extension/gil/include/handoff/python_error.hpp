@@ -36,8 +36,9 @@ public:
     /// Where Python's module traceback fails, the frames, the type and the message alone.
     [[nodiscard]] std::string const& traceback() const noexcept { return traceback_; }
 
-    /// For SystemExit: the exit code that python3 would end with (sys.exit("text"): 1, and the
-    /// text is the message). Nothing for any other exception.
+    /// For SystemExit: what python3 would give to exit(), of which the system keeps the lowest
+    /// eight bits (sys.exit("text"): 1, and the text is the message). Nothing for any other
+    /// exception.
     [[nodiscard]] std::optional<int> exit_code() const noexcept { return exit_code_; }
 
 private:
