@@ -33,7 +33,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
-        falsealarms bench wheel \
+        falsealarms packages bench wheel \
         install clean
 .DELETE_ON_ERROR:
 
@@ -104,6 +104,9 @@ detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who find
 
 falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py $(NAMES)
+
+packages: build ## Run packages of PyPI in the host and under the tools (NAMES='rdkit numpy …')
+	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/packages.py build/packages $(NAMES)
 
 bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
 	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release

@@ -89,6 +89,18 @@ def contradictions(folder):
     return len(traces), tuple(filter(None, (each["contradiction"] for each in traces)))
 
 
+def of_script(code, stdout, stderr):
+    """What a script's results are."""
+    return {"exit code": code, "stdout": stdout, "error": "Traceback" in stderr}
+
+
+def seen(said, folder):
+    """How many processes were recorded; what the checker reports, and the recordings contradict."""
+    reports = [line for line in said.splitlines() if REPORT.search(line)]
+    processes, contradicting = contradictions(folder)
+    return processes, (*reports, *contradicting)
+
+
 def run(name, way):
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made).resolve()
@@ -107,11 +119,9 @@ def run(name, way):
         report = folder / "junit.xml"
         results = {"exit code": code, **verdicts(report)}
         if (SCRIPTS / f"{name}.py").exists():
-            results |= {"stdout": stdout, "error": "Traceback" in stderr}
+            results = of_script(code, stdout, stderr)
         said = stdout + stderr + (report.read_text() if name == "handoff" else "")
-        alarms = [line for line in said.splitlines() if REPORT.search(line)]
-        processes, contradicting = contradictions(folder)
-        return Run(results, processes, (*alarms, *contradicting))
+        return Run(results, *seen(said, folder))
 
 
 def differences(plain, checked):

@@ -1,0 +1,136 @@
+"""Runs other people's packages of PyPI in the host and under the tools, and compares with python3.
+
+Usage: packages.py FOLDER [PACKAGE ...]: programs of tests/wheels, each named after its package;
+without a name all of them. FOLDER keeps the virtual environment that they are installed into.
+HANDOFF_PYTHON names the Python, HANDOFF_HOST the host, PYTHON_PACKAGES the folder of the tools. A
+package is clean where stock python3 runs its program to the end, and each other way has the same
+results, no report, and no recording that contradicts itself. Exits with 0 if all are, and writes
+what it saw into the table of docs/packages.md.
+"""
+
+import ast
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from falsealarms import LIBRARY, PACKAGES, Run, call, differences, of_script, seen
+from host import HOST, STOCK
+from virtual_environment import PROJECT, pinned
+
+PROGRAMS = PROJECT / "tests" / "wheels"
+TABLE = PROJECT / "docs" / "packages.md"
+
+# What follows the interpreter, and variables. The checker's way into a stock Python is also the one
+# into the programs that a program starts.
+PRELOADED = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
+CHECKER, TIMELINE = ("-X", "gilcheck=warn,json"), ("-X", "giltrace=trace.json")
+WATCHDOG = ("-X", "handoff-watchdog=60")
+MODULE = ("-m", "giltrace", "-o", "trace.json")
+WAYS = {
+    "stock": ("python", (), {}),
+    "host": ("handoff", (), {}),
+    "stock, gilcheck": ("python", (), PRELOADED),
+    "host, gilcheck": ("handoff", CHECKER, {}),
+    "stock, giltrace": ("python", MODULE, {"PYTHONPATH": str(PACKAGES)}),
+    "host, giltrace": ("handoff", TIMELINE, {}),
+    "host, watchdog": ("handoff", WATCHDOG, {}),
+    "host, all": ("handoff", (*CHECKER, *TIMELINE, *WATCHDOG), {}),
+}
+COLUMNS = ("stock", "host", "gilcheck", "giltrace", "watchdog", "all")
+
+
+class Environment:
+    """A virtual environment of the stock Python, with the host beside its python."""
+
+    def __init__(self, folder):
+        self.programs = folder / "environment" / "bin"
+        self.python = self.programs / "python"
+        if not self.python.exists():
+            subprocess.run([STOCK, "-m", "venv", self.programs.parent], check=True)
+        host = self.programs / "handoff"
+        host.unlink(missing_ok=True)
+        host.symlink_to(HOST)
+        self.versions = folder / "versions.txt"
+        self.versions.write_text("\n".join(pinned("packages")))
+
+    def install(self, package):
+        """Whether it is there now; what pip says otherwise goes to stderr."""
+        pip = [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        only = ["--only-binary", ":all:", "--constraint", self.versions]
+        ended = subprocess.run([*pip, *only, package], stderr=subprocess.PIPE, check=False)
+        if ended.returncode:
+            print(package, ended.stderr.decode(errors="replace"), sep=": ", file=sys.stderr)
+        return ended.returncode == 0
+
+    def version(self, package):
+        code = f"import importlib.metadata as m; print(m.version({package!r}), end='')"
+        asked = subprocess.run([self.python, "-c", code], stdout=subprocess.PIPE, check=True)
+        return asked.stdout.decode()
+
+
+def run(programs, package, way):
+    name, options, variables = WAYS[way]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made).resolve()
+        command = [programs / name, "-P", *options, PROGRAMS / f"{package}.py"]  # not that numpy.py
+        code, stdout, stderr = call(command, folder, **variables)
+        processes, alarms = seen(stdout + stderr, folder)
+        watchdog = [line for line in stderr.splitlines() if line.startswith("handoff watchdog")]
+        return Run(of_script(code, stdout, stderr), processes, (*alarms, *watchdog))
+
+
+def judge(programs, package):
+    """Runs it in every way; returns a word on each, which is "same" where there is nothing to say."""
+    words, stock = {}, None
+    for way in WAYS:
+        ran = run(programs, package, way)
+        stock = stock or ran
+        other = differences(stock, ran)
+        found = ["differs"] * bool(other) + [f"{len(ran.alarms)} alarms"] * bool(ran.alarms)
+        if "giltrace" in "".join(map(str, WAYS[way][1])) and not ran.processes:
+            found.append("no recording")
+        words[way] = ", ".join(found) or "same"
+        for each in (*other, *ran.alarms):
+            print(f"{package}, {way}: {each}", file=sys.stderr, flush=True)
+    if stock.results["exit code"] != 0 or stock.results["error"]:
+        words["stock"] = f"exit code {stock.results['exit code']}"
+    return words
+
+
+def note(package, version, words):
+    """Writes a row of the table in the documentation anew: a tool's two ways are one cell."""
+    cells = []
+    for way in COLUMNS:
+        both = [words[each] for each in WAYS if each == way or each.endswith(f", {way}")]
+        cells.append(both[0] if len(set(both)) == 1 else f"python3: {both[0]}; host: {both[1]}")
+    does = ast.get_docstring(ast.parse((PROGRAMS / f"{package}.py").read_text()))
+    new = f"| {package} | {' | '.join((version, does.rstrip('.'), *cells))} |"
+    lines = TABLE.read_text().splitlines()
+    lines = [new if line.startswith(f"| {package} |") else line for line in lines]
+    TABLE.write_text("\n".join(lines) + "\n")
+
+
+def main(folder, *names):
+    there = sorted((each.stem for each in PROGRAMS.glob("*.py")), key=str.lower)
+    for name in names:
+        if name not in there:
+            sys.exit(f"there is no program for {name}; there are {', '.join(there)}")
+    environment = Environment(Path(folder).resolve())
+    print(f"{'':36}", *(f"{way:>15}" for way in WAYS))
+    ran = clean = 0
+    for package in names or there:
+        if not environment.install(package):
+            print(f"{package:36} could not be installed", flush=True)
+            continue
+        version, words = environment.version(package), judge(environment.programs, package)
+        row = (f"{package} {version}".ljust(36), *(f"{word:>15}" for word in words.values()))
+        print(*row, flush=True)
+        note(package, version, words)
+        ran, clean = ran + 1, clean + (set(words.values()) == {"same"})
+    print(f"{clean} of {ran} are clean")
+    return not ran or clean != ran
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
