@@ -106,7 +106,7 @@ falsealarms: build ## Run real programs under the GIL checker and the GIL timeli
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py $(NAMES)
 
 packages: build ## Run packages of PyPI in the host and under the tools (NAMES='rdkit numpy …')
-	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/packages.py build/packages $(NAMES)
+	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python HANDOFF_PATIENCE=5 $(STRESS) tests/stress/packages.py build/packages $(NAMES)
 
 bench: .venv/bench ## Measure beside the peers, print the table (QUICK=1, RUNS=3, PARTS='guards …')
 	@$(MAKE) --no-print-directory benchmarks BUILDS=build/bench BENCHMARKS=ON BUILD_TYPE=Release
