@@ -1,4 +1,4 @@
-"""Threads and a thread pool of Qt, whose signals call slots; a window that is painted in Python."""
+"""Runs threads and a thread pool of Qt that emit signals, and a window painted in Python."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Finds the best way through a problem whose dynamics and solver's callback are in Python."""
+"""Solves problems whose dynamics and whose callback are written in Python."""
 
 import crocoddyl
 import numpy as np

@@ -1,4 +1,4 @@
-"""Queries in threads of DuckDB, which call a Python function, on four connections at a time."""
+"""Queries in threads of DuckDB, which call a Python function, in four threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +16,8 @@ def work(n):
 
 with ThreadPoolExecutor(4) as pool:
     print(list(pool.map(work, range(7))))
-print(database.execute("SELECT k, count(*), max(halve(n)) FROM numbers GROUP BY k ORDER BY k").fetchall())
+groups = "SELECT k, count(*), max(halve(n)) FROM numbers GROUP BY k ORDER BY k"
+print(database.execute(groups).fetchall())
 rows = [(n, str(n)) for n in range(1000)]
 database.execute("CREATE TABLE texts (n BIGINT, text VARCHAR)")
 database.executemany("INSERT INTO texts VALUES (?, ?)", rows)

@@ -1,4 +1,4 @@
-"""Switches between a hundred greenlets, and a pool of threads, beside threads of Python."""
+"""Switches between a hundred greenlets that use sockets, and waits for a pool of native threads."""
 
 import gevent
 import gevent.monkey

@@ -1,4 +1,4 @@
-"""A server and its clients: handlers in a pool of threads, callbacks on threads of gRPC."""
+"""Runs a server and a client, with handlers in a pool and callbacks on threads of gRPC."""
 
 import queue
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Writes and reads one file from four threads, and visits it with a Python callback of HDF5's."""
+"""Writes and reads one file in four threads; HDF5 calls a Python function for each name."""
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor

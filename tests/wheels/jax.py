@@ -1,4 +1,4 @@
-"""Compiles and computes in threads of XLA, which call a Python function in the midst of it."""
+"""Compiles and computes in threads of XLA, which call Python functions meanwhile."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Its session's thread tells of alerts by a Python function, while a torrent is made and checked."""
+"""Makes and checks a torrent; the thread of its session calls Python for each alert."""
 
 import tempfile
 import threading

@@ -1,4 +1,4 @@
-"""Parses in four threads, with a parser's target, an XPath function and a resolver in Python."""
+"""Parses in four threads, with a target, an XPath function and a resolver in Python."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Runs a small model in onnxruntime's own threads, also with a callback on one of them."""
+"""Runs a small model in threads of onnxruntime, one of which calls a Python function."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

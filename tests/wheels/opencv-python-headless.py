@@ -1,4 +1,4 @@
-"""Filters pictures in threads of OpenCV, from four threads, and catches its errors in Python."""
+"""Filters pictures in threads of OpenCV, called from four threads."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Pinocchio: dynamics of an arm in four threads and in threads of OpenMP, and a model in Python."""
+"""Computes the dynamics of an arm in four threads, and in threads of OpenMP."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Computes in the threads of a Rust pool, which call Python functions for rows and groups."""
+"""Computes in threads of Rust, which call Python functions for rows and groups."""
 
 import polars as pl
 

@@ -1,4 +1,4 @@
-"""Sends messages between threads, without copies: the thread of ZeroMQ frees what Python made."""
+"""Sends messages between threads; the thread of ZeroMQ releases what Python made."""
 
 import threading
 

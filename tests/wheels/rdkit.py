@@ -1,4 +1,4 @@
-"""Draws molecules, embeds them in threads of its own, searches with a Python callback for a match."""
+"""Draws molecules, embeds them in threads, and searches with Python functions."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Fits forests and clusters in threads of joblib and of OpenMP, with a kernel written in Python."""
+"""Fits in threads of joblib and of OpenMP, and with a kernel written in Python."""
 
 import numpy as np
 from sklearn.cluster import KMeans

@@ -1,4 +1,4 @@
-"""Builds stages in four threads; notices and TBB's threads call Python; reads and flattens layers."""
+"""Builds stages in four threads, hears notices in Python, reads and flattens layers."""
 
 from concurrent.futures import ThreadPoolExecutor
 

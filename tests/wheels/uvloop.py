@@ -1,4 +1,4 @@
-"""Runs an event loop of libuv: sockets, timers, a subprocess, threads that call into it, a signal."""
+"""Runs libuv's event loop: sockets, a subprocess, a signal, and threads that call into it."""
 
 import asyncio
 import os
@@ -32,12 +32,12 @@ async def main():
 
     answers = [loop.create_future() for _ in range(8)]
     for n, answer in enumerate(answers):
-        call = (loop.call_soon_threadsafe, (answer.set_result, n))
-        threading.Thread(target=call[0], args=call[1]).start()
+        call = loop.call_soon_threadsafe
+        threading.Thread(target=call, args=(answer.set_result, n)).start()
     print(await asyncio.gather(*answers), await asyncio.to_thread(sum, range(100_000)))
 
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "print('child')", stdout=pipe)
+    command, pipe = (sys.executable, "-c", "print('child')"), asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(*command, stdout=pipe)
     print((await child.communicate())[0])
     signalled = asyncio.Event()
     loop.add_signal_handler(signal.SIGUSR1, signalled.set)
