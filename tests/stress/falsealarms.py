@@ -91,7 +91,7 @@ def contradictions(folder):
 
 def of_script(code, stdout, stderr):
     """What a script's results are."""
-    return {"exit code": code, "stdout": stdout, "error": "Traceback" in stderr}
+    return {"exit code": code, "stdout": stdout, "error": "Traceback (most" in stderr}
 
 
 def seen(said, folder):

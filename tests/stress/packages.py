@@ -76,6 +76,7 @@ class Environment:
 
 
 def run(programs, package, way):
+    """A Run, and what it wrote to stderr."""
     name, options, variables = WAYS[way]
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made).resolve()
@@ -89,14 +90,14 @@ def run(programs, package, way):
         processes, alarms = seen(stdout + stderr, folder)
         if HANG in stderr:
             alarms = (*alarms, HANG)
-        return Run(of_script(code, stdout, stderr), processes, alarms)
+        return Run(of_script(code, stdout, stderr), processes, alarms), stderr
 
 
 def judge(programs, package):
     """Runs it in every way; returns a word on each: "same" where there is nothing to say."""
     words, stock = {}, None
     for way in WAYS:
-        ran = run(programs, package, way)
+        ran, stderr = run(programs, package, way)
         stock = stock or ran
         reports = [each for each in ran.alarms if REPORT.search(each)]
         if reports and ran.results["exit code"] == 66:  # the checker's, for 0
@@ -108,7 +109,7 @@ def judge(programs, package):
         if "giltrace" in str(WAYS[way]) and not ran.processes:
             found.append("no recording")
         words[way] = ", ".join(found) or "same"
-        for each in (*other, *ran.alarms):
+        for each in (*other, *ran.alarms, *([stderr] if other else ())):
             print(f"{package}, {way}: {each}", file=sys.stderr, flush=True)
     if stock.results["exit code"] != 0 or stock.results["error"]:
         words["stock"] = f"exit code {stock.results['exit code']}"
