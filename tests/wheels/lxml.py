@@ -1,4 +1,4 @@
-"""Parses in four threads, with a target, an XPath function and a resolver in Python."""
+"""Parses in four threads, with a target and an XPath function in Python; then uses a resolver."""
 
 from concurrent.futures import ThreadPoolExecutor
 
