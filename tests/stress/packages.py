@@ -86,7 +86,6 @@ def run(programs, package, way):
             code, stdout, stderr = finish(process, aborts=True)
         except HangError as hang:
             code, stdout, stderr = "hangs", "", str(hang)
-            print(package, way, hang, sep=", ", file=sys.stderr, flush=True)
         processes, alarms = seen(stdout + stderr, folder)
         if HANG in stderr:
             alarms = (*alarms, HANG)
