@@ -290,8 +290,8 @@ class DependencyGroups(unittest.TestCase):
         included = {
             each["include-group"] for group in groups.values() for each in group if "==" not in each
         }
-        # Those of `host` are for environments that tests make.
-        self.assertEqual(installed | included | {"host"}, set(groups))
+        # Those are for environments that tests make, and tests/stress/packages.py.
+        self.assertEqual(installed | included | {"host", "packages"}, set(groups))
 
 
 class Makefile(Packages):
