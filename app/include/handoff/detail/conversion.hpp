@@ -170,7 +170,7 @@ boost::python::object call_with(boost::python::object const& callable,
 /// Whether no argument without a keyword follows one with it.
 template <class... Arguments>
 constexpr bool keywords_come_last() {
-    bool named = false;
+    [[maybe_unused]] bool named = false;  // without arguments
     bool in_order = true;
     ((in_order = in_order && (is_keyword<Arguments> || !named),
       named = named || is_keyword<Arguments>),

@@ -145,7 +145,8 @@ struct channel_methods {
 
     static object represent(object const& self) {
         return rather_hang([&]() -> object {
-            samples const& its = boost::python::extract<samples const&>(self)();
+            boost::python::extract<samples const&> const found(self);
+            samples const& its = found();
             return representation(self, its.counts().size, its.capacity(), its.policy(),
                                   its.closed());
         });
