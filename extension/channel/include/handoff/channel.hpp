@@ -5,6 +5,7 @@
 #include <handoff/channel/short_lock.hpp>
 
 #include <boost/circular_buffer.hpp>
+#include <boost/container/static_vector.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -63,6 +64,8 @@ struct run_of_values {
     std::uint64_t first = 0;  // the place of the oldest in the order of the pushes
     std::size_t count = 0;
 };
+/// Of a loan; more than one where others take or give back meanwhile. It allocates nothing.
+using runs_of_values = boost::container::static_vector<run_of_values, 8>;
 
 /// The end of a channel of any type.
 class channel_end {
@@ -220,7 +223,7 @@ private:
 
     std::shared_ptr<detail::channel_queue<T>> from_;  // null: it has ended
     std::vector<T> values_;
-    std::vector<detail::run_of_values> runs_;  // of them, the oldest first
+    detail::runs_of_values runs_;  // of them, the oldest first
     std::thread::id to_;
     loan* next_ = nullptr;  // these two: guarded by the queue's lock
     loan* previous_ = nullptr;
@@ -334,7 +337,6 @@ public:
             return;
         }
         to.values_.reserve(most);  // not under the lock
-        to.runs_.reserve(most / portion + 8);
         to.to_ = std::this_thread::get_id();
         // Noted and taken at one moment: the channel has not ended in between.
         auto taken = take_portion(to.values_, most, [&] {
@@ -352,7 +354,7 @@ public:
             if (!runs.empty() && runs.back().first + runs.back().count == taken.first) {
                 runs.back().count += taken.count;
             } else {
-                runs.push_back(taken);  // in the room that it has
+                runs.push_back(taken);
             }
             bool const ends = to.values_.size() == most || runs.size() == runs.capacity();
             taken = ends ? run_of_values{} : take_portion(to.values_, most);
