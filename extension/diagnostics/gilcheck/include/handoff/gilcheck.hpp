@@ -21,7 +21,8 @@ struct settings {
 inline constexpr int exit_code = 66;
 
 /// From "abort", "warn", "once", "json", or one of the first three and "json", with a comma
-/// between; without one of the three it is warn. Throws: std::invalid_argument, with the text and what may be said instead.
+/// between; without one of the three it is warn. Throws: std::invalid_argument, with the text and
+/// what may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes
