@@ -1,6 +1,7 @@
 // What a module brings is read from its file, before it is loaded; _imp.create_dynamic() loads it.
 #include "boost_pythons.hpp"
 
+#include "loaded_objects.hpp"
 #include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/python.hpp>
 
@@ -207,13 +208,13 @@ std::string name_of_programs(void* function) {
 
 /// Whether a library beside the C library, or the program, has a malloc(), which all are given.
 bool malloc_is_another() {
-    auto const has_malloc = [](dl_phdr_info* info, std::size_t /*size*/, void* /*none*/) -> int {
-        char const* const path = *info->dlpi_name != '\0' ? info->dlpi_name : "/proc/self/exe";
-        std::string_view const name(path);
-        bool const is_c_library = name.substr(name.rfind('/') + 1).starts_with("libc.so");
-        return !is_c_library && library_file(path).defines("malloc") ? 1 : 0;
-    };
-    return dl_iterate_phdr(has_malloc, nullptr) != 0;
+    bool is_another = false;
+    detail::for_each_loaded_object([&is_another](detail::loaded_object const& each) {
+        std::string_view const path(each.path());
+        bool const is_c_library = path.substr(path.rfind('/') + 1).starts_with("libc.so");
+        is_another = is_another || (!is_c_library && each.find("malloc").address != nullptr);
+    });
+    return is_another;
 }
 
 /// Of the program, as it was when Python started.

@@ -3,6 +3,7 @@
 // So a script that does not import Foo pays nothing for it. And no Boost.Python is in the process's
 // global scope: there it would take the place of another version that some module brings with it.
 #include <handoff/foo_module.hpp>
+#include <handoff/gil/detail/reference.hpp>
 
 #include <cstddef>
 #include <cstdlib>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 namespace {
+
+using handoff::detail::reference;
 
 /// The path of Foo's library, which is among the packages that were installed with the program:
 /// where its RUNPATH says. Asked for, and not left to dlopen(), which goes by its caller's: that
@@ -42,16 +45,14 @@ std::string path_of_library() {
 
 /// Returns: null, with a Python error set.
 PyObject* cannot_import(char const* reason) {
-    PyObject* const message = PyUnicode_FromFormat(
+    reference const message(PyUnicode_FromFormat(
         "Foo is built into this program, but its library cannot be loaded: %s. It is installed "
         "with the program; install both again (make install PREFIX=...), or build them (make)",
-        reason);
-    PyObject* const name = PyUnicode_FromString("Foo");
-    if (message != nullptr && name != nullptr) {
-        PyErr_SetImportError(message, name, nullptr);
+        reason));
+    reference const name(PyUnicode_FromString("Foo"));
+    if (message && name) {
+        PyErr_SetImportError(message.get(), name.get(), nullptr);
     }
-    Py_XDECREF(message);
-    Py_XDECREF(name);
     return nullptr;
 }
 
@@ -69,7 +70,7 @@ PyObject* PyInit_Foo() {
     // Its own, not this one: what is asked of a library is looked for there first.
     auto* const init = reinterpret_cast<decltype(&PyInit_Foo)>(dlsym(library, "PyInit_Foo"));
     if (init == nullptr || init == &PyInit_Foo) {
-        return cannot_import("it is no module Foo");
+        return cannot_import("it does not contain the module Foo");
     }
     return init();
 }

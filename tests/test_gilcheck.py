@@ -36,6 +36,16 @@ class Checked(InFolder):
     def reports(self, outcome):
         return [json.loads(line) for line in outcome.stderr.splitlines() if line.startswith("{")]
 
+    def goes_on(self, code, settings="warn,json", count=1):
+        """The program runs to its end, after so many reports in each way, which are returned."""
+        reports = []
+        for way, outcome in self.checked(code, settings):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
+                self.assertEqual(len(self.reports(outcome)), count)
+                reports += self.reports(outcome)
+        return reports
+
     def the_report(self, outcome):
         self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
         (report,) = self.reports(outcome)
@@ -201,11 +211,8 @@ class HarmsNothing(Checked):
 
     def check(self, *statements):
         code = "\n".join(("import os, signal, misuse_c", *statements, "print('end')"))
-        for way, outcome in self.checked(code, "warn,json"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
-                (report,) = self.reports(outcome)
-                self.assertIn(", line ", report["holder"]["python"])
+        for report in self.goes_on(code):
+            self.assertIn(", line ", report["holder"]["python"])
 
     def test_files_that_have_the_numbers_of_closed_descriptors(self):
         # What every classic daemon does: it closes all descriptors, then opens its own files.
@@ -255,9 +262,7 @@ class HarmsNothing(Checked):
             "assert seen == [], seen\n"
             "print('end')"
         )
-        for way, outcome in self.checked(code, "warn,json"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
+        self.goes_on(code)
 
 
 class Settings(Checked):
@@ -268,16 +273,10 @@ class Settings(Checked):
     )
 
     def test_warn_reports_each_place_once_and_goes_on(self):
-        for way, outcome in self.checked(self.CODE, "warn,json"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
-                self.assertEqual(len(self.reports(outcome)), 2)
+        self.goes_on(self.CODE, "warn,json", 2)
 
     def test_warn_is_what_it_is_without_any(self):
-        for way, outcome in self.checked(self.CODE, "json"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
-                self.assertEqual(len(self.reports(outcome)), 2)
+        self.goes_on(self.CODE, "json", 2)
         code = f"import sys; sys.path.insert(0, {MODULES!r})\n{self.CODE}"
         for command in ((STOCK, "-m", "gilcheck"), (HOST, "-X", "gilcheck")):
             with self.subTest(command):
@@ -285,10 +284,7 @@ class Settings(Checked):
                 self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
 
     def test_once_reports_one_place(self):
-        for way, outcome in self.checked(self.CODE, "once,json"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
-                self.assertEqual(len(self.reports(outcome)), 1)
+        self.goes_on(self.CODE, "once,json", 1)
 
     def test_leaves_another_exit_code(self):
         code = "import misuse_c; misuse_c.released([]); raise SystemExit(3)"
@@ -333,10 +329,7 @@ class Started(Checked):
             "os.waitpid(pid, 0)\n"
             "misuse_c.never_acquired([]); print('end')"
         )
-        for way, outcome in self.checked(code, "warn,json"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
-                self.assertEqual(len(self.reports(outcome)), 1)
+        self.goes_on(code)
 
     def test_with_what_is_no_str_it_says_so(self):
         outcome = self.run_command(

@@ -660,7 +660,7 @@ private:
         from.remove(moved.size());
         returned_size_ -= moved.size();
         delivered_ += moved.size();
-        if (moved.size() == rest.size()) {
+        if (from.empty()) {
             spent.splice(spent.end(), returned_, returned_.begin());
         }
         return run;

@@ -282,7 +282,8 @@ channel_class<T>::channel_class(char const* name, char const* doc)
                              (py::arg("capacity"), py::arg("when_full") = "block"));
     this->def("__init__", py::raw_function(
                               [init](py::tuple const& arguments, py::dict const& keywords) {
-                                  detail::refuse_unless_new<channel<T>>(arguments[0]);
+                                  detail::rather_hang(
+                                      [&] { detail::refuse_unless_new<channel<T>>(arguments[0]); });
                                   return py::object(py::handle<>(
                                       PyObject_Call(init.ptr(), arguments.ptr(), keywords.ptr())));
                               },
