@@ -171,20 +171,17 @@ bool is_of_value() noexcept {
     return PyErr_ExceptionMatches(PyExc_Exception) != 0;
 }
 
-list_items::~list_items() {
-    for (PyObject* const each : items_) {
-        Py_DECREF(each);
-    }
+list_items::list_items(std::size_t most) : list_(PyList_New(static_cast<Py_ssize_t>(most))) {
+    PyObject_GC_UnTrack(list_.get());
 }
 
 py::object list_items::list() {
-    py::handle<> const made(PyList_New(static_cast<Py_ssize_t>(items_.size())));
-    // No Python code runs from here on until it is filled.
-    Py_ssize_t index = 0;
-    for (PyObject* const each : std::exchange(items_, {})) {
-        PyList_SET_ITEM(made.get(), index++, each);
+    auto const added = static_cast<Py_ssize_t>(size_);
+    if (added < PyList_GET_SIZE(list_.get())) {
+        return py::object(py::handle<>(PyList_GetSlice(list_.get(), 0, added)));
     }
-    return py::object(made);
+    PyObject_GC_Track(list_.get());
+    return py::object(list_);
 }
 
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {

@@ -331,12 +331,14 @@ public:
     }
 
     void lend(loan<T>& to, std::size_t at_most) {
-        std::size_t const most = left_behind() ? 0 : std::min(at_most, counts().size);
+        // So much room, and not under the lock. For one it is made without a look.
+        std::size_t const most =
+            at_most == 1 && !left_behind() ? 1 : std::min(at_most, counts().size);
         if (most == 0) {
             to.from_ = nullptr;
             return;
         }
-        to.values_.reserve(most);  // not under the lock
+        to.values_.reserve(most);
         to.to_ = std::this_thread::get_id();
         // Noted and taken at one moment: the channel has not ended in between.
         auto taken = take_portion(to.values_, most, [&] {
@@ -366,40 +368,13 @@ public:
         if (left_behind()) {
             return;
         }
-        std::size_t const back = ended.values_.size() - std::min(ended.values_.size(), delivered);
-        std::list<come_back> nodes;  // not under the lock
-        if (back > 0) {
-            try {
-                auto const all = std::make_shared<std::vector<T>>(std::move(ended.values_));
-                std::size_t begin = 0;
-                for (run_of_values const& each : ended.runs_) {
-                    std::size_t const end = begin + each.count;
-                    if (std::size_t const from = std::max(begin, delivered); from < end) {
-                        nodes.emplace_back(each.first + (from - begin), all, from, end);
-                    }
-                    begin = end;
-                }
-            } catch (std::bad_alloc const&) {
-                nodes.clear();
-            }
+        if (delivered < ended.values_.size()) [[unlikely]] {
+            give_back(ended, delivered);
+            return;
         }
         std::unique_lock held(lock_);
-        (ended.previous_ != nullptr ? ended.previous_->next_ : on_loan_) = ended.next_;
-        if (ended.next_ != nullptr) {
-            ended.next_->previous_ = ended.previous_;
-        }
-        delivered_ -= back;
-        if (nodes.empty()) {
-            dropped_ += back;
-        } else {
-            returned_size_ += back;
-            returned_.merge(
-                nodes, [](come_back const& a, come_back const& b) { return a.first < b.first; });
-        }
-        std::list<come_back> spent;  // freed without the lock
-        shed(spent);
-        // Who waits for the end of a closed channel waits for this, whatever came back.
-        announce(held, filled_, closed_ ? capacity() : size());
+        forget(ended);
+        announce_end_of_loan(held);
     }
 
     bool wait_until(std::chrono::steady_clock::time_point deadline, std::size_t at_least) {
@@ -575,6 +550,51 @@ private:
         std::list<come_back> spent;  // freed without the lock
         shed(spent);
         announce(held, filled_, size());
+    }
+
+    /// REQUIRES: the lock.
+    void forget(loan<T>& ended) noexcept {
+        (ended.previous_ != nullptr ? ended.previous_->next_ : on_loan_) = ended.next_;
+        if (ended.next_ != nullptr) {
+            ended.next_->previous_ = ended.previous_;
+        }
+    }
+
+    /// Unlocks. Who waits for the end of a closed channel waits for this, whatever came back.
+    void announce_end_of_loan(lock& held) noexcept {
+        announce(held, filled_, closed_ ? capacity() : size());
+    }
+
+    /// The rarer half of settle().
+    [[gnu::noinline]] void give_back(loan<T>& ended, std::size_t delivered) noexcept {
+        std::size_t const back = ended.values_.size() - delivered;
+        std::list<come_back> nodes;  // not under the lock
+        try {
+            auto const all = std::make_shared<std::vector<T>>(std::move(ended.values_));
+            std::size_t begin = 0;
+            for (run_of_values const& each : ended.runs_) {
+                std::size_t const end = begin + each.count;
+                if (std::size_t const from = std::max(begin, delivered); from < end) {
+                    nodes.emplace_back(each.first + (from - begin), all, from, end);
+                }
+                begin = end;
+            }
+        } catch (std::bad_alloc const&) {
+            nodes.clear();
+        }
+        std::list<come_back> spent;  // freed without the lock
+        std::unique_lock held(lock_);
+        forget(ended);
+        delivered_ -= back;
+        if (nodes.empty()) {
+            dropped_ += back;
+        } else {
+            returned_size_ += back;
+            returned_.merge(
+                nodes, [](come_back const& a, come_back const& b) { return a.first < b.first; });
+        }
+        shed(spent);
+        announce_end_of_loan(held);
     }
 
     /// What came back is the oldest: it makes room first. REQUIRES: the lock.

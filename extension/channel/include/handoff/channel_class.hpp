@@ -217,15 +217,13 @@ private:
         }
     }
 
-    /// A new reference; null with a Python error set.
-    static PyObject* converted(T const& value) {
-        PyObject* made = nullptr;
-        boost::python::handle_exception([&] { made = by_value()(value); });
-        return made;
-    }
-
     static object only_of(loan<T>& taken) {
-        PyObject* const made = converted(taken.values().front());
+        PyObject* made = nullptr;
+        try {
+            made = by_value()(taken.values().front());
+        } catch (...) {
+            boost::python::handle_exception();
+        }
         taken.keep(made != nullptr || is_of_value() ? 1 : 0);
         return object(boost::python::handle<>(made));
     }
@@ -233,19 +231,26 @@ private:
     /// Those before the first that cannot be converted; it and the others go back, and so it is the
     /// first of the next list, and its error is raised there.
     static object all_of(loan<T>& taken) {
-        list_items items(taken.values().size());
-        for (T const& each : taken.values()) {
-            if (PyObject* const item = converted(each)) {
+        auto const values = taken.values();
+        list_items items(values.size());
+        try {
+            for (T const& each : values) {
+                PyObject* const item = by_value()(each);
+                if (item == nullptr) {
+                    break;
+                }
                 items.add(item);
-                continue;
             }
+        } catch (...) {
+            boost::python::handle_exception();
+        }
+        if (items.size() < values.size()) {
             bool const of_value = is_of_value();
             if (!of_value || items.size() == 0) {
                 taken.keep(of_value ? 1 : 0);
                 throw boost::python::error_already_set();
             }
             PyErr_Clear();
-            break;
         }
         std::size_t const used = items.size();
         object const list = items.list();

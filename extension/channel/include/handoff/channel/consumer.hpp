@@ -47,25 +47,25 @@ boost::python::object representation(boost::python::object const& self, std::siz
 /// after which the value can be had again. Sets one if the converter has set none.
 bool is_of_value() noexcept;
 
-/// What a list is to consist of, which Python sees only when it is whole.
+/// A list that Python sees only when it is whole: until then the garbage collector does not know
+/// it, so gc.get_objects(), say, finds no list with gaps in code that a conversion calls.
 class list_items {
 public:
-    /// Throws: std::bad_alloc.
-    explicit list_items(std::size_t most) { items_.reserve(most); }
-    ~list_items();
-
-    list_items(list_items const&) = delete;
-    list_items& operator=(list_items const&) = delete;
+    /// Throws: error_already_set (MemoryError).
+    explicit list_items(std::size_t most);
 
     /// Owns it from now on. REQUIRES: no more than `most`.
-    void add(PyObject* item) noexcept { items_.push_back(item); }
-    [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+    void add(PyObject* item) noexcept {
+        PyList_SET_ITEM(list_.get(), static_cast<Py_ssize_t>(size_++), item);
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
-    /// Moves all into a new list.
+    /// The list of what was added. Throws: error_already_set (MemoryError).
     boost::python::object list();
 
 private:
-    std::vector<PyObject*> items_;
+    boost::python::handle<> list_;
+    std::size_t size_ = 0;
 };
 
 /// An iterator over a channel, which it keeps; `next` returns a new reference, or null: with a
