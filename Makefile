@@ -103,7 +103,7 @@ detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who find
 	    $(STRESS) tests/stress/detect.py $(or $(TIMES),50) $(KINDS)
 
 falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
-	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py $(NAMES)
+	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py build/suites $(NAMES)
 
 packages: build ## Run packages of PyPI in the host and under the tools (NAMES='rdkit numpy …')
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python HANDOFF_PATIENCE=5 $(STRESS) tests/stress/packages.py build/packages $(NAMES)

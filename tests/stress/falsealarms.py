@@ -1,9 +1,11 @@
 """Runs programs plain, under the GIL checker, and under the GIL timeline; counts false alarms.
 
-Usage: falsealarms.py [NAME ...]: scripts of workloads/, Python's own test modules, and "handoff",
-this project's tests; without a name all of them. HANDOFF_PYTHON names the Python, PYTHON_PACKAGES
-the folder of the tools. It is clean where each tool leaves the results as they are, the checker
-reports nothing, and no recording contradicts itself, of whatever process. Exits with 0 if all are.
+Usage: falsealarms.py FOLDER [NAME ...]: scripts of workloads/, Python's own test modules, packages
+of PyPI that bring their tests, and "handoff", this project's tests; without a name all of them.
+FOLDER keeps the virtual environment that the packages are installed into. HANDOFF_PYTHON names the
+Python, PYTHON_PACKAGES the folder of the tools. It is clean where each tool leaves the results as
+they are, the checker reports nothing, and no recording contradicts itself, of whatever process.
+Exits with 0 if all are.
 """
 
 import json
@@ -18,19 +20,22 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from host import STOCK, environment, start
+from stock_environment import Environment
 
 PACKAGES = Path(os.environ["PYTHON_PACKAGES"])
 LIBRARY = PACKAGES / "gilcheck" / "libgilcheck.so"
 SCRIPTS = Path(__file__).with_name("workloads")
 WAYS = ("plain", "gilcheck", "giltrace")
 REPORT = re.compile(r'{("|&quot;)tool\1: \1gilcheck\1')
-MINUTES = 20  # for one program
+MINUTES = 40  # for one program
 
 # Of the Python that is asked, those that it has.
 TESTS = (
     *("test_threading", "test_thread", "test_fork1", "test_ssl", "test_sqlite3"),
     *("test_concurrent_futures", "test_asyncio", "test_capi"),
 )
+# Packages whose tests are installed with them.
+SUITES = ("numpy",)
 # Tests that call Python without the GIL on purpose; this project's have a tool in them already.
 MISUSES = ("test_no_FatalError_infinite_loop",)
 OWN_MISUSES = "test_gilcheck|test_giltrace"
@@ -72,10 +77,12 @@ def verdicts(report):
 
 
 def program(name, folder):
-    """What follows the interpreter, for a script or a test module."""
+    """What follows the interpreter, for a script, a package or a test module."""
     script = SCRIPTS / f"{name}.py"
     if script.exists():
         return [script]
+    if name in SUITES:
+        return ["-m", "pytest", "-q", f"--junit-xml={folder / 'junit.xml'}", "--pyargs", name]
     ignored = [word for each in MISUSES for word in ("--ignore", each)]
     return ["-m", "test", "--junit-xml", folder / "junit.xml", *ignored, name]
 
@@ -101,14 +108,14 @@ def seen(said, folder):
     return processes, (*reports, *contradicting)
 
 
-def run(name, way):
+def run(name, way, python=STOCK):
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made).resolve()
         if name == "handoff":
             command = [os.environ["CTEST"], "--test-dir", PACKAGES.parent, "--parallel", "2"]
             command += ["--exclude-regex", OWN_MISUSES, "--output-junit", folder / "junit.xml"]
         else:
-            command = [STOCK, *program(name, folder)]
+            command = [python, *program(name, folder)]
         variables = {}
         if way == "gilcheck":
             variables = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
@@ -139,12 +146,12 @@ def is_there(name):
     return subprocess.run([STOCK, "-c", code], check=False).returncode == 0
 
 
-def judge(name, pool):
+def judge(name, pool, python=STOCK):
     """Runs it in every way; returns its line of the table, and whether it is clean."""
     if name == "handoff":  # two of them at a time would be in each other's way
         runs = {way: run(name, way) for way in WAYS[:2]}
     else:
-        runs = dict(zip(WAYS, pool.map(run, [name] * len(WAYS), WAYS), strict=True))
+        runs = dict(zip(WAYS, pool.map(run, [name] * 3, WAYS, [python] * 3), strict=True))
     plain = runs["plain"]
     cells, wrong = [f"{name:24}", f"{len(plain.results):7}"], []
     for way in WAYS[1:]:
@@ -160,8 +167,9 @@ def judge(name, pool):
     return not wrong
 
 
-def main(names):
-    names = names or [*sorted(each.stem for each in SCRIPTS.glob("*.py")), *TESTS, "handoff"]
+def main(folder, *names):
+    scripts = sorted(each.stem for each in SCRIPTS.glob("*.py"))
+    names = names or [*scripts, *TESTS, *SUITES, "handoff"]
     version = subprocess.run([STOCK, "-V"], stdout=subprocess.PIPE, check=True).stdout.decode()
     print(version.strip())
     columns = ("results", "otherwise", "reports", "otherwise", "processes", "contradict")
@@ -169,7 +177,13 @@ def main(names):
     clean = []
     with ThreadPoolExecutor(2) as pool:
         for name in names:
-            if is_there(name):
+            if name in SUITES:
+                suites = Environment(Path(folder).resolve(), "suites")
+                if suites.install(name, "pytest", "hypothesis"):
+                    clean.append(judge(name, pool, suites.python))
+                else:
+                    print(f"{name:24} could not be installed")
+            elif is_there(name):
                 clean.append(judge(name, pool))
             else:
                 print(f"{name:24} this Python has none")
@@ -178,4 +192,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

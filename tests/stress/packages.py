@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 from falsealarms import LIBRARY, PACKAGES, REPORT, Run, differences, of_script, seen
-from host import HOST, STOCK, HangError, environment, finish, start
-from virtual_environment import PROJECT, pinned
+from host import STOCK, HangError, environment, finish, start
+from stock_environment import Environment
+from virtual_environment import PROJECT
 
 PROGRAMS = PROJECT / "tests" / "wheels"
 TABLE = PROJECT / "docs" / "packages.md"
@@ -44,35 +45,6 @@ WAYS = {
     "host, all": ("handoff", (*CHECKER, *TIMELINE, *WATCHDOG, *FOO), {}),
 }
 COLUMNS = ("stock", "host", "gilcheck", "giltrace", "watchdog", "a Foo", "all")
-
-
-class Environment:
-    """A virtual environment of the stock Python, with the host beside its python."""
-
-    def __init__(self, folder):
-        self.programs = folder / "environment" / "bin"
-        self.python = self.programs / "python"
-        if self.python.resolve() != Path(STOCK).resolve():  # another than last time
-            subprocess.run([STOCK, "-m", "venv", "--clear", self.programs.parent], check=True)
-        host = self.programs / "handoff"
-        host.unlink(missing_ok=True)
-        host.symlink_to(HOST)
-        self.versions = folder / "versions.txt"
-        self.versions.write_text("\n".join(pinned("packages")))
-
-    def install(self, package):
-        """Whether it is there now; what pip says otherwise goes to stderr."""
-        pip = [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        only = ["--only-binary", ":all:", "--constraint", self.versions]
-        ended = subprocess.run([*pip, *only, package], stderr=subprocess.PIPE, check=False)
-        if ended.returncode:
-            print(package, ended.stderr.decode(errors="replace"), sep=": ", file=sys.stderr)
-        return ended.returncode == 0
-
-    def version(self, package):
-        code = f"import importlib.metadata as m; print(m.version({package!r}), end='')"
-        asked = subprocess.run([self.python, "-c", code], stdout=subprocess.PIPE, check=True)
-        return asked.stdout.decode()
 
 
 def run(programs, package, way):
@@ -133,7 +105,7 @@ def main(folder, *names):
     for name in names:
         if name not in there:
             sys.exit(f"there is no program for {name}; there are {', '.join(there)}")
-    installed = Environment(Path(folder).resolve())
+    installed = Environment(Path(folder).resolve(), "packages")
     version = subprocess.run([STOCK, "-V"], stdout=subprocess.PIPE, check=True).stdout.decode()
     print(f"{version.strip():36}", *(f"{way:>15}" for way in WAYS))
     ran = clean = 0
