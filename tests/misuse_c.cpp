@@ -152,35 +152,6 @@ PyObject* acquired(PyObject* /*module*/, PyObject* list) {
     return PyLong_FromSsize_t(PyList_Size(list));
 }
 
-// Their header is C's, in 3.11.
-extern "C" int track(unsigned domain, std::uintptr_t address,
-                     std::size_t size) __asm__("PyTraceMalloc_Track");
-extern "C" int untrack(unsigned domain, std::uintptr_t address) __asm__("PyTraceMalloc_Untrack");
-
-/// Calls that are legal without the GIL: by their documentation, or because they only read tables.
-PyObject* needing_no_gil(PyObject* /*module*/, PyObject* /*none*/) {
-    static constexpr unsigned domain = 0x48616e64;  // of tracemalloc's
-    PyThreadState* const state = PyEval_SaveThread();
-    seen = Py_UNICODE_ISALPHA(0xE4) + Py_UNICODE_ISDIGIT('1') + Py_UNICODE_ISDECIMAL('1') +
-           Py_UNICODE_ISNUMERIC(0xBD) + Py_UNICODE_ISLOWER(0xE4) + Py_UNICODE_ISUPPER(0xC4) +
-           Py_UNICODE_ISTITLE(0x1C5) + Py_UNICODE_ISSPACE(0x2003) + Py_UNICODE_ISLINEBREAK(0x2028) +
-           Py_UNICODE_ISPRINTABLE(0xE4);
-    seen = Py_UNICODE_TODIGIT('1') + Py_UNICODE_TODECIMAL('1');
-    seen = Py_UNICODE_TONUMERIC(0xBD) > 0 ? 1 : 0;
-#if PY_VERSION_HEX < 0x030D0000
-    seen = _Py_HashBytes("bytes", 5) + _Py_HashPointer(Py_None);
-#else
-    seen = Py_HashPointer(Py_None);
-#endif
-#if PY_VERSION_HEX >= 0x030E0000
-    seen = Py_HashBuffer("bytes", 5);
-#endif
-    seen = track(domain, 1, 8);
-    seen = untrack(domain, 1);
-    PyEval_RestoreThread(state);
-    Py_RETURN_NONE;
-}
-
 // As every module writes them.
 // NOLINTBEGIN(modernize-use-designated-initializers)
 PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
@@ -195,7 +166,6 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"at_c_exit", &at_c_exit, METH_NOARGS, nullptr},
                          {"guarded", &guarded, METH_O, nullptr},
                          {"acquired", &acquired, METH_O, nullptr},
-                         {"needing_no_gil", &needing_no_gil, METH_NOARGS, nullptr},
                          {}};
 
 PyModuleDef definition = {

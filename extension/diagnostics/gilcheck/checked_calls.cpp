@@ -3,6 +3,7 @@
 
 #include "checked_calls_count.h"
 #include "gil_events.hpp"
+#include "legal_calls.hpp"
 
 #include <algorithm>
 #include <array>
@@ -44,117 +45,10 @@ namespace {
 
 constexpr std::size_t stub_size = 16;  // bytes, of x86-64's and of aarch64's
 
-/// Source: CPython's "Thread states and the GIL" and the pages of each function: those that need
-/// no attached thread state, or that attach one.
-constexpr std::array legal_beginnings{"PyConfig_",
-                                      "PyEvent_",
-                                      "PyGILState_",
-                                      "PyImport_AppendInittab",
-                                      "PyImport_ExtendInittab",
-                                      "PyInitConfig_",
-                                      "PyInterpreterGuard_",
-                                      "PyInterpreterState_Head",
-                                      "PyInterpreterState_Main",
-                                      "PyInterpreterState_Next",
-                                      "PyInterpreterState_ThreadHead",
-                                      "PyInterpreterView_",
-                                      "PyMem_GetAllocator",
-                                      "PyMem_Raw",
-                                      "PyMem_SetAllocator",
-                                      "PyMem_SetupDebugHooks",
-                                      "PyMutex_",
-                                      "PyOS_get",
-                                      "PyOS_my",
-                                      "PyOS_set",
-                                      "PyOS_snprintf",
-                                      "PyOS_strto",
-                                      "PyOS_vsnprintf",
-                                      "PyPreConfig_",
-                                      "PyStatus_",
-                                      "PyThread_",
-                                      "PyWideStringList_",
-                                      "Py_BytesMain",
-                                      "Py_DecodeLocale",
-                                      "Py_EncodeLocale",
-                                      "Py_Exit",
-                                      "Py_FatalError",
-                                      "Py_Finalize",
-                                      "Py_Get",
-                                      "Py_Initialize",
-                                      "Py_Is",
-                                      "Py_Main",
-                                      "Py_NewInterpreter",
-                                      "Py_PreInitialize",
-                                      "Py_RunMain",
-                                      "Py_Set",
-                                      "_PyEvent_",
-                                      "_PyMem_Raw",
-                                      "_PyMutex_",
-                                      "_PyOnceFlag_",
-                                      "_PyParkingLot_",
-                                      "_PyRWMutex_",
-                                      "_PyRecursiveMutex_",
-                                      "_PyRuntime",
-                                      "_PyUnicode_Is",  // they read constant tables
-                                      "_PyUnicode_To",
-                                      "_Py_Hash",  // of bytes, a number, an address
-                                      "_Py_DecodeLocale",
-                                      "_Py_DumpTraceback",
-                                      "_Py_EncodeLocale",
-                                      "_Py_FatalError",
-                                      "_Py_Initialize",
-                                      "_Py_SetLocaleFromEnv"};
-constexpr std::array legal{"PyErr_SetInterrupt",
-                           "PyErr_SetInterruptEx",
-                           "PyEval_AcquireLock",
-                           "PyEval_AcquireThread",
-                           "PyEval_InitThreads",
-                           "PyEval_RestoreThread",
-                           "PyEval_ThreadsInitialized",
-                           "PyInterpreterState_Delete",
-                           "PyInterpreterState_New",
-                           "PyObject_Dump",
-                           "PyThreadState_Delete",
-                           "PyThreadState_Ensure",
-                           "PyThreadState_EnsureFromView",
-                           "PyThreadState_GetInterpreter",
-                           "PyThreadState_GetUnchecked",
-                           "PyThreadState_New",
-                           "PyThreadState_Next",
-                           "PyThreadState_Release",
-                           "PyThreadState_Swap",
-                           "PyTime_MonotonicRaw",
-                           "PyTime_PerfCounterRaw",
-                           "PyTime_TimeRaw",
-                           "PyTraceMalloc_Track",  // these two acquire it themselves
-                           "PyTraceMalloc_Untrack",
-                           "Py_AddPendingCall",
-                           "Py_AtExit",
-                           "Py_EndInterpreter",
-                           "Py_HashBuffer",
-                           "Py_HashPointer",
-                           "_PyEval_AddPendingCall",
-                           "_PyInterpreterState_GuardCountdown",
-                           "_PyThreadState_GetCurrent",
-                           "_PyObject_Dump",
-                           "_PyThreadState_Prealloc",  // the two halves of PyThreadState_New(),
-                           "_PyThreadState_SetCurrent",  // in 3.11
-                           "_PyThreadState_UncheckedGet",
-                           "_Py_IsFinalizing",
-                           "_Py_RestoreSignals",
-                           "_Py_fstat_noraise",
-                           "_Py_open_noraise",
-                           "_Py_set_inheritable_async_safe",
-                           "_Py_write_noraise"};
 /// Their addresses are compared, by who fills a type's slots with them.
 constexpr std::array compared_beginnings{
     "PyObject_Generic", "PyType_Generic", "PyObject_SelfIter", "PyObject_HashNotImplemented",
     "PyObject_Free",    "PyObject_Del",   "PyObject_GC_Del"};
-
-bool begins_with_one_of(std::string_view name, std::span<char const* const> beginnings) {
-    return std::ranges::any_of(beginnings,
-                               [name](char const* each) { return name.starts_with(each); });
-}
 
 /// The stub of each function, made when it is first asked for. Null: there are too many. The name
 /// is copied: the library that it is of may be unloaded.
@@ -188,7 +82,8 @@ bool is_within(void const* function, void (*stubs)(), std::size_t count) noexcep
 }
 
 bool is_compared(std::string_view name) noexcept {
-    return begins_with_one_of(name, compared_beginnings);
+    return std::ranges::any_of(compared_beginnings,
+                               [name](char const* each) { return name.starts_with(each); });
 }
 
 thread_local void const* released_by = nullptr;
@@ -235,11 +130,6 @@ bool is_of_python(std::string_view name) noexcept {
 }
 
 }  // namespace
-
-bool is_legal_without_gil(std::string_view name) noexcept {
-    return begins_with_one_of(name, legal_beginnings) ||
-           std::ranges::find(legal, name) != legal.end();
-}
 
 void const* last_release() noexcept { return released_by; }
 

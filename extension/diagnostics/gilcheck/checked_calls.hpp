@@ -4,7 +4,7 @@
 #include "loaded_objects.hpp"
 
 #include <atomic>
-#include <string_view>
+#include <cstddef>
 
 namespace handoff::detail {
 
@@ -13,9 +13,6 @@ struct checked_call {
     std::atomic<void*> function = nullptr;
     char const* name = nullptr;
 };
-
-/// Whether a function of the C API may be called by a thread that does not hold the GIL.
-[[nodiscard]] bool is_legal_without_gil(std::string_view name) noexcept;
 
 /// Has the calls that each loaded object makes into the interpreter checked, from now on, but those
 /// of the interpreter itself. Idempotent; to be repeated when others were loaded.

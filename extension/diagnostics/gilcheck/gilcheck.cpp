@@ -2,6 +2,7 @@
 #include "checked_calls.hpp"
 #include "gil_events.hpp"
 #include "one_at_a_time.hpp"
+#include "python_stacks.hpp"
 #include "running_python.hpp"
 #include "violation.hpp"
 #include <handoff/gilcheck.hpp>
@@ -110,7 +111,7 @@ bool find_python() {
 
 void on_take() noexcept {
     was_initialized.store(true, std::memory_order_relaxed);
-    note_take();
+    note_held();
 }
 
 constinit gil_listener const listener{.takes = &on_take};
@@ -125,6 +126,7 @@ void begin_checking() {
     }
     prepare_violations(python->object);
     if (held) {
+        note_held();
         ask_for_python_stacks(held);
     }
     on_violation.store(&on_call_without_gil, std::memory_order_release);

@@ -4,9 +4,7 @@
 #include "checked_calls.hpp"
 #include "gil_events.hpp"
 #include "json.hpp"
-#include "source_lines.hpp"
-#include "unnoticed_child.hpp"
-#include <handoff/gil/detail/stack.hpp>
+#include "python_stacks.hpp"
 
 #include <algorithm>
 #include <array>
@@ -26,121 +24,15 @@ namespace handoff::detail {
 namespace {
 
 thread_local bool ever_held = false;
-thread_local bool ended_python = false;
 
 // Set once, before the first report.
 void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()
 int (*is_finalizing)() = nullptr;
-int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
-int (*add_pending_call)(int (*)(void*), void*) = nullptr;
-int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
-int stacks_signal = 0;  // faulthandler answers it, on standard output
-struct sigaction stacks_answer{};
 
 std::string name_of(pid_t thread) {
     std::string name;
     std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/comm"), name);
     return name;
-}
-
-/// A real-time signal that nobody handles; 0: there is none.
-int unused_signal() {
-    for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
-        struct sigaction now{};
-        if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) {
-            return number;
-        }
-    }
-    return 0;
-}
-
-/// Called last when Python ends, on the thread that ends it.
-void python_has_ended() {
-    gil_is_gone();
-    ended_python = true;
-    stacks_signal = 0;  // faulthandler has let go of it; of another Python it is asked again
-}
-
-/// As faulthandler.register() has it; and be told when this Python ends. GIL: held.
-int ask_faulthandler(void* /*unused*/) {
-    if (stacks_signal == 0) {
-        ended_python = false;
-        at_exit(&python_has_ended);
-        stacks_signal = unused_signal();
-        // What faulthandler leaves when Python ends, perhaps during a report.
-        std::signal(stacks_signal, [](int) {});
-        std::array<char, 160> code{};
-        std::snprintf(code.data(), code.size(),
-                      "import faulthandler as _f\n"
-                      "_f.register(%d, file=%d, all_threads=True, chain=False)\n"
-                      "del _f\n",
-                      stacks_signal, STDOUT_FILENO);
-        if (stacks_signal == 0 || run(code.data(), nullptr) != 0 ||
-            sigaction(stacks_signal, nullptr, &stacks_answer) != 0) {
-            stacks_signal = -1;
-        }
-    }
-    return 0;
-}
-
-/// A stack of Python's, from the innermost function outwards, up to what runs a program for
-/// `python3 -m gilcheck`.
-std::string without_our_own(std::string stack) {
-    if (auto const found = stack.find("/gilcheck/program.py\", line ");
-        found != std::string::npos) {
-        stack.resize(stack.rfind('\n', found) + 1);
-    }
-    return stack;
-}
-
-/// In a child: what faulthandler reads changes as it reads it, here, where other threads run
-/// Python; and where it writes to, the program may have closed, or taken for a file of its own.
-void answer(void* /*unused*/) {
-    sigset_t only;
-    sigemptyset(&only);
-    sigaddset(&only, stacks_signal);
-    sigprocmask(SIG_UNBLOCK, &only, nullptr);
-    // Not raise(), which knows the parent's numbers.
-    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), stacks_signal);
-}
-
-/// What faulthandler writes of a thread: the lines below "Thread 0x… (most recent call first):".
-std::string python_stack_of(pthread_t thread) {
-    struct sigaction now{};
-    if (stacks_signal <= 0 || sigaction(stacks_signal, nullptr, &now) != 0 ||
-        now.sa_handler != stacks_answer.sa_handler) {  // the program has taken the signal
-        return {};
-    }
-    std::string const all = output_of_child(&answer, nullptr);
-    std::array<char, 40> head{};
-    std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR,
-                  static_cast<std::uintptr_t>(thread));
-    auto const found = all.find(head.data());
-    if (found == std::string::npos) {
-        return {};
-    }
-    auto const begin = std::min(all.find('\n', found), all.size() - 1) + 1;
-    auto const end = std::min(all.find("\n\n", begin), all.find("hread 0x", begin));
-    return without_our_own(all.substr(begin, end - begin));
-}
-
-std::vector<violation::frame> described(std::vector<void const*> const& instructions) {
-    symbols names;
-    std::vector<violation::frame> frames;
-    std::vector<file_place> places;
-    for (void const* each : instructions) {
-        auto place = names.find(each);
-        places.push_back({.file = place.file, .offset = place.offset});
-        frames.push_back({.function = std::move(place.function),
-                          .source = {},
-                          .file = std::move(place.file),
-                          .offset = place.offset});
-    }
-    auto lines = source_lines(places);
-    for (std::size_t each = 0; each < frames.size(); ++each) {
-        frames[each].source = std::move(lines[each]);
-    }
-    return frames;
 }
 
 /// The call of each frame: a return address is that of the next instruction.
@@ -159,28 +51,20 @@ std::vector<violation::frame> described(std::vector<void const*> const& instruct
     return calls;
 }
 
-std::string in_words(violation::frame const& frame) {
-    std::array<char, 24> offset{};
-    std::snprintf(offset.data(), offset.size(), "+0x%" PRIxPTR, frame.offset);
-    std::string text = frame.function.empty() ? "??" : frame.function;
-    if (!frame.source.empty()) {
-        text += "  at " + frame.source;
-    }
-    return text + "  in " + frame.file + offset.data();
-}
-
 std::string in_words(named_thread const& thread) {
     return std::to_string(thread.id) + " '" + thread.name + "'";
 }
 
-std::string json_of(std::vector<violation::frame> const& frames) {
+std::string json_of(call_frame const& frame) {
+    return "{\"function\": " + json_string(frame.function) +
+           ", \"source\": " + json_string(frame.source) + ", \"file\": " + json_string(frame.file) +
+           ", \"offset\": " + std::to_string(frame.offset) + "}";
+}
+
+std::string json_of(std::vector<call_frame> const& frames) {
     std::string json = "[";
     for (auto const& each : frames) {
-        json += json.size() > 1 ? ", " : "";
-        json += "{\"function\": " + json_string(each.function) +
-                ", \"source\": " + json_string(each.source) +
-                ", \"file\": " + json_string(each.file) +
-                ", \"offset\": " + std::to_string(each.offset) + "}";
+        json += (json.size() > 1 ? ", " : "") + json_of(each);
     }
     return json + "]";
 }
@@ -212,7 +96,7 @@ violation violation::here(char const* function, void const* return_address, bool
                                        : because::never_acquired,
                     .thread = {.id = id, .handle = pthread_self(), .name = name_of(id)},
                     .known_to_python = python_is_alive && this_threads_state() != nullptr,
-                    .by_who_ended_python = ended_python,
+                    .by_who_ended_python = ended_python_here(),
                     .holder = {},
                     .holders_python = {},
                     .stack = {},
@@ -222,19 +106,22 @@ violation violation::here(char const* function, void const* return_address, bool
                         .handle = holder.thread,
                         .name = name_of(holder.id),
                         .ended = has_ended(holder.id)};
-        found.holders_python = python_stack_of(holder.thread);
+        found.holders_python = python_stack_of(holder.thread, python_stacks());
     }
-    found.stack = described(stack_from(return_address));
+    found.stack = call_frames(stack_from(return_address));
     if (void const* const released_by = last_release();
         found.why == because::released && released_by != nullptr) {
-        found.released_at = described({static_cast<char const*>(released_by) - 1});
+        std::array<void const*, 1> const call{static_cast<char const*>(released_by) - 1};
+        auto const frames = call_frames(call);
+        auto const* const users = users_frame(frames);
+        found.released_at = {users != nullptr ? *users : frames.front()};
     }
     return found;
 }
 
 std::string violation::advice() const {
     if (drops_a_reference(function) && why != because::finalized) {
-        bool const of_shared_ptr = std::ranges::any_of(stack, [](frame const& each) {
+        bool const of_shared_ptr = std::ranges::any_of(stack, [](call_frame const& each) {
             return each.function.find("shared_ptr_deleter") != std::string::npos;
         });
         return (why == because::released ? "This thread has released the GIL, and drops"
@@ -275,13 +162,23 @@ std::string violation::advice() const {
     return {};
 }
 
+std::string violation::where() const {
+    if (call_frame const* const users = users_frame(stack)) {
+        return ", by " + in_words(*users);
+    }
+    return stack.empty() ? std::string()
+                         : ", in " + stack.front().file +
+                               ", of which no function of its own is seen: compile it with -g, and "
+                               "link it without -s";
+}
+
 std::string violation::text() const {
     bool const colours = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
     char const* const bold_red = colours ? "\033[1;31m" : "";
     char const* const bold = colours ? "\033[1m" : "";
     char const* const plain = colours ? "\033[0m" : "";
     std::string told = std::string(bold_red) + "gilcheck: " + function +
-                       "() was called without the GIL" + plain + "\n";
+                       "() was called without the GIL" + where() + plain + "\n";
     auto const line = [&](char const* head, std::string const& rest) {
         told.append("  ").append(bold).append(head).append(plain).append(rest).append("\n");
     };
@@ -296,7 +193,9 @@ std::string violation::text() const {
     }
     line("C++", "");
     for (std::size_t each = 0; each < stack.size(); ++each) {
-        told += "    #" + std::to_string(each) + "  " + in_words(stack[each]) + "\n";
+        bool const is_users = &stack[each] == users_frame(stack);
+        told += (is_users ? "  > #" : "    #") + std::to_string(each) + "  " +
+                in_full(stack[each]) + "\n";
     }
     line("do       ", advice());
     return told;
@@ -305,6 +204,7 @@ std::string violation::text() const {
 std::string violation::json() const {
     std::string told =
         R"({"tool": "gilcheck", "function": )" + json_string(function) +
+        ", \"at\": " + (users_frame(stack) != nullptr ? json_of(*users_frame(stack)) : "null") +
         ", \"because\": " + json_string(because_names.at(static_cast<std::size_t>(why))) +
         ", \"thread\": " + json_of(thread) +
         ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" + ", \"holder\": ";
@@ -325,22 +225,11 @@ void prepare_violations(loaded_object const& interpreter) {
     if (is_finalizing == nullptr) {
         look_up(is_finalizing, "_Py_IsFinalizing");
     }
-    look_up(run, "PyRun_SimpleStringFlags");
-    look_up(add_pending_call, "Py_AddPendingCall");
-    look_up(at_exit, "Py_AtExit");
+    prepare_python_stacks(interpreter);
     std::array<void*, 1> first{};
     backtrace(first.data(), 1);  // loads libgcc now
 }
 
-void ask_for_python_stacks(bool held) {
-    if (held) {
-        ever_held = true;
-        ask_faulthandler(nullptr);
-    } else if (stacks_signal == 0) {
-        add_pending_call(&ask_faulthandler, nullptr);
-    }
-}
-
-void note_take() noexcept { ever_held = true; }
+void note_held() noexcept { ever_held = true; }
 
 }  // namespace handoff::detail

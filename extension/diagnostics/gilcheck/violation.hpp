@@ -1,6 +1,7 @@
 // violation: a call into Python without the GIL, with all that is known of it, in words.
 #pragma once
 
+#include "call_frames.hpp"
 #include "gil_events.hpp"
 #include "loaded_objects.hpp"
 
@@ -25,14 +26,6 @@ struct violation {
         released,        // it held it, and released it
         finalized,       // Python is finalized, or has begun to be
     };
-    /// Where in C++.
-    struct frame {
-        std::string function;  // demangled; empty: unknown
-        std::string source;    // file:line; empty: there is no debug information
-        std::string file;
-        std::uintptr_t offset = 0;  // in the file
-    };
-
     std::string function;
     because why{};
     named_thread thread;
@@ -40,16 +33,18 @@ struct violation {
     bool by_who_ended_python = false;
     named_thread holder;         // its id is 0: nobody
     std::string holders_python;  // its Python stack, as faulthandler writes it; empty: unknown
-    std::vector<frame> stack;    // the innermost first
-    std::vector<frame> released_at;  // one, or none; why == released
+    std::vector<call_frame> stack;   // the innermost first
+    std::vector<call_frame> released_at;  // one, or none; why == released
 
     /// What is known of a call by this thread, that returns there.
     static violation here(char const* function, void const* return_address, bool python_is_alive);
 
     /// Several lines; with colours where stderr is a terminal that shows them.
     [[nodiscard]] std::string text() const;
-    /// One line. Keys: tool, function, because, thread, holder, stack, released_at, what_to_do.
+    /// One line. Keys: tool, function, at, because, thread, holder, stack, released_at, what_to_do.
     [[nodiscard]] std::string json() const;
+    /// Who made the call, in the user's code; empty where none of the stack is the user's.
+    [[nodiscard]] std::string where() const;
     /// What to do about it.
     [[nodiscard]] std::string advice() const;
 };
@@ -57,12 +52,7 @@ struct violation {
 /// Gets ready to describe them. Before the first.
 void prepare_violations(loaded_object const& interpreter);
 
-/// The holder's Python stack comes from faulthandler, and that it is to come wants the GIL.
-/// held:     whether the calling thread holds it; otherwise it happens soon, in the main thread.
-/// REQUIRES: Python is initialized.
-void ask_for_python_stacks(bool held);
-
 /// Tells a thread that released the GIL from one that never had it: called when it takes it.
-void note_take() noexcept;
+void note_held() noexcept;
 
 }  // namespace handoff::detail

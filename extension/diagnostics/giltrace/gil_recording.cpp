@@ -4,7 +4,7 @@
 // All that is called at an event is guarded by CPython's own lock of the GIL, as gil_events says.
 #include "gil_recording.hpp"
 
-#include "current_function.h"
+#include "current_function.hpp"
 #include <handoff/gil/label.hpp>
 
 #include <algorithm>
@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
@@ -65,8 +64,8 @@ struct buffer {
     event* next = nullptr;
     event* end = nullptr;
     chunk* mapped = nullptr;
-    handoff_function function{};  // of the last hold ...
-    std::uint32_t name = 0;       // ... which was called that
+    python_function function{};  // of the last hold ...
+    std::uint32_t name = 0;  // ... which was called that
 };
 
 recording& current() {
@@ -78,7 +77,7 @@ std::atomic<unsigned> number = 0;  // of the recording; those of before are over
 std::atomic<bool> is_on = false;
 std::atomic<unsigned> making_room = 0;  // threads that do
 running_python const* python = nullptr;
-bool knows_functions = false;
+function_reader functions;
 std::uint64_t last_event = 0;  // its ticks: the lock orders events, where the counter may not
 pthread_key_t own_key{};
 
@@ -297,12 +296,12 @@ std::uint32_t number_of(recording& now, std::string_view text) {
 }
 
 /// As in "Queue.get (queue.py:154)".
-std::string_view text_of(handoff_function const& function, std::span<char> room) {
+std::string_view text_of(python_function const& function, std::span<char> room) {
     std::array<char, 512> path;
-    std::string_view file(path.data(), handoff_utf8(function.file, path.data(), path.size()));
+    std::string_view file(path.data(), functions.write_utf8(function.file, path));
     file.remove_prefix(file.rfind('/') + 1);
     std::size_t const most = room.size() - std::min<std::size_t>(file.size(), 256) - 16;
-    char* end = room.data() + handoff_utf8(function.name, room.data(), most);
+    char* end = functions.write_utf8(function.name, room.first(most));
     auto const append = [&end](std::string_view text) { end += text.copy(end, text.size()); };
     append(" (");
     append(file.substr(0, 256));
@@ -312,13 +311,8 @@ std::string_view text_of(handoff_function const& function, std::span<char> room)
     return {room.data(), end};
 }
 
-bool same(handoff_function const& one, handoff_function const& another) noexcept {
-    return one.code == another.code && one.name == another.name && one.file == another.file &&
-           one.line == another.line;
-}
-
 /// The name of a hold that is not called as the thread's last.
-[[gnu::noinline]] std::uint32_t name_anew(handoff_function const& running) {
+[[gnu::noinline]] std::uint32_t name_anew(python_function const& running) {
     recording& now = current();
     if (now.head == nullptr) {
         return 0;
@@ -338,32 +332,26 @@ bool same(handoff_function const& one, handoff_function const& another) noexcept
     return found;
 }
 
-/// What holds are called of a Python whose objects these are not: it may be Python code, or not.
-constinit std::array<char, 80> not_known{};
-
-void describe_not_known() noexcept {
-    unsigned long const of = handoff_functions_of();
-    std::snprintf(not_known.data(), not_known.size(),
-                  "a function that is not known (giltrace was built for Python %lu.%lu)", of >> 24U,
-                  of >> 16U & 0xFFU);
-}
+/// What holds are called of a Python whose objects are not known: it may be Python code, or not.
+constexpr char const* not_known =
+    "a function that is not known (giltrace knows those of Python 3.11 to 3.15)";
 
 /// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
 /// the GIL is dropped: nobody can take it before CPython's lock is free.
 std::uint32_t name_of_hold() {
-    handoff_function running{};
-    void* const state = knows_functions ? python->this_threads_state() : nullptr;
+    python_function running{};
+    void* const state = functions.knows() ? python->this_threads_state() : nullptr;
     if (state != nullptr) {
-        running = handoff_current_function(state);
+        running = functions.current(state);
     }
     if (running.code == nullptr) {
-        char const* const otherwise = knows_functions ? nullptr : not_known.data();
+        char const* const otherwise = functions.knows() ? nullptr : not_known;
         running.code = hold_label != nullptr ? hold_label : otherwise;
         if (running.code == nullptr) {
             return 0;
         }
     }
-    return is_of_this_recording() && same(running, own.function) ? own.name : name_anew(running);
+    return is_of_this_recording() && running == own.function ? own.name : name_anew(running);
 }
 
 /// The name that a thread of this process has now; nothing, if it has none, or has ended.
@@ -463,8 +451,7 @@ void start_recording(running_python const& traced, std::string const& path,
                      std::string (*child_path)(std::string const&, pid_t)) {
     prepare_once();
     python = &traced;
-    knows_functions = traced.version >> 16U == handoff_functions_of() >> 16U;
-    describe_not_known();
+    functions = function_reader(traced);
     recording& now = current();
     now.path = path;
     now.child_path = child_path;

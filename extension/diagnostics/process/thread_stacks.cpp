@@ -1,8 +1,6 @@
 // thread_stacks: the signal, its handler, and the wait for the answers.
 #include "thread_stacks.hpp"
 
-#include <handoff/gil/held.hpp>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -38,6 +36,7 @@ struct question {
 
     sem_t answered{};
     std::atomic<bool> written = false;  // orders what follows, also for those who only see atomics
+    bool (*holds_it)() noexcept = nullptr;
     pthread_t thread{};
     bool holds_gil = false;
     int count = 0;
@@ -57,15 +56,6 @@ std::uintptr_t interrupted_at([[maybe_unused]] void const* context) {
 #endif
 }
 
-/// As gil_held(), which is no function for the handler of a signal; about the main interpreter's
-/// GIL, where a subinterpreter may have its own.
-bool holds_main_gil() noexcept {
-    PyThreadState* const own = PyGILState_GetThisThreadState();
-    return detail::is_current(own) &&
-           (PY_VERSION_HEX < 0x030C0000 ||
-            PyThreadState_GetInterpreter(own) == PyInterpreterState_Main());
-}
-
 /// Runs in the thread that is asked, wherever it was: only what is async-signal-safe.
 void answer(int, siginfo_t* received, void* context) {
     if (received->si_code != SI_QUEUE || received->si_pid != getpid()) {
@@ -75,7 +65,7 @@ void answer(int, siginfo_t* received, void* context) {
     auto& asked = *static_cast<question*>(received->si_value.sival_ptr);
     static_cast<void>(asked.written.load(std::memory_order_acquire));
     asked.thread = pthread_self();
-    asked.holds_gil = holds_main_gil();
+    asked.holds_gil = asked.holds_it();
     asked.interrupted_at = interrupted_at(context);
     asked.count = backtrace(asked.frames.data(), static_cast<int>(asked.frames.size()));
     asked.written.store(true, std::memory_order_release);
@@ -129,7 +119,8 @@ int unused_signal() {
     throw std::runtime_error("every real-time signal is in use");
 }
 
-stack_signal::stack_signal() : number_(unused_signal()) {
+stack_signal::stack_signal(bool (*holds_gil)() noexcept)
+    : number_(unused_signal()), holds_gil_(holds_gil) {
     std::array<void*, 1> loads_libgcc{};
     backtrace(loads_libgcc.data(), 1);
     struct sigaction action{};
@@ -179,6 +170,7 @@ void stack_signal::ask(thread_stack& asked) const {
         return;
     }
     auto asking = std::make_unique<question>();
+    asking->holds_it = holds_gil_;
     siginfo_t sent{};
     sent.si_code = SI_QUEUE;
     sent.si_pid = getpid();

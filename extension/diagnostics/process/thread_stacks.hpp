@@ -1,8 +1,6 @@
 // thread_stacks: asks every thread of the process where it is, and whether it holds the GIL.
 #pragma once
 
-#include <handoff/gil/python.hpp>
-
 #include <csignal>
 #include <pthread.h>
 #include <string>
@@ -30,8 +28,9 @@ struct thread_stack {
 ///          beside a dlopen().
 class stack_signal {
 public:
+    /// holds_gil: whether the calling thread holds the GIL; called in the signal's handler.
     /// Throws: std::runtime_error when every real-time signal is taken.
-    stack_signal();
+    explicit stack_signal(bool (*holds_gil)() noexcept);
     /// Nobody asks any more. A signal that is still pending is discarded.
     ~stack_signal();
 
@@ -48,6 +47,7 @@ private:
     void ask(thread_stack& asked) const;
 
     int number_;
+    bool (*holds_gil_)() noexcept;
     struct sigaction before_{};
 };
 

@@ -3,6 +3,7 @@
 #include <handoff/gil.hpp>
 #include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/detail/stack.hpp>
+#include <handoff/gil/held.hpp>
 #include <handoff/gil/raised.hpp>
 #include <handoff/watchdog.hpp>
 
@@ -131,9 +132,18 @@ private:
     struct sigaction handler_{};
 };
 
+/// As gil_held(), which is no function for the handler of a signal; about the main interpreter's
+/// GIL, where a subinterpreter may have its own.
+bool holds_main_gil() noexcept {
+    PyThreadState* const own = PyGILState_GetThisThreadState();
+    return detail::is_current(own) &&
+           (PY_VERSION_HEX < 0x030C0000 ||
+            PyThreadState_GetInterpreter(own) == PyInterpreterState_Main());
+}
+
 /// What a process needs once, whatever forks.
 struct signals {
-    stack_signal stacks;
+    stack_signal stacks{&holds_main_gil};
     python_stacks python;
 };
 

@@ -1,5 +1,5 @@
-// source_lines: asks addr2line.
-#include "source_lines.hpp"
+// addr2line: starts it, unnoticed by the program, and reads what it writes.
+#include "addr2line.hpp"
 
 #include "unnoticed_child.hpp"
 
@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <spawn.h>
+#include <sstream>
 #include <string_view>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,30 +68,37 @@ std::string hexadecimal(std::uintptr_t number) {
 
 }  // namespace
 
-std::vector<std::string> source_lines(std::span<file_place const> places) {
-    std::vector<std::string> lines(places.size());
+std::vector<std::vector<source_line>> source_lines(std::span<file_place const> places) {
+    std::vector<std::vector<source_line>> of_each(places.size());
     std::map<std::string, std::vector<std::size_t>> of_file;
     for (std::size_t each = 0; each < places.size(); ++each) {
         of_file[places[each].file].push_back(each);
     }
     for (auto const& [file, indices] : of_file) {
-        std::vector<std::string> words{"addr2line", "-e", file};
+        // Of each place its address, then a function's name and its line in turns.
+        std::vector<std::string> words{"addr2line", "--addresses", "--functions", "--demangle",
+                                       "--inlines", "-e",          file};
         for (std::size_t const each : indices) {
             words.push_back(hexadecimal(places[each].offset));
         }
-        std::string const text = output_of(std::move(words));
-        std::string_view rest = text;
-        for (std::size_t const each : indices) {
-            auto const end = std::min(rest.find('\n'), rest.size());
-            std::string_view line = rest.substr(0, end);
-            rest.remove_prefix(std::min(end + 1, rest.size()));
-            line = line.substr(0, line.find(" (discriminator"));
-            if (!line.empty() && !line.starts_with("??") && !line.ends_with(":?")) {
-                lines[each] = line;
+        std::istringstream text(output_of(std::move(words)));
+        auto next = indices.begin();
+        std::vector<source_line>* found = nullptr;
+        for (std::string name; std::getline(text, name);) {
+            if (name.starts_with("0x")) {
+                found = next == indices.end() ? nullptr : &of_each[*next++];
+                continue;
+            }
+            std::string line;
+            std::getline(text, line);
+            line.resize(std::min(line.find(" (discriminator"), line.size()));
+            if (found != nullptr && !line.starts_with("??") && !line.ends_with(":?") &&
+                !line.ends_with(":0")) {
+                found->push_back({.function = name == "??" ? "" : name, .line = line});
             }
         }
     }
-    return lines;
+    return of_each;
 }
 
 }  // namespace handoff::detail

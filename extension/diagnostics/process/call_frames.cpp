@@ -1,0 +1,222 @@
+// call_frames: whose a function is, by its name, its source and its library.
+#include "call_frames.hpp"
+
+#include "addr2line.hpp"
+#include "loaded_objects.hpp"
+#include <handoff/gil/detail/stack.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+#include <iterator>
+#include <optional>
+#include <string_view>
+
+namespace handoff::detail {
+
+namespace {
+
+bool begins_with_one_of(std::string_view text, std::span<std::string_view const> beginnings) {
+    return std::ranges::any_of(beginnings, [text](auto each) { return text.starts_with(each); });
+}
+
+std::string_view base_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+/// "boost::python::call<int>" of "int boost::python::call<int>(_object*)": a template's name has
+/// the result's type before it.
+std::string_view name_in(std::string_view function) {
+    static constexpr std::string_view unnamed = "(anonymous namespace)";
+    std::size_t begin = 0;
+    int depth = 0;
+    for (std::size_t at = 0; at < function.size(); ++at) {
+        if (function.substr(at).starts_with(unnamed)) {
+            at += unnamed.size() - 1;
+        } else if (function[at] == '<' || function[at] == '{') {
+            ++depth;
+        } else if (function[at] == '>' || function[at] == '}') {
+            --depth;
+        } else if (depth == 0 && function[at] == '(') {
+            break;
+        } else if (depth == 0 && function[at] == ' ' &&
+                   !function.substr(0, at).ends_with("operator")) {
+            begin = at + 1;
+        }
+    }
+    return function.substr(begin);
+}
+
+constexpr std::array binding_names = std::to_array<std::string_view>(
+    {"boost::python::", "pybind11::", "nanobind::", "handoff::", "nb_", "nanobind_", "gilcheck_",
+     "giltrace_", "gilwatch_"});
+constexpr std::array standard_names =
+    std::to_array<std::string_view>({"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::"});
+constexpr std::array python_names =
+    std::to_array<std::string_view>({"Py", "_Py", "take_gil", "drop_gil", "call_function"});
+constexpr std::array standard_libraries = std::to_array<std::string_view>(
+    {"libc.so", "libc-", "libpthread", "libm.so", "libm-", "libdl", "librt", "libstdc++", "libc++",
+     "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi"});
+
+/// What contains the interpreter.
+std::optional<loaded_object> pythons_object() {
+    std::optional<loaded_object> found;
+    for_each_loaded_object([&](loaded_object const& each) {
+        if (!found && each.find("_PyRuntime").address != nullptr) {
+            found = each;
+        }
+    });
+    return found;
+}
+
+/// beside_python: it is in the object that contains the interpreter, perhaps with the user's own
+/// code, which is C++ then.
+/// By a function's name alone.
+code_of whose_is(std::string_view function) {
+    std::string_view const name = name_in(function);
+    return begins_with_one_of(name, python_names)     ? code_of::python
+           : begins_with_one_of(name, binding_names)  ? code_of::binding
+           : begins_with_one_of(name, standard_names) ? code_of::standard
+                                                      : code_of::user;
+}
+
+/// The user's lambda that a library's template was made for, and into which it was inlined perhaps:
+/// "read()::{lambda()#1}" of "void std::__invoke<read()::{lambda()#1}>()". Empty: there is none.
+std::string lambda_in(std::string const& function) {
+    auto const lambda = function.find("::{lambda");
+    auto const end = function.find('}', lambda);
+    if (end == std::string::npos) {
+        return {};
+    }
+    std::size_t begin = lambda;
+    for (int depth = 0; begin > 0; --begin) {
+        char const before = function[begin - 1];
+        depth += before == ')' || before == '>' ? 1 : before == '(' || before == '<' ? -1 : 0;
+        if (depth < 0 || (depth == 0 && (before == ',' || before == ' '))) {
+            break;
+        }
+    }
+    return function.substr(begin, end + 1 - begin);
+}
+
+code_of owner_of(call_frame const& frame, bool beside_python) {
+    std::string_view const library = base_of(frame.file);
+    bool const is_c = frame.function.find('(') == std::string::npos;
+    auto const made_from = [&](std::string_view folder) {
+        return frame.source.find(folder) != std::string::npos;
+    };
+    if ((beside_python && is_c) || frame.file.find("/lib-dynload/") != std::string::npos) {
+        return code_of::python;
+    }
+    if (code_of const by_name = whose_is(frame.function); by_name != code_of::user) {
+        return by_name;
+    }
+    if (library.starts_with("libboost_python") || made_from("/pybind11/") ||
+        made_from("/nanobind/") || made_from("/boost/python/")) {
+        return code_of::binding;
+    }
+    if (begins_with_one_of(library, standard_libraries) || frame.function == "_start" ||
+        made_from("/c++/") || made_from("/include/boost/")) {
+        return code_of::standard;
+    }
+    return code_of::user;
+}
+
+}  // namespace
+
+std::vector<std::vector<call_frame>> call_frames_of_each(
+    std::span<void const* const> instructions) {
+    symbols names;
+    std::vector<symbols::place> found;
+    std::vector<file_place> places;
+    for (void const* each : instructions) {
+        found.push_back(names.find(each));
+        places.push_back({.file = found.back().file, .offset = found.back().offset});
+    }
+    auto const lines = source_lines(places);
+    std::vector<std::vector<call_frame>> frames(found.size());
+    auto const python = pythons_object();
+    for (std::size_t each = 0; each < found.size(); ++each) {
+        symbols::place const& place = found[each];
+        bool const beside_python = python && python->contains(instructions[each]);
+        auto const& of_place = lines[each];
+        for (std::size_t nth = 0; nth < std::max<std::size_t>(of_place.size(), 1); ++nth) {
+            call_frame frame{.function = place.function,
+                             .source = {},
+                             .file = place.file,
+                             .offset = place.offset};
+            if (nth < of_place.size()) {
+                frame.source = of_place[nth].line;
+                bool const is_inlined = nth + 1 < of_place.size();
+                // The function itself has its parameters in the symbol's name alone; and that name
+                // is what binutils calls the innermost that was inlined, which is another.
+                if (is_inlined && nth == 0 && of_place[nth].function == place.function) {
+                    frame.function = "(inlined in " + of_place[nth + 1].function + ")";
+                    frame.whose = owner_of(frame, beside_python);
+                    frames[each].push_back(std::move(frame));
+                    continue;
+                }
+                if (is_inlined || frame.function.empty()) {
+                    frame.function = of_place[nth].function;
+                }
+            }
+            frame.whose = owner_of(frame, beside_python);
+            if (frame.whose != code_of::user && frame.source.empty()) {
+                if (std::string const lambda = lambda_in(frame.function);
+                    !lambda.empty() && whose_is(lambda) == code_of::user) {
+                    frame.function = lambda;
+                    frame.whose = code_of::user;
+                }
+            }
+            frames[each].push_back(std::move(frame));
+        }
+    }
+    return frames;
+}
+
+std::vector<call_frame> call_frames(std::span<void const* const> instructions) {
+    std::vector<call_frame> frames;
+    for (auto& each : call_frames_of_each(instructions)) {
+        std::ranges::move(each, std::back_inserter(frames));
+    }
+    return frames;
+}
+
+call_frame const* users_frame(std::span<call_frame const> frames) noexcept {
+    auto const found = std::ranges::find(frames, code_of::user, &call_frame::whose);
+    return found == frames.end() ? nullptr : &*found;
+}
+
+namespace {
+
+std::string place_in(call_frame const& frame) {
+    std::array<char, 24> offset{};
+    std::snprintf(offset.data(), offset.size(), "+0x%" PRIxPTR, frame.offset);
+    return frame.file + offset.data();
+}
+
+}  // namespace
+
+std::string in_words(call_frame const& frame) {
+    std::string const library(base_of(frame.file));
+    if (!frame.source.empty()) {
+        return (frame.function.empty() ? "a function" : frame.function) + " at " +
+               std::string(base_of(frame.source));
+    }
+    if (!frame.function.empty()) {
+        return frame.function + " in " + library +
+               ", whose lines are not known: compile it with -g, and install addr2line "
+               "(package binutils)";
+    }
+    return "a function in " + place_in(frame) +
+           ", which has no symbols: link it without -s, and do not strip it";
+}
+
+std::string in_full(call_frame const& frame) {
+    std::string text = frame.function.empty() ? "??" : frame.function;
+    if (!frame.source.empty()) {
+        text += "  at " + frame.source;
+    }
+    return text + "  in " + place_in(frame);
+}
+
+}  // namespace handoff::detail

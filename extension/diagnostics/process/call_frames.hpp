@@ -1,0 +1,46 @@
+// call_frames: a C++ stack with inlined functions, source lines, and which frame is the user's.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace handoff::detail {
+
+/// Whose code a frame is.
+enum class code_of {
+    user,
+    python,    // CPython's
+    binding,   // Boost.Python, pybind11, nanobind, Handoff
+    standard,  // C's and C++'s standard libraries, Boost's
+};
+
+/// One function of a stack.
+struct call_frame {
+    std::string function;  // demangled; empty: unknown
+    std::string source;    // file:line; empty: there is no debug information
+    std::string file;      // a program or a library ...
+    std::uintptr_t offset = 0;  // ... and the place in it, as `addr2line -e` takes it
+    code_of whose = code_of::user;
+};
+
+/// Of each instruction the function that it is in, after those that were inlined there, the
+/// innermost first, as addr2line (package binutils) finds them in the debug information. Starts one
+/// process a file, and waits for it. Threads: any. GIL: any; not touched.
+[[nodiscard]] std::vector<std::vector<call_frame>> call_frames_of_each(
+    std::span<void const* const> instructions);
+
+/// The same in one piece: of a stack, whose innermost instruction is the first.
+[[nodiscard]] std::vector<call_frame> call_frames(std::span<void const* const> instructions);
+
+/// The first that is the user's: where to look. Null: there is none.
+[[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
+
+/// "f() at file.cpp:12", or, where the line or the name is not to be had, the file instead and why.
+[[nodiscard]] std::string in_words(call_frame const& frame);
+
+/// The same in one line of a stack, with the file it is in.
+[[nodiscard]] std::string in_full(call_frame const& frame);
+
+}  // namespace handoff::detail

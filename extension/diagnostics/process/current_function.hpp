@@ -1,0 +1,56 @@
+// current_function: which Python function a thread executes, read without the GIL's API.
+//
+// It allocates nothing and calls nothing of Python's, so it may be used where no C API may be: when
+// a thread has just let go of the GIL and nobody else can take it yet. Of Python 3.11 to 3.15,
+// whichever it was compiled with.
+#pragma once
+
+#include "python_layout.h"
+#include "running_python.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace handoff::detail {
+
+/// References are borrowed; all null: no Python function is being executed.
+struct python_function {
+    void const* code = nullptr;  // a PyCodeObject
+    void const* name = nullptr;  // its qualified name, a str
+    void const* file = nullptr;  // a str
+    int line = 0;  // where it begins
+
+    bool operator==(python_function const&) const = default;
+};
+
+/// How the frames of one Python are read.
+class function_reader {
+public:
+    /// For a Python that is not known.
+    constexpr function_reader() = default;
+    /// Source: each version's internal/pycore_frame.h or pycore_interpframe_structs.h,
+    /// cpython/code.h
+    ///         and cpython/unicodeobject.h; the layouts do not change within a minor version.
+    explicit function_reader(running_python const& python) noexcept;
+
+    /// Whether it knows this Python's objects: another version's, or those of a build that traces
+    /// references, it does not.
+    [[nodiscard]] bool knows() const noexcept { return layout_ != nullptr; }
+
+    /// Of a thread that is in no other function meanwhile. state: its PyThreadState.
+    /// REQUIRES: knows().
+    [[nodiscard]] python_function current(void const* state) const noexcept;
+
+    /// Writes a str as UTF-8, as much of it as has room, without a zero. Returns: the end of it.
+    /// REQUIRES: knows().
+    char* write_utf8(void const* str, std::span<char> to) const noexcept;
+
+    /// Null: of another version.
+    static handoff_python_layout const* layout_of(unsigned long version) noexcept;
+
+private:
+    handoff_python_layout const* layout_ = nullptr;
+    void const* code_type_ = nullptr;
+};
+
+}  // namespace handoff::detail

@@ -1,0 +1,134 @@
+// python_stacks: faulthandler, in a child.
+#include "python_stacks.hpp"
+
+#include "gil_events.hpp"
+#include "unnoticed_child.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <csignal>
+#include <cstdio>
+#include <sys/syscall.h>
+#include <type_traits>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+namespace {
+
+thread_local bool ended_python = false;
+
+// Set once, before the first report.
+int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
+int (*add_pending_call)(int (*)(void*), void*) = nullptr;
+int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
+int stacks_signal = 0;  // faulthandler answers it, on standard output
+struct sigaction stacks_answer{};
+
+/// A real-time signal that nobody handles; 0: there is none.
+int unused_signal() {
+    for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
+        struct sigaction now{};
+        if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) {
+            return number;
+        }
+    }
+    return 0;
+}
+
+/// Called last when Python ends, on the thread that ends it.
+void python_has_ended() {
+    gil_is_gone();
+    ended_python = true;
+    stacks_signal = 0;  // faulthandler has let go of it; of another Python it is asked again
+}
+
+/// As faulthandler.register() has it; and be told when this Python ends. GIL: held.
+int ask_faulthandler(void* /*unused*/) {
+    if (stacks_signal == 0) {
+        ended_python = false;
+        at_exit(&python_has_ended);
+        stacks_signal = unused_signal();
+        // What faulthandler leaves when Python ends, perhaps during a report.
+        std::signal(stacks_signal, [](int) {});
+        std::array<char, 160> code{};
+        std::snprintf(code.data(), code.size(),
+                      "import faulthandler as _f\n"
+                      "_f.register(%d, file=%d, all_threads=True, chain=False)\n"
+                      "del _f\n",
+                      stacks_signal, STDOUT_FILENO);
+        if (stacks_signal == 0 || run(code.data(), nullptr) != 0 ||
+            sigaction(stacks_signal, nullptr, &stacks_answer) != 0) {
+            stacks_signal = -1;
+        }
+    }
+    return 0;
+}
+
+/// A stack of Python's, from the innermost function outwards, up to what runs a program for
+/// `python3 -m gilcheck` and its siblings.
+std::string without_our_own(std::string stack) {
+    if (auto const found = stack.find("/gilcheck/program.py\", line ");
+        found != std::string::npos) {
+        stack.resize(stack.rfind('\n', found) + 1);
+    }
+    return stack;
+}
+
+/// In a child: what faulthandler reads changes as it reads it, here, where other threads run
+/// Python; and where it writes to, the program may have closed, or taken for a file of its own.
+void answer(void* /*unused*/) {
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, stacks_signal);
+    sigprocmask(SIG_UNBLOCK, &only, nullptr);
+    // Not raise(), which knows the parent's numbers.
+    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), stacks_signal);
+}
+
+}  // namespace
+
+void prepare_python_stacks(loaded_object const& interpreter) {
+    auto const look_up = [&](auto& function, char const* name) {
+        function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
+            interpreter.find(name).address);
+    };
+    look_up(run, "PyRun_SimpleStringFlags");
+    look_up(add_pending_call, "Py_AddPendingCall");
+    look_up(at_exit, "Py_AtExit");
+}
+
+void ask_for_python_stacks(bool held) {
+    if (held) {
+        ask_faulthandler(nullptr);
+    } else if (stacks_signal == 0) {
+        add_pending_call(&ask_faulthandler, nullptr);
+    }
+}
+
+std::string python_stacks() {
+    struct sigaction now{};
+    if (stacks_signal <= 0 || sigaction(stacks_signal, nullptr, &now) != 0 ||
+        now.sa_handler != stacks_answer.sa_handler) {  // the program has taken the signal
+        return {};
+    }
+    return output_of_child(&answer, nullptr);
+}
+
+std::string python_stack_of(pthread_t thread, std::string const& stacks) {
+    std::array<char, 40> head{};
+    std::snprintf(head.data(), head.size(), "hread 0x%016" PRIxPTR,
+                  static_cast<std::uintptr_t>(thread));
+    auto const found = stacks.find(head.data());
+    if (found == std::string::npos) {
+        return {};
+    }
+    auto const begin = std::min(stacks.find('\n', found), stacks.size() - 1) + 1;
+    auto const end = std::min(stacks.find("\n\n", begin), stacks.find("hread 0x", begin));
+    return without_our_own(stacks.substr(begin, end - begin));
+}
+
+bool ended_python_here() noexcept { return ended_python; }
+
+}  // namespace handoff::detail

@@ -1,0 +1,38 @@
+/* The layout of this Python's objects, as its own internal headers have it. */
+#include <python_layout.h>
+
+#ifndef NDEBUG
+#define NDEBUG /* the headers' own assertions need symbols that are not exported */
+#endif
+#define Py_BUILD_CORE 1
+#include <Python.h>
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interpframe.h>
+#else
+#include <internal/pycore_frame.h>
+#endif
+
+#include <stddef.h>
+
+struct handoff_python_layout handoff_python_layout_of_headers(void) {
+    struct handoff_python_layout of_headers = {
+        .version = PY_VERSION_HEX >> 16U,
+#if PY_VERSION_HEX < 0x030D0000
+        .thread_frame = offsetof(PyThreadState, cframe),
+        .cframe_frame = offsetof(_PyCFrame, current_frame),
+        .frame_executable = offsetof(struct _PyInterpreterFrame, f_code),
+#else
+        .thread_frame = offsetof(PyThreadState, current_frame),
+        .cframe_frame = -1,
+        .frame_executable = offsetof(struct _PyInterpreterFrame, f_executable),
+#endif
+        .frame_previous = offsetof(struct _PyInterpreterFrame, previous),
+        .frame_owner = offsetof(struct _PyInterpreterFrame, owner),
+        .code_line = offsetof(PyCodeObject, co_firstlineno),
+        .code_file = offsetof(PyCodeObject, co_filename),
+        .code_name = offsetof(PyCodeObject, co_qualname),
+        .text_ascii = sizeof(PyASCIIObject),
+        .text_other = sizeof(PyCompactUnicodeObject),
+    };
+    return of_headers;
+}
