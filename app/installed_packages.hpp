@@ -1,12 +1,12 @@
-// find_installed_packages(): `import gilcheck` and `import giltrace` find what was installed with
-// the host.
+// find_installed_packages(): `import gilcheck`, `giltrace` or `gilwatch` finds what was installed
+// with the host.
 #pragma once
 
 namespace handoff {
 
-/// From now on the two packages are found in the host's own PREFIX/lib/python3.x, where Python does
+/// From now on the packages are found in the host's own PREFIX/lib/python3.x, where Python does
 /// not look by itself; also by a virtual environment's python, which is a link to the host. All
-/// that is found elsewhere, these two included, is found there as before: sys.path is as it was.
+/// that is found elsewhere, these included, is found there as before: sys.path is as it was.
 /// Does nothing where the host is not installed beside them.
 ///
 /// GIL:    held. Leaves no error set.

@@ -18,7 +18,7 @@ function(handoff_install_headers)
 endfunction()
 
 # Whoever asks for these alone needs no Boost.
-set(components_without_boost gil gilcheck gilcheck_inline giltrace watchdog)
+set(components_without_boost gil gilcheck gilcheck_inline giltrace gilwatch watchdog)
 set(what_they_need gil_events lock_rules python_headers thread_stacks)
 if(HANDOFF_HOST)
   list(APPEND components_without_boost host)
@@ -26,7 +26,7 @@ if(HANDOFF_HOST)
 endif()
 handoff_install_libraries(handoffTargets ${components_without_boost} ${what_they_need})
 handoff_install_headers(extension/gil extension/diagnostics/gilcheck extension/diagnostics/giltrace
-  extension/diagnostics/watchdog)
+  extension/diagnostics/gilwatch extension/diagnostics/watchdog)
 
 set(components_with_boost "")
 set(components_left_out "")
@@ -58,7 +58,7 @@ endif()
 
 # For LD_PRELOAD. A link: two copies in one process would be two checkers.
 file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/links")
-foreach(tool IN ITEMS gilcheck giltrace)
+foreach(tool IN ITEMS gilcheck giltrace gilwatch)
   set(there "${HANDOFF_INSTALL_PYTHONDIR}/${tool}/lib${tool}.so")
   cmake_path(RELATIVE_PATH there BASE_DIRECTORY "${CMAKE_INSTALL_LIBDIR}")
   file(CREATE_LINK "${there}" "${PROJECT_BINARY_DIR}/links/lib${tool}.so" SYMBOLIC)

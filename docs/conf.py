@@ -16,6 +16,7 @@ try:
     import Foo  # noqa: F401
     import gilcheck  # noqa: F401
     import giltrace  # noqa: F401
+    import gilwatch  # noqa: F401
 except ImportError as error:
     raise ConfigError(
         f"{sys.executable} cannot import what the site describes: {error}; run `make docs`, and "

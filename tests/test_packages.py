@@ -270,7 +270,7 @@ class Types(InstalledWheel):
         if ours != theirs:
             self.skipTest(f"mypy is there for Python {theirs.strip()}, not {ours.strip()}")
         allowed = ("--allowlist", PROJECT / "tests/stubtest_allowlist.txt")
-        modules = ("Foo", "gilcheck", "giltrace")
+        modules = ("Foo", "gilcheck", "giltrace", "gilwatch")
         self.succeed(
             *(TOOLS_TOO, "-m", "mypy.stubtest", *allowed, *modules), PYTHONPATH=str(self.packages)
         )
@@ -374,13 +374,13 @@ class CMakeInstall(Packages):
         told = self.succeed(prefix / "bin/handoff", "-X", "handoff-version").stdout
         self.assertRegex(told, rf"^handoff {version} \(Python 3\.\d+\.\S+, Boost 1\.\d+\.\d+\)\n$")
         code = (
-            "import Foo, gilcheck, giltrace\n"
-            "for each in Foo, gilcheck, giltrace: print(each.__version__)"
+            "import Foo, gilcheck, giltrace, gilwatch\n"
+            "for each in Foo, gilcheck, giltrace, gilwatch: print(each.__version__)"
         )
         for python in (STOCK, prefix / "bin/handoff"):
             told = self.succeed(python, "-c", code, **paths).stdout
-            self.assertEqual(told.split(), [version] * 3)
-        for tool in ("gilcheck", "giltrace"):
+            self.assertEqual(told.split(), [version] * 4)
+        for tool in ("gilcheck", "giltrace", "gilwatch"):
             told = self.succeed(STOCK, "-m", tool, "--version", **paths).stdout
             self.assertEqual(told, f"handoff {version}\n")
 
@@ -400,8 +400,8 @@ class OlderLanguage(Packages):
             for header in include.rglob("*.hpp")
             if header.parent.name != "detail"
         }
-        # C++17 is enough for these two.
-        headers -= {"handoff/gilcheck.hpp", "handoff/giltrace.hpp"}
+        # C++17 is enough for these.
+        headers -= {"handoff/gilcheck.hpp", "handoff/giltrace.hpp", "handoff/gilwatch.hpp"}
         self.assertLessEqual(
             {"handoff/gil.hpp", "handoff/boost_python/without_gil.hpp", "handoff/channel.hpp"},
             headers,

@@ -1,0 +1,343 @@
+// diagnosis: which frame is the wait, which is the user's, and what follows from both.
+#include "diagnosis.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <span>
+#include <string_view>
+
+namespace handoff::detail {
+
+namespace {
+
+/// A part of a function's name, and what who is in it does.
+struct sign {
+    std::string_view function;
+    activity does;
+};
+
+// The first that one of the frames has, the innermost frames first.
+constexpr std::array signs = std::to_array<sign>({
+    {"take_gil", activity::waits_for_the_gil},
+    {"PyEval_RestoreThread", activity::waits_for_the_gil},
+    {"PyEval_AcquireThread", activity::waits_for_the_gil},
+    {"PyGILState_Ensure", activity::waits_for_the_gil},
+    {"PyThreadState_Ensure", activity::waits_for_the_gil},
+    {"PyThread_acquire_lock", activity::waits_for_a_lock_of_python},
+    {"_PyMutex_Lock", activity::waits_for_a_lock_of_python},
+    {"_PyParkingLot_Park", activity::waits_for_a_lock_of_python},
+    {"interpreter::stop", activity::stops_the_interpreter},
+    {"__cxa_guard_acquire", activity::waits_for_a_static_initialiser},
+    {"std::call_once", activity::waits_for_a_static_initialiser},
+    {"pthread_once", activity::waits_for_a_static_initialiser},
+    {"pthread_join", activity::joins_a_thread},
+    {"pthread_clockjoin", activity::joins_a_thread},
+    {"pthread_timedjoin", activity::joins_a_thread},
+    {"std::thread::join", activity::joins_a_thread},
+    {"std::jthread::join", activity::joins_a_thread},
+    {"pthread_mutex_lock", activity::locks_a_mutex},
+    {"pthread_mutex_timedlock", activity::locks_a_mutex},
+    {"pthread_mutex_clocklock", activity::locks_a_mutex},
+    {"pthread_rwlock", activity::locks_a_mutex},
+    {"lll_lock_wait", activity::locks_a_mutex},
+    {"pthread_cond_", activity::waits_for_a_condition},
+    {"std::condition_variable", activity::waits_for_a_condition},
+    {"sem_wait", activity::waits_for_a_semaphore},
+    {"sem_timedwait", activity::waits_for_a_semaphore},
+    {"sem_clockwait", activity::waits_for_a_semaphore},
+    {"nanosleep", activity::sleeps},
+    {"waitpid", activity::waits_for_a_process},
+    {"wait4", activity::waits_for_a_process},
+    {"waitid", activity::waits_for_a_process},
+});
+// These whole names, but for underscores before them.
+constexpr std::array calls_of_the_system = std::to_array<std::string_view>(
+    {"read",    "write",     "readv",      "writev",    "pread64",    "recv",        "recvfrom",
+     "recvmsg", "send",      "sendto",     "sendmsg",   "accept",     "accept4",     "connect",
+     "poll",    "ppoll",     "select",     "pselect",   "epoll_wait", "epoll_pwait", "flock",
+     "fsync",   "libc_read", "libc_write", "libc_recv", "libc_accept"});
+
+/// How far a stack is of interest: not further out than the Python function that called it.
+std::span<call_frame const> innermost(std::vector<call_frame> const& frames) {
+    auto const end = std::ranges::find_if(frames, [](call_frame const& each) {
+        return each.function.starts_with("_PyEval_EvalFrame");
+    });
+    return {frames.begin(), end};
+}
+
+/// Of libc's names without the underscores before and the version behind.
+std::string_view bare(std::string_view function) {
+    function.remove_prefix(std::min(function.find_first_not_of('_'), function.size()));
+    return function.substr(0, function.find('@'));
+}
+
+/// `f() at script.py:12` of `  File "/a/script.py", line 12 in f`.
+std::string python_place(std::string const& line) {
+    auto const file_begin = line.find('"');
+    auto const file_end = line.find('"', file_begin + 1);
+    static constexpr std::string_view before_number = ", line ";
+    static constexpr std::string_view before_name = " in ";
+    auto const number = line.find(before_number, file_end);
+    auto const name = line.find(before_name, number);
+    if (file_begin == std::string::npos || name == std::string::npos) {
+        return {};
+    }
+    std::string file = line.substr(file_begin + 1, file_end - file_begin - 1);
+    file.erase(0, file.rfind('/') + 1);
+    auto const number_begin = number + before_number.size();
+    std::string place = line.substr(name + before_name.size());
+    place = place.starts_with('<') ? std::string() : place.append("() at ");
+    return place.append(file).append(":").append(line, number_begin, name - number_begin);
+}
+
+bool is_of_the_library(std::string const& line) {
+    static constexpr std::array parts = std::to_array<std::string_view>(
+        {"/threading.py\"", "/queue.py\"", "/selectors.py\"", "/asyncio/", "/concurrent/futures/",
+         "/subprocess.py\"", "<frozen importlib", "/importlib/", "/socket.py\"",
+         "/multiprocessing/", "/gilwatch/__init__.py\""});
+    return std::ranges::any_of(parts,
+                               [&](auto part) { return line.find(part) != std::string::npos; });
+}
+
+/// The innermost line of a Python stack that is not the standard library's waiting, else the first.
+std::string users_line(std::string const& python) {
+    std::string first;
+    for (std::size_t begin = 0; begin < python.size();) {
+        auto const end = std::min(python.find('\n', begin), python.size());
+        std::string line = python.substr(begin, end - begin);
+        begin = end + 1;
+        if (line.find("File \"") == std::string::npos) {
+            continue;
+        }
+        if (!is_of_the_library(line)) {
+            return line;
+        }
+        first = first.empty() ? std::move(line) : first;
+    }
+    return first;
+}
+
+std::string in_seconds(std::chrono::duration<double> time) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.3g s", time.count());
+    return text.data();
+}
+
+std::string named(thread_seen const& thread) {
+    return thread.is_main ? "the main thread" : "thread '" + thread.name + "'";
+}
+
+std::string_view words_of(activity does) {
+    switch (does) {
+        case activity::works:
+            return "works";
+        case activity::joins_a_thread:
+            return "waits for the end of a thread";
+        case activity::locks_a_mutex:
+            return "waits for a mutex";
+        case activity::waits_for_a_condition:
+            return "waits for a condition variable";
+        case activity::waits_for_a_static_initialiser:
+            return "waits for a static variable that another thread initialises";
+        case activity::waits_for_a_semaphore:
+            return "waits for a semaphore";
+        case activity::sleeps:
+            return "sleeps";
+        case activity::waits_for_input_or_output:
+            return "waits for input or output";
+        case activity::waits_for_a_process:
+            return "waits for a process";
+        case activity::waits_for_the_gil:
+            return "waits for the GIL";
+        case activity::waits_for_a_lock_of_python:
+            return "waits for a lock of Python's";
+        case activity::waits_for_an_import:
+            return "waits for another thread's import";
+        case activity::joins_a_thread_of_python:
+            return "waits for the end of a Python thread";
+        case activity::stops_the_interpreter:
+            return "stops the interpreter, and waits for calls";
+    }
+    return "";
+}
+
+/// What to do where who holds the GIL does that.
+std::string_view cure_of(activity does) {
+    switch (does) {
+        case activity::joins_a_thread:
+            return "release the GIL around the join: that thread may need it to end";
+        case activity::locks_a_mutex:
+            return "release the GIL before the mutex is locked; and who holds that mutex must not "
+                   "wait for the GIL";
+        case activity::waits_for_a_static_initialiser:
+            return "initialise it before the threads start, or with the GIL released: the thread "
+                   "that initialises it needs the GIL";
+        case activity::works:
+            return "release the GIL while it works without Python";
+        default:
+            return "release the GIL around what it waits in";
+    }
+}
+
+constexpr std::string_view how =
+    " (handoff::gil_release, pybind11::gil_scoped_release, nanobind::gil_scoped_release, "
+    "Py_BEGIN_ALLOW_THREADS)";
+
+/// One thread's part of the report. What is neither the user's, nor between it and the wait, is
+/// folded.
+std::string stack_of(thread_seen const& thread) {
+    std::string text("\n");
+    text.append(named(thread)).append(", tid ").append(std::to_string(thread.id));
+    if (thread.holds_gil) {
+        text += ", holds the GIL";
+    } else if (thread.waits) {
+        text += ", has waited for the GIL for " + in_seconds(*thread.waits);
+    }
+    if (!thread.silent.empty()) {
+        return text + ": " + thread.silent + "\n";
+    }
+    text += "\n";
+    call_frame const* const users = users_frame(innermost(thread.frames));
+    std::size_t folded = 0;
+    auto const fold = [&] {
+        if (folded > 0) {
+            text += "         (" + std::to_string(folded) + " more of the libraries')\n";
+            folded = 0;
+        }
+    };
+    for (std::size_t each = 0; each < thread.frames.size(); ++each) {
+        call_frame const& frame = thread.frames[each];
+        bool const leads_to_users = users != nullptr && &frame <= users;
+        if (frame.whose == code_of::user || (leads_to_users && &frame + 1 == users) || each == 0) {
+            fold();
+            text.append(&frame == users ? "    > #" : "      #").append(std::to_string(each));
+            text.append("  ").append(in_full(frame)).append("\n");
+        } else {
+            ++folded;
+        }
+    }
+    fold();
+    return text + thread.python +
+           (thread.python.empty() || thread.python.ends_with('\n') ? "" : "\n");
+}
+
+}  // namespace
+
+activity activity_of(thread_seen const& thread) {
+    if (thread.waits) {
+        return activity::waits_for_the_gil;
+    }
+    auto const frames = innermost(thread.frames);
+    for (call_frame const& frame : frames) {
+        std::string_view const function = frame.function;
+        auto const found = std::ranges::find_if(signs, [function](sign const& each) {
+            return function.find(each.function) != std::string_view::npos;
+        });
+        if (found != signs.end()) {
+            if (found->does != activity::waits_for_a_semaphore &&
+                found->does != activity::waits_for_a_condition &&
+                found->does != activity::waits_for_a_lock_of_python) {
+                return found->does;
+            }
+            // Python's locks are made of these, and so is a wait for the GIL.
+            for (call_frame const& outer : frames) {
+                for (sign const& each : std::span(signs).first(9)) {
+                    if (outer.function.find(each.function) != std::string::npos) {
+                        if (each.does != activity::waits_for_a_lock_of_python) {
+                            return each.does;
+                        }
+                        return thread.python.find("importlib") != std::string::npos &&
+                                       thread.python.find("importlib") < thread.python.find('\n')
+                                   ? activity::waits_for_an_import
+                               : thread.python.find("in join") != std::string::npos
+                                   ? activity::joins_a_thread_of_python
+                                   : activity::waits_for_a_lock_of_python;
+                    }
+                }
+            }
+            return found->does;
+        }
+        if (std::ranges::find(calls_of_the_system, bare(function)) != calls_of_the_system.end()) {
+            return activity::waits_for_input_or_output;
+        }
+        if (frame.whose == code_of::user) {
+            break;
+        }
+    }
+    return activity::works;
+}
+
+std::string place_of(thread_seen const& thread) {
+    auto const frames = innermost(thread.frames);
+    call_frame const* const users = users_frame(frames);
+    std::string const python = python_place(users_line(thread.python));
+    if (users != nullptr) {
+        std::string callee;
+        if (users != frames.data()) {
+            call_frame const& called = *(users - 1);
+            callee = called.function.substr(0, called.function.find('@'));
+        }
+        return callee.empty() ? in_words(*users) : callee + ", called by " + in_words(*users);
+    }
+    if (!python.empty()) {
+        return python;
+    }
+    if (!thread.silent.empty()) {
+        return "a place that is not known: " + thread.silent;
+    }
+    return frames.empty() ? "a place that is not known" : in_words(frames.back());
+}
+
+std::string diagnosis(std::vector<thread_seen> const& threads,
+                      std::chrono::duration<double> so_long) {
+    auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
+    std::string waiting;
+    std::size_t count = 0;
+    std::chrono::duration<double> longest{0};
+    for (thread_seen const& each : threads) {
+        if (each.waits) {
+            waiting.append(count++ == 0 ? ": " : "; ").append(named(each)).append(" in ");
+            waiting += place_of(each);
+            longest = std::max(longest, *each.waits);
+        }
+    }
+    std::string text;
+    if (holder != threads.end()) {
+        activity const does = activity_of(*holder);
+        text = named(*holder) + " holds the GIL and " + std::string(words_of(does)) + " in " +
+               place_of(*holder);
+        if (count > 0) {
+            text += "; " + std::to_string(count) +
+                    (count == 1 ? " thread waits" : " threads wait") + " for it, " +
+                    in_seconds(longest) + waiting;
+        } else if (so_long.count() > 0) {
+            text += "; nobody waits for it yet, after " + in_seconds(so_long);
+        }
+        text += "\n  do: " + std::string(cure_of(does)) + std::string(how) + "\n";
+    } else {
+        auto const main = std::ranges::find_if(threads, &thread_seen::is_main);
+        text = "nobody holds the GIL";
+        if (main != threads.end()) {
+            text += "; the main thread " + std::string(words_of(activity_of(*main))) + " in " +
+                    place_of(*main);
+        }
+        for (thread_seen const& each : threads) {
+            if (!each.is_main && !each.python.empty()) {
+                text += "; " + named(each) + " " + std::string(words_of(activity_of(each))) +
+                        " in " + place_of(each);
+            }
+        }
+        text += "\n";
+    }
+    for (bool const first : {true, false}) {  // the holder's stack, then who waits, then the others
+        for (thread_seen const& each : threads) {
+            if ((each.holds_gil || each.waits) == first) {
+                text += stack_of(each);
+            }
+        }
+    }
+    return text;
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,54 @@
+// diagnosis: from where all threads are to who keeps whom from going on, in words.
+#pragma once
+
+#include "call_frames.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace handoff::detail {
+
+/// What is seen of a thread at one moment.
+struct thread_seen {
+    pid_t id = 0;
+    std::string name;    // as `top -H` and gdb show it
+    std::string silent;  // why its stack is not known; empty: it is
+    bool is_main = false;
+    bool holds_gil = false;
+    std::optional<std::chrono::duration<double>> waits{};  // for the GIL, so long
+    std::vector<call_frame> frames{};  // the innermost first
+    std::string python{};              // as faulthandler writes it
+};
+
+/// What a thread is in.
+enum class activity {
+    works,
+    joins_a_thread,
+    locks_a_mutex,
+    waits_for_a_condition,
+    waits_for_a_static_initialiser,
+    waits_for_a_semaphore,
+    sleeps,
+    waits_for_input_or_output,
+    waits_for_a_process,
+    waits_for_the_gil,
+    waits_for_a_lock_of_python,
+    waits_for_an_import,
+    joins_a_thread_of_python,
+    stops_the_interpreter,
+};
+
+[[nodiscard]] activity activity_of(thread_seen const& thread);
+
+/// "std::thread::join(), called by Pool::~Pool() at pool.cpp:31", "f() at script.py:12".
+[[nodiscard]] std::string place_of(thread_seen const& thread);
+
+/// The first line is the answer, without a name before it, and the second, where there is one, what
+/// to do; then the stacks. so_long: the longest wait, or hold; zero: nobody asked because of one.
+[[nodiscard]] std::string diagnosis(std::vector<thread_seen> const& threads,
+                                    std::chrono::duration<double> so_long);
+
+}  // namespace handoff::detail

@@ -1,0 +1,555 @@
+// gilwatch: notes who waits and who holds, and has a thread that looks at both.
+#include "diagnosis.hpp"
+#include "gil_events.hpp"
+#include "one_at_a_time.hpp"
+#include "python_stacks.hpp"
+#include "running_python.hpp"
+#include "thread_stacks.hpp"
+#include <handoff/gilwatch.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <semaphore.h>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace handoff::gilwatch {
+
+using namespace detail;
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+/// A wait for the GIL. Written with CPython's lock of the GIL held, read without.
+struct wait {
+    std::atomic<pid_t> thread = 0;  // 0: none
+    std::atomic<clock::rep> since = 0;
+};
+
+constinit std::array<wait, 1024> waits{};  // more threads than these are not counted
+[[gnu::tls_model("initial-exec")]] constinit thread_local wait* own_wait = nullptr;
+std::atomic<clock::rep> held_since = 0;  // 0: nobody holds it
+
+std::atomic<double> patience = 0;  // seconds; 0: nobody watches
+std::atomic<bool> is_running = false;  // the thread that watches
+std::atomic<bool> pausing = false;     // it is to end, for a fork()
+std::atomic<bool> report_wanted = false;
+std::atomic<bool> is_writing = false;
+std::atomic<running_python const*> python = nullptr;
+sem_t wake_up;    // posted also by a signal's handler
+sem_t reported;   // when a report that report() wanted is written
+
+clock::rep now_in_ticks() noexcept { return clock::now().time_since_epoch().count(); }
+
+/// Guards the thread's life, and that Python is listened to once.
+constinit std::mutex life;
+constinit pthread_t watching{};
+constinit bool is_joinable = false;
+
+void run_watch();
+
+void end_wait() noexcept {
+    if (wait* const own = std::exchange(own_wait, nullptr)) {
+        own->thread.store(0, std::memory_order_release);
+    }
+}
+
+/// In a child of fork() too, where the parent's thread is not.
+void be_watched() noexcept {
+    if (patience.load(std::memory_order_relaxed) > 0 &&
+        !is_running.load(std::memory_order_relaxed)) {
+        run_watch();
+    }
+}
+
+void on_wait() noexcept {
+    static constinit std::size_t next = 0;  // guarded by CPython's lock
+    be_watched();
+    for (std::size_t tried = 0; tried < waits.size(); ++tried) {
+        wait& each = waits[next++ % waits.size()];
+        if (each.thread.load(std::memory_order_relaxed) == 0) {
+            each.since.store(now_in_ticks(), std::memory_order_relaxed);
+            each.thread.store(own_thread_id(), std::memory_order_release);
+            own_wait = &each;
+            return;
+        }
+    }
+}
+
+void on_take() noexcept {
+    end_wait();
+    held_since.store(now_in_ticks(), std::memory_order_relaxed);
+    be_watched();
+}
+
+void on_drop() noexcept { held_since.store(0, std::memory_order_relaxed); }
+
+constinit gil_listener const listener{.waits = &on_wait, .takes = &on_take, .drops = &on_drop};
+
+bool holds_gil() noexcept { return handoff_gil_held; }
+
+/// Of this process.
+bool has_ended(pid_t thread) noexcept {
+    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
+}
+
+struct seen_wait {
+    pid_t thread;
+    clock::time_point since;
+};
+
+std::vector<seen_wait> waits_now() {
+    std::vector<seen_wait> seen;
+    for (wait& each : waits) {
+        pid_t thread = each.thread.load(std::memory_order_acquire);
+        clock::time_point const since{clock::duration{each.since.load(std::memory_order_relaxed)}};
+        if (thread == 0) {
+            continue;
+        }
+        if (has_ended(thread)) {
+            each.thread.compare_exchange_strong(thread, 0);
+        } else {
+            seen.push_back({.thread = thread, .since = since});
+        }
+    }
+    return seen;
+}
+
+/// What the system says of a thread: whether it sleeps, and for how long it has run.
+struct thread_status {
+    bool sleeps = false;
+    std::string ran;  // user and system time
+    bool operator==(thread_status const&) const = default;
+};
+
+/// Source: proc(5), /proc/[pid]/stat: the state is field 3, the times are 14 and 15.
+thread_status status_of(pid_t thread) {
+    std::string text;
+    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/stat"), text);
+    std::istringstream fields(text.substr(std::min(text.rfind(')') + 1, text.size())));
+    thread_status status;
+    std::string field;
+    for (int number = 3; fields >> field && number <= 15; ++number) {
+        if (number == 3) {
+            status.sleeps = field == "S" || field == "D";
+        } else if (number >= 14) {
+            status.ran += field + " ";
+        }
+    }
+    return status;
+}
+
+void write_stderr(std::string_view text) {
+    while (!text.empty()) {
+        ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
+        if (written < 0 && errno != EINTR) {
+            return;
+        }
+        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    }
+}
+
+/// All threads but the caller.
+std::vector<thread_seen> look_at_threads(stack_signal const& asking,
+                                         std::vector<seen_wait> const& waiting,
+                                         std::string& signature) {
+    // First, as a thread that waits may go on when it is asked for its C++ stack.
+    std::string const stacks = python_stacks();
+    auto const answers = asking.ask_every_thread();
+    std::vector<void const*> instructions;
+    std::map<void const*, std::size_t> places;
+    auto const call_at = [](thread_stack const& thread, std::size_t frame) {
+        return static_cast<char const*>(thread.frames[frame]) - (frame == 0 ? 0 : 1);
+    };
+    for (auto const& answer : answers) {
+        for (std::size_t frame = 0; frame < answer.frames.size(); ++frame) {
+            void const* const call = call_at(answer, frame);
+            if (places.emplace(call, instructions.size()).second) {
+                instructions.push_back(call);
+            }
+        }
+    }
+    auto const of_each = call_frames_of_each(instructions);
+    auto const now = clock::now();
+    std::vector<thread_seen> threads;
+    for (auto const& answer : answers) {
+        thread_seen seen{.id = answer.id,
+                         .name = answer.name,
+                         .silent = answer.silent,
+                         .is_main = answer.id == getpid(),
+                         .holds_gil = answer.silent.empty() ? answer.holds_gil
+                                                            : holder_of_gil().id == answer.id};
+        auto const wait = std::ranges::find(waiting, answer.id, &seen_wait::thread);
+        if (wait != waiting.end()) {
+            seen.waits = now - wait->since;
+        }
+        signature +=
+            std::to_string(answer.id) + (seen.holds_gil ? "h" : "") + (seen.waits ? "w" : "") + ":";
+        for (std::size_t frame = 0; frame < answer.frames.size(); ++frame) {
+            auto const place = places.at(call_at(answer, frame));
+            signature += std::to_string(place) + ",";
+            std::ranges::copy(of_each[place], std::back_inserter(seen.frames));
+        }
+        if (answer.silent.empty()) {
+            seen.python = python_stack_of(answer.handle, stacks);
+            if (seen.python.find("File \"") == std::string::npos) {
+                seen.python.clear();  // it says that it is known to Python, and executes nothing
+            }
+            signature += seen.python;
+        }
+        threads.push_back(std::move(seen));
+    }
+    return threads;
+}
+
+/// Listens to it, if it is there. REQUIRES: life is held. Throws: std::runtime_error.
+void find_python(bool gil_is_held) {
+    auto const* const found = running_python::find();
+    if (found == nullptr) {
+        return;
+    }
+    found->keep_loaded();
+    prepare_python_stacks(found->object);
+    if (gil_is_held) {
+        held_since = now_in_ticks();
+        listen_to_gil(*found, listener);  // and makes sure of it
+    } else if (!listen_to_gil(found->object, false, listener)) {
+        throw std::runtime_error("its calls to pthread_cond_signal cannot be redirected");
+    }
+    python = found;
+}
+
+/// The thread that watches.
+class watch {
+public:
+    void run() {
+        clock::time_point not_before = clock::now();  // nobody's wait counts from earlier
+        seconds limit{patience.load()};
+        while (true) {
+            seconds const after{patience.load()};
+            if (after.count() == 0 || pausing) {
+                return;
+            }
+            auto const pause = std::clamp<seconds>(after / 4, std::chrono::milliseconds(5),
+                                                   std::chrono::seconds(1));
+            clock::time_point const due =
+                clock::now() + std::chrono::duration_cast<clock::duration>(pause);
+            sleep_until(due);
+            prepare();
+            auto const now = clock::now();
+            if (now - due > std::max<seconds>(pause, std::chrono::milliseconds(100))) {
+                not_before = now;  // the process was stopped, and so was everybody
+            }
+            auto waiting = waits_now();
+            clock::time_point oldest = now;
+            for (auto& each : waiting) {
+                each.since = std::max(each.since, not_before);
+                oldest = std::min(oldest, each.since);
+            }
+            seconds const longest = std::max<seconds>(now - oldest, sleeping_hold(now, not_before));
+            bool const wanted = report_wanted.exchange(false);
+            if (longest < after) {
+                limit = after;
+            }
+            if (longest >= limit || wanted) {
+                limit = longest >= limit ? 2 * longest : limit;
+                write_report(waiting, wanted && longest < after ? seconds(0) : longest);
+            }
+            if (wanted) {
+                sem_post(&reported);
+            }
+        }
+    }
+
+private:
+    static void sleep_until(clock::time_point time) {
+        auto const since = time.time_since_epoch();
+        auto const whole = std::chrono::floor<std::chrono::seconds>(since);
+        timespec const until{.tv_sec = whole.count(),
+                             .tv_nsec = std::chrono::nanoseconds(since - whole).count()};
+        while (sem_clockwait(&wake_up, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
+        }
+    }
+
+    /// Where Python comes later than the watch does.
+    void prepare() {
+        if (python == nullptr) {
+            if (unsigned long long const now = loads_so_far(); now != std::exchange(seen_, now)) {
+                std::unique_lock const held(life, std::try_to_lock);
+                if (held && python == nullptr) {
+                    find_python(false);
+                }
+            }
+        }
+        running_python const* const found = python;
+        if (found != nullptr && found->is_initialized() != 0 &&
+            !std::exchange(asked_for_stacks_, true)) {
+            ask_for_python_stacks(false);
+        }
+    }
+
+    /// How long the GIL has been held by a thread that sleeps: it releases it to nobody then. Of
+    /// one that slept at the last look as well, and did not run in between.
+    seconds sleeping_hold(clock::time_point now, clock::time_point not_before) {
+        clock::rep const since = held_since.load(std::memory_order_relaxed);
+        pid_t const holder = holder_of_gil().id;
+        if (since == 0 || holder == 0) {
+            last_ = {};
+            return seconds(0);
+        }
+        hold const seen{.since = since, .thread = holder, .status = status_of(holder)};
+        bool const sleeps = seen.status.sleeps && seen == last_;
+        last_ = seen;
+        clock::time_point const begin{clock::duration{since}};
+        return sleeps ? seconds(now - std::max(begin, not_before)) : seconds(0);
+    }
+
+    void write_report(std::vector<seen_wait> const& waiting, seconds so_long) {
+        is_writing = true;
+        std::string text;
+        try {
+            std::string signature;
+            auto const threads = look_at_threads(asking_, waiting, signature);
+            text = "gilwatch: " + diagnosis(threads, so_long);
+            if (signature == signature_) {
+                text.resize(text.find("\n\n") + 1);
+                text += "  the stacks are unchanged since the last report\n";
+            }
+            signature_ = std::move(signature);
+        } catch (std::exception const& failure) {
+            text = std::string("gilwatch: it could not be found out who keeps whom: ") +
+                   failure.what() + "\n";
+        }
+        write_stderr(text);
+        is_writing = false;
+        is_writing.notify_all();
+    }
+
+    struct hold {
+        clock::rep since = 0;
+        pid_t thread = 0;
+        thread_status status{};
+        bool operator==(hold const&) const = default;
+    };
+
+    stack_signal asking_{&holds_gil};
+    hold last_{};
+    std::string signature_;
+    unsigned long long seen_ = 0;
+    bool asked_for_stacks_ = false;
+};
+
+/// Unless it runs. Called also where the GIL is taken: it waits for nobody.
+void run_watch() {
+    std::unique_lock const held(life, std::try_to_lock);
+    if (!held || is_running || pausing) {
+        return;
+    }
+    if (std::exchange(is_joinable, false)) {
+        pthread_join(watching, nullptr);  // it has ended
+    }
+    is_running = true;
+    sigset_t all;
+    sigset_t former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    int const failed = pthread_create(
+        &watching, nullptr,
+        [](void*) -> void* {
+            try {
+                watch().run();
+            } catch (std::exception const& failure) {
+                write_stderr(std::string("gilwatch: watches no more: ") + failure.what() + "\n");
+                patience = 0;
+            }
+            is_running = false;
+            return nullptr;
+        },
+        nullptr);
+    pthread_sigmask(SIG_SETMASK, &former, nullptr);
+    if (failed != 0) {
+        is_running = false;
+        patience = 0;
+        write_stderr("gilwatch: watches no more: there can be no thread for it\n");
+        return;
+    }
+    is_joinable = true;
+    pthread_setname_np(watching, "gilwatch");
+}
+
+/// Ends the thread: from Python 3.12 on os.fork() warns of a process that has several. Who takes
+/// the GIL next has it run again. One that just writes a report is left to it.
+void pause_for_fork() {
+    static constexpr std::chrono::milliseconds patience_with_it{100};
+    life.lock();
+    if (!is_joinable) {
+        return;
+    }
+    pausing = true;
+    sem_post(&wake_up);
+    auto const until = (clock::now() + patience_with_it).time_since_epoch();
+    auto const whole = std::chrono::floor<std::chrono::seconds>(until);
+    timespec const deadline{.tv_sec = whole.count(),
+                            .tv_nsec = std::chrono::nanoseconds(until - whole).count()};
+    is_joinable = pthread_clockjoin_np(watching, nullptr, CLOCK_MONOTONIC, &deadline) != 0;
+    pausing = false;
+}
+
+/// A child has only the thread that forked.
+void begin_anew_in_child() {
+    for (wait& each : waits) {
+        each.thread = 0;
+    }
+    own_wait = nullptr;
+    is_running = false;
+    is_joinable = false;
+    report_wanted = false;
+    is_writing = false;
+    sem_init(&wake_up, 0, 0);
+    sem_init(&reported, 0, 0);
+    life.unlock();
+}
+
+/// That the process does not end before a report is made.
+void exit_after_report(int /*code*/, void* /*unused*/) {
+    if (is_running) {
+        is_writing.wait(true);
+    }
+}
+
+void prepare_once() {
+    static constinit std::atomic<bool> is_prepared = false;
+    if (!is_prepared.exchange(true)) {
+        sem_init(&wake_up, 0, 0);
+        sem_init(&reported, 0, 0);
+        on_exit(&exit_after_report, nullptr);
+        pthread_atfork(&pause_for_fork, [] { life.unlock(); }, &begin_anew_in_child);
+    }
+}
+
+void answer_signal(int number) {
+    if (number == 0) {
+        return;
+    }
+    struct sigaction action{};
+    action.sa_handler = [](int) {
+        report_wanted = true;
+        int const saved = errno;
+        sem_post(&wake_up);
+        errno = saved;
+    };
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+}
+
+constinit one_at_a_time::process starts{0};
+
+void begin(settings const& wanted) {
+    prepare_once();
+    answer_signal(wanted.signal);
+    patience = wanted.after.count();
+    run_watch();
+}
+
+}  // namespace
+
+settings settings_from(std::string_view text) {
+    settings read;
+    auto const refuse = [text] {
+        throw std::invalid_argument(
+            "gilwatch's settings are a positive number of seconds, and signal=NUMBER after a comma "
+            "for reports on demand (5,signal=12), not '" +
+            std::string(text) + "'");
+    };
+    std::string_view const number = text.substr(0, text.find(','));
+    if (!number.empty()) {
+        double after = 0;
+        auto const [end, error] =
+            std::from_chars(number.data(), number.data() + number.size(), after);
+        if (error != std::errc() || end != number.data() + number.size() || !std::isfinite(after) ||
+            after <= 0) {
+            refuse();
+        }
+        read.after = std::min<seconds>(seconds(after), std::chrono::hours(24 * 365));
+    }
+    if (number.size() < text.size()) {
+        static constexpr std::string_view key = ",signal=";
+        std::string_view rest = text.substr(number.size());
+        if (!rest.starts_with(key)) {
+            refuse();
+        }
+        rest.remove_prefix(key.size());
+        auto const [end, error] =
+            std::from_chars(rest.data(), rest.data() + rest.size(), read.signal);
+        if (error != std::errc() || end != rest.data() + rest.size() || read.signal <= 0 ||
+            read.signal > SIGRTMAX || read.signal == SIGKILL || read.signal == SIGSTOP) {
+            refuse();
+        }
+    }
+    return read;
+}
+
+void start(settings const& wanted) {
+    if (python == nullptr) {
+        // No lock, which a thread would hold that waits for the GIL.
+        one_at_a_time const this_start(starts,
+                                       "another thread starts gilwatch just now: once is enough");
+        try {
+            find_python(true);
+        } catch (std::runtime_error const& wrong) {
+            throw std::runtime_error(std::string("gilwatch cannot watch this Python: ") +
+                                     wrong.what());
+        }
+        if (python == nullptr) {
+            throw std::runtime_error(
+                "gilwatch cannot watch this Python: its symbols are hidden, or there is none");
+        }
+        ask_for_python_stacks(true);
+    }
+    begin(wanted);
+}
+
+void start_with_python(settings const& wanted) {
+    {
+        std::scoped_lock const held(life);
+        find_python(false);
+    }
+    begin(wanted);
+}
+
+void stop() noexcept {
+    patience = 0;
+    if (is_running) {
+        sem_post(&wake_up);
+    }
+}
+
+void report() {
+    if (patience == 0) {
+        throw std::runtime_error("gilwatch does not watch: call gilwatch.start() first");
+    }
+    run_watch();  // a fork() may have ended it
+    report_wanted = true;
+    sem_post(&wake_up);
+    while (sem_wait(&reported) != 0 && errno == EINTR) {
+    }
+}
+
+}  // namespace handoff::gilwatch

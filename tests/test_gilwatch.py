@@ -1,0 +1,308 @@
+"""gilwatch: the first line names who keeps whom from the GIL, in the user's own line."""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import unittest
+from pathlib import Path
+
+from host import (
+    HOST,
+    STOCK,
+    TIMEOUT,
+    InFolder,
+    environment,
+    finish,
+    start,
+    wait_until_asleep,
+)
+
+MODULES = Path(os.environ["MODULES_FOLDER"]) / "hangs"
+PACKAGES = os.environ["PYTHON_PACKAGES"]
+LIBRARY = str(Path(PACKAGES) / "gilwatch" / "libgilwatch.so")
+
+# What the holder does in each function of module hangs, and where: the user's own function.
+HANGS = {
+    "join": ("waits for the end of a thread", r"join\(\), called by .*~?pool|destroy_the_pool"),
+    "mutex": ("waits for a mutex", r"look_into_cache"),
+    "once": ("waits for a static variable that another thread initialises", r"table"),
+    "condition": ("waits for a condition variable", r"wait_for_result\(\)"),
+    "works": ("works", r"simulate\(\)"),
+    "read": ("waits for input or output", r"read_sensor\(\)"),
+}
+
+
+class Watched(InFolder):
+    def first_report(self, *command, **variables):
+        """What the first report says, line by line; the program is killed then."""
+        variables = {"PYTHONPATH": PACKAGES, **variables}
+        process = start(*command, cwd=self.folder, env=environment(**variables))
+        try:
+            return self.report_of(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def report_of(self, process):
+        told = b""
+        while b"\n\n" not in told[told.find(b"gilwatch: ") :]:
+            readable, _, _ = select.select([process.stderr], [], [], TIMEOUT)
+            piece = os.read(process.stderr.fileno(), 65536) if readable else b""
+            self.assertTrue(piece, f"no report, but {told.decode()}")
+            told += piece
+        text = told.decode(errors="backslashreplace")
+        return text[text.find("gilwatch: ") :].splitlines()
+
+    def hang(self, name, kind="lines"):
+        return (
+            f"import sys; sys.path.insert(0, {str(MODULES / kind)!r}); import hangs; hangs.{name}()"
+        )
+
+    def watched(self, code, after="0.3"):
+        """(the way, its first report) of each."""
+        module = ("-m", "gilwatch", "--after", after, "-c", code)
+        yield "module", self.first_report(STOCK, *module)
+        yield "host, module", self.first_report(HOST, *module)
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILWATCH": after}
+        yield "preloaded", self.first_report(STOCK, "-c", code, **preloaded)
+
+
+class FirstLine(Watched):
+    """Who holds the GIL, what for, in which of the user's lines; and who waits, and where."""
+
+    def assert_names(self, name):
+        does, where = HANGS[name]
+        for way, report in self.watched(self.hang(name)):
+            with self.subTest(way):
+                self.assertRegex(
+                    report[0],
+                    rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
+                    r" at hangs\.cpp:\d+; 1 thread waits for it, \S+ s: thread '\w+' in .*"
+                    r"(?:append_to_log\(\)|\(inlined in \w+\)) at hangs\.cpp:\d+$",
+                )
+                self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
+
+    def test_of_a_join(self):
+        self.assert_names("join")
+
+    def test_of_a_mutex(self):
+        self.assert_names("mutex")
+
+    def test_of_a_static_initialiser(self):
+        self.assert_names("once")
+
+    def test_of_a_condition_variable(self):
+        self.assert_names("condition")
+
+    def test_of_native_work(self):
+        self.assert_names("works")
+
+    def test_of_a_pipe(self):
+        self.assert_names("read")
+
+    def test_of_a_holder_that_sleeps_where_nobody_waits(self):
+        for way, report in self.watched(self.hang("sleep")):
+            with self.subTest(way):
+                self.assertRegex(
+                    report[0],
+                    r"holds the GIL and sleeps in .*sleep_long\(\) at hangs\.cpp:\d+; "
+                    r"nobody waits for it yet, after",
+                )
+
+    def test_without_debug_information_names_the_function_and_says_why_no_line(self):
+        command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang("read", "names"))
+        report = self.first_report(STOCK, *command)
+        self.assertRegex(report[0], r"read_sensor\(\) in hangs.so, whose lines are not known: .*-g")
+
+    def test_of_a_stripped_module_says_why_no_name(self):
+        command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang("read", "stripped"))
+        report = self.first_report(STOCK, *command)
+        self.assertRegex(report[0], r"hangs.so\+0x\w+, which has no symbols: .*do not strip")
+
+    def test_of_python_code_names_the_line_of_the_script(self):
+        script = self.write(
+            "script.py",
+            "import ctypes, os\n"
+            "def wait_in_c():\n"
+            "    ctypes.PyDLL(None).read(os.pipe()[0], bytes(1), 1)\n"
+            "wait_in_c()\n",
+        )
+        report = self.first_report(STOCK, "-m", "gilwatch", "--after", "0.3", script)
+        self.assertRegex(
+            report[0],
+            r"holds the GIL and waits for input or output in wait_in_c\(\) at script\.py:3; nobody",
+        )
+
+    def test_is_written_though_the_program_ends_meanwhile(self):
+        """A report interrupts sleep(), as every signal does."""
+        code = "import ctypes; ctypes.PyDLL(None).sleep(3600)"
+        report = self.first_report(STOCK, "-m", "gilwatch", "--after", "0.3", "-c", code)
+        self.assertRegex(
+            report[0], r"holds the GIL and sleeps in <string>:1|in <module>|:1; nobody"
+        )
+
+
+class OnDemand(Watched):
+    """A report for which somebody asks, of what has nothing to do with the GIL."""
+
+    def assert_by_signal(self, code, said):
+        """Of the first report that the program is asked for when it has got there."""
+        code = f"import os, threading, time\n{code}"
+        number = str(int(signal.SIGUSR1))
+        module = ("-m", "gilwatch", "--after", "60", "--signal", number, "-c", code)
+        process = start(STOCK, *module, cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        try:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            wait_until_asleep(process)
+            os.kill(process.pid, signal.SIGUSR1)
+            self.assertRegex(self.report_of(process)[0], said)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def test_of_a_lock(self):
+        self.assert_by_signal(
+            "def take_again():\n"
+            "    lock = threading.Lock(); lock.acquire(); print('ready', flush=True)\n"
+            "    lock.acquire()\n"
+            "take_again()",
+            r"^gilwatch: nobody holds the GIL; the main thread waits for a lock of Python's in "
+            r"take_again\(\) at <string>:4",
+        )
+
+    def test_of_a_pipe(self):
+        self.assert_by_signal(
+            "def read_pipe():\n"
+            "    print('ready', flush=True); os.read(os.pipe()[0], 1)\n"
+            "read_pipe()",
+            r"main thread waits for input or output in read_pipe\(\) at <string>:3",
+        )
+
+    def test_of_a_thread_that_is_joined(self):
+        self.assert_by_signal(
+            "def end_worker():\n"
+            "    worker = threading.Thread(target=time.sleep, args=(3600,)); worker.start()\n"
+            "    print('ready', flush=True); worker.join()\n"
+            "end_worker()",
+            r"waits for the end of a Python thread in end_worker\(\) at <string>:4",
+        )
+
+    def test_of_an_import(self):
+        self.write("slow.py", "import sys, time\nsys.begun.set()\ntime.sleep(3600)\n")
+        self.assert_by_signal(
+            "import sys; sys.path.insert(0, '')\n"
+            "begun = sys.begun = threading.Event()\n"
+            "def load():\n    import slow\n"
+            "other = threading.Thread(target=load, daemon=True); other.start()\n"
+            "begun.wait(); print('ready', flush=True); load()",
+            r"main thread waits for another thread's import in load\(\) at <string>:5",
+        )
+
+    def test_by_a_call(self):
+        code = "import gilwatch\ngilwatch.start(60)\ngilwatch.report()\nprint('end')"
+        outcome = finish(
+            start(STOCK, "-c", code, cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        )
+        self.assertEqual((outcome.code, outcome.stdout), (0, "end\n"), outcome)
+        self.assertRegex(outcome.stderr, r"^gilwatch: .* main thread .* in <string>:3")
+
+
+class Silent(Watched):
+    """A program that has nothing wrong is told nothing, and goes as without."""
+
+    def test_of_busy_threads_and_of_idle_ones(self):
+        code = (
+            "import threading, time\n"
+            "end = time.monotonic() + 1.5\n"
+            "def work():\n    while time.monotonic() < end: sum(range(1000))\n"
+            "workers = [threading.Thread(target=work) for _ in range(3)]\n"
+            "for each in workers: each.start()\n"
+            "for each in workers: each.join()\n"
+            "time.sleep(1)\n"
+            "print('end')"
+        )
+        for way, outcome in self.ways(code, "0.5"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
+
+    def ways(self, code, after):
+        paths = {"PYTHONPATH": PACKAGES}
+        module = ("-m", "gilwatch", "--after", after, "-c", code)
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILWATCH": after}
+        for way, command, variables in (
+            ("module", (STOCK, *module), paths),
+            ("host", (HOST, *module), paths),
+            ("preloaded", (STOCK, "-c", code), preloaded),
+        ):
+            yield way, finish(start(*command, cwd=self.folder, env=environment(**variables)))
+
+    def test_of_one_thread_that_works_alone(self):
+        """It holds the GIL all the time, and nobody wants it."""
+        code = (
+            "import time\n"
+            "end = time.monotonic() + 1.5\n"
+            "while time.monotonic() < end: pass\n"
+            "print('end')"
+        )
+        for way, outcome in self.ways(code, "0.3"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
+
+    def test_of_a_program_without_python(self):
+        outcome = finish(start("/bin/true", env=environment(LD_PRELOAD=LIBRARY, GILWATCH="0.1")))
+        self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "", ""))
+
+
+class Child(Watched):
+    def test_of_a_fork_is_watched_too(self):
+        code = (
+            "import os, sys\n"
+            "if os.fork():\n    os.wait()\n"
+            f"else:\n    import time; time.sleep(0.1); {self.hang('join')}\n"
+        )
+        for way, report in self.watched(code):
+            with self.subTest(way):
+                self.assertRegex(report[0], r"the main thread holds the GIL and waits for the end")
+
+
+class BadInput(Watched):
+    def test_is_refused_in_one_line(self):
+        for bad, said in {
+            "0": "must be a positive number of seconds, not 0.0",
+            "inf": "must be a positive number of seconds, not inf",
+            "-1": "must be a positive number of seconds, not -1.0",
+            "soon": "invalid float value: 'soon'",
+        }.items():
+            with self.subTest(bad):
+                outcome = finish(
+                    start(
+                        *(STOCK, "-m", "gilwatch", f"--after={bad}", "-c", "pass"),
+                        env=environment(PYTHONPATH=PACKAGES),
+                    )
+                )
+                self.assertEqual(outcome.code, 2, outcome)
+                self.assertIn(said, outcome.stderr)
+
+    def test_of_the_variable_ends_the_program(self):
+        for bad in ("soon", "5,signal=9", "5,signal=x", "5,5"):
+            with self.subTest(bad):
+                variables = environment(LD_PRELOAD=LIBRARY, GILWATCH=bad)
+                outcome = finish(start(STOCK, "-c", "pass", env=variables))
+                self.assertEqual(outcome.code, 2, outcome)
+                self.assertRegex(outcome.stderr, rf"not '{re.escape(bad)}'\n$")
+
+    def test_of_a_report_where_nobody_watches(self):
+        outcome = finish(
+            start(
+                *(STOCK, "-c", "import gilwatch; gilwatch.report()"),
+                env=environment(PYTHONPATH=PACKAGES),
+            )
+        )
+        self.assertIn("call gilwatch.start() first", outcome.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
