@@ -33,6 +33,8 @@ void fill_cache() {
 struct pool {
     pool() : worker(&append_to_log) {}
     ~pool() { worker.join(); }
+    pool(pool const&) = delete;
+    pool& operator=(pool const&) = delete;
     std::thread worker;
 };
 
@@ -73,8 +75,6 @@ int table() {
 [[gnu::noinline]] void simulate() {
     std::thread worker(&append_to_log);
     while (goes_on) {
-        for (unsigned volatile step = 0; step < 1000; step = step + 1) {
-        }
     }
     worker.join();
 }
@@ -93,9 +93,9 @@ int table() {
 
 [[gnu::noinline]] void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
 
-template <void (*hang)()>
+template <void (*Hang)()>
 PyObject* with_gil(PyObject* /*module*/, PyObject* /*none*/) {
-    hang();
+    Hang();
     Py_RETURN_NONE;
 }
 

@@ -6,16 +6,14 @@
 #include <cstdio>
 #include <span>
 #include <string_view>
+#include <utility>
 
 namespace handoff::detail {
 
 namespace {
 
 /// A part of a function's name, and what who is in it does.
-struct sign {
-    std::string_view function;
-    activity does;
-};
+using sign = std::pair<std::string_view, activity>;
 
 // The first that one of the frames has, the innermost frames first.
 constexpr std::array signs = std::to_array<sign>({
@@ -197,7 +195,7 @@ std::string stack_of(thread_seen const& thread) {
     if (!thread.silent.empty()) {
         return text + ": " + thread.silent + "\n";
     }
-    text += "\n";
+    text += '\n';
     call_frame const* const users = users_frame(innermost(thread.frames));
     std::size_t folded = 0;
     auto const fold = [&] {
@@ -232,20 +230,20 @@ activity activity_of(thread_seen const& thread) {
     for (call_frame const& frame : frames) {
         std::string_view const function = frame.function;
         auto const found = std::ranges::find_if(signs, [function](sign const& each) {
-            return function.find(each.function) != std::string_view::npos;
+            return function.find(each.first) != std::string_view::npos;
         });
         if (found != signs.end()) {
-            if (found->does != activity::waits_for_a_semaphore &&
-                found->does != activity::waits_for_a_condition &&
-                found->does != activity::waits_for_a_lock_of_python) {
-                return found->does;
+            if (found->second != activity::waits_for_a_semaphore &&
+                found->second != activity::waits_for_a_condition &&
+                found->second != activity::waits_for_a_lock_of_python) {
+                return found->second;
             }
             // Python's locks are made of these, and so is a wait for the GIL.
             for (call_frame const& outer : frames) {
                 for (sign const& each : std::span(signs).first(9)) {
-                    if (outer.function.find(each.function) != std::string::npos) {
-                        if (each.does != activity::waits_for_a_lock_of_python) {
-                            return each.does;
+                    if (outer.function.find(each.first) != std::string::npos) {
+                        if (each.second != activity::waits_for_a_lock_of_python) {
+                            return each.second;
                         }
                         return thread.python.find("importlib") != std::string::npos &&
                                        thread.python.find("importlib") < thread.python.find('\n')
@@ -256,7 +254,7 @@ activity activity_of(thread_seen const& thread) {
                     }
                 }
             }
-            return found->does;
+            return found->second;
         }
         if (std::ranges::find(calls_of_the_system, bare(function)) != calls_of_the_system.end()) {
             return activity::waits_for_input_or_output;
@@ -271,7 +269,7 @@ activity activity_of(thread_seen const& thread) {
 std::string place_of(thread_seen const& thread) {
     auto const frames = innermost(thread.frames);
     call_frame const* const users = users_frame(frames);
-    std::string const python = python_place(users_line(thread.python));
+    std::string python = python_place(users_line(thread.python));
     if (users != nullptr) {
         std::string callee;
         if (users != frames.data()) {
@@ -328,7 +326,7 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
                         " in " + place_of(each);
             }
         }
-        text += "\n";
+        text += '\n';
     }
     for (bool const first : {true, false}) {  // the holder's stack, then who waits, then the others
         for (thread_seen const& each : threads) {

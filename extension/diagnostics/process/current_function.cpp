@@ -18,17 +18,68 @@ constexpr unsigned char owned_by_the_interpreter = 3;  // and above: no function
 constexpr std::uintptr_t tags = 3;  // of a _PyStackRef
 
 constexpr std::array layouts{
-    handoff_python_layout{0x030B, 56, 8, 32, 48, 69, 72, 112, 128, 48, 72},
-    handoff_python_layout{0x030C, 56, 0, 0, 8, 70, 68, 112, 128, 40, 56},
-    handoff_python_layout{0x030D, 72, -1, 0, 8, 70, 68, 112, 128, 40, 56},
-    handoff_python_layout{0x030E, 72, -1, 0, 8, 74, 68, 112, 128, 40, 56},
-    handoff_python_layout{0x030F, 72, -1, 0, 8, 74, 68, 112, 128, 40, 56},
+    handoff_python_layout{.version = 0x030B,
+                          .thread_frame = 56,
+                          .cframe_frame = 8,
+                          .frame_executable = 32,
+                          .frame_previous = 48,
+                          .frame_owner = 69,
+                          .code_line = 72,
+                          .code_file = 112,
+                          .code_name = 128,
+                          .text_ascii = 48,
+                          .text_other = 72},
+    handoff_python_layout{.version = 0x030C,
+                          .thread_frame = 56,
+                          .cframe_frame = 0,
+                          .frame_executable = 0,
+                          .frame_previous = 8,
+                          .frame_owner = 70,
+                          .code_line = 68,
+                          .code_file = 112,
+                          .code_name = 128,
+                          .text_ascii = 40,
+                          .text_other = 56},
+    handoff_python_layout{.version = 0x030D,
+                          .thread_frame = 72,
+                          .cframe_frame = -1,
+                          .frame_executable = 0,
+                          .frame_previous = 8,
+                          .frame_owner = 70,
+                          .code_line = 68,
+                          .code_file = 112,
+                          .code_name = 128,
+                          .text_ascii = 40,
+                          .text_other = 56},
+    handoff_python_layout{.version = 0x030E,
+                          .thread_frame = 72,
+                          .cframe_frame = -1,
+                          .frame_executable = 0,
+                          .frame_previous = 8,
+                          .frame_owner = 74,
+                          .code_line = 68,
+                          .code_file = 112,
+                          .code_name = 128,
+                          .text_ascii = 40,
+                          .text_other = 56},
+    handoff_python_layout{.version = 0x030F,
+                          .thread_frame = 72,
+                          .cframe_frame = -1,
+                          .frame_executable = 0,
+                          .frame_previous = 8,
+                          .frame_owner = 74,
+                          .code_line = 68,
+                          .code_file = 112,
+                          .code_name = 128,
+                          .text_ascii = 40,
+                          .text_other = 56},
 };
 
 template <class Value>
 Value read(void const* object, int offset) noexcept {
     Value value;
-    std::memcpy(&value, static_cast<char const*>(object) + offset, sizeof value);
+    std::memcpy(static_cast<void*>(&value), static_cast<char const*>(object) + offset,
+                sizeof value);
     return value;
 }
 
@@ -100,8 +151,9 @@ python_function function_reader::current(void const* state) const noexcept {
         if (read<unsigned char>(frame, layout_->frame_owner) >= owned_by_the_interpreter) {
             continue;
         }
-        auto const* const code = reinterpret_cast<void const*>(
-            read<std::uintptr_t>(frame, layout_->frame_executable) & ~tags);
+        // A pointer with a tag in its lowest bits.
+        auto const* const tagged = read<char const*>(frame, layout_->frame_executable);
+        void const* const code = tagged - (reinterpret_cast<std::uintptr_t>(tagged) & tags);
         if (code != nullptr && read<void const*>(code, type_of_object) == code_type_) {
             return {.code = code,
                     .name = read<void const*>(code, layout_->code_name),
