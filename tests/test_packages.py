@@ -290,8 +290,8 @@ class DependencyGroups(unittest.TestCase):
         included = {
             each["include-group"] for group in groups.values() for each in group if "==" not in each
         }
-        # Those are for environments that tests make, and tests/stress/packages.py.
-        self.assertEqual(installed | included | {"host", "packages"}, set(groups))
+        # Those are for environments that tests make, and tests/stress.
+        self.assertEqual(installed | included | {"host", "packages", "suites"}, set(groups))
 
 
 class Makefile(Packages):

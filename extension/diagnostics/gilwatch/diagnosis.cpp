@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -15,8 +16,8 @@ namespace {
 /// A part of a function's name, and what who is in it does.
 using sign = std::pair<std::string_view, activity>;
 
-// The first that one of the frames has, the innermost frames first.
-constexpr std::array signs = std::to_array<sign>({
+// What Python makes of the system's waits, which are further in.
+constexpr std::array signs_of_python = std::to_array<sign>({
     {"take_gil", activity::waits_for_the_gil},
     {"PyEval_RestoreThread", activity::waits_for_the_gil},
     {"PyEval_AcquireThread", activity::waits_for_the_gil},
@@ -25,7 +26,11 @@ constexpr std::array signs = std::to_array<sign>({
     {"PyThread_acquire_lock", activity::waits_for_a_lock_of_python},
     {"_PyMutex_Lock", activity::waits_for_a_lock_of_python},
     {"_PyParkingLot_Park", activity::waits_for_a_lock_of_python},
+    {"_PySemaphore_Wait", activity::waits_for_a_lock_of_python},
     {"interpreter::stop", activity::stops_the_interpreter},
+});
+// The first that one of the frames has, the innermost frames first.
+constexpr std::array signs_of_the_system = std::to_array<sign>({
     {"__cxa_guard_acquire", activity::waits_for_a_static_initialiser},
     {"std::call_once", activity::waits_for_a_static_initialiser},
     {"pthread_once", activity::waits_for_a_static_initialiser},
@@ -62,6 +67,19 @@ std::span<call_frame const> innermost(std::vector<call_frame> const& frames) {
         return each.function.starts_with("_PyEval_EvalFrame");
     });
     return {frames.begin(), end};
+}
+
+std::optional<activity> first_sign(std::span<call_frame const> frames,
+                                   std::span<sign const> signs) {
+    for (call_frame const& frame : frames) {
+        auto const found = std::ranges::find_if(signs, [&](sign const& each) {
+            return frame.function.find(each.first) != std::string::npos;
+        });
+        if (found != signs.end()) {
+            return found->second;
+        }
+    }
+    return std::nullopt;
 }
 
 /// Of libc's names without the underscores before and the version behind.
@@ -227,43 +245,27 @@ activity activity_of(thread_seen const& thread) {
         return activity::waits_for_the_gil;
     }
     auto const frames = innermost(thread.frames);
-    for (call_frame const& frame : frames) {
-        std::string_view const function = frame.function;
-        auto const found = std::ranges::find_if(signs, [function](sign const& each) {
-            return function.find(each.first) != std::string_view::npos;
-        });
-        if (found != signs.end()) {
-            if (found->second != activity::waits_for_a_semaphore &&
-                found->second != activity::waits_for_a_condition &&
-                found->second != activity::waits_for_a_lock_of_python) {
-                return found->second;
-            }
-            // Python's locks are made of these, and so is a wait for the GIL.
-            for (call_frame const& outer : frames) {
-                for (sign const& each : std::span(signs).first(9)) {
-                    if (outer.function.find(each.first) != std::string::npos) {
-                        if (each.second != activity::waits_for_a_lock_of_python) {
-                            return each.second;
-                        }
-                        return thread.python.find("importlib") != std::string::npos &&
-                                       thread.python.find("importlib") < thread.python.find('\n')
-                                   ? activity::waits_for_an_import
-                               : thread.python.find("in join") != std::string::npos
-                                   ? activity::joins_a_thread_of_python
-                                   : activity::waits_for_a_lock_of_python;
-                    }
-                }
-            }
-            return found->second;
-        }
-        if (std::ranges::find(calls_of_the_system, bare(function)) != calls_of_the_system.end()) {
-            return activity::waits_for_input_or_output;
-        }
-        if (frame.whose == code_of::user) {
-            break;
-        }
+    std::optional<activity> const of_python = first_sign(frames, signs_of_python);
+    if (of_python == activity::waits_for_a_lock_of_python) {
+        std::string const innermost_line = thread.python.substr(0, thread.python.find('\n'));
+        return innermost_line.find("importlib") != std::string::npos ? activity::waits_for_an_import
+               : thread.python.find("in join") != std::string::npos
+                   ? activity::joins_a_thread_of_python
+                   : activity::waits_for_a_lock_of_python;
     }
-    return activity::works;
+    if (of_python) {
+        return *of_python;
+    }
+    auto const users = std::ranges::find(frames, code_of::user, &call_frame::whose);
+    std::span const called(frames.begin(), users == frames.end() ? users : users + 1);
+    if (auto const of_the_system = first_sign(called, signs_of_the_system)) {
+        return *of_the_system;
+    }
+    bool const calls_the_system = std::ranges::any_of(called, [](call_frame const& each) {
+        return std::ranges::find(calls_of_the_system, bare(each.function)) !=
+               calls_of_the_system.end();
+    });
+    return calls_the_system ? activity::waits_for_input_or_output : activity::works;
 }
 
 std::string place_of(thread_seen const& thread) {
