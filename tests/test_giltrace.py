@@ -60,17 +60,16 @@ for _ in range(3):
 HELD_FOR_A_SECOND = """
 import ctypes, time
 usleep = ctypes.PyDLL(None).usleep
-held = 0
+held = []
 def hold():
-    global held
     begin = time.monotonic()
     usleep(100_000)
-    held += time.monotonic() - begin
+    held.append(time.monotonic() - begin)
     time.sleep(0.02)
 for _ in range(10):
     time.sleep(0)
     hold()
-print(held, flush=True)
+print(*held, flush=True)
 """
 VERSION = "import sys; print('Python %d.%d' % sys.version_info[:2])"
 KILLED = "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
@@ -116,11 +115,14 @@ class Traced(InFolder):
         return {re.sub(r"' \d+$", "", lane.name).lstrip("'"): lane for lane in lanes}
 
     def assert_held_as_said(self, outcome, output):
-        """For as long as HELD_FOR_A_SECOND has measured."""
+        """For as long as HELD_FOR_A_SECOND has measured, or longer: what it measures lies within,
+        and on a busy machine the thread may be kept waiting at both ends of some."""
         (lane,) = self.lanes(output).values()
         long = [(end - begin) / 1e6 for begin, end, name in lane.holds if name.startswith("hold ")]
-        self.assertEqual(len(long), 10)
-        self.assertAlmostEqual(sum(long) / float(outcome.stdout), 1, delta=0.02)
+        measured = [float(each) for each in outcome.stdout.split()]
+        ratios = [held / least for held, least in zip(long, measured, strict=True)]
+        self.assertEqual(len(ratios), 10)
+        self.assertAlmostEqual(min(ratios), 1, delta=0.02)
 
     def assert_consistent(self, lanes):
         """No two threads hold the GIL at once, and a wait is followed by a hold, or by nothing."""
