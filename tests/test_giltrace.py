@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import struct
+import subprocess
 import textwrap
 import unittest
 from itertools import pairwise
@@ -500,6 +501,25 @@ time.sleep(60)
                 self.assertEqual(outcome.code, 0, outcome)
                 names = {name for _, _, name in self.lanes("other.json")["MainThread"].holds}
                 self.assertIn("größe (<string>:3)", names)
+
+    def test_is_not_taken_from_the_process_that_writes_it(self):
+        first = start(
+            *(STOCK, "-m", "giltrace", "-o", "same.json", "-c"),
+            "import sys, time\nprint('on', flush=True)\nsys.stdin.read()\n"
+            "for _ in range(20000): time.sleep(0)",
+            cwd=self.folder,
+            env=environment(PYTHONPATH=PACKAGES),
+            stdin=subprocess.PIPE,
+        )
+        self.assertEqual(first.stdout.readline(), b"on\n")
+        second = self.run_command(STOCK, "-m", "giltrace", "-o", "same.json", "-c", "pass")
+        self.assertEqual(second.code, 2, second)
+        self.assertRegex(
+            second.stderr, rf"process {first.pid} writes .*same\.json\.recording' now: choose"
+        )
+        outcome = finish(first, b"")
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertGreater(len(self.lanes("same.json")["MainThread"].holds), 20000)
 
     def test_that_contradicts_itself_is_told(self):
         code = TWO_BUSY_THREADS + KILLED

@@ -256,6 +256,93 @@ class Silent(Watched):
         self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "", ""))
 
 
+class Contended(Watched):
+    def test_threads_that_compute_are_told_apart_from_a_hang(self):
+        code = (
+            "import threading\n"
+            "def work():\n    while True: sum(range(200))\n"
+            "for _ in range(40): threading.Thread(target=work).start()\n"
+        )
+        for way, report in self.watched(code, after="0.1"):
+            with self.subTest(way):
+                self.assertRegex(
+                    report[0], r"^gilwatch: the GIL changes hands, \d+ threads or more want"
+                )
+                self.assertIn("use processes", report[1])
+
+
+class HarmsNothing(Watched):
+    def ended(self, code, *options, **variables):
+        command = (STOCK, "-m", "gilwatch", "--after", "0.2", *options, "-c", code)
+        paths = {"PYTHONPATH": PACKAGES, **variables}
+        return finish(start(*command, cwd=self.folder, env=environment(**paths)))
+
+    def test_of_two_threads_that_ask_for_reports(self):
+        outcome = self.ended(
+            "import gilwatch, threading\n"
+            "def ask():\n    for _ in range(5): gilwatch.report()\n"
+            "asking = [threading.Thread(target=ask) for _ in range(3)]\n"
+            "for each in asking: each.start()\n"
+            "for each in asking: each.join()\n"
+            "print('end')"
+        )
+        self.assertEqual((outcome.code, outcome.stdout), (0, "end\n"))
+
+    def test_of_a_reader_of_stderr_who_waits_for_the_end(self):
+        code = (
+            "import ctypes, threading, time\n"
+            "threading.stack_size(65536)\n"
+            "idle = [threading.Thread(target=time.sleep, args=(3600,), daemon=True)"
+            " for _ in range(400)]\n"
+            "for each in idle: each.start()\n"
+            "for _ in range(8): ctypes.PyDLL(None).usleep(300_000)\n"
+            "print('end', flush=True)"
+        )
+        command = (STOCK, "-m", "gilwatch", "--after", "0.2", "-c", code)
+        paths = environment(PYTHONPATH=PACKAGES)
+        process = start(*command, cwd=self.folder, env=paths)
+        try:
+            self.assertEqual(process.stdout.readline(), b"end\n")
+            self.assertEqual(process.wait(TIMEOUT), 0)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def test_of_a_process_without_a_free_descriptor(self):
+        """Nor can /proc be read then."""
+        code = (
+            "import ctypes, os, resource, threading, time\n"
+            "ends = os.pipe()\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+            "try:\n    while True: os.open('/dev/null', 0)\n"
+            "except OSError: pass\n"
+            "waiter = threading.Thread(target=time.sleep, args=(0.01,)); waiter.start()\n"
+            "ctypes.PyDLL(None).read(ends[0], bytes(1), 1)\n"
+        )
+        command = ("-m", "gilwatch", "--after", "0.3", "-c", code)
+        report = self.first_report(STOCK, *command)
+        self.assertRegex(report[0], r"the main thread holds the GIL and .*; 1 thread waits for it")
+
+    def test_of_a_program_that_needs_one_thread(self):
+        """setgroups() asks every thread, and ends the process where one of them may not."""
+        variables = environment(LD_PRELOAD=LIBRARY, GILWATCH="0.2")
+        outcome = finish(start("/bin/grep", "Threads", "/proc/self/status", env=variables))
+        self.assertEqual((outcome.code, outcome.stdout.split()), (0, ["Threads:", "1"]))
+
+    def test_of_a_fork_while_a_report_is_due(self):
+        outcome = self.ended(
+            "import ctypes, os, threading, time\n"
+            "for _ in range(20):\n"
+            "    ctypes.PyDLL(None).usleep(210_000)\n"
+            "    child = os.fork()\n"
+            "    if child == 0: os._exit(0)\n"
+            "    os.waitpid(child, 0)\n"
+        )
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertNotIn("waits for the end of a thread", outcome.stderr)
+
+
 class Child(Watched):
     def test_of_a_fork_is_watched_too(self):
         code = (

@@ -22,6 +22,9 @@ OPTIONS_OF __tsan_default_suppressions() {
     return
         // faulthandler shows the stacks of other threads as they run, by design.
         "race:_Py_write_noraise\n"
+        // glibc frees the thread-local data of a thread that has ended when another gets its stack:
+        // the kernel's word for the end, which orders them, is not seen.
+        "race:_dl_deallocate_tls\n"
         // Boost.Python's own static None goes with the program, beside a thread that was abandoned.
         "race:boost::python::api::slice_nil::~slice_nil\n";
 }

@@ -117,12 +117,12 @@ def run(name, way, python=STOCK):
             command += ["--exclude-regex", OWN_MISUSES, "--output-junit", folder / "junit.xml"]
         else:
             command = [python, *program(name, folder)]
-        variables = {}
+        variables = {"NPY_AVAILABLE_MEM": "1 GB"}  # of which numpy's tests take as much as there is
         if way == "gilcheck":
-            variables = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
+            variables |= {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
         if way == "giltrace":
             command[1:1] = ["-m", "giltrace", "-o", folder / "trace.json"]
-            variables = {"PYTHONPATH": str(PACKAGES)}
+            variables |= {"PYTHONPATH": str(PACKAGES)}
         code, stdout, stderr = call(command, folder, **variables)
         report = folder / "junit.xml"
         results = {"exit code": code, **verdicts(report)}

@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <pthread.h>
 #include <span>
 #include <string_view>
@@ -129,16 +130,37 @@ void leave(recording& over) {
 
 constexpr std::string_view recording_signature = "giltrace";
 
-/// Throws: std::system_error: there is a file of that name, and it is no recording.
+/// Whether that process has the file in its memory. Source: proc(5), /proc/[pid]/maps.
+bool is_mapped_by(pid_t process, ino_t file) {
+    std::ifstream maps("/proc/" + std::to_string(process) + "/maps");
+    std::string const wanted = " " + std::to_string(file) + " ";
+    for (std::string line; std::getline(maps, line);) {
+        if (line.find(wanted) != std::string::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Throws: std::system_error: there is a file of that name, and it is no recording, or one that
+///         another process writes.
 void make_sure_of_recording(std::string const& path) {
-    std::array<char, recording_signature.size()> begin{};
+    header begin{};
     int const file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (file < 0) {
-        return;  // there is none, or opening it to write says what is wrong
+        return;  // there is none, or creating it says what is wrong
     }
-    auto const length = read(file, begin.data(), begin.size());
+    struct stat its{};
+    auto const length = fstat(file, &its) == 0 ? read(file, &begin, sizeof begin) : 0;
     close(file);
-    if (length > 0 && std::string_view(begin.data(), begin.size()) != recording_signature) {
+    if (length == sizeof begin && begin.process != getpid() &&
+        is_mapped_by(begin.process, its.st_ino)) {
+        throw std::system_error(EBUSY, std::generic_category(),
+                                "process " + std::to_string(begin.process) + " writes '" + path +
+                                    "' now: choose another name");
+    }
+    if (length > 0 &&
+        std::string_view(std::data(begin.magic), sizeof begin.magic) != recording_signature) {
         throw std::system_error(EEXIST, std::generic_category(),
                                 "giltrace replaces only its own recordings, and '" + path +
                                     "' is none: remove that, or choose another name");
@@ -149,7 +171,8 @@ void make_sure_of_recording(std::string const& path) {
 void begin(recording& now) {
     make_sure_of_recording(now.path);
     now.place = std::filesystem::absolute(now.path);
-    int const file = open(now.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    unlink(now.path.c_str());  // and not truncated, under the memory of who has it mapped
+    int const file = open(now.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     now.size = 0;
     void* const mapped = file < 0 || fstat(file, &now.file) != 0 ? nullptr : add(now, file, page);
     int const failure = errno;

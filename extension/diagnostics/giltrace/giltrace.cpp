@@ -7,6 +7,7 @@
 #include <handoff/giltrace.hpp>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -95,13 +96,31 @@ running_python const& this_python() {
     throw std::runtime_error("giltrace cannot record this Python: " + why);
 }
 
+/// Where its reader has gone, the program is not to end by SIGPIPE for our sake.
+void write_stderr(std::string_view text) {
+    sigset_t pipe;
+    sigset_t former;
+    sigset_t pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &former);
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fflush(stderr);
+    if (sigismember(&pending, SIGPIPE) == 0) {
+        timespec const at_once{};
+        sigtimedwait(&pipe, nullptr, &at_once);
+    }
+    pthread_sigmask(SIG_SETMASK, &former, nullptr);
+}
+
 void write(std::string const& recording, std::string const& output, summary told) {
     timeline const read = timeline::read(recording);
     detail::write(read, output);
     if (told == summary::on_stderr) {
         std::string const text = summary_of(read) + "written to " + output + "\n";
         std::fflush(stdout);
-        std::fwrite(text.data(), 1, text.size(), stderr);
+        write_stderr(text);
     }
 }
 

@@ -290,7 +290,7 @@ std::string place_of(thread_seen const& thread) {
 }
 
 std::string diagnosis(std::vector<thread_seen> const& threads,
-                      std::chrono::duration<double> so_long) {
+                      std::chrono::duration<double> so_long, std::chrono::duration<double> held) {
     auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
     std::string waiting;
     std::size_t count = 0;
@@ -303,7 +303,15 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
         }
     }
     std::string text;
-    if (holder != threads.end()) {
+    if (count > 0 && held < longest / 2) {
+        text.append("the GIL changes hands, ").append(std::to_string(count));
+        text.append(" threads or more want it, and one has waited for ");
+        text.append(in_seconds(longest)).append(waiting);
+        text.append(
+            "\n  do: where many threads compute in Python, each waits for all others: use "
+            "processes, or release the GIL in what is native");
+        text.append(how).append("\n");
+    } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
         activity const does = activity_of(*holder);
         text = named(*holder) + " holds the GIL and " + std::string(words_of(does)) + " in " +
                place_of(*holder);

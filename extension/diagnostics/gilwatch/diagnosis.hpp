@@ -21,6 +21,8 @@ struct thread_seen {
     std::optional<std::chrono::duration<double>> waits{};  // for the GIL, so long
     std::vector<call_frame> frames{};  // the innermost first
     std::string python{};              // as faulthandler writes it
+
+    [[nodiscard]] bool waits_for_gil() const noexcept { return waits.has_value(); }
 };
 
 /// What a thread is in.
@@ -48,7 +50,9 @@ enum class activity {
 
 /// The first line is the answer, without a name before it, and the second, where there is one, what
 /// to do; then the stacks. so_long: the longest wait, or hold; zero: nobody asked because of one.
+/// held: how long the holder has held the GIL.
 [[nodiscard]] std::string diagnosis(std::vector<thread_seen> const& threads,
-                                    std::chrono::duration<double> so_long);
+                                    std::chrono::duration<double> so_long,
+                                    std::chrono::duration<double> held);
 
 }  // namespace handoff::detail

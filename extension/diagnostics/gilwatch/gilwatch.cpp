@@ -50,7 +50,9 @@ std::atomic<clock::rep> held_since = 0;  // 0: nobody holds it
 std::atomic<double> patience = 0;  // seconds; 0: nobody watches
 std::atomic<bool> is_running = false;  // the thread that watches
 std::atomic<bool> pausing = false;     // it is to end, for a fork()
-std::atomic<bool> report_wanted = false;
+std::atomic<unsigned> pauses = 0;
+std::atomic<bool> report_wanted = false;  // by a signal
+std::atomic<unsigned> callers = 0;        // of report(), that wait for one
 std::atomic<bool> is_writing = false;
 std::atomic<running_python const*> python = nullptr;
 sem_t wake_up;    // posted also by a signal's handler
@@ -169,10 +171,10 @@ void write_stderr(std::string_view text) {
 /// All threads but the caller.
 std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
-                                         std::string& signature) {
-    // First, as a thread that waits may go on when it is asked for its C++ stack.
-    std::string const stacks = python_stacks();
-    auto const answers = asking.ask_every_thread();
+                                         std::string const& stacks, std::string& signature) {
+    std::vector<pid_t> known{getpid(), holder_of_gil().id};
+    std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
+    auto const answers = asking.ask_every_thread(known);
     std::vector<void const*> instructions;
     std::map<void const*, std::size_t> places;
     auto const call_at = [](thread_stack const& thread, std::size_t frame) {
@@ -197,7 +199,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                          .holds_gil = answer.silent.empty() ? answer.holds_gil
                                                             : holder_of_gil().id == answer.id};
         auto const wait = std::ranges::find(waiting, answer.id, &seen_wait::thread);
-        if (wait != waiting.end()) {
+        if (wait != waiting.end() && !seen.holds_gil) {
             seen.waits = now - wait->since;
         }
         signature +=
@@ -264,7 +266,8 @@ public:
                 oldest = std::min(oldest, each.since);
             }
             seconds const longest = std::max<seconds>(now - oldest, sleeping_hold(now, not_before));
-            bool const wanted = report_wanted.exchange(false);
+            unsigned const asking = callers.exchange(0);
+            bool const wanted = report_wanted.exchange(false) || asking > 0;
             if (longest < after) {
                 limit = after;
             }
@@ -272,7 +275,7 @@ public:
                 limit = longest >= limit ? 2 * longest : limit;
                 write_report(waiting, wanted && longest < after ? seconds(0) : longest);
             }
-            if (wanted) {
+            for (unsigned each = 0; each < asking; ++each) {
                 sem_post(&reported);
             }
         }
@@ -288,16 +291,8 @@ private:
         }
     }
 
-    /// Where Python comes later than the watch does.
+    /// Where Python is initialised later than the watch begins.
     void prepare() {
-        if (python == nullptr) {
-            if (unsigned long long const now = loads_so_far(); now != std::exchange(seen_, now)) {
-                std::unique_lock const held(life, std::try_to_lock);
-                if (held && python == nullptr) {
-                    find_python(false);
-                }
-            }
-        }
         running_python const* const found = python;
         if (found != nullptr && found->is_initialized() != 0 &&
             !std::exchange(asked_for_stacks_, true)) {
@@ -321,25 +316,50 @@ private:
         return sleeps ? seconds(now - std::max(begin, not_before)) : seconds(0);
     }
 
-    void write_report(std::vector<seen_wait> const& waiting, seconds so_long) {
+    void write_report(std::vector<seen_wait> waiting, seconds so_long) {
         is_writing = true;
         std::string text;
         try {
-            std::string signature;
-            auto const threads = look_at_threads(asking_, waiting, signature);
-            text = "gilwatch: " + diagnosis(threads, so_long);
-            if (signature == signature_) {
-                text.resize(text.find("\n\n") + 1);
-                text += "  the stacks are unchanged since the last report\n";
-            }
-            signature_ = std::move(signature);
+            text = report_of(std::move(waiting), so_long);
         } catch (std::exception const& failure) {
             text = std::string("gilwatch: it could not be found out who keeps whom: ") +
                    failure.what() + "\n";
         }
         write_stderr(text);
         is_writing = false;
-        is_writing.notify_all();
+    }
+
+    /// Empty: it was over before it could be looked at.
+    std::string report_of(std::vector<seen_wait> waiting, seconds so_long) {
+        clock::rep const since = held_since.load(std::memory_order_relaxed);
+        seconds held = clock::now() - clock::time_point(clock::duration(since));
+        // First, as a thread that waits may go on when it is asked for its C++ stack.
+        std::string const stacks = python_stacks();
+        auto const still = waits_now();
+        std::erase_if(waiting, [&](seen_wait const& each) {
+            return std::ranges::find(still, each.thread, &seen_wait::thread) == still.end();
+        });
+        if (held_since.load(std::memory_order_relaxed) != since) {
+            if (so_long.count() > 0 && waiting.empty()) {
+                return {};
+            }
+            held = seconds(0);  // it went on to another meanwhile
+        }
+        std::string signature;
+        unsigned const pauses_before = pauses;
+        bool const is_pausing = pausing;
+        auto const threads = look_at_threads(asking_, waiting, stacks, signature);
+        if (is_pausing ||
+            pauses != pauses_before) {  // what a thread waited for is this one's end, to fork()
+            return {};
+        }
+        std::string text = "gilwatch: " + diagnosis(threads, so_long, held);
+        if (signature == signature_) {
+            text.resize(std::min(text.find("\n\n"), text.size() - 1) + 1);
+            text += "  the stacks are unchanged since the last report\n";
+        }
+        signature_ = std::move(signature);
+        return text;
     }
 
     struct hold {
@@ -352,9 +372,25 @@ private:
     stack_signal asking_{&holds_gil};
     hold last_{};
     std::string signature_;
-    unsigned long long seen_ = 0;
     bool asked_for_stacks_ = false;
 };
+
+int signal_for_reports = 0;
+
+void answer_signal(int number) {
+    if (number == 0) {
+        return;
+    }
+    struct sigaction action{};
+    action.sa_handler = [](int) {
+        report_wanted = true;
+        int const saved = errno;
+        sem_post(&wake_up);
+        errno = saved;
+    };
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+}
 
 /// Unless it runs. Called also where the GIL is taken: it waits for nobody.
 void run_watch() {
@@ -392,6 +428,7 @@ void run_watch() {
     }
     is_joinable = true;
     pthread_setname_np(watching, "gilwatch");
+    answer_signal(std::exchange(signal_for_reports, 0));
 }
 
 /// Ends the thread: from Python 3.12 on os.fork() warns of a process that has several. Who takes
@@ -403,6 +440,7 @@ void pause_for_fork() {
         return;
     }
     pausing = true;
+    ++pauses;
     sem_post(&wake_up);
     auto const until = (clock::now() + patience_with_it).time_since_epoch();
     auto const whole = std::chrono::floor<std::chrono::seconds>(until);
@@ -421,16 +459,19 @@ void begin_anew_in_child() {
     is_running = false;
     is_joinable = false;
     report_wanted = false;
+    callers = 0;
     is_writing = false;
     sem_init(&wake_up, 0, 0);
     sem_init(&reported, 0, 0);
     life.unlock();
 }
 
-/// That the process does not end before a report is made.
+/// That the process does not end before a report is made; but it does not wait for a reader of
+/// stderr who may wait for its end.
 void exit_after_report(int /*code*/, void* /*unused*/) {
-    if (is_running) {
-        is_writing.wait(true);
+    static constexpr timespec a_moment{.tv_sec = 0, .tv_nsec = 10'000'000};
+    for (int moment = 0; moment < 200 && is_running && is_writing; ++moment) {
+        nanosleep(&a_moment, nullptr);
     }
 }
 
@@ -444,28 +485,12 @@ void prepare_once() {
     }
 }
 
-void answer_signal(int number) {
-    if (number == 0) {
-        return;
-    }
-    struct sigaction action{};
-    action.sa_handler = [](int) {
-        report_wanted = true;
-        int const saved = errno;
-        sem_post(&wake_up);
-        errno = saved;
-    };
-    action.sa_flags = SA_RESTART;
-    sigaction(number, &action, nullptr);
-}
-
 constinit one_at_a_time::process starts{0};
 
 void begin(settings const& wanted) {
     prepare_once();
-    answer_signal(wanted.signal);
+    signal_for_reports = wanted.signal;
     patience = wanted.after.count();
-    run_watch();
 }
 
 }  // namespace
@@ -524,6 +549,7 @@ void start(settings const& wanted) {
         ask_for_python_stacks(true);
     }
     begin(wanted);
+    run_watch();
 }
 
 void start_with_python(settings const& wanted) {
@@ -531,7 +557,7 @@ void start_with_python(settings const& wanted) {
         std::scoped_lock const held(life);
         find_python(false);
     }
-    begin(wanted);
+    begin(wanted);  // the thread begins with the first take of the GIL
 }
 
 void stop() noexcept {
@@ -546,7 +572,7 @@ void report() {
         throw std::runtime_error("gilwatch does not watch: call gilwatch.start() first");
     }
     run_watch();  // a fork() may have ended it
-    report_wanted = true;
+    ++callers;
     sem_post(&wake_up);
     while (sem_wait(&reported) != 0 && errno == EINTR) {
     }

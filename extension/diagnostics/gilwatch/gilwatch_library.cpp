@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -63,9 +64,11 @@ bool is_preloaded() {
         char const* const settings = std::getenv("GILWATCH");
         handoff::gilwatch::start_with_python(
             handoff::gilwatch::settings_from(settings != nullptr ? settings : ""));
-    } catch (std::exception const& failure) {
-        std::fprintf(stderr, "%s\n", failure.what());
+    } catch (std::invalid_argument const& wrong) {
+        std::fprintf(stderr, "%s\n", wrong.what());
         _exit(2);
+    } catch (std::exception const& failure) {  // a child, perhaps, that is another Python
+        std::fprintf(stderr, "gilwatch does not watch this Python: %s\n", failure.what());
     }
 }
 

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff {
 
@@ -137,18 +138,27 @@ stack_signal::~stack_signal() {
     sigaction(number_, &before_, nullptr);
 }
 
-std::vector<thread_stack> stack_signal::ask_every_thread() const {
+std::vector<thread_stack> stack_signal::ask_every_thread(std::vector<pid_t> known) const {
     auto const end_of_round = steady_clock::now() + longest_round;
-    std::vector<thread_stack> threads;
+    std::filesystem::path const all = "/proc/self/task";
+    std::vector<pid_t> ids;
     std::error_code gone;
-    for (auto const& entry : std::filesystem::directory_iterator("/proc/self/task", gone)) {
-        std::filesystem::path const& folder = entry.path();
-        thread_stack asked{.id = static_cast<pid_t>(std::stoi(folder.filename().string())),
-                           .name = first_line(folder / "comm"),
-                           .silent = {}};
-        if (asked.id == gettid()) {
+    for (auto const& entry : std::filesystem::directory_iterator(all, gone)) {
+        ids.push_back(static_cast<pid_t>(std::stoi(entry.path().filename().string())));
+    }
+    if (ids.empty()) {
+        std::ranges::sort(known);
+        auto const repeated = std::ranges::unique(known);
+        known.erase(repeated.begin(), repeated.end());
+        ids = std::move(known);
+    }
+    std::vector<thread_stack> threads;
+    for (pid_t const id : ids) {
+        if (id == gettid() || id == 0) {
             continue;
         }
+        std::filesystem::path const folder = all / std::to_string(id);
+        thread_stack asked{.id = id, .name = first_line(folder / "comm"), .silent = {}};
         if (steady_clock::now() > end_of_round) {
             asked.silent = "there are too many threads to ask them all";
         } else if (blocks(folder, number_)) {

@@ -39,7 +39,9 @@ public:
 
     /// Asks one thread after the other, the caller excepted, and waits for each at most a tenth of
     /// a second, for all at most two. Threads: one at a time.
-    [[nodiscard]] std::vector<thread_stack> ask_every_thread() const;
+    /// known: who to ask where the system does not say who there is, as in a chroot, or without a
+    ///        free descriptor; 0 is nobody.
+    [[nodiscard]] std::vector<thread_stack> ask_every_thread(std::vector<pid_t> known = {}) const;
 
     [[nodiscard]] int number() const noexcept { return number_; }
 
