@@ -132,8 +132,8 @@ constexpr std::string_view recording_signature = "giltrace";
 
 /// Whether that process has the file in its memory. Source: proc(5), /proc/[pid]/maps.
 bool is_mapped_by(pid_t process, ino_t file) {
-    std::ifstream maps("/proc/" + std::to_string(process) + "/maps");
-    std::string const wanted = " " + std::to_string(file) + " ";
+    std::ifstream maps(std::string("/proc/").append(std::to_string(process)).append("/maps"));
+    std::string const wanted = std::string(" ").append(std::to_string(file)).append(" ");
     for (std::string line; std::getline(maps, line);) {
         if (line.find(wanted) != std::string::npos) {
             return true;
@@ -156,8 +156,11 @@ void make_sure_of_recording(std::string const& path) {
     if (length == sizeof begin && begin.process != getpid() &&
         is_mapped_by(begin.process, its.st_ino)) {
         throw std::system_error(EBUSY, std::generic_category(),
-                                "process " + std::to_string(begin.process) + " writes '" + path +
-                                    "' now: choose another name");
+                                std::string("process ")
+                                    .append(std::to_string(begin.process))
+                                    .append(" writes '")
+                                    .append(path)
+                                    .append("' now: choose another name"));
     }
     if (length > 0 &&
         std::string_view(std::data(begin.magic), sizeof begin.magic) != recording_signature) {
