@@ -72,7 +72,7 @@ TEST(CurrentFunction, HasTheLayoutOfThisPythonsHeaders) {
 
 TEST(CurrentFunction, IsKnownOfEachVersionThatTheToolsAreFor) {
     for (unsigned long const version :
-         {0x030B02F0, 0x030C00F0, 0x030D00F0, 0x030E00F0, 0x030F00F0}) {
+         {0x030B02F0UL, 0x030C00F0UL, 0x030D00F0UL, 0x030E00F0UL, 0x030F00F0UL}) {
         EXPECT_NE(function_reader::layout_of(version), nullptr) << std::hex << version;
     }
     EXPECT_EQ(function_reader::layout_of(0x030A00F0), nullptr);
