@@ -16,6 +16,7 @@ namespace {
 std::mutex of_the_cache;
 std::condition_variable never_notified;
 std::atomic<bool> goes_on = true;
+std::atomic<bool> is_there = false;  // another thread, with what the holder is to wait for
 
 /// A worker that acquires the GIL, as the seed's.
 void append_to_log() {
@@ -27,6 +28,8 @@ void append_to_log() {
 /// Takes the mutex, and then wants the GIL.
 void fill_cache() {
     std::scoped_lock const held(of_the_cache);
+    is_there = true;
+    is_there.notify_one();
     append_to_log();
 }
 
@@ -42,13 +45,15 @@ struct pool {
 
 [[gnu::noinline]] void look_into_cache() {
     std::thread filling(&fill_cache);
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // it has the mutex then
+    is_there.wait(false);
     of_the_cache.lock();
     of_the_cache.unlock();
     filling.join();
 }
 
 int slow_table() {
+    is_there = true;
+    is_there.notify_one();
     append_to_log();
     return 1;
 }
@@ -60,7 +65,7 @@ int table() {
 
 [[gnu::noinline]] void use_table() {
     std::thread first([] { table(); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    is_there.wait(false);
     table();
     first.join();
 }

@@ -140,9 +140,7 @@ class FirstLine(Watched):
         """A report interrupts sleep(), as every signal does."""
         code = "import ctypes; ctypes.PyDLL(None).sleep(3600)"
         report = self.first_report(STOCK, "-m", "gilwatch", "--after", "0.3", "-c", code)
-        self.assertRegex(
-            report[0], r"holds the GIL and sleeps in <string>:1|in <module>|:1; nobody"
-        )
+        self.assertRegex(report[0], r"holds the GIL and sleeps in <string>:1; nobody")
 
 
 class OnDemand(Watched):
@@ -224,11 +222,9 @@ class Silent(Watched):
             "time.sleep(1)\n"
             "print('end')"
         )
-        for way, outcome in self.ways(code, "0.5"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
+        self.assert_silent(code, "0.5")
 
-    def ways(self, code, after):
+    def assert_silent(self, code, after):
         paths = {"PYTHONPATH": PACKAGES}
         module = ("-m", "gilwatch", "--after", after, "-c", code)
         preloaded = {"LD_PRELOAD": LIBRARY, "GILWATCH": after}
@@ -237,7 +233,10 @@ class Silent(Watched):
             ("host", (HOST, *module), paths),
             ("preloaded", (STOCK, "-c", code), preloaded),
         ):
-            yield way, finish(start(*command, cwd=self.folder, env=environment(**variables)))
+            with self.subTest(way):
+                changed = environment(**variables)
+                outcome = finish(start(*command, cwd=self.folder, env=changed))
+                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
 
     def test_of_one_thread_that_works_alone(self):
         """It holds the GIL all the time, and nobody wants it."""
@@ -247,9 +246,7 @@ class Silent(Watched):
             "while time.monotonic() < end: pass\n"
             "print('end')"
         )
-        for way, outcome in self.ways(code, "0.3"):
-            with self.subTest(way):
-                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
+        self.assert_silent(code, "0.3")
 
     def test_of_a_program_without_python(self):
         outcome = finish(start("/bin/true", env=environment(LD_PRELOAD=LIBRARY, GILWATCH="0.1")))
@@ -348,7 +345,7 @@ class Child(Watched):
         code = (
             "import os, sys\n"
             "if os.fork():\n    os.wait()\n"
-            f"else:\n    import time; time.sleep(0.1); {self.hang('join')}\n"
+            f"else:\n    import time; time.sleep(0); {self.hang('join')}\n"
         )
         for way, report in self.watched(code):
             with self.subTest(way):

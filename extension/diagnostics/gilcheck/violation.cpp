@@ -77,11 +77,6 @@ bool drops_a_reference(std::string_view function) {
     return function == "_Py_Dealloc" || function == "Py_DecRef" || function == "_Py_DecRef";
 }
 
-/// Of this process.
-bool has_ended(pid_t thread) {
-    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
-}
-
 constexpr std::array because_names{"never_acquired", "released", "finalized"};
 
 }  // namespace
@@ -192,8 +187,9 @@ std::string violation::text() const {
         told += holders_python + (holders_python.back() == '\n' ? "" : "\n");
     }
     line("C++", "");
+    call_frame const* const users = users_frame(stack);
     for (std::size_t each = 0; each < stack.size(); ++each) {
-        bool const is_users = &stack[each] == users_frame(stack);
+        bool const is_users = &stack[each] == users;
         told += (is_users ? "  > #" : "    #") + std::to_string(each) + "  " +
                 in_full(stack[each]) + "\n";
     }
@@ -202,9 +198,10 @@ std::string violation::text() const {
 }
 
 std::string violation::json() const {
+    call_frame const* const users = users_frame(stack);
     std::string told =
         R"({"tool": "gilcheck", "function": )" + json_string(function) +
-        ", \"at\": " + (users_frame(stack) != nullptr ? json_of(*users_frame(stack)) : "null") +
+        ", \"at\": " + (users != nullptr ? json_of(*users) : "null") +
         ", \"because\": " + json_string(because_names.at(static_cast<std::size_t>(why))) +
         ", \"thread\": " + json_of(thread) +
         ", \"known_to_python\": " + (known_to_python ? "true" : "false") + "}" + ", \"holder\": ";

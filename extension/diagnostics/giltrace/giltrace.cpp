@@ -2,6 +2,7 @@
 #include "gil_recording.hpp"
 #include "one_at_a_time.hpp"
 #include "running_python.hpp"
+#include "standard_error.hpp"
 #include "timeline.hpp"
 #include "timeline_output.hpp"
 #include <handoff/giltrace.hpp>
@@ -97,7 +98,7 @@ running_python const& this_python() {
 }
 
 /// Where its reader has gone, the program is not to end by SIGPIPE for our sake.
-void write_stderr(std::string_view text) {
+void say(std::string_view text) {
     sigset_t pipe;
     sigset_t former;
     sigset_t pending;
@@ -105,8 +106,8 @@ void write_stderr(std::string_view text) {
     sigaddset(&pipe, SIGPIPE);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &pipe, &former);
-    std::fwrite(text.data(), 1, text.size(), stderr);
     std::fflush(stderr);
+    write_stderr(text);
     if (sigismember(&pending, SIGPIPE) == 0) {
         timespec const at_once{};
         sigtimedwait(&pipe, nullptr, &at_once);
@@ -120,7 +121,7 @@ void write(std::string const& recording, std::string const& output, summary told
     if (told == summary::on_stderr) {
         std::string const text = summary_of(read) + "written to " + output + "\n";
         std::fflush(stdout);
-        write_stderr(text);
+        say(text);
     }
 }
 

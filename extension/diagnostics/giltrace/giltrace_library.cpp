@@ -1,25 +1,8 @@
 // libgiltrace.so: the timeline for any Python, by the package giltrace.
+#include "tool_library.hpp"
 #include <handoff/giltrace.hpp>
 
-#include <exception>
-#include <string>
-
-namespace {
-
-/// Returns: null, or what was thrown; valid until the next call.
-template <class Work>
-char const* failure_of(Work const& work) {
-    static std::string failure;
-    try {
-        work();
-        return nullptr;
-    } catch (std::exception const& thrown) {
-        failure = thrown.what();
-        return failure.c_str();
-    }
-}
-
-}  // namespace
+using handoff::detail::failure_of;
 
 // For ctypes.PyDLL, as the functions of handoff::giltrace. GIL: held.
 extern "C" {

@@ -1,9 +1,11 @@
 // gilwatch: notes who waits and who holds, and has a thread that looks at both.
 #include "diagnosis.hpp"
 #include "gil_events.hpp"
+#include "monotonic_time.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
 #include "running_python.hpp"
+#include "standard_error.hpp"
 #include "thread_stacks.hpp"
 #include <handoff/gilwatch.hpp>
 
@@ -14,11 +16,9 @@
 #include <charconv>
 #include <cmath>
 #include <csignal>
-#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <semaphore.h>
 #include <sstream>
@@ -60,7 +60,7 @@ sem_t reported;   // when a report that report() wanted is written
 
 clock::rep now_in_ticks() noexcept { return clock::now().time_since_epoch().count(); }
 
-/// Guards the thread's life, and that Python is listened to once.
+/// Guards the thread's life.
 constinit std::mutex life;
 constinit pthread_t watching{};
 constinit bool is_joinable = false;
@@ -107,11 +107,6 @@ constinit gil_listener const listener{.waits = &on_wait, .takes = &on_take, .dro
 
 bool holds_gil() noexcept { return handoff_gil_held; }
 
-/// Of this process.
-bool has_ended(pid_t thread) noexcept {
-    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
-}
-
 struct seen_wait {
     pid_t thread;
     clock::time_point since;
@@ -156,16 +151,6 @@ thread_status status_of(pid_t thread) {
         }
     }
     return status;
-}
-
-void write_stderr(std::string_view text) {
-    while (!text.empty()) {
-        ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
-        if (written < 0 && errno != EINTR) {
-            return;
-        }
-        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-    }
 }
 
 /// All threads but the caller.
@@ -221,20 +206,19 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
     return threads;
 }
 
-/// Listens to it, if it is there. REQUIRES: life is held. Throws: std::runtime_error.
-void find_python(bool gil_is_held) {
+/// Listens to it, if it is there. GIL: held; or Python is not initialised.
+/// Threads: one at a time. Throws: std::runtime_error.
+void find_python() {
     auto const* const found = running_python::find();
     if (found == nullptr) {
         return;
     }
     found->keep_loaded();
     prepare_python_stacks(found->object);
-    if (gil_is_held) {
+    if (found->is_initialized() != 0) {
         held_since = now_in_ticks();
-        listen_to_gil(*found, listener);  // and makes sure of it
-    } else if (!listen_to_gil(found->object, false, listener)) {
-        throw std::runtime_error("its calls to pthread_cond_signal cannot be redirected");
     }
+    listen_to_gil(*found, listener);
     python = found;
 }
 
@@ -253,7 +237,7 @@ public:
                                                    std::chrono::seconds(1));
             clock::time_point const due =
                 clock::now() + std::chrono::duration_cast<clock::duration>(pause);
-            sleep_until(due);
+            wait_until(wake_up, due);
             prepare();
             auto const now = clock::now();
             if (now - due > std::max<seconds>(pause, std::chrono::milliseconds(100))) {
@@ -282,15 +266,6 @@ public:
     }
 
 private:
-    static void sleep_until(clock::time_point time) {
-        auto const since = time.time_since_epoch();
-        auto const whole = std::chrono::floor<std::chrono::seconds>(since);
-        timespec const until{.tv_sec = whole.count(),
-                             .tv_nsec = std::chrono::nanoseconds(since - whole).count()};
-        while (sem_clockwait(&wake_up, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
-        }
-    }
-
     /// Where Python is initialised later than the watch begins.
     void prepare() {
         running_python const* const found = python;
@@ -442,10 +417,7 @@ void pause_for_fork() {
     pausing = true;
     ++pauses;
     sem_post(&wake_up);
-    auto const until = (clock::now() + patience_with_it).time_since_epoch();
-    auto const whole = std::chrono::floor<std::chrono::seconds>(until);
-    timespec const deadline{.tv_sec = whole.count(),
-                            .tv_nsec = std::chrono::nanoseconds(until - whole).count()};
+    timespec const deadline = monotonic_timespec(clock::now() + patience_with_it);
     is_joinable = pthread_clockjoin_np(watching, nullptr, CLOCK_MONOTONIC, &deadline) != 0;
     pausing = false;
 }
@@ -537,7 +509,7 @@ void start(settings const& wanted) {
         one_at_a_time const this_start(starts,
                                        "another thread starts gilwatch just now: once is enough");
         try {
-            find_python(true);
+            find_python();
         } catch (std::runtime_error const& wrong) {
             throw std::runtime_error(std::string("gilwatch cannot watch this Python: ") +
                                      wrong.what());
@@ -553,10 +525,7 @@ void start(settings const& wanted) {
 }
 
 void start_with_python(settings const& wanted) {
-    {
-        std::scoped_lock const held(life);
-        find_python(false);
-    }
+    find_python();
     begin(wanted);  // the thread begins with the first take of the GIL
 }
 

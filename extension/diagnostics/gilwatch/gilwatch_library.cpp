@@ -1,32 +1,15 @@
 // libgilwatch.so: the watchdog for any Python. Preloaded, it starts by itself; else who loads it
 // does.
+#include "tool_library.hpp"
 #include <handoff/gilwatch.hpp>
 
 #include <cstdio>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <exception>
 #include <stdexcept>
-#include <string>
-#include <string_view>
 #include <unistd.h>
 
-namespace {
-
-/// Returns: null, or what was thrown; valid until the next call.
-template <class Work>
-char const* failure_of(Work const& work) {
-    static std::string failure;
-    try {
-        work();
-        return nullptr;
-    } catch (std::exception const& thrown) {
-        failure = thrown.what();
-        return failure.c_str();
-    }
-}
-
-}  // namespace
+using handoff::detail::failure_of;
 
 // For ctypes, as the functions of handoff::gilwatch.
 extern "C" {
@@ -45,19 +28,8 @@ extern "C" {
 
 namespace {
 
-bool is_preloaded() {
-    Dl_info own{};
-    char const* const preloaded = std::getenv("LD_PRELOAD");
-    if (preloaded == nullptr || dladdr(reinterpret_cast<void*>(&gilwatch_start), &own) == 0) {
-        return false;
-    }
-    std::string_view const name = own.dli_fname;
-    return std::string_view(preloaded).find(name.substr(name.rfind('/') + 1)) !=
-           std::string_view::npos;
-}
-
 [[gnu::constructor]] void start_where_preloaded() {
-    if (!is_preloaded()) {
+    if (!handoff::detail::is_preloaded(reinterpret_cast<void*>(&gilwatch_start))) {
         return;
     }
     try {

@@ -2,7 +2,7 @@
 #include "call_frames.hpp"
 
 #include "addr2line.hpp"
-#include "loaded_objects.hpp"
+#include "running_python.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 #include <cinttypes>
 #include <cstdio>
 #include <iterator>
-#include <optional>
 #include <string_view>
 
 namespace handoff::detail {
@@ -57,19 +56,6 @@ constexpr std::array standard_libraries = std::to_array<std::string_view>(
     {"libc.so", "libc-", "libpthread", "libm.so", "libm-", "libdl", "librt", "libstdc++", "libc++",
      "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi"});
 
-/// What contains the interpreter.
-std::optional<loaded_object> pythons_object() {
-    std::optional<loaded_object> found;
-    for_each_loaded_object([&](loaded_object const& each) {
-        if (!found && each.find("_PyRuntime").address != nullptr) {
-            found = each;
-        }
-    });
-    return found;
-}
-
-/// beside_python: it is in the object that contains the interpreter, perhaps with the user's own
-/// code, which is C++ then.
 /// By a function's name alone.
 code_of whose_is(std::string_view function) {
     std::string_view const name = name_in(function);
@@ -98,6 +84,8 @@ std::string lambda_in(std::string const& function) {
     return function.substr(begin, end + 1 - begin);
 }
 
+/// beside_python: it is in the object that contains the interpreter, perhaps with the user's own
+/// code, which is C++ then.
 code_of owner_of(call_frame const& frame, bool beside_python) {
     std::string_view const library = base_of(frame.file);
     bool const is_c = frame.function.find('(') == std::string::npos;
@@ -134,7 +122,7 @@ std::vector<std::vector<call_frame>> call_frames_of_each(
     }
     auto const lines = source_lines(places);
     std::vector<std::vector<call_frame>> frames(found.size());
-    auto const python = pythons_object();
+    auto const python = object_with_python();
     for (std::size_t each = 0; each < found.size(); ++each) {
         symbols::place const& place = found[each];
         bool const beside_python = python && python->contains(instructions[each]);
@@ -151,11 +139,7 @@ std::vector<std::vector<call_frame>> call_frames_of_each(
                 // is what binutils calls the innermost that was inlined, which is another.
                 if (is_inlined && nth == 0 && of_place[nth].function == place.function) {
                     frame.function = "(inlined in " + of_place[nth + 1].function + ")";
-                    frame.whose = owner_of(frame, beside_python);
-                    frames[each].push_back(std::move(frame));
-                    continue;
-                }
-                if (is_inlined || frame.function.empty()) {
+                } else if (is_inlined || frame.function.empty()) {
                     frame.function = of_place[nth].function;
                 }
             }

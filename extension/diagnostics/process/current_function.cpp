@@ -17,63 +17,47 @@ constexpr int text_state = 32;
 constexpr unsigned char owned_by_the_interpreter = 3;  // and above: no function's
 constexpr std::uintptr_t tags = 3;  // of a _PyStackRef
 
-constexpr std::array layouts{
-    handoff_python_layout{.version = 0x030B,
-                          .thread_frame = 56,
-                          .cframe_frame = 8,
-                          .frame_executable = 32,
-                          .frame_previous = 48,
-                          .frame_owner = 69,
-                          .code_line = 72,
-                          .code_file = 112,
-                          .code_name = 128,
-                          .text_ascii = 48,
-                          .text_other = 72},
-    handoff_python_layout{.version = 0x030C,
-                          .thread_frame = 56,
-                          .cframe_frame = 0,
-                          .frame_executable = 0,
-                          .frame_previous = 8,
-                          .frame_owner = 70,
-                          .code_line = 68,
-                          .code_file = 112,
-                          .code_name = 128,
-                          .text_ascii = 40,
-                          .text_other = 56},
-    handoff_python_layout{.version = 0x030D,
-                          .thread_frame = 72,
-                          .cframe_frame = -1,
-                          .frame_executable = 0,
-                          .frame_previous = 8,
-                          .frame_owner = 70,
-                          .code_line = 68,
-                          .code_file = 112,
-                          .code_name = 128,
-                          .text_ascii = 40,
-                          .text_other = 56},
-    handoff_python_layout{.version = 0x030E,
-                          .thread_frame = 72,
-                          .cframe_frame = -1,
-                          .frame_executable = 0,
-                          .frame_previous = 8,
-                          .frame_owner = 74,
-                          .code_line = 68,
-                          .code_file = 112,
-                          .code_name = 128,
-                          .text_ascii = 40,
-                          .text_other = 56},
-    handoff_python_layout{.version = 0x030F,
-                          .thread_frame = 72,
-                          .cframe_frame = -1,
-                          .frame_executable = 0,
-                          .frame_previous = 8,
-                          .frame_owner = 74,
-                          .code_line = 68,
-                          .code_file = 112,
-                          .code_name = 128,
-                          .text_ascii = 40,
-                          .text_other = 56},
-};
+constexpr handoff_python_layout python_3_11{.version = 0x030B,
+                                            .thread_frame = 56,
+                                            .cframe_frame = 8,
+                                            .frame_executable = 32,
+                                            .frame_previous = 48,
+                                            .frame_owner = 69,
+                                            .code_line = 72,
+                                            .code_file = 112,
+                                            .code_name = 128,
+                                            .text_ascii = 48,
+                                            .text_other = 72};
+constexpr handoff_python_layout python_3_12{.version = 0x030C,
+                                            .thread_frame = 56,
+                                            .cframe_frame = 0,
+                                            .frame_executable = 0,
+                                            .frame_previous = 8,
+                                            .frame_owner = 70,
+                                            .code_line = 68,
+                                            .code_file = 112,
+                                            .code_name = 128,
+                                            .text_ascii = 40,
+                                            .text_other = 56};
+constexpr handoff_python_layout python_3_13 = [] {
+    auto layout = python_3_12;
+    layout.version = 0x030D;
+    layout.thread_frame = 72;
+    layout.cframe_frame = -1;
+    return layout;
+}();
+constexpr handoff_python_layout python_3_14 = [] {
+    auto layout = python_3_13;
+    layout.version = 0x030E;
+    layout.frame_owner = 74;
+    return layout;
+}();
+constexpr handoff_python_layout python_3_15 = [] {
+    auto layout = python_3_14;
+    layout.version = 0x030F;
+    return layout;
+}();
+constexpr std::array layouts{python_3_11, python_3_12, python_3_13, python_3_14, python_3_15};
 
 template <class Value>
 Value read(void const* object, int offset) noexcept {

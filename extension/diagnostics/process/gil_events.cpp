@@ -195,6 +195,10 @@ pid_t own_thread_id() noexcept {
     return own_id;
 }
 
+bool has_ended(pid_t thread) noexcept {
+    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
+}
+
 gil_holder holder_of_gil() noexcept {
     pid_t const id = holder_id.load(std::memory_order_relaxed);
     return {.id = id,

@@ -57,4 +57,7 @@ void gil_is_gone() noexcept;
 /// The calling thread's, as the system numbers threads; kept, so it costs nothing.
 [[nodiscard]] pid_t own_thread_id() noexcept;
 
+/// Whether a thread of this process, so numbered, is there no more.
+[[nodiscard]] bool has_ended(pid_t thread) noexcept;
+
 }  // namespace handoff::detail

@@ -22,17 +22,22 @@ bool events_are_seen(running_python const& python) {
 
 }  // namespace
 
+std::optional<loaded_object> object_with_python() {
+    std::optional<loaded_object> found;
+    for_each_loaded_object([&](loaded_object const& each) {
+        if (!found && each.find("_PyRuntime").address != nullptr) {
+            found = each;
+        }
+    });
+    return found;
+}
+
 running_python const* running_python::find() {
     static std::optional<running_python> found;
     if (found) {
         return &*found;
     }
-    std::optional<loaded_object> object;
-    for_each_loaded_object([&](loaded_object const& each) {
-        if (!object && each.find("_PyRuntime").address != nullptr) {
-            object = each;
-        }
-    });
+    auto const object = object_with_python();
     if (!object) {
         return nullptr;
     }

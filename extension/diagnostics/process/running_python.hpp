@@ -4,7 +4,12 @@
 #include "gil_events.hpp"
 #include "loaded_objects.hpp"
 
+#include <optional>
+
 namespace handoff::detail {
+
+/// What contains CPython, of any version; nothing: there is none, or its symbols are hidden.
+[[nodiscard]] std::optional<loaded_object> object_with_python();
 
 /// The object that contains CPython, its version, and the functions of it that both tools call.
 struct running_python {

@@ -1,6 +1,8 @@
 // thread_stacks: the signal, its handler, and the wait for the answers.
 #include "thread_stacks.hpp"
 
+#include "monotonic_time.hpp"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -23,6 +25,7 @@ namespace handoff {
 
 namespace {
 
+using detail::wait_until;
 using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds longest_answer{100};
@@ -72,20 +75,6 @@ void answer(int, siginfo_t* received, void* context) {
     asked.written.store(true, std::memory_order_release);
     sem_post(&asked.answered);
     errno = saved;
-}
-
-bool wait_for(sem_t& posted, steady_clock::duration at_most) {
-    auto const until = (steady_clock::now() + at_most).time_since_epoch();
-    auto const seconds = std::chrono::floor<std::chrono::seconds>(until);
-    timespec const deadline{
-        .tv_sec = seconds.count(),
-        .tv_nsec = std::chrono::nanoseconds(until - seconds).count(),
-    };
-    int result = 0;
-    do {
-        result = sem_clockwait(&posted, CLOCK_MONOTONIC, &deadline);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
 }
 
 std::string first_line(std::filesystem::path const& file) {
@@ -191,7 +180,7 @@ void stack_signal::ask(thread_stack& asked) const {
         asked.silent = "it has ended";
         return;
     }
-    bool const in_time = wait_for(asking->answered, longest_answer);
+    bool const in_time = wait_until(asking->answered, steady_clock::now() + longest_answer);
     if (!in_time || !asking->written.load(std::memory_order_acquire)) {
         static auto& unanswered = *new std::vector<std::unique_ptr<question>>;
         unanswered.push_back(std::move(asking));

@@ -1,4 +1,5 @@
 // watchdog: the thread that asks for the GIL, the thread that reports, and their ties to Python.
+#include "standard_error.hpp"
 #include "thread_stacks.hpp"
 #include <handoff/gil.hpp>
 #include <handoff/gil/detail/reference.hpp>
@@ -34,6 +35,7 @@ namespace handoff::watchdog {
 namespace {
 
 using detail::reference;
+using detail::write_stderr;
 
 /// The Python error that is set, which is cleared, after what could not be done. GIL: held.
 std::runtime_error python_failure(std::string text) {
@@ -65,16 +67,6 @@ constexpr std::chrono::seconds longest_between_probes{1};
 constexpr std::chrono::seconds longest_stop{2};
 /// A reporter that wakes up later than this has been stopped or starved, and so has everybody.
 constexpr std::chrono::milliseconds longest_oversleep{100};
-
-void write_stderr(std::string_view text) {
-    while (!text.empty()) {
-        ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
-        if (written < 0 && errno != EINTR) {
-            return;
-        }
-        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-    }
-}
 
 std::string in_seconds(clock::duration time) {
     std::array<char, 32> text{};

@@ -25,7 +25,8 @@ struct settings {
 ///         std::system_error: there can be no thread.
 void start(settings const& wanted);
 
-/// The same from Python's beginning on, where that comes later. Throws: as start().
+/// The same from the first take of the GIL on, of the Python that this process is linked with and
+/// has not initialised yet; does nothing where there is none. Throws: as start().
 void start_with_python(settings const& wanted);
 
 /// No more, until it is started again. Idempotent. GIL: any; unchanged.

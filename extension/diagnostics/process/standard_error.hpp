@@ -1,0 +1,23 @@
+// standard_error: what a tool says, past the program's own buffers.
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <string_view>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+/// All of it, unless nobody can be told. GIL: any; not touched. May raise SIGPIPE.
+inline void write_stderr(std::string_view text) noexcept {
+    while (!text.empty()) {
+        ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
+        if (written < 0 && errno != EINTR) {
+            return;
+        }
+        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    }
+}
+
+}  // namespace handoff::detail
