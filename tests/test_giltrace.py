@@ -521,6 +521,16 @@ time.sleep(60)
         self.assertEqual(outcome.code, 0, outcome)
         self.assertGreater(len(self.lanes("same.json")["MainThread"].holds), 20000)
 
+    def test_ends_no_program_whose_stderr_has_no_reader(self):
+        code = (
+            "import os, signal\n"
+            "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+            "ends = os.pipe(); os.dup2(ends[1], 2); os.close(ends[0]); os.close(ends[1])\n"
+        )
+        outcome = self.run_command(STOCK, "-m", "giltrace", "-o", "unread.json", "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual([each.name for each in self.folder.glob("unread*")], ["unread.json"])
+
     def test_that_contradicts_itself_is_told(self):
         code = TWO_BUSY_THREADS + KILLED
         self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
