@@ -255,12 +255,13 @@ class CtrlC(Ownership):
             """
             import subprocess
             script = "import os, sys\\nfor _ in range(300): os.kill(int(sys.argv[1]), 2)"
-            taken = 0
-            def take(*_):
-                global taken
-                taken += 1
-                raise KeyboardInterrupt
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            raised = True
+            def take(*_):  # once a round: one more would come where nobody catches it
+                global raised
+                if not raised:
+                    raised = True
+                    raise KeyboardInterrupt
+            signal.signal(signal.SIGINT, take)
             kills = subprocess.Popen([sys.executable, "-c", script, str(os.getpid())])
             calls = []
             while kills.poll() is None:
@@ -268,17 +269,11 @@ class CtrlC(Ownership):
                 for foo in foos: foo.start()
                 del foo
                 try:
-                    signal.signal(signal.SIGINT, take)
+                    raised = False
                     foos.clear()
-                    pass
+                    raised = True
                 except KeyboardInterrupt:
                     pass
-                while True:
-                    try:
-                        signal.signal(signal.SIGINT, signal.SIG_IGN)
-                        break
-                    except KeyboardInterrupt:
-                        pass
                 foos = []
             print(kills.returncode)
             """,
