@@ -83,7 +83,7 @@ void foo::start() {
     static constexpr auto refusal = "cannot start this Foo: ";
     scheduler& its = gil_scheduler();
     try {
-        if (gil_held()) {
+        if (ticker_->has_callback() && gil_held()) {
             ticker_->renew_callback();
         }
         if (!its.ready()) {

@@ -117,7 +117,7 @@ py::object ticker::error() const {
 void ticker::begun(scheduler::time_point now) noexcept {
     begin_ = now;
     ticks_ = 0;
-    fresh_ = true;
+    fresh_.store(true, std::memory_order_relaxed);
     waits_.begin();
 }
 

@@ -34,6 +34,7 @@ public:
     ticker& operator=(ticker const&) = delete;
 
     [[nodiscard]] seconds interval() const noexcept { return interval_; }
+    [[nodiscard]] bool has_callback() const noexcept { return may_block(); }
 
     /// GIL: held.
     [[nodiscard]] boost::python::list messages() const;
@@ -73,7 +74,6 @@ public:
     void left_behind() noexcept override;
 
 private:
-    [[nodiscard]] bool has_callback() const noexcept { return may_block(); }
     [[nodiscard]] scheduler::time_point due_of(std::uint64_t tick) const noexcept;
     [[nodiscard]] unsigned due_together(scheduler::turn const& now) const noexcept;
     [[nodiscard]] delivered next() const noexcept;

@@ -49,13 +49,13 @@ waits::~waits() = default;
 void waits::begin() noexcept {
     std::scoped_lock const held(waiting);
     if (least_ == no_run) {  // else this one follows another at once, and whoever waits goes on
-        least_ = nobody_waits;
+        expect(nobody_waits);
     }
 }
 
 void waits::end() noexcept {
     std::scoped_lock const held(waiting);
-    least_ = no_run;
+    expect(no_run);
     if (enrolled_ != nullptr) {
         enrolled_->all.clear_and_dispose([](waiter* each) {
             each->among_ = nullptr;
@@ -79,14 +79,14 @@ void waits::wake_up_to(Py_ssize_t count) noexcept {
 /// The mutex is held, and there is a run.
 void waits::find_least() noexcept {
     auto const& all = enrolled_->all;
-    least_ = all.empty() ? nobody_waits : all.begin()->count_;
+    expect(all.empty() ? nobody_waits : all.begin()->count_);
 }
 
 void waits::left_behind() noexcept {
     // The mutex may be locked, and the set half changed, by a thread that is not here.
     std::construct_at(&waiting);
     static_cast<void>(enrolled_.release());
-    least_ = no_run;
+    expect(no_run);
     ++forks;
 }
 

@@ -55,6 +55,7 @@ private:
 
     void wake_up_to(Py_ssize_t count) noexcept;
     void find_least() noexcept;
+    void expect(Py_ssize_t least) noexcept { least_.store(least, std::memory_order_relaxed); }
 
     /// No count is as high: what the least one that is waited for is else.
     static constexpr Py_ssize_t no_run = PY_SSIZE_T_MAX;

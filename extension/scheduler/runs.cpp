@@ -33,7 +33,7 @@ void scheduler::state::start(task& started) {
 
 void scheduler::state::begin_run(task& begun) noexcept {
     begun.count_.store(begun.count_ + 1, std::memory_order_relaxed);
-    begun.run_ = task::run::running;
+    begun.become(task::run::running);
     begun.begin_again_ = false;
     begun.due_ = clock::now();
     begun.place_ = begun.due_;
@@ -49,14 +49,14 @@ bool scheduler::state::begin_stop(task& stopped) noexcept {
     begin_drain(stopped, task::run::stopping, now - stopped.leeway(), now + longest_to_begin);
     if (stopped.hook_.is_linked()) {
         if (stopped.due_ > stopped.last_due_) {
-            become_idle(stopped);
+            become_idle(stopped, owners::run_and_caller);
         } else if (!needs_turn(stopped)) {
             queue.erase(queue.iterator_to(stopped));
             deliver_or_queue_up(stopped);
         }
     } else if (worker const* const deliverer = deliverer_of(stopped);
                deliverer != nullptr && deliverer == current_worker()) {
-        stopped.run_ = task::run::cut;
+        stopped.become(task::run::cut);
         return true;
     }
     return stopped.run_ == task::run::idle;
@@ -70,7 +70,7 @@ void scheduler::state::cut(task& unwanted) noexcept {
     if (unwanted.hook_.is_linked()) {
         become_idle(unwanted);
     } else {
-        unwanted.run_ = task::run::cut;
+        unwanted.become(task::run::cut);
     }
 }
 
@@ -79,7 +79,7 @@ void scheduler::state::begin_drain(task& drained, task::run as, time_point last_
                                    time_point give_up) noexcept {
     drained.begin_again_ = false;
     if (drained.run_ == task::run::running) {
-        drained.run_ = as;
+        drained.become(as);
         drained.last_due_ = last_due;
         drained.give_up_ = give_up;
     }
@@ -153,7 +153,7 @@ void scheduler::state::deliver_or_queue_up(task& due) noexcept {
 bool scheduler::state::deliver_at_once(task& due, turn& current) noexcept {
     current.turn_to(due);
     if (due.run_ == task::run::stopping) {
-        due.run_ = task::run::draining;
+        due.become(task::run::draining);
         due.give_up_ = current.now_ + stop_grace;
     }
     if (due.may_block()) {
@@ -225,8 +225,9 @@ void scheduler::state::conclude(task& delivered, task::delivered outcome,
     become_idle(delivered);
 }
 
-/// The run is over. It begins again at once if that was asked for meanwhile.
-void scheduler::state::become_idle(task& over) noexcept {
+/// The run is over. It begins again at once if that was asked for meanwhile. Its reference is
+/// dropped here only where it cannot be the last.
+void scheduler::state::become_idle(task& over, owners its) noexcept {
     if (over.hook_.is_linked()) {
         queue.erase(queue.iterator_to(over));
     }
@@ -234,12 +235,30 @@ void scheduler::state::become_idle(task& over) noexcept {
         begin_run(over);
         queue_up(over, over.due_, {}, over.due_);
     } else {
-        over.run_ = task::run::idle;
+        over.become(task::run::idle);
         over.ended();
-        ended.insert(ended.end(), over);
+        if (its == owners::run_and_caller) {
+            intrusive_ptr_release(&over);
+            --active;
+            tell_if_closed();
+        } else {
+            ended.insert(ended.end(), over);
+        }
     }
-    if (awaiting > 0 || closed) {
+    if (awaiting > 0) {
         run_ended.notify_all();
+    }
+}
+
+/// Who waits for the end looks again: a run is over, or its reference was dropped.
+void scheduler::state::tell_if_closed() noexcept {
+    if (!closed) {
+        return;
+    }
+    run_ended.notify_all();
+    if (active == 0) {
+        leader_wakes.notify_all();
+        standby_wakes.notify_all();
     }
 }
 
@@ -267,13 +286,7 @@ void scheduler::state::release_ended(lock& held) noexcept {
     if (self != nullptr) {
         self->releasing = releases_already;
     }
-    if (closed) {
-        run_ended.notify_all();
-        if (active == 0) {
-            leader_wakes.notify_all();
-            standby_wakes.notify_all();
-        }
-    }
+    tell_if_closed();
 }
 
 /// In the child of a fork(): every task of the parent's state becomes idle, in this one.
@@ -286,7 +299,7 @@ void scheduler::state::forget_all_of(state& parents) noexcept {
         ++active;
     };
     auto const forget = [&](task& forgotten) {
-        forgotten.run_ = task::run::idle;  // also for the delivery that forked
+        forgotten.become(task::run::idle);  // also for the delivery that forked
         forgotten.begin_again_ = false;
         forgotten.left_behind();
         take_over(forgotten);

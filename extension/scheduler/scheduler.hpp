@@ -130,13 +130,13 @@ public:
     /// Idempotent. Returns at once when nothing was owed. From the task's own delivery it does not
     /// wait, and that delivery is the last; nor does it wait where that would close a ring of
     /// deliveries that stop each other.
-    /// REQUIRES: as get_ready().
+    /// REQUIRES: as get_ready(); the caller owns a reference to the task, for as long as it takes.
     void stop(task& stopped) noexcept;
 
     /// stop() in two parts, for a caller that looks for something else meanwhile: the first
     /// returns whether that is all, the second whether the run has ended within that time. The
     /// first waits for nothing, and a caller who holds what a turn waits for has it deliver, there
-    /// and then, what is owed and takes no time.
+    /// and then, what is owed and takes no time. REQUIRES: the caller owns a reference.
     bool begin_stop(task& stopped) noexcept;
     bool await_stop(task& stopped, clock::duration at_most) noexcept;
 

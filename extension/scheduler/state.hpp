@@ -107,6 +107,8 @@ struct scheduler::state {
     void let_one_go_on() noexcept;
 
     // Runs: in runs.cpp.
+    /// Who surely owns a reference to a task whose run ends.
+    enum class owners : bool { run, run_and_caller };
     void start(task& started);
     bool begin_stop(task& stopped) noexcept;
     void cut(task& unwanted) noexcept;
@@ -123,7 +125,8 @@ struct scheduler::state {
                             time_point give_up) noexcept;
     void drain_all(time_point now) noexcept;
     void give_up_all() noexcept;
-    void become_idle(task& over) noexcept;
+    void become_idle(task& over, owners its = owners::run) noexcept;
+    void tell_if_closed() noexcept;
     void release_ended(lock& held) noexcept;
     void forget_all_of(state& parents) noexcept;
 };

@@ -81,6 +81,9 @@ private:
         return held_back_ ? clock::duration(0) : 2 * (place_ - due_);
     }
 
+    /// Whoever reads it without the mutex is told of it by what a turn waits for.
+    void become(run is) noexcept { run_.store(is, std::memory_order_relaxed); }
+
     // Guarded by the scheduler's mutex; a turn reads the atomics without it.
     std::atomic<std::uint32_t> count_ = 0;  // of runs
     // In the queue, or among those whose run has ended and whose reference is yet to be dropped.
