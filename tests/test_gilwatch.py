@@ -352,6 +352,67 @@ class Child(Watched):
                 self.assertRegex(report[0], r"the main thread holds the GIL and waits for the end")
 
 
+class Settings(Watched):
+    """What start() says, counts from then on; what stop() ends, is as it was before."""
+
+    CAUGHT = (
+        "import gilwatch, os, re, signal, threading\n"
+        "def caught(number):\n"
+        "    status = open('/proc/self/status').read()\n"
+        "    mask = int(re.search(r'SigCgt:\\s*(\\w+)', status)[1], 16)\n"
+        "    return bool(mask >> (number - 1) & 1)\n"
+    )
+
+    def said(self, code):
+        process = start(STOCK, "-c", self.CAUGHT + code, env=environment(PYTHONPATH=PACKAGES))
+        outcome = finish(process)
+        self.assertEqual(outcome.code, 0, outcome)
+        return outcome
+
+    def test_another_signal_takes_the_place_of_the_first(self):
+        outcome = self.said(
+            "for number in signal.SIGUSR1, signal.SIGUSR2:\n"
+            "    gilwatch.start(60, signal=number)\n"
+            "print(caught(signal.SIGUSR1), caught(signal.SIGUSR2))\n"
+            "gilwatch.start(60)\n"
+            "print(caught(signal.SIGUSR1), caught(signal.SIGUSR2))\n"
+        )
+        self.assertEqual(outcome.stdout, "False True\nFalse False\n")
+
+    def test_the_signal_is_given_back(self):
+        outcome = self.said(
+            "signal.signal(signal.SIGUSR1, lambda *_: print('mine'))\n"
+            "gilwatch.start(60, signal=signal.SIGUSR1)\n"
+            "gilwatch.stop()\n"
+            "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        )
+        self.assertEqual((outcome.stdout, outcome.stderr), ("mine\n", ""))
+
+    def test_but_not_one_that_somebody_else_has_taken(self):
+        outcome = self.said(
+            "gilwatch.start(60, signal=signal.SIGUSR1)\n"
+            "signal.signal(signal.SIGUSR1, lambda *_: print('mine'))\n"
+            "gilwatch.stop()\n"
+            "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        )
+        self.assertEqual((outcome.stdout, outcome.stderr), ("mine\n", ""))
+
+    def test_a_report_beside_a_stop_is_made_or_refused(self):
+        """It waits for nobody who has ended."""
+        outcome = self.said(
+            "made, refused = threading.Semaphore(0), threading.Semaphore(0)\n"
+            "def report():\n"
+            "    while True:\n"
+            "        try:\n            gilwatch.report()\n            made.release()\n"
+            "        except RuntimeError:\n            refused.release()\n"
+            "threading.Thread(target=report, daemon=True).start()\n"
+            "for _ in range(5):\n"
+            "    gilwatch.start(60)\n    assert made.acquire(timeout=60)\n"
+            "    gilwatch.stop()\n    assert refused.acquire(timeout=60)\n"
+        )
+        self.assertIn("gilwatch: ", outcome.stderr)
+
+
 class BadInput(Watched):
     def test_is_refused_in_one_line(self):
         for bad, said in {

@@ -52,11 +52,11 @@ std::atomic<bool> is_running = false;  // the thread that watches
 std::atomic<bool> pausing = false;     // it is to end, for a fork()
 std::atomic<unsigned> pauses = 0;
 std::atomic<bool> report_wanted = false;  // by a signal
-std::atomic<unsigned> callers = 0;        // of report(), that wait for one
+std::atomic<unsigned> calls = 0;          // of report()
+std::atomic<unsigned> answered = 0;       // those that have had theirs
 std::atomic<bool> is_writing = false;
 std::atomic<running_python const*> python = nullptr;
-sem_t wake_up;    // posted also by a signal's handler
-sem_t reported;   // when a report that report() wanted is written
+sem_t wake_up;  // posted also by a signal's handler
 
 clock::rep now_in_ticks() noexcept { return clock::now().time_since_epoch().count(); }
 
@@ -65,7 +65,7 @@ constinit std::mutex life;
 constinit pthread_t watching{};
 constinit bool is_joinable = false;
 
-void run_watch();
+void run_watch(std::unique_lock<std::mutex> const& held);
 
 void end_wait() noexcept {
     if (wait* const own = std::exchange(own_wait, nullptr)) {
@@ -77,7 +77,7 @@ void end_wait() noexcept {
 void be_watched() noexcept {
     if (patience.load(std::memory_order_relaxed) > 0 &&
         !is_running.load(std::memory_order_relaxed)) {
-        run_watch();
+        run_watch({life, std::try_to_lock});  // CPython's lock of the GIL is held
     }
 }
 
@@ -153,10 +153,11 @@ thread_status status_of(pid_t thread) {
     return status;
 }
 
-/// All threads but the caller.
+/// All threads but the caller; how long they wait is counted up to `now`.
 std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
-                                         std::string const& stacks, std::string& signature) {
+                                         clock::time_point now, std::string const& stacks,
+                                         std::string& signature) {
     std::vector<pid_t> known{getpid(), holder_of_gil().id};
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
     auto const answers = asking.ask_every_thread(known);
@@ -174,7 +175,6 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         }
     }
     auto const of_each = call_frames_of_each(instructions);
-    auto const now = clock::now();
     std::vector<thread_seen> threads;
     for (auto const& answer : answers) {
         thread_seen seen{.id = answer.id,
@@ -250,8 +250,8 @@ public:
                 oldest = std::min(oldest, each.since);
             }
             seconds const longest = std::max<seconds>(now - oldest, sleeping_hold(now, not_before));
-            unsigned const asking = callers.exchange(0);
-            bool const wanted = report_wanted.exchange(false) || asking > 0;
+            unsigned const made = calls;
+            bool const wanted = report_wanted.exchange(false) || made != answered;
             if (longest < after) {
                 limit = after;
             }
@@ -259,9 +259,7 @@ public:
                 limit = longest >= limit ? 2 * longest : limit;
                 write_report(waiting, wanted && longest < after ? seconds(0) : longest);
             }
-            for (unsigned each = 0; each < asking; ++each) {
-                sem_post(&reported);
-            }
+            answered = made;
         }
     }
 
@@ -307,27 +305,27 @@ private:
     /// Empty: it was over before it could be looked at.
     std::string report_of(std::vector<seen_wait> waiting, seconds so_long) {
         clock::rep const since = held_since.load(std::memory_order_relaxed);
-        seconds held = clock::now() - clock::time_point(clock::duration(since));
         // First, as a thread that waits may go on when it is asked for its C++ stack.
         std::string const stacks = python_stacks();
         auto const still = waits_now();
         std::erase_if(waiting, [&](seen_wait const& each) {
             return std::ranges::find(still, each.thread, &seen_wait::thread) == still.end();
         });
-        if (held_since.load(std::memory_order_relaxed) != since) {
-            if (so_long.count() > 0 && waiting.empty()) {
-                return {};
-            }
-            held = seconds(0);  // it went on to another meanwhile
+        auto const now = clock::now();
+        bool const went_on = held_since.load(std::memory_order_relaxed) != since;
+        if (went_on && so_long.count() > 0 && waiting.empty()) {
+            return {};
         }
         std::string signature;
         unsigned const pauses_before = pauses;
         bool const is_pausing = pausing;
-        auto const threads = look_at_threads(asking_, waiting, stacks, signature);
+        auto const threads = look_at_threads(asking_, waiting, now, stacks, signature);
         if (is_pausing ||
             pauses != pauses_before) {  // what a thread waited for is this one's end, to fork()
             return {};
         }
+        seconds const held =
+            went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
         std::string text = "gilwatch: " + diagnosis(threads, so_long, held);
         if (signature == signature_) {
             text.resize(std::min(text.find("\n\n"), text.size() - 1) + 1);
@@ -350,27 +348,56 @@ private:
     bool asked_for_stacks_ = false;
 };
 
-int signal_for_reports = 0;
-
-void answer_signal(int number) {
-    if (number == 0) {
-        return;
+/// The signal that asks for reports, and who answered it before.
+class report_signal {
+public:
+    /// As wanted from now on; 0: none. GIL: any.
+    void answer(int wanted) noexcept {
+        if (wanted == number_) {
+            return;
+        }
+        give_back();
+        if (wanted != 0) {
+            struct sigaction action{};
+            action.sa_handler = &ask_for_report;
+            action.sa_flags = SA_RESTART;
+            sigaction(wanted, &action, &before_);
+            number_ = wanted;
+        }
     }
-    struct sigaction action{};
-    action.sa_handler = [](int) {
+
+    /// Unless somebody else has taken it meanwhile.
+    void give_back() noexcept {
+        struct sigaction now{};
+        int const number = std::exchange(number_, 0);
+        if (number != 0 && sigaction(number, nullptr, &now) == 0 &&
+            now.sa_handler == &ask_for_report) {
+            sigaction(number, &before_, nullptr);
+        }
+    }
+
+private:
+    static void ask_for_report(int /*number*/) {
         report_wanted = true;
         int const saved = errno;
         sem_post(&wake_up);
         errno = saved;
-    };
-    action.sa_flags = SA_RESTART;
-    sigaction(number, &action, nullptr);
-}
+    }
 
-/// Unless it runs. Called also where the GIL is taken: it waits for nobody.
-void run_watch() {
-    std::unique_lock const held(life, std::try_to_lock);
-    if (!held || is_running || pausing) {
+    int number_ = 0;
+    struct sigaction before_{};
+};
+
+constinit report_signal asked_by;         // guarded by `life`
+std::atomic<int> signal_for_reports = 0;  // what it is to be while somebody watches
+
+/// Unless it runs, or somebody else just sees to that.
+void run_watch(std::unique_lock<std::mutex> const& held) {
+    if (!held || patience == 0) {
+        return;
+    }
+    asked_by.answer(signal_for_reports);
+    if (is_running) {
         return;
     }
     if (std::exchange(is_joinable, false)) {
@@ -403,7 +430,6 @@ void run_watch() {
     }
     is_joinable = true;
     pthread_setname_np(watching, "gilwatch");
-    answer_signal(std::exchange(signal_for_reports, 0));
 }
 
 /// Ends the thread: from Python 3.12 on os.fork() warns of a process that has several. Who takes
@@ -431,10 +457,9 @@ void begin_anew_in_child() {
     is_running = false;
     is_joinable = false;
     report_wanted = false;
-    callers = 0;
+    answered.store(calls);
     is_writing = false;
     sem_init(&wake_up, 0, 0);
-    sem_init(&reported, 0, 0);
     life.unlock();
 }
 
@@ -451,7 +476,6 @@ void prepare_once() {
     static constinit std::atomic<bool> is_prepared = false;
     if (!is_prepared.exchange(true)) {
         sem_init(&wake_up, 0, 0);
-        sem_init(&reported, 0, 0);
         on_exit(&exit_after_report, nullptr);
         pthread_atfork(&pause_for_fork, [] { life.unlock(); }, &begin_anew_in_child);
     }
@@ -521,7 +545,7 @@ void start(settings const& wanted) {
         ask_for_python_stacks(true);
     }
     begin(wanted);
-    run_watch();
+    run_watch(std::unique_lock(life));
 }
 
 void start_with_python(settings const& wanted) {
@@ -530,21 +554,25 @@ void start_with_python(settings const& wanted) {
 }
 
 void stop() noexcept {
+    std::scoped_lock const held(life);
     patience = 0;
+    asked_by.give_back();
     if (is_running) {
         sem_post(&wake_up);
     }
 }
 
 void report() {
-    if (patience == 0) {
-        throw std::runtime_error("gilwatch does not watch: call gilwatch.start() first");
-    }
-    run_watch();  // a fork() may have ended it
-    ++callers;
-    sem_post(&wake_up);
-    while (sem_wait(&reported) != 0 && errno == EINTR) {
-    }
+    static constexpr timespec a_moment{.tv_sec = 0, .tv_nsec = 5'000'000};
+    unsigned const call = ++calls;
+    do {
+        if (patience == 0) {
+            throw std::runtime_error("gilwatch does not watch: call gilwatch.start() first");
+        }
+        run_watch(std::unique_lock(life));  // a fork() may have ended it
+        sem_post(&wake_up);
+        nanosleep(&a_moment, nullptr);
+    } while (static_cast<int>(call - answered) > 0);
 }
 
 }  // namespace handoff::gilwatch
