@@ -12,7 +12,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array ours{"gilcheck"sv, "giltrace"sv, "handoff-version"sv, "handoff-watchdog"sv};
+constexpr std::array ours{"gilcheck"sv, "giltrace"sv, "gilwatch"sv, "handoff-version"sv,
+                          "handoff-watchdog"sv};
 
 // Of any version since 3.11. Source: `python3 --help-xoptions`, Python/initconfig.c.
 constexpr std::array of_cpython{
@@ -45,15 +46,16 @@ constexpr auto help_of_options = R"(
 Options of Handoff:
 -X gilcheck[=SETTINGS]: report each call into Python that is made without the GIL
 -X giltrace=FILE: record who held the GIL and who waited for it
+-X gilwatch[=SECONDS]: report on stderr who has waited longer than that for the GIL,
+         and who holds it; also HANDOFF_WATCHDOG=SECONDS
 -X handoff-version: print the versions of Handoff, Python and Boost, and exit
--X handoff-watchdog=SECONDS: report on stderr who has waited longer than that for
-         the GIL, and who holds it; also HANDOFF_WATCHDOG=SECONDS
+-X handoff-watchdog[=SECONDS]: the same as -X gilwatch
 )"sv;
 
 constexpr auto help_of_environment = R"(
 Environment variables of Handoff:
 HANDOFF_WATCHDOG: report on stderr who has waited for the GIL for so many seconds,
-         and who holds it (-X handoff-watchdog)
+         and who holds it (-X gilwatch)
 )"sv;
 
 /// Without what is easily mistaken: capital letters, and how words are joined.
@@ -141,7 +143,7 @@ std::optional<std::string_view> option_meant_by(std::string_view x_option) {
         return std::nullopt;
     }
     if (name == "watchdog" || name == "handoff") {
-        return "handoff-watchdog";
+        return "gilwatch";
     }
     static constexpr std::size_t few = 2;
     static constexpr std::size_t longest = 32;  // of what could be meant

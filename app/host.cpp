@@ -3,12 +3,13 @@
 #include "command_line.hpp"
 #include "installed_packages.hpp"
 #include "startup.hpp"
+#include "watch.hpp"
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/gilcheck.hpp>
 #include <handoff/giltrace.hpp>
+#include <handoff/gilwatch.hpp>
 #include <handoff/host.hpp>
-#include <handoff/watchdog.hpp>
 
 #include <boost/version.hpp>
 
@@ -24,20 +25,6 @@
 namespace handoff {
 
 namespace {
-
-/// As the command line and the environment say. Returns whether they could be followed; a message
-/// on stderr if not.
-bool start_watchdog() {
-    try {
-        if (auto const patience = watchdog::asked_for()) {
-            watchdog::start(*patience);
-        }
-        return true;
-    } catch (std::exception const& failure) {
-        std::fprintf(stderr, "handoff: %s\n", failure.what());
-    }
-    return false;
-}
 
 /// A str as UTF-8; nothing of any other object, or where it cannot be encoded. GIL: held.
 std::optional<std::string> text(PyObject* object) {
@@ -63,8 +50,30 @@ std::optional<std::string> option(char const* name) {
     return text(value).value_or(std::string());  // without "=" it is True
 }
 
-/// As `-X gilcheck[=SETTINGS]` and `-X giltrace=FILE` say. Returns whether they could be followed;
-/// a message on stderr if not.
+/// As -E and -I have it. GIL: held.
+bool environment_is_ignored() {
+    PyObject* const flags = PySys_GetObject("flags");  // borrowed
+    PyObject* const ignores =
+        flags != nullptr ? PyObject_GetAttrString(flags, "ignore_environment") : nullptr;
+    bool const is = ignores != nullptr && PyObject_IsTrue(ignores) == 1;
+    Py_XDECREF(ignores);
+    PyErr_Clear();
+    return is;
+}
+
+/// As `-X gilwatch[=SETTINGS]` says, or by its other name, or the environment. GIL: held.
+/// Throws: std::invalid_argument.
+std::optional<gilwatch::settings> watch_asked_for() {
+    for (char const* const name : {"gilwatch", "handoff-watchdog"}) {
+        if (auto const settings = option(name)) {
+            return watch::settings_from(*settings, std::string("-X ") + name);
+        }
+    }
+    return environment_is_ignored() ? std::nullopt : watch::asked_for_by_environment();
+}
+
+/// As `-X gilcheck[=SETTINGS]`, `-X giltrace=FILE` and `-X gilwatch[=SETTINGS]` say. Returns
+/// whether they could be followed; a message on stderr if not.
 bool start_diagnostics() {
     try {
         if (auto const settings = option("gilcheck")) {
@@ -72,6 +81,9 @@ bool start_diagnostics() {
         }
         if (auto const output = option("giltrace")) {
             giltrace::start(*output);
+        }
+        if (auto const settings = watch_asked_for()) {
+            gilwatch::start(*settings);
         }
         return true;
     } catch (std::exception const& failure) {
@@ -182,12 +194,7 @@ int host::run(int argc, char* argv[]) {
     if (!words.no_site) {
         find_installed_packages();
     }
-    // Before the script registers anything at exit, so that the gate closes after all of it, and
-    // the watchdog ends last.
-    if (!start_watchdog()) {
-        Py_FinalizeEx();
-        return 2;
-    }
+    // Before the script registers anything at exit, so that the gate closes after all of it.
     if (!gil_gate::open()) {
         PyErr_Print();
         return 1;

@@ -1,9 +1,10 @@
 // interpreter: start, calls in progress, and the ordered stop.
 #include "boost_pythons.hpp"
 #include "startup.hpp"
+#include "watch.hpp"
 #include <handoff/gil/detail/interruptible_wait.hpp>
+#include <handoff/gilwatch.hpp>
 #include <handoff/interpreter.hpp>
-#include <handoff/watchdog.hpp>
 
 #include <boost/python/dict.hpp>
 #include <boost/python/import.hpp>
@@ -173,13 +174,18 @@ std::filesystem::path executable_for(interpreter::options const& chosen) {
     return can_be_run(built_for) ? built_for : std::filesystem::path();
 }
 
-/// The watchdog's patience, if there is to be one. Throws: std::runtime_error.
-std::optional<watchdog::seconds> patience_for(interpreter::options const& chosen) {
-    try {
-        if (chosen.watchdog) {
-            return watchdog::checked(*chosen.watchdog);
+/// gilwatch's settings, if there is to be a watch. Throws: std::runtime_error.
+std::optional<gilwatch::settings> watch_for(interpreter::options const& chosen) {
+    if (chosen.watchdog) {
+        auto const after = *chosen.watchdog;
+        if (!std::isfinite(after.count()) || after.count() <= 0) {
+            throw cannot_start("watchdog, " + std::to_string(after.count()) +
+                               ", must be a positive, finite number of seconds");
         }
-        return chosen.isolated ? std::nullopt : watchdog::asked_for_by_environment();
+        return gilwatch::settings{.after = after};
+    }
+    try {
+        return chosen.isolated ? std::nullopt : watch::asked_for_by_environment();
     } catch (std::invalid_argument const& wrong) {
         throw cannot_start(wrong.what());
     }
@@ -269,7 +275,7 @@ void interpreter::start() {
     options const& chosen = life_->chosen;
     // Whatever may be wrong with the options, before the process's one start is taken.
     std::filesystem::path const executable = executable_for(chosen);
-    std::optional<watchdog::seconds> const patience = patience_for(chosen);
+    std::optional<gilwatch::settings> const watched = watch_for(chosen);
     refuse_null_bytes(chosen.arguments);
     if (!std::isfinite(chosen.stop_grace.count()) || chosen.stop_grace.count() < 0) {
         throw cannot_start("stop_grace, " + std::to_string(chosen.stop_grace.count()) +
@@ -310,8 +316,8 @@ void interpreter::start() {
         for (auto const& folder : chosen.module_folders) {
             path.attr("insert")(place++, decoded(folder));
         }
-        if (patience) {
-            watchdog::start(*patience);  // so that it ends last
+        if (watched) {
+            gilwatch::start(*watched);
         }
         if (!gil_gate::open()) {
             throw py::error_already_set();
@@ -369,7 +375,9 @@ void interpreter::stop() {
         throw std::runtime_error("Python was not finalized: " + std::to_string(abandoned) +
                                  " native thread(s) are still in it, as was said on stderr");
     }
-    if (Py_FinalizeEx() != 0) {
+    int const failed = Py_FinalizeEx();
+    gilwatch::stop();
+    if (failed != 0) {
         throw std::runtime_error("Python ended, but what it had buffered could not be written");
     }
 }

@@ -11,7 +11,7 @@ from host import HOST, STOCK, InFolder, Terminal, environment, run
 
 UP_ARROW = "\x1bOA"  # once a line editor has set the keypad to work, as since 3.13
 
-OUR_OPTIONS = ("gilcheck", "giltrace=", "handoff-version", "handoff-watchdog=")
+OUR_OPTIONS = ("gilcheck", "giltrace=", "gilwatch", "handoff-version", "handoff-watchdog")
 
 SHOW_PROGRAM = """
     import sys
@@ -294,8 +294,9 @@ class Options(InFolder):
             "handoff-watchdgo": "handoff-watchdog",
             "handoffwatchdog=3": "handoff-watchdog",
             "handof-version": "handoff-version",
-            "watchdog=5": "handoff-watchdog",
-            "handoff": "handoff-watchdog",
+            "watchdog=5": "gilwatch",
+            "gilwach=5": "gilwatch",
+            "handoff": "gilwatch",
         }.items():
             for options in (("-X", wrong), (f"-BX{wrong}",), ("-Xdev", "-W", "error", "-X", wrong)):
                 with self.subTest(options):

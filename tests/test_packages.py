@@ -656,7 +656,7 @@ class CMakeConsumer(Packages):
     WATCHING = """
             add_library(watching MODULE watching.cpp)
             set_target_properties(watching PROPERTIES PREFIX "" SUFFIX "${handoff_PYTHON_SUFFIX}")
-            target_link_libraries(watching PRIVATE handoff::watchdog)
+            target_link_libraries(watching PRIVATE handoff::gil handoff::gilwatch)
             """
 
     def test_of_the_toolkit_that_was_built_without_boost(self):
@@ -664,14 +664,16 @@ class CMakeConsumer(Packages):
         prefix = self.folder / "prefix"
         self.build(*built, f"-DPython3_EXECUTABLE={STOCK}", into="handoff", source=PROJECT)
         self.succeed(CMAKE, "--install", "handoff", "--prefix", prefix)
-        self.write_toolkit_project("COMPONENTS gil watchdog", self.WATCHING)
+        self.write_toolkit_project("COMPONENTS gil gilwatch", self.WATCHING)
         self.write(
             "watching.cpp",
             """
-            #include <handoff/watchdog.hpp>
+            #include <handoff/gil/python.hpp>
+            #include <handoff/gilwatch.hpp>
 
             static PyObject* start(PyObject*, PyObject* patience) {
-                handoff::watchdog::start(handoff::watchdog::seconds(PyFloat_AsDouble(patience)));
+                std::chrono::duration<double> const after(PyFloat_AsDouble(patience));
+                handoff::gilwatch::start({.after = after});
                 return Py_NewRef(Py_None);
             }
 
@@ -685,8 +687,7 @@ class CMakeConsumer(Packages):
         hold = "import ctypes, watching; watching.start(.1); ctypes.PyDLL(None).usleep(500_000)"
         outcome = run(STOCK, "-c", hold, env=environment(PYTHONPATH=str(self.folder / "b")))
         self.assertEqual(outcome.code, 0, outcome)
-        self.assertIn("handoff watchdog: a thread has waited", outcome.stderr)
-        self.assertRegex(outcome.stderr, r"Holds the GIL: thread .*, the main thread")
+        self.assertIn("gilwatch: the main thread holds the GIL and sleeps in", outcome.stderr)
 
         self.write_toolkit_project("COMPONENTS host")
         refused = self.configure(f"-DCMAKE_PREFIX_PATH={prefix}")

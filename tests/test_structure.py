@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 DIAGNOSTICS = PROJECT / "extension" / "diagnostics"
-TOOLS = ("gilcheck", "giltrace", "gilwatch", "watchdog")
+TOOLS = ("gilcheck", "giltrace", "gilwatch")
 INCLUDE = [PROJECT / "app/include", *(PROJECT / "extension").rglob("include")]
 SOURCES = (".cpp", ".hpp", ".c", ".h", ".S", ".in")
 

@@ -26,7 +26,7 @@ TABLE = PROJECT / "docs" / "packages.md"
 # into the programs that a program starts.
 PRELOADED = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
 CHECKER, TIMELINE = ("-X", "gilcheck=warn,json"), ("-X", "giltrace=trace.json")
-WATCHDOG, HANG = ("-X", "handoff-watchdog=60"), "handoff watchdog: a thread has waited"
+WATCH, HANG = ("-X", "gilwatch=60"), "gilwatch: "
 MODULE = ("-m", "giltrace", "-o", "trace.json")
 BESIDE = (
     "import Foo, sys; foo = Foo.Foo(0.001, lambda n: None); foo.start(); "
@@ -40,11 +40,11 @@ WAYS = {
     "host, gilcheck": ("handoff", CHECKER, {}),
     "stock, giltrace": ("python", MODULE, {"PYTHONPATH": str(PACKAGES)}),
     "host, giltrace": ("handoff", TIMELINE, {}),
-    "host, watchdog": ("handoff", WATCHDOG, {}),
+    "host, gilwatch": ("handoff", WATCH, {}),
     "host, a Foo": ("handoff", FOO, {}),
-    "host, all": ("handoff", (*CHECKER, *TIMELINE, *WATCHDOG, *FOO), {}),
+    "host, all": ("handoff", (*CHECKER, *TIMELINE, *WATCH, *FOO), {}),
 }
-COLUMNS = ("stock", "host", "gilcheck", "giltrace", "watchdog", "a Foo", "all")
+COLUMNS = ("stock", "host", "gilcheck", "giltrace", "gilwatch", "a Foo", "all")
 
 
 def run(programs, package, way):
@@ -76,7 +76,7 @@ def judge(programs, package):
         other = differences(stock, ran)
         found = ["differs"] * bool(other) + [f"{len(reports)} reports"] * bool(reports)
         others = [each for each in ran.alarms if each not in reports]
-        found += ["watchdog reports" if each == HANG else "contradicts" for each in others]
+        found += ["gilwatch reports" if each == HANG else "contradicts" for each in others]
         if "giltrace" in str(WAYS[way]) and not ran.processes:
             found.append("no recording")
         words[way] = ", ".join(found) or "same"

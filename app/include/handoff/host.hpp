@@ -34,9 +34,9 @@ public:
 
     /// Everything `python3` does with these arguments and this environment, from its command line
     /// to the exit code: scripts, -m, -c, standard input, the interactive prompt. And options of
-    /// Handoff's, as `-X handoff-watchdog=SECONDS`, which --help lists; one that is misspelt is
+    /// Handoff's, as `-X gilwatch=SECONDS`, which --help lists; one that is misspelt is
     /// refused, with exit code 2.
-    /// `import gilcheck` and `import giltrace` find what is installed in the program's own PREFIX,
+    /// `import gilcheck`, giltrace and gilwatch find what is installed in the program's own PREFIX,
     /// unless they are found elsewhere, or -S is given.
     /// Returns: the exit code. An interpreter that cannot start: a message on stderr, and 1.
     ///          Before Python 3.14 it does not return from sys.exit(): Python finalizes,

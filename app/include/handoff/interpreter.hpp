@@ -61,7 +61,7 @@ public:
         bool isolated = false;
         /// Python handles SIGINT and ignores SIGPIPE, as `python3`. Otherwise they stay yours.
         bool signal_handlers = false;
-        /// A thread that waits longer for the GIL gets a report on stderr: handoff/watchdog.hpp.
+        /// A thread that waits longer for the GIL gets a report on stderr: handoff/gilwatch.hpp.
         /// Unless isolated, HANDOFF_WATCHDOG says so too.
         std::optional<std::chrono::duration<double>> watchdog = {};
         /// sys.executable: what multiprocessing and subprocesses of scripts start. Empty: the

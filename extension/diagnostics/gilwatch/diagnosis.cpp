@@ -148,6 +148,8 @@ std::string_view words_of(activity does) {
     switch (does) {
         case activity::works:
             return "works";
+        case activity::does_not_answer:
+            return "does not answer";
         case activity::joins_a_thread:
             return "waits for the end of a thread";
         case activity::locks_a_mutex:
@@ -178,6 +180,11 @@ std::string_view words_of(activity does) {
     return "";
 }
 
+std::string doing(thread_seen const& thread) {
+    std::string text(words_of(activity_of(thread)));
+    return thread.silent.empty() ? text : text + " (" + thread.silent + ")";
+}
+
 /// What to do where who holds the GIL does that.
 std::string_view cure_of(activity does) {
     switch (does) {
@@ -190,6 +197,7 @@ std::string_view cure_of(activity does) {
             return "initialise it before the threads start, or with the GIL released: the thread "
                    "that initialises it needs the GIL";
         case activity::works:
+        case activity::does_not_answer:
             return "release the GIL while it works without Python";
         default:
             return "release the GIL around what it waits in";
@@ -210,10 +218,7 @@ std::string stack_of(thread_seen const& thread) {
     } else if (thread.waits) {
         text += ", has waited for the GIL for " + in_seconds(*thread.waits);
     }
-    if (!thread.silent.empty()) {
-        return text + ": " + thread.silent + "\n";
-    }
-    text += '\n';
+    text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
     call_frame const* const users = users_frame(innermost(thread.frames));
     std::size_t folded = 0;
     auto const fold = [&] {
@@ -243,6 +248,9 @@ std::string stack_of(thread_seen const& thread) {
 activity activity_of(thread_seen const& thread) {
     if (thread.waits) {
         return activity::waits_for_the_gil;
+    }
+    if (!thread.silent.empty()) {
+        return activity::does_not_answer;
     }
     auto const frames = innermost(thread.frames);
     std::optional<activity> const of_python = first_sign(frames, signs_of_python);
@@ -283,10 +291,14 @@ std::string place_of(thread_seen const& thread) {
     if (!python.empty()) {
         return python;
     }
-    if (!thread.silent.empty()) {
-        return "a place that is not known: " + thread.silent;
+    auto const outermost =
+        std::ranges::find_if_not(frames.rbegin(), frames.rend(), [](call_frame const& each) {
+            return each.whose == code_of::standard;  // as where every thread begins
+        });
+    if (outermost == frames.rend()) {
+        return "a place that is not known";
     }
-    return frames.empty() ? "a place that is not known" : in_words(frames.back());
+    return outermost->function.empty() ? in_words(*outermost) : outermost->function;
 }
 
 std::string diagnosis(std::vector<thread_seen> const& threads,
@@ -312,9 +324,7 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
             "processes, or release the GIL in what is native");
         text.append(how).append("\n");
     } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
-        activity const does = activity_of(*holder);
-        text = named(*holder) + " holds the GIL and " + std::string(words_of(does)) + " in " +
-               place_of(*holder);
+        text = named(*holder) + " holds the GIL and " + doing(*holder) + " in " + place_of(*holder);
         if (count > 0) {
             text += "; " + std::to_string(count) +
                     (count == 1 ? " thread waits" : " threads wait") + " for it, " +
@@ -322,18 +332,16 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
         } else if (so_long.count() > 0) {
             text += "; nobody waits for it yet, after " + in_seconds(so_long);
         }
-        text += "\n  do: " + std::string(cure_of(does)) + std::string(how) + "\n";
+        text += "\n  do: " + std::string(cure_of(activity_of(*holder))) + std::string(how) + "\n";
     } else {
         auto const main = std::ranges::find_if(threads, &thread_seen::is_main);
         text = "nobody holds the GIL";
         if (main != threads.end()) {
-            text += "; the main thread " + std::string(words_of(activity_of(*main))) + " in " +
-                    place_of(*main);
+            text += "; the main thread " + doing(*main) + " in " + place_of(*main);
         }
         for (thread_seen const& each : threads) {
             if (!each.is_main && !each.python.empty()) {
-                text += "; " + named(each) + " " + std::string(words_of(activity_of(each))) +
-                        " in " + place_of(each);
+                text += "; " + named(each) + " " + doing(each) + " in " + place_of(each);
             }
         }
         text += '\n';

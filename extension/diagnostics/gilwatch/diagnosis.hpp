@@ -28,6 +28,7 @@ struct thread_seen {
 /// What a thread is in.
 enum class activity {
     works,
+    does_not_answer,
     joins_a_thread,
     locks_a_mutex,
     waits_for_a_condition,

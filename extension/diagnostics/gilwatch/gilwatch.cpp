@@ -17,6 +17,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -40,6 +41,7 @@ using clock = std::chrono::steady_clock;
 /// A wait for the GIL. Written with CPython's lock of the GIL held, read without.
 struct wait {
     std::atomic<pid_t> thread = 0;  // 0: none
+    std::atomic<pthread_t> handle{};
     std::atomic<clock::rep> since = 0;
 };
 
@@ -88,6 +90,7 @@ void on_wait() noexcept {
         wait& each = waits[next++ % waits.size()];
         if (each.thread.load(std::memory_order_relaxed) == 0) {
             each.since.store(now_in_ticks(), std::memory_order_relaxed);
+            each.handle.store(pthread_self(), std::memory_order_relaxed);
             each.thread.store(own_thread_id(), std::memory_order_release);
             own_wait = &each;
             return;
@@ -109,6 +112,7 @@ bool holds_gil() noexcept { return handoff_gil_held; }
 
 struct seen_wait {
     pid_t thread;
+    pthread_t handle;
     clock::time_point since;
 };
 
@@ -117,13 +121,14 @@ std::vector<seen_wait> waits_now() {
     for (wait& each : waits) {
         pid_t thread = each.thread.load(std::memory_order_acquire);
         clock::time_point const since{clock::duration{each.since.load(std::memory_order_relaxed)}};
+        pthread_t const handle = each.handle.load(std::memory_order_relaxed);
         if (thread == 0) {
             continue;
         }
         if (has_ended(thread)) {
             each.thread.compare_exchange_strong(thread, 0);
         } else {
-            seen.push_back({.thread = thread, .since = since});
+            seen.push_back({.thread = thread, .handle = handle, .since = since});
         }
     }
     return seen;
@@ -194,13 +199,15 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
             signature += std::to_string(place) + ",";
             std::ranges::copy(of_each[place], std::back_inserter(seen.frames));
         }
-        if (answer.silent.empty()) {
-            seen.python = python_stack_of(answer.handle, stacks);
-            if (seen.python.find("File \"") == std::string::npos) {
-                seen.python.clear();  // it says that it is known to Python, and executes nothing
-            }
-            signature += seen.python;
+        pthread_t const handle = answer.silent.empty()   ? answer.handle
+                                 : seen.holds_gil        ? holder_of_gil().thread
+                                 : wait != waiting.end() ? wait->handle
+                                                         : pthread_t{};
+        seen.python = python_stack_of(handle, stacks);
+        if (seen.python.find("File \"") == std::string::npos) {
+            seen.python.clear();  // it says that it is known to Python, and executes nothing
         }
+        signature += seen.python;
         threads.push_back(std::move(seen));
     }
     return threads;
@@ -432,19 +439,24 @@ void run_watch(std::unique_lock<std::mutex> const& held) {
     pthread_setname_np(watching, "gilwatch");
 }
 
-/// Ends the thread: from Python 3.12 on os.fork() warns of a process that has several. Who takes
-/// the GIL next has it run again. One that just writes a report is left to it.
-void pause_for_fork() {
+/// Of the thread, which has been told to end. One that just writes a report is left to it, as
+/// nobody may read that. REQUIRES: `life`.
+void await_end() {
     static constexpr std::chrono::milliseconds patience_with_it{100};
-    life.lock();
-    if (!is_joinable) {
-        return;
+    if (is_joinable) {
+        sem_post(&wake_up);
+        timespec const deadline = monotonic_timespec(clock::now() + patience_with_it);
+        is_joinable = pthread_clockjoin_np(watching, nullptr, CLOCK_MONOTONIC, &deadline) != 0;
     }
+}
+
+/// Ends the thread: from Python 3.12 on os.fork() warns of a process that has several. Who takes
+/// the GIL next has it run again.
+void pause_for_fork() {
+    life.lock();
     pausing = true;
     ++pauses;
-    sem_post(&wake_up);
-    timespec const deadline = monotonic_timespec(clock::now() + patience_with_it);
-    is_joinable = pthread_clockjoin_np(watching, nullptr, CLOCK_MONOTONIC, &deadline) != 0;
+    await_end();
     pausing = false;
 }
 
@@ -528,6 +540,9 @@ settings settings_from(std::string_view text) {
 }
 
 void start(settings const& wanted) {
+    if (fcntl(STDERR_FILENO, F_GETFD) < 0) {
+        return;  // nobody would see it
+    }
     if (python == nullptr) {
         // No lock, which a thread would hold that waits for the GIL.
         one_at_a_time const this_start(starts,
@@ -557,9 +572,7 @@ void stop() noexcept {
     std::scoped_lock const held(life);
     patience = 0;
     asked_by.give_back();
-    if (is_running) {
-        sem_post(&wake_up);
-    }
+    await_end();
 }
 
 void report() {

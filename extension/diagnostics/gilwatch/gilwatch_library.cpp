@@ -1,4 +1,4 @@
-// libgilwatch.so: the watchdog for any Python. Preloaded, it starts by itself; else who loads it
+// libgilwatch.so: gilwatch for any Python. Preloaded, it starts by itself; else who loads it
 // does.
 #include "tool_library.hpp"
 #include <handoff/gilwatch.hpp>

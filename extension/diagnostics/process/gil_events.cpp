@@ -31,7 +31,7 @@ timedwait_function next_timedwait = nullptr;
 std::uintptr_t runtime_begin = 0;  // CPython's global state, where the main interpreter's GIL is
 std::size_t runtime_size = 0;
 
-std::array<std::atomic<gil_listener const*>, 2> listeners{};
+std::array<std::atomic<gil_listener const*>, 3> listeners{};
 
 void tell(void (*gil_listener::*event)() noexcept) noexcept {
     for (auto const& each : listeners) {

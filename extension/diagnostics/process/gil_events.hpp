@@ -31,7 +31,7 @@ struct gil_listener {
     void (*drops)() noexcept = []() noexcept {};
 };
 
-/// Listens from now on, until that listener is dismissed; two may at a time. CPython tells other
+/// Listens from now on, until that listener is dismissed; three may at a time. CPython tells other
 /// threads by two condition variables: one is signalled when a thread has taken the GIL, the other
 /// when it has dropped it, and is what a thread waits for with a timeout. The object that contains
 /// the interpreter makes these calls through its global offset table, also where it is a program

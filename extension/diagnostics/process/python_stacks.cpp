@@ -2,6 +2,7 @@
 #include "python_stacks.hpp"
 
 #include "gil_events.hpp"
+#include "thread_stacks.hpp"
 #include "unnoticed_child.hpp"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <sys/syscall.h>
 #include <type_traits>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -26,22 +28,20 @@ int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
 int stacks_signal = 0;  // faulthandler answers it, on standard output
 struct sigaction stacks_answer{};
 
-/// A real-time signal that nobody handles; 0: there is none.
-int unused_signal() {
-    for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
-        struct sigaction now{};
-        if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) {
-            return number;
-        }
-    }
-    return 0;
-}
+/// What faulthandler leaves when Python ends, perhaps during a report.
+void do_nothing(int /*signal*/) {}
 
 /// Called last when Python ends, on the thread that ends it.
 void python_has_ended() {
     gil_is_gone();
     ended_python = true;
-    stacks_signal = 0;  // faulthandler has let go of it; of another Python it is asked again
+    // faulthandler has let go of it; of another Python it is asked again.
+    if (int const number = std::exchange(stacks_signal, 0); number > 0) {
+        struct sigaction now{};
+        if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == &do_nothing) {
+            std::signal(number, SIG_DFL);
+        }
+    }
 }
 
 /// As faulthandler.register() has it; and be told when this Python ends. GIL: held.
@@ -50,8 +50,7 @@ int ask_faulthandler(void* /*unused*/) {
         ended_python = false;
         at_exit(&python_has_ended);
         stacks_signal = unused_signal();
-        // What faulthandler leaves when Python ends, perhaps during a report.
-        std::signal(stacks_signal, [](int) {});
+        std::signal(stacks_signal, &do_nothing);
         std::array<char, 160> code{};
         std::snprintf(code.data(), code.size(),
                       "import faulthandler as _f\n"

@@ -98,7 +98,7 @@ bool blocks(std::filesystem::path const& thread, int signal_number) {
 
 }  // namespace
 
-int unused_signal() {
+int unused_signal() noexcept {
     // From the end: whoever uses some takes the first ones. Not the last, which is valgrind's.
     for (int number = SIGRTMAX - 1; number >= SIGRTMIN; --number) {
         struct sigaction used{};
@@ -106,11 +106,14 @@ int unused_signal() {
             return number;
         }
     }
-    throw std::runtime_error("every real-time signal is in use");
+    return 0;
 }
 
 stack_signal::stack_signal(bool (*holds_gil)() noexcept)
     : number_(unused_signal()), holds_gil_(holds_gil) {
+    if (number_ == 0) {
+        throw std::runtime_error("every real-time signal is in use");
+    }
     std::array<void*, 1> loads_libgcc{};
     backtrace(loads_libgcc.data(), 1);
     struct sigaction action{};

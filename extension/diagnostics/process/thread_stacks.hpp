@@ -53,7 +53,7 @@ private:
     struct sigaction before_{};
 };
 
-/// A real-time signal that nobody handles. Throws: std::runtime_error.
-[[nodiscard]] int unused_signal();
+/// A real-time signal that nobody handles; 0: there is none.
+[[nodiscard]] int unused_signal() noexcept;
 
 }  // namespace handoff

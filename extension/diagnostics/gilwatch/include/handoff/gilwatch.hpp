@@ -19,7 +19,8 @@ struct settings {
 /// Watches from now on, in a thread that never asks for the GIL. A report follows when a thread has
 /// waited longer than settings.after for the GIL, or has held it so long and sleeps; another
 /// whenever that time has doubled. Where it watches already, the settings are those from now on.
-/// In the child of a fork() it watches as well.
+/// In the child of a fork() it watches as well. Where stderr is closed, nobody would see it, and it
+/// does not.
 ///
 /// GIL:    held. Throws: std::runtime_error: this Python's GIL cannot be watched, and why;
 ///         std::system_error: there can be no thread.
@@ -29,7 +30,8 @@ void start(settings const& wanted);
 /// has not initialised yet; does nothing where there is none. Throws: as start().
 void start_with_python(settings const& wanted);
 
-/// No more, until it is started again. Idempotent. GIL: any; unchanged.
+/// No more, until it is started again; its thread ends, after the report that it may just write.
+/// Idempotent. GIL: any; unchanged.
 void stop() noexcept;
 
 /// Writes a report now, whoever waits. GIL: any; unchanged. Throws: std::runtime_error: it does not
