@@ -80,8 +80,8 @@ class FirstLine(Watched):
                 self.assertRegex(
                     report[0],
                     rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
-                    r" at hangs\.cpp:\d+; 1 thread waits for it, \S+ s: thread '\w+' in .*"
-                    r"(?:append_to_log\(\)|\(inlined in \w+\)) at hangs\.cpp:\d+$",
+                    r" at hangs\.hpp:\d+; 1 thread waits for it, \S+ s: thread '\w+' in .*"
+                    r"(?:append_to_log\(\)|\(inlined in \w+\)) at hangs\.hpp:\d+$",
                 )
                 self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
 
@@ -103,12 +103,34 @@ class FirstLine(Watched):
     def test_of_a_pipe(self):
         self.assert_names("read")
 
+    def assert_names_of_every(self, binding):
+        """The user's function, not the binding library's that called it."""
+        if not (MODULES / binding).exists():
+            self.skipTest(f"{binding} was not there when the tests were built")
+        for name, (does, where) in HANGS.items():
+            with self.subTest(name):
+                command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang(name, binding))
+                self.assertRegex(
+                    self.first_report(STOCK, *command)[0],
+                    rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
+                    r" at hangs\.hpp:\d+; 1 thread waits for it",
+                )
+
+    def test_of_boost_python(self):
+        self.assert_names_of_every("boost")
+
+    def test_of_pybind11(self):
+        self.assert_names_of_every("pybind11")
+
+    def test_of_nanobind(self):
+        self.assert_names_of_every("nanobind")
+
     def test_of_a_holder_that_sleeps_where_nobody_waits(self):
         for way, report in self.watched(self.hang("sleep")):
             with self.subTest(way):
                 self.assertRegex(
                     report[0],
-                    r"holds the GIL and sleeps in .*sleep_long\(\) at hangs\.cpp:\d+; "
+                    r"holds the GIL and sleeps in .*sleep_long\(\) at hangs\.hpp:\d+; "
                     r"nobody waits for it yet, after",
                 )
 

@@ -82,6 +82,39 @@ TEST(WatchedInterpreterDeathTest, ReportsTheCanarysDeadlock) {
               HasSubstr("gil_release")));
 }
 
+/// stop() waits for a call that sleeps; another thread asks for a report.
+[[noreturn, gnu::noinline]] void stop_beside_a_call() {
+    alarm(deadlock_lasts);
+    setenv("HANDOFF_WATCHDOG", ("60,signal=" + std::to_string(SIGUSR1)).c_str(), 1);
+    interpreter python({.stop_grace = 60s});
+    python.start();
+    std::latch is_called(1);
+    std::thread const caller([&] {
+        python.invoke([&] {
+            is_called.count_down();
+            boost::python::import("time").attr("sleep")(60);
+        });
+    });
+    is_called.wait();
+    std::thread const asking([] {
+        // Until it is in stop(), the report says otherwise, and another one follows.
+        for (;;) {
+            kill(getpid(), SIGUSR1);
+            std::this_thread::sleep_for(200ms);
+        }
+    });
+    python.stop();
+    std::exit(EXIT_FAILURE);
+}
+
+TEST(WatchedInterpreterDeathTest, SaysForWhomItsStopWaits) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(
+        stop_beside_a_call(), testing::KilledBySignal(SIGALRM),
+        ContainsRegex("nobody holds the GIL; the main thread stops the interpreter, and waits for "
+                      "calls in [^\n]*stop_beside_a_call\\(\\)[^\n]*; thread '[^\n]*' sleeps in "));
+}
+
 /// How many threads of this process are gilwatch's.
 int watching_threads() {
     int count = 0;

@@ -339,8 +339,11 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
         if (main != threads.end()) {
             text += "; the main thread " + doing(*main) + " in " + place_of(*main);
         }
+        bool const is_stopping =
+            main != threads.end() && activity_of(*main) == activity::stops_the_interpreter;
         for (thread_seen const& each : threads) {
-            if (!each.is_main && !each.python.empty()) {
+            bool const has_users = users_frame(innermost(each.frames)) != nullptr;
+            if (!each.is_main && (!each.python.empty() || (is_stopping && has_users))) {
                 text += "; " + named(each) + " " + doing(each) + " in " + place_of(each);
             }
         }

@@ -1,0 +1,104 @@
+// How a thread keeps others from the GIL, each in a function of its own, whose line a report has to
+// name. Each is called with the GIL held, by a module hangs of some binding library. C++ alone, as
+// anybody's.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <pthread.h>
+#include <thread>
+#include <unistd.h>
+
+namespace hangs {
+
+inline std::mutex of_the_cache;
+inline std::condition_variable never_notified;
+inline std::atomic<bool> goes_on = true;
+inline std::atomic<bool> is_there = false;  // another thread, with what the holder is to wait for
+
+/// A worker that acquires the GIL, as the seed's.
+inline void append_to_log() {
+    pthread_setname_np(pthread_self(), "worker");
+    PyGILState_STATE const found = PyGILState_Ensure();
+    PyGILState_Release(found);
+}
+
+/// Takes the mutex, and then wants the GIL.
+inline void fill_cache() {
+    std::scoped_lock const held(of_the_cache);
+    is_there = true;
+    is_there.notify_one();
+    append_to_log();
+}
+
+struct pool {
+    pool() : worker(&append_to_log) {}
+    ~pool() { worker.join(); }
+    pool(pool const&) = delete;
+    pool& operator=(pool const&) = delete;
+    std::thread worker;
+};
+
+[[gnu::noinline]] inline void destroy_the_pool() { pool const destroyed; }
+
+[[gnu::noinline]] inline void look_into_cache() {
+    std::thread filling(&fill_cache);
+    is_there.wait(false);
+    of_the_cache.lock();
+    of_the_cache.unlock();
+    filling.join();
+}
+
+inline int slow_table() {
+    is_there = true;
+    is_there.notify_one();
+    append_to_log();
+    return 1;
+}
+
+inline int table() {
+    static int const only = slow_table();
+    return only;
+}
+
+[[gnu::noinline]] inline void use_table() {
+    std::thread first([] { table(); });
+    is_there.wait(false);
+    table();
+    first.join();
+}
+
+[[gnu::noinline]] inline void wait_for_result() {
+    std::thread worker(&append_to_log);
+    std::unique_lock held(of_the_cache);
+    never_notified.wait(held, [] { return !goes_on; });
+    worker.join();
+}
+
+[[gnu::noinline]] inline void simulate() {
+    std::thread worker(&append_to_log);
+    while (goes_on) {
+    }
+    worker.join();
+}
+
+[[gnu::noinline]] inline void read_sensor() {
+    std::thread worker(&append_to_log);
+    int ends[2];
+    if (pipe(ends) == 0) {
+        char byte = 0;
+        if (read(ends[0], &byte, 1) < 0) {
+            goes_on = false;
+        }
+    }
+    worker.join();
+}
+
+[[gnu::noinline]] inline void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
+
+}  // namespace hangs

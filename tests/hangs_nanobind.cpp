@@ -1,0 +1,14 @@
+// Module hangs, of nanobind.
+#include "hangs.hpp"
+
+#include <nanobind/nanobind.h>
+
+NB_MODULE(hangs, made) {
+    made.def("join", &hangs::destroy_the_pool);
+    made.def("mutex", &hangs::look_into_cache);
+    made.def("once", &hangs::use_table);
+    made.def("condition", &hangs::wait_for_result);
+    made.def("works", &hangs::simulate);
+    made.def("read", &hangs::read_sensor);
+    made.def("sleep", &hangs::sleep_long);
+}
