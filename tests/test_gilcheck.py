@@ -72,6 +72,7 @@ class Report(Checked):
                 self.assertEqual(report["function"], "PyObject_Size")
                 self.assertEqual(report["because"], "never_acquired")
                 self.assertIn("misuse_boost", report["stack"][0]["file"])
+                self.assertRegex(report["at"]["source"], r"\bmisuse_boost\.cpp:\d+$")
 
     def assert_found_in_a_peers_module(self, name, functions):
         if not Path(MODULES, f"{name}.so").exists():
@@ -84,6 +85,7 @@ class Report(Checked):
                 self.assertEqual(report["because"], "never_acquired")
                 self.assertFalse(report["thread"]["known_to_python"])
                 self.assertIn(name, report["stack"][0]["file"])
+                self.assertRegex(report["at"]["source"], rf"\b{name}\.cpp:\d+$")
 
     def test_of_a_module_of_pybind11(self):
         self.assert_found_in_a_peers_module("misuse_pybind11", {"PyList_Size"})
