@@ -362,6 +362,45 @@ class HarmsNothing(Watched):
         self.assertNotIn("waits for the end of a thread", outcome.stderr)
 
 
+class SparesWaits(Watched):
+    """A signal ends some waits whatever its handler: who is in one is not asked, but named."""
+
+    WAITS = {
+        "pause": ("waits for a signal", "signal.pause()"),
+        "usleep": ("sleeps", "ctypes.CDLL(None).usleep(2**31)"),
+        "poll": (
+            "waits for input or output",
+            "ctypes.CDLL(None).poll(None, ctypes.c_ulong(0), -1)",
+        ),
+    }
+
+    def test_of_the_main_thread(self):
+        for name, (does, call) in self.WAITS.items():
+            with self.subTest(name):
+                code = (
+                    "import ctypes, gilwatch, os, signal, threading, time\n"
+                    "gilwatch.start(60)\n"
+                    "def report():\n"
+                    "    stat = f'/proc/self/task/{threading.main_thread().native_id}/stat'\n"
+                    "    while open(stat).read().rpartition(')')[2].split()[0] != 'S':\n"
+                    "        time.sleep(0.01)\n"
+                    "    gilwatch.report()\n"
+                    "    print('reported', flush=True)\n"
+                    "    os.kill(os.getpid(), signal.SIGKILL)\n"
+                    "threading.Thread(target=report).start()\n"
+                    f"def wait():\n    {call}\n"
+                    "wait()\n"
+                    "print('interrupted', flush=True)\n"
+                )
+                outcome = finish(
+                    start(STOCK, "-c", code, env=environment(PYTHONPATH=PACKAGES)), aborts=True
+                )
+                self.assertEqual((outcome.code, outcome.stdout), (-signal.SIGKILL, "reported\n"))
+                self.assertRegex(
+                    outcome.stderr, rf"the main thread {does} in wait\(\) at <string>:12; "
+                )
+
+
 class Child(Watched):
     def test_of_a_fork_is_watched_too(self):
         code = (

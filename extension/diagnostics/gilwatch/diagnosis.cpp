@@ -166,6 +166,8 @@ std::string_view words_of(activity does) {
             return "waits for input or output";
         case activity::waits_for_a_process:
             return "waits for a process";
+        case activity::waits_for_a_signal:
+            return "waits for a signal";
         case activity::waits_for_the_gil:
             return "waits for the GIL";
         case activity::waits_for_a_lock_of_python:
@@ -182,7 +184,7 @@ std::string_view words_of(activity does) {
 
 std::string doing(thread_seen const& thread) {
     std::string text(words_of(activity_of(thread)));
-    return thread.silent.empty() ? text : text + " (" + thread.silent + ")";
+    return thread.silent.empty() || thread.spared ? text : text + " (" + thread.silent + ")";
 }
 
 /// What to do where who holds the GIL does that.
@@ -248,6 +250,16 @@ std::string stack_of(thread_seen const& thread) {
 activity activity_of(thread_seen const& thread) {
     if (thread.waits) {
         return activity::waits_for_the_gil;
+    }
+    if (thread.spared) {
+        switch (thread.spared->waits) {
+            case uninterrupted_wait::for_a_signal:
+                return activity::waits_for_a_signal;
+            case uninterrupted_wait::for_a_time:
+                return activity::sleeps;
+            case uninterrupted_wait::for_input_or_output:
+                return activity::waits_for_input_or_output;
+        }
     }
     if (!thread.silent.empty()) {
         return activity::does_not_answer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "call_frames.hpp"
+#include "uninterrupted_wait.hpp"
 
 #include <chrono>
 #include <optional>
@@ -16,6 +17,7 @@ struct thread_seen {
     pid_t id = 0;
     std::string name;    // as `top -H` and gdb show it
     std::string silent;  // why its stack is not known; empty: it is
+    std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
     bool holds_gil = false;
     std::optional<std::chrono::duration<double>> waits{};  // for the GIL, so long
@@ -37,6 +39,7 @@ enum class activity {
     sleeps,
     waits_for_input_or_output,
     waits_for_a_process,
+    waits_for_a_signal,
     waits_for_the_gil,
     waits_for_a_lock_of_python,
     waits_for_an_import,

@@ -41,7 +41,6 @@ using clock = std::chrono::steady_clock;
 /// A wait for the GIL. Written with CPython's lock of the GIL held, read without.
 struct wait {
     std::atomic<pid_t> thread = 0;  // 0: none
-    std::atomic<pthread_t> handle{};
     std::atomic<clock::rep> since = 0;
 };
 
@@ -90,7 +89,6 @@ void on_wait() noexcept {
         wait& each = waits[next++ % waits.size()];
         if (each.thread.load(std::memory_order_relaxed) == 0) {
             each.since.store(now_in_ticks(), std::memory_order_relaxed);
-            each.handle.store(pthread_self(), std::memory_order_relaxed);
             each.thread.store(own_thread_id(), std::memory_order_release);
             own_wait = &each;
             return;
@@ -112,7 +110,6 @@ bool holds_gil() noexcept { return handoff_gil_held; }
 
 struct seen_wait {
     pid_t thread;
-    pthread_t handle;
     clock::time_point since;
 };
 
@@ -121,14 +118,13 @@ std::vector<seen_wait> waits_now() {
     for (wait& each : waits) {
         pid_t thread = each.thread.load(std::memory_order_acquire);
         clock::time_point const since{clock::duration{each.since.load(std::memory_order_relaxed)}};
-        pthread_t const handle = each.handle.load(std::memory_order_relaxed);
         if (thread == 0) {
             continue;
         }
         if (has_ended(thread)) {
             each.thread.compare_exchange_strong(thread, 0);
         } else {
-            seen.push_back({.thread = thread, .handle = handle, .since = since});
+            seen.push_back({.thread = thread, .since = since});
         }
     }
     return seen;
@@ -165,7 +161,9 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::string& signature) {
     std::vector<pid_t> known{getpid(), holder_of_gil().id};
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
-    auto const answers = asking.ask_every_thread(known);
+    // The holder's wait is what the program suffers from.
+    auto const answers =
+        asking.ask_every_thread(known, [](pid_t thread) { return holder_of_gil().id != thread; });
     std::vector<void const*> instructions;
     std::map<void const*, std::size_t> places;
     auto const call_at = [](thread_stack const& thread, std::size_t frame) {
@@ -185,6 +183,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         thread_seen seen{.id = answer.id,
                          .name = answer.name,
                          .silent = answer.silent,
+                         .spared = answer.spared,
                          .is_main = answer.id == getpid(),
                          .holds_gil = answer.silent.empty() ? answer.holds_gil
                                                             : holder_of_gil().id == answer.id};
@@ -199,10 +198,10 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
             signature += std::to_string(place) + ",";
             std::ranges::copy(of_each[place], std::back_inserter(seen.frames));
         }
-        pthread_t const handle = answer.silent.empty()   ? answer.handle
-                                 : seen.holds_gil        ? holder_of_gil().thread
-                                 : wait != waiting.end() ? wait->handle
-                                                         : pthread_t{};
+        pthread_t const handle = answer.silent.empty() ? answer.handle
+                                 : seen.holds_gil
+                                     ? holder_of_gil().thread
+                                     : python_thread(answer.id, stacks).value_or(pthread_t{});
         seen.python = python_stack_of(handle, stacks);
         if (seen.python.find("File \"") == std::string::npos) {
             seen.python.clear();  // it says that it is known to Python, and executes nothing

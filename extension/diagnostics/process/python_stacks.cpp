@@ -7,10 +7,15 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cinttypes>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <string_view>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <type_traits>
 #include <unistd.h>
 #include <utility>
@@ -75,6 +80,29 @@ std::string without_our_own(std::string stack) {
     return stack;
 }
 
+/// By the system, which does not mind where nothing is; 0 then. The thread may have ended.
+pid_t number_at(std::uintptr_t address) noexcept {
+    pid_t number = 0;
+    iovec const here{.iov_base = &number, .iov_len = sizeof number};
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): faulthandler wrote it
+    iovec const there{.iov_base = reinterpret_cast<void*>(address), .iov_len = sizeof number};
+    bool const read = process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof number;
+    return read ? number : 0;
+}
+
+/// Where glibc keeps a thread's number, in what a pthread_t refers to; 0: not found. The caller's
+/// own tells, which is not the main thread's.
+std::ptrdiff_t place_of_number() noexcept {
+    static constexpr std::ptrdiff_t longest = 2048;  // shorter than glibc's struct pthread
+    auto const own = static_cast<std::uintptr_t>(pthread_self());
+    for (std::ptrdiff_t place = sizeof(pid_t); place < longest; place += sizeof(pid_t)) {
+        if (number_at(own + static_cast<std::uintptr_t>(place)) == own_thread_id()) {
+            return place;
+        }
+    }
+    return 0;
+}
+
 /// In a child: what faulthandler reads changes as it reads it, here, where other threads run
 /// Python; and where it writes to, the program may have closed, or taken for a file of its own.
 void answer(void* /*unused*/) {
@@ -126,6 +154,25 @@ std::string python_stack_of(pthread_t thread, std::string const& stacks) {
     auto const begin = std::min(stacks.find('\n', found), stacks.size() - 1) + 1;
     auto const end = std::min(stacks.find("\n\n", begin), stacks.find("hread 0x", begin));
     return without_our_own(stacks.substr(begin, end - begin));
+}
+
+std::optional<pthread_t> python_thread(pid_t thread, std::string const& stacks) {
+    static constexpr std::string_view head = "hread 0x";
+    static constinit std::optional<std::ptrdiff_t> known;
+    std::ptrdiff_t const place = known ? *known : known.emplace(place_of_number());
+    if (place == 0) {
+        return std::nullopt;
+    }
+    for (auto found = stacks.find(head); found != std::string::npos;
+         found = stacks.find(head, found + 1)) {
+        std::uintptr_t handle = 0;
+        char const* const digits = stacks.data() + found + head.size();
+        std::from_chars(digits, stacks.data() + stacks.size(), handle, 16);
+        if (number_at(handle + static_cast<std::uintptr_t>(place)) == thread) {
+            return static_cast<pthread_t>(handle);
+        }
+    }
+    return std::nullopt;
 }
 
 bool ended_python_here() noexcept { return ended_python; }

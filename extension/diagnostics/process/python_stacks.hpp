@@ -3,8 +3,10 @@
 
 #include "loaded_objects.hpp"
 
+#include <optional>
 #include <pthread.h>
 #include <string>
+#include <sys/types.h>
 
 namespace handoff::detail {
 
@@ -23,6 +25,10 @@ void ask_for_python_stacks(bool held);
 /// Of these the lines of one thread, the innermost function first, `  File "f.py", line 1 in f`
 /// each; without those that run a program for `python3 -m`. Empty: it is none of Python's.
 [[nodiscard]] std::string python_stack_of(pthread_t thread, std::string const& stacks);
+
+/// That thread of Python's, by the system's number; nothing: it is none of Python's, or glibc keeps
+/// the number where it is not found. Threads: one at a time, not the main thread.
+[[nodiscard]] std::optional<pthread_t> python_thread(pid_t thread, std::string const& stacks);
 
 /// Whether the calling thread is the one that ended Python.
 [[nodiscard]] bool ended_python_here() noexcept;

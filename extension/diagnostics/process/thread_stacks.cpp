@@ -130,7 +130,8 @@ stack_signal::~stack_signal() {
     sigaction(number_, &before_, nullptr);
 }
 
-std::vector<thread_stack> stack_signal::ask_every_thread(std::vector<pid_t> known) const {
+std::vector<thread_stack> stack_signal::ask_every_thread(std::vector<pid_t> known,
+                                                         bool (*spare)(pid_t thread)) const {
     auto const end_of_round = steady_clock::now() + longest_round;
     std::filesystem::path const all = "/proc/self/task";
     std::vector<pid_t> ids;
@@ -155,6 +156,9 @@ std::vector<thread_stack> stack_signal::ask_every_thread(std::vector<pid_t> know
             asked.silent = "there are too many threads to ask them all";
         } else if (blocks(folder, number_)) {
             asked.silent = "it blocks signal " + std::to_string(number_);
+        } else if (auto const wait = detail::uninterrupted_wait_of(id); wait && spare(id)) {
+            asked.silent.append("a question would end its ").append(wait->name).append("()");
+            asked.spared = wait;
         } else {
             ask(asked);
         }

@@ -1,7 +1,10 @@
 // thread_stacks: asks every thread of the process where it is, and whether it holds the GIL.
 #pragma once
 
+#include "uninterrupted_wait.hpp"
+
 #include <csignal>
+#include <optional>
 #include <pthread.h>
 #include <string>
 #include <sys/types.h>
@@ -14,6 +17,7 @@ struct thread_stack {
     pid_t id = 0;
     std::string name;             // as `top -H` and gdb show it
     std::string silent;           // why it did not answer; empty if it did
+    std::optional<detail::uninterrupted_wait> spared{};  // what it is in, and so was not asked
     pthread_t handle{};           // this and what follows: of one that answered
     bool holds_gil = false;
     std::vector<void*> frames{};  // the innermost first
@@ -21,7 +25,7 @@ struct thread_stack {
 
 /// A signal that no one else uses, for as long as it lives. A thread that gets it notes its own
 /// stack, in the signal's handler, and goes on; a call that waits may return early, with EINTR,
-/// as for any other signal.
+/// as for any other signal: see uninterrupted_wait.hpp.
 ///
 /// GIL:     not needed; unchanged.
 /// Source:  backtrace(3): async-signal-safe once libgcc has been loaded, since glibc 2.35 also
@@ -41,7 +45,9 @@ public:
     /// a second, for all at most two. Threads: one at a time.
     /// known: who to ask where the system does not say who there is, as in a chroot, or without a
     ///        free descriptor; 0 is nobody.
-    [[nodiscard]] std::vector<thread_stack> ask_every_thread(std::vector<pid_t> known = {}) const;
+    /// spare: whether those are not asked who are in a wait that the question would end.
+    [[nodiscard]] std::vector<thread_stack> ask_every_thread(std::vector<pid_t> known,
+                                                             bool (*spare)(pid_t thread)) const;
 
     [[nodiscard]] int number() const noexcept { return number_; }
 

@@ -1,0 +1,45 @@
+// uninterrupted_wait: by the numbers of the system calls.
+#include "uninterrupted_wait.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <string>
+#include <sys/syscall.h>
+#include <utility>
+
+namespace handoff::detail {
+
+namespace {
+
+using wait = uninterrupted_wait;
+
+constexpr std::array known = std::to_array<std::pair<long, wait>>({
+#ifdef SYS_pause  // the older ones, which newer architectures never had
+    {SYS_pause, {.name = "pause", .waits = wait::for_a_signal}},
+    {SYS_poll, {.name = "poll", .waits = wait::for_input_or_output}},
+    {SYS_select, {.name = "select", .waits = wait::for_input_or_output}},
+    {SYS_epoll_wait, {.name = "epoll_wait", .waits = wait::for_input_or_output}},
+#endif
+    {SYS_rt_sigsuspend, {.name = "sigsuspend", .waits = wait::for_a_signal}},
+    {SYS_rt_sigtimedwait, {.name = "sigtimedwait", .waits = wait::for_a_signal}},
+    {SYS_ppoll, {.name = "ppoll", .waits = wait::for_input_or_output}},
+    {SYS_pselect6, {.name = "pselect", .waits = wait::for_input_or_output}},
+    {SYS_epoll_pwait, {.name = "epoll_pwait", .waits = wait::for_input_or_output}},
+    {SYS_io_getevents, {.name = "io_getevents", .waits = wait::for_input_or_output}},
+    {SYS_msgrcv, {.name = "msgrcv", .waits = wait::for_input_or_output}},
+    {SYS_msgsnd, {.name = "msgsnd", .waits = wait::for_input_or_output}},
+    {SYS_nanosleep, {.name = "nanosleep", .waits = wait::for_a_time}},
+    {SYS_clock_nanosleep, {.name = "clock_nanosleep", .waits = wait::for_a_time}},
+});
+
+}  // namespace
+
+std::optional<uninterrupted_wait> uninterrupted_wait_of(pid_t thread) {
+    long number = -1;  // "running" is none
+    std::ifstream("/proc/self/task/" + std::to_string(thread) + "/syscall") >> number;
+    auto const* const found = std::ranges::find(known, number, &std::pair<long, wait>::first);
+    return found == known.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,22 @@
+// uninterrupted_wait: the waits that no tool ends by looking at them.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <sys/types.h>
+
+namespace handoff::detail {
+
+/// A system call that any signal's handler ends, with EINTR, also where SA_RESTART is set.
+struct uninterrupted_wait {
+    enum kind { for_a_signal, for_input_or_output, for_a_time };
+    std::string_view name;  // as the system's manual has it
+    kind waits{};
+};
+
+/// The one that a thread of this process is in now; nothing: it is in none, or the system does not
+/// say. It may be over when this returns, or another begun. GIL: any; not touched.
+/// Source: proc(5), /proc/[pid]/syscall; signal(7), "Interruption of system calls".
+[[nodiscard]] std::optional<uninterrupted_wait> uninterrupted_wait_of(pid_t thread);
+
+}  // namespace handoff::detail
