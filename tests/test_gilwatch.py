@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import signal
 import unittest
 from pathlib import Path
@@ -15,6 +16,7 @@ from host import (
     InFolder,
     environment,
     finish,
+    run,
     start,
     wait_until_asleep,
 )
@@ -499,6 +501,20 @@ class BadInput(Watched):
                 outcome = finish(start(STOCK, "-c", "pass", env=variables))
                 self.assertEqual(outcome.code, 2, outcome)
                 self.assertRegex(outcome.stderr, rf"not '{re.escape(bad)}'\n$")
+
+    def test_of_an_older_python_is_told_of_and_harms_nothing(self):
+        """It may be a child of the program that is to be watched, or checked."""
+        older = next(filter(None, (shutil.which(f"python3.{n}") for n in range(10, 5, -1))), None)
+        if older is None or run(older, "-c", "pass").code != 0:
+            self.skipTest("there is no Python before 3.11")
+        for tool in "gilwatch", "gilcheck":
+            with self.subTest(tool):
+                library = str(Path(PACKAGES) / tool / f"lib{tool}.so")
+                outcome = run(older, "-c", "print(1)", env=environment(LD_PRELOAD=library))
+                self.assertEqual((outcome.code, outcome.stdout), (0, "1\n"))
+                self.assertRegex(
+                    outcome.stderr, f"^{tool} cannot .* this Python: it is older than 3.11\n$"
+                )
 
     def test_of_a_report_where_nobody_watches(self):
         outcome = finish(

@@ -3,10 +3,7 @@
 #include "tool_library.hpp"
 #include <handoff/gilcheck.hpp>
 
-#include <cstdio>
-#include <cstdlib>
-#include <exception>
-#include <unistd.h>
+#include <string>
 
 /// For ctypes.PyDLL: as handoff::gilcheck::start(settings_from(settings)). GIL: held.
 /// Returns: null, or why it does not check; valid until the next call.
@@ -18,17 +15,10 @@ extern "C" [[gnu::visibility("default")]] char const* gilcheck_start(char const*
 namespace {
 
 [[gnu::constructor]] void start_where_preloaded() {
-    if (!handoff::detail::is_preloaded(reinterpret_cast<void*>(&gilcheck_start))) {
-        return;
-    }
-    try {
-        char const* const settings = std::getenv("GILCHECK");
-        handoff::gilcheck::start_with_python(
-            handoff::gilcheck::settings_from(settings != nullptr ? settings : ""));
-    } catch (std::exception const& failure) {
-        std::fprintf(stderr, "%s\n", failure.what());
-        _exit(2);
-    }
+    handoff::detail::start_where_preloaded(
+        reinterpret_cast<void*>(&gilcheck_start), "GILCHECK", [](std::string const& settings) {
+            handoff::gilcheck::start_with_python(handoff::gilcheck::settings_from(settings));
+        });
 }
 
 }  // namespace

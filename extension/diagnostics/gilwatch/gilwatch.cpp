@@ -228,6 +228,15 @@ void find_python() {
     python = found;
 }
 
+/// Throws: std::runtime_error, which says who could not do what.
+void find_python_or_refuse() {
+    try {
+        find_python();
+    } catch (std::runtime_error const& wrong) {
+        throw std::runtime_error(std::string("gilwatch cannot watch this Python: ") + wrong.what());
+    }
+}
+
 /// The thread that watches.
 class watch {
 public:
@@ -546,12 +555,7 @@ void start(settings const& wanted) {
         // No lock, which a thread would hold that waits for the GIL.
         one_at_a_time const this_start(starts,
                                        "another thread starts gilwatch just now: once is enough");
-        try {
-            find_python();
-        } catch (std::runtime_error const& wrong) {
-            throw std::runtime_error(std::string("gilwatch cannot watch this Python: ") +
-                                     wrong.what());
-        }
+        find_python_or_refuse();
         if (python == nullptr) {
             throw std::runtime_error(
                 "gilwatch cannot watch this Python: its symbols are hidden, or there is none");
@@ -563,7 +567,7 @@ void start(settings const& wanted) {
 }
 
 void start_with_python(settings const& wanted) {
-    find_python();
+    find_python_or_refuse();
     begin(wanted);  // the thread begins with the first take of the GIL
 }
 

@@ -3,11 +3,7 @@
 #include "tool_library.hpp"
 #include <handoff/gilwatch.hpp>
 
-#include <cstdio>
-#include <cstdlib>
-#include <exception>
-#include <stdexcept>
-#include <unistd.h>
+#include <string>
 
 using handoff::detail::failure_of;
 
@@ -29,19 +25,10 @@ extern "C" {
 namespace {
 
 [[gnu::constructor]] void start_where_preloaded() {
-    if (!handoff::detail::is_preloaded(reinterpret_cast<void*>(&gilwatch_start))) {
-        return;
-    }
-    try {
-        char const* const settings = std::getenv("GILWATCH");
-        handoff::gilwatch::start_with_python(
-            handoff::gilwatch::settings_from(settings != nullptr ? settings : ""));
-    } catch (std::invalid_argument const& wrong) {
-        std::fprintf(stderr, "%s\n", wrong.what());
-        _exit(2);
-    } catch (std::exception const& failure) {  // a child, perhaps, that is another Python
-        std::fprintf(stderr, "gilwatch does not watch this Python: %s\n", failure.what());
-    }
+    handoff::detail::start_where_preloaded(
+        reinterpret_cast<void*>(&gilwatch_start), "GILWATCH", [](std::string const& settings) {
+            handoff::gilwatch::start_with_python(handoff::gilwatch::settings_from(settings));
+        });
 }
 
 }  // namespace

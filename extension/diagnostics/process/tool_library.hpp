@@ -1,11 +1,14 @@
 // tool_library: what the libraries have in common that Python's ctypes or LD_PRELOAD loads.
 #pragma once
 
+#include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <unistd.h>
 
 namespace handoff::detail {
 
@@ -32,6 +35,25 @@ inline bool is_preloaded(void const* function) {
     std::string_view const name = own.dli_fname;
     return std::string_view(preloaded).find(name.substr(name.rfind('/') + 1)) !=
            std::string_view::npos;
+}
+
+/// Where it is preloaded: settings that are not understood end the program, with a message and exit
+/// code 2; a Python that is not to be watched, a child's perhaps, is told of, and goes on.
+/// function: of the library. start: is given what the variable says.
+template <class Start>
+void start_where_preloaded(void const* function, char const* variable, Start const& start) {
+    if (!is_preloaded(function)) {
+        return;
+    }
+    try {
+        char const* const settings = std::getenv(variable);
+        start(std::string(settings != nullptr ? settings : ""));
+    } catch (std::invalid_argument const& wrong) {
+        std::fprintf(stderr, "%s\n", wrong.what());
+        _exit(2);
+    } catch (std::exception const& failure) {
+        std::fprintf(stderr, "%s\n", failure.what());
+    }
 }
 
 }  // namespace handoff::detail
