@@ -3,7 +3,7 @@
 #
 #   handoff_python_module(<target> STUB <file> OTHERWISE <file>)     a module, its types, and what another Python
 #                                                                    finds there
-#   handoff_python_package(<name> LIBRARY <target> SOURCES <file…>)  a package, with a library beside its sources
+#   handoff_python_package(<name> [LIBRARY <target>] SOURCES <file…>)  a package, perhaps with a library beside its sources
 
 set(HANDOFF_INSTALL_PYTHONDIR "${HANDOFF_PYTHON_packages}" CACHE STRING
   "Where Python packages are installed, below the prefix")
@@ -30,8 +30,10 @@ endfunction()
 function(handoff_python_package name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "LIBRARY" "SOURCES")
   set(folder "${HANDOFF_INSTALL_PYTHONDIR}/${name}")
-  set_target_properties(${arg_LIBRARY} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}/${name}")
-  add_dependencies(python_packages ${arg_LIBRARY})
+  if(arg_LIBRARY)
+    set_target_properties(${arg_LIBRARY} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${_handoff_packages}/${name}")
+    add_dependencies(python_packages ${arg_LIBRARY})
+  endif()
   set(made "")
   foreach(source IN LISTS arg_SOURCES)
     cmake_path(GET source FILENAME file)
@@ -42,5 +44,7 @@ function(handoff_python_package name)
     return()
   endif()
   install(FILES ${made} DESTINATION "${folder}" COMPONENT python)
-  install(TARGETS ${arg_LIBRARY} LIBRARY DESTINATION "${folder}" COMPONENT python)
+  if(arg_LIBRARY)
+    install(TARGETS ${arg_LIBRARY} LIBRARY DESTINATION "${folder}" COMPONENT python)
+  endif()
 endfunction()

@@ -218,7 +218,8 @@ std::string stack_of(thread_seen const& thread) {
     if (thread.holds_gil) {
         text += ", holds the GIL";
     } else if (thread.waits) {
-        text += ", has waited for the GIL for " + in_seconds(*thread.waits);
+        text += thread.waits->count() > 0 ? ", has waited for the GIL for " + in_seconds(*thread.waits)
+                                          : ", waits for the GIL";
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
     call_frame const* const users = users_frame(innermost(thread.frames));
@@ -339,8 +340,8 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
         text = named(*holder) + " holds the GIL and " + doing(*holder) + " in " + place_of(*holder);
         if (count > 0) {
             text += "; " + std::to_string(count) +
-                    (count == 1 ? " thread waits" : " threads wait") + " for it, " +
-                    in_seconds(longest) + waiting;
+                    (count == 1 ? " thread waits" : " threads wait") + " for it" +
+                    (longest.count() > 0 ? ", " + in_seconds(longest) : "") + waiting;
         } else if (so_long.count() > 0) {
             text += "; nobody waits for it yet, after " + in_seconds(so_long);
         }

@@ -20,7 +20,7 @@ struct thread_seen {
     std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
     bool holds_gil = false;
-    std::optional<std::chrono::duration<double>> waits{};  // for the GIL, so long
+    std::optional<std::chrono::duration<double>> waits{};  // for the GIL; zero: who knows how long
     std::vector<call_frame> frames{};  // the innermost first
     std::string python{};              // as faulthandler writes it
 

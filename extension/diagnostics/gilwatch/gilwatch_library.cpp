@@ -1,6 +1,7 @@
 // libgilwatch.so: gilwatch for any Python. Preloaded, it starts by itself; else who loads it
 // does.
 #include "tool_library.hpp"
+#include "written_stacks.hpp"
 #include <handoff/gilwatch.hpp>
 
 #include <string>
@@ -19,6 +20,14 @@ extern "C" {
 
 [[gnu::visibility("default")]] char const* gilwatch_report() {
     return failure_of([] { handoff::gilwatch::report(); });
+}
+
+/// Of stacks as written_stacks.hpp has them. Returns what is valid until the next call.
+[[gnu::visibility("default")]] char const* gilwatch_explain(char const* stacks) {
+    static std::string text;
+    char const* const failure =
+        failure_of([stacks] { text = handoff::detail::diagnosis_of_written(stacks); });
+    return failure != nullptr ? failure : text.c_str();
 }
 }
 

@@ -111,6 +111,17 @@ code_of owner_of(call_frame const& frame, bool beside_python) {
 
 }  // namespace
 
+void find_owner(call_frame& frame, bool beside_python) {
+    frame.whose = owner_of(frame, beside_python);
+    if (frame.whose != code_of::user && frame.source.empty()) {
+        if (std::string const lambda = lambda_in(frame.function);
+            !lambda.empty() && whose_is(lambda) == code_of::user) {
+            frame.function = lambda;
+            frame.whose = code_of::user;
+        }
+    }
+}
+
 std::vector<std::vector<call_frame>> call_frames_of_each(
     std::span<void const* const> instructions) {
     symbols names;
@@ -143,14 +154,7 @@ std::vector<std::vector<call_frame>> call_frames_of_each(
                     frame.function = of_place[nth].function;
                 }
             }
-            frame.whose = owner_of(frame, beside_python);
-            if (frame.whose != code_of::user && frame.source.empty()) {
-                if (std::string const lambda = lambda_in(frame.function);
-                    !lambda.empty() && whose_is(lambda) == code_of::user) {
-                    frame.function = lambda;
-                    frame.whose = code_of::user;
-                }
-            }
+            find_owner(frame, beside_python);
             frames[each].push_back(std::move(frame));
         }
     }

@@ -25,6 +25,10 @@ struct call_frame {
     code_of whose = code_of::user;
 };
 
+/// Sets whose a frame is, of which all else is known; and names the user's lambda that a library's
+/// template was made for. beside_python: it is in the file that contains the interpreter.
+void find_owner(call_frame& frame, bool beside_python);
+
 /// Of each instruction the function that it is in, after those that were inlined there, the
 /// innermost first, as addr2line (package binutils) finds them in the debug information. Starts one
 /// process a file, and waits for it. Threads: any. GIL: any; not touched.

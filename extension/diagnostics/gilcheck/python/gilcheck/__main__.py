@@ -1,6 +1,8 @@
-"""python3 -m gilcheck [--settings SETTINGS] (SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]."""
+"""python3 -m gilcheck [--settings SETTINGS] (SCRIPT | - | -m MODULE | -c CODE | --pid PID) …."""
 
 import argparse
+
+from handoff_attach import command_line
 
 from . import __version__, program, start
 
@@ -8,7 +10,8 @@ from . import __version__, program, start
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m gilcheck",
-        usage=f"%(prog)s [--settings SETTINGS] {program.USAGE}",
+        usage=f"%(prog)s [--settings SETTINGS] {program.USAGE}\n"
+        "       %(prog)s [--settings SETTINGS] --pid PID",
         description="Run a Python program, and report each call into Python's C API that a thread "
         "makes without the GIL.",
         allow_abbrev=False,
@@ -19,9 +22,14 @@ def main() -> None:
         help="warn of each place once, go on, and exit with 66 (default), or once; or abort at the "
         "first report, for a debugger; with ,json a report is a line of JSON",
     )
+    command_line.add_arguments(parser)
     parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
+    if asked.pid is not None:
+        command_line.attach(
+            parser, asked, lambda: command_line.start(asked, "gilcheck", asked.settings)
+        )
     run = program.find(parser, asked)
     try:
         start(asked.settings)

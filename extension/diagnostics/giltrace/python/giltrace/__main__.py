@@ -1,16 +1,18 @@
-"""python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]."""
+"""python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE | --pid PID) [ARGUMENT ...]."""
 
 import argparse
 
 from gilcheck import program
+from handoff_attach import command_line
 
-from . import __version__, start, write
+from . import __version__, attached, start, write
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m giltrace",
         usage=f"%(prog)s -o OUTPUT {program.USAGE}\n"
+        "       %(prog)s -o OUTPUT --pid PID [--seconds SECONDS]\n"
         "       %(prog)s -o OUTPUT --recording OUTPUT.recording",
         description="Run a Python program, and draw who holds the GIL and who waits for it.",
         allow_abbrev=False,
@@ -25,11 +27,19 @@ def main() -> None:
     parser.add_argument(
         "--recording", help="run nothing: draw what a process has left that was killed"
     )
+    command_line.add_arguments(parser)
+    parser.add_argument(
+        "--seconds",
+        type=command_line.seconds,
+        help="how long the process with --pid is recorded (until Ctrl-C)",
+    )
     parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.output is None:
         parser.error("where is it to be written? -o OUTPUT, before the program")
+    if asked.pid is not None:
+        command_line.attach(parser, asked, lambda: attached.record(asked))
     run = program.find(parser, asked) if asked.recording is None else None
     try:
         if asked.recording is None:

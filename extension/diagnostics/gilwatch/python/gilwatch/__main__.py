@@ -1,16 +1,19 @@
-"""python3 -m gilwatch [--after SECONDS] [--signal NUMBER] (SCRIPT | - | -m MODULE | -c CODE) …."""
+"""python3 -m gilwatch (SCRIPT | - | -m MODULE | -c CODE | --pid PID | --core FILE) …."""
 
 import argparse
 
 from gilcheck import program
+from handoff_attach import command_line
 
-from . import __version__, start
+from . import __version__, outside, start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m gilwatch",
-        usage=f"%(prog)s [--after SECONDS] [--signal NUMBER] {program.USAGE}",
+        usage=f"%(prog)s [--after SECONDS] [--signal NUMBER] {program.USAGE}\n"
+        "       %(prog)s --pid PID [--watch [--after SECONDS] [--signal NUMBER]]\n"
+        "       %(prog)s --core FILE [--executable FILE]",
         description="Run a Python program, and report on stderr who waits too long for the GIL, "
         "and who holds it.",
         allow_abbrev=False,
@@ -21,9 +24,21 @@ def main() -> None:
     parser.add_argument(
         "--signal", type=int, default=0, help="a signal that asks for a report at once (none)"
     )
+    command_line.add_arguments(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="begin to watch the process with --pid from inside (report once, from outside)",
+    )
+    parser.add_argument("--core", metavar="FILE", help="report on what a process has left, a core")
+    parser.add_argument(
+        "--executable", metavar="FILE", help="the program that left the core (it says itself which)"
+    )
     parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
+    if asked.pid is not None or asked.core is not None:
+        command_line.attach(parser, asked, lambda: outside.explain(asked))
     run = program.find(parser, asked)
     try:
         start(asked.after, signal=asked.signal)

@@ -1,0 +1,81 @@
+"""What the tools' command lines have in common where they attach: --pid, --within, one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .injection import started
+from .process import Process, RefusedError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pid", type=int, help="instead of a program to run: a Python process that runs already"
+    )
+    parser.add_argument(
+        "--within",
+        metavar="SECONDS",
+        type=seconds,
+        default=5.0,
+        help="how long that process has to come to where the tool can begin, or is refused (5)",
+    )
+
+
+def seconds(text: str) -> float:
+    """For argparse. Raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return number
+
+
+def has_program(asked: argparse.Namespace) -> bool:
+    return any(each is not None for each in (asked.module, asked.code, asked.script))
+
+
+def attach(
+    parser: argparse.ArgumentParser, asked: argparse.Namespace, work: Callable[[], None]
+) -> NoReturn:
+    """Exits with 0 when the work is done, 2 where it was refused, 130 after Ctrl-C."""
+    if has_program(asked):
+        parser.error("either --pid, or a program to run")
+    try:
+        work()
+    except RefusedError as refusal:
+        parser.exit(2, f"{parser.prog.rpartition(' ')[2]}: {refusal}\n")
+    except KeyboardInterrupt:
+        parser.exit(130)
+    parser.exit(0)
+
+
+def start(asked: argparse.Namespace, tool: str, *arguments: Any, **keywords: Any) -> None:
+    """Starts the tool there, and leaves. Raises RefusedError."""
+    with (
+        Process(asked.pid) as process,
+        started(process, tool, *arguments, within=asked.within, **keywords),
+    ):
+        say(f"{tool}: started in process {asked.pid}; what it reports goes to {stderr_of(process)}")
+
+
+def stderr_of(process: Process) -> str:
+    try:
+        where = Path(f"/proc/{process.pid}/fd/2").readlink()
+    except OSError:
+        return "nowhere: that process has closed its stderr"
+    return f"that process's stderr, {where}"
+
+
+def say(text: str) -> None:
+    """To whoever has attached, if they can be told."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,98 @@
+"""Run by gdb, inside it: has the process that it traces queue a call for its main thread.
+
+The call itself comes from Python's evaluation loop, between two instructions, where neither
+malloc's nor the loader's lock is held. What is called here, on a thread that was stopped anywhere,
+are mmap(), which takes no lock, and Py_AddPendingCall(), which needs neither the GIL nor a thread
+state; it takes one lock for a few instructions, and CPython's own signal handlers call it as well.
+
+HANDOFF_ASKED names a file with what queued_call.py asks for; without content, nothing is called.
+The last line that it writes is "handoff-attach: " and JSON: {"result": NUMBER}, or {"thread": TID,
+"inside": NAME} where a thread sleeps within what holds a lock that all need.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+gdb: Any = importlib.import_module("gdb")
+
+# Who sleeps within these may hold malloc's or the loader's lock, or is between fork()'s two halves.
+HOLD_LOCKS = {
+    *("malloc", "calloc", "realloc", "free", "memalign", "posix_memalign", "aligned_alloc"),
+    *("__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_free", "_int_malloc"),
+    *("_int_free", "_int_realloc", "malloc_consolidate", "sysmalloc", "arena_get2"),
+    *("dlopen", "dlmopen", "dlclose", "_dl_open", "_dl_close", "dl_open_worker"),
+    *("dl_iterate_phdr", "__dl_iterate_phdr", "fork", "__libc_fork", "_Fork", "vfork"),
+}
+# A thread within these may hold the lock that Py_AddPendingCall() takes.
+PENDING = {
+    *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_MakePendingCalls"),
+    *("make_pending_calls", "_make_pending_calls", "_push_pending_call", "_pop_pending_call"),
+}
+DEEP = 300  # frames
+
+
+def functions(thread: Any) -> list[str]:
+    """The names on a thread's stack, the innermost first."""
+    thread.switch()
+    names: list[str] = []
+    try:
+        frame = gdb.newest_frame()
+        while frame is not None and len(names) < DEEP:
+            names.append((frame.name() or "").partition("@")[0])
+            frame = frame.older()
+    except gdb.error:  # nor is it known further out
+        pass
+    return names
+
+
+def call(function: int, kind: str, *arguments: int) -> int:
+    """kind: of function, as C has it."""
+    return int(gdb.parse_and_eval(f"(({kind}){function})({', '.join(map(str, arguments))})"))
+
+
+def work() -> dict[str, Any]:
+    parameters = json.loads(Path(os.environ["HANDOFF_ASKED"]).read_text())
+    asleep = set(parameters["asleep"])
+    threads = {thread.ptid[1]: thread for thread in gdb.selected_inferior().threads()}
+    stacks = {number: functions(thread) for number, thread in threads.items()}
+    for number in asleep & set(stacks):
+        inside = next((name for name in stacks[number] if name in HOLD_LOCKS), None)
+        if inside:
+            return {"thread": number, "inside": inside}
+    if not parameters["content"]:
+        return {"result": 0}
+    main = parameters["main"]
+    candidates = [main, *sorted(asleep), *sorted(threads)]
+    candidates.sort(key=lambda number: number not in asleep)  # one that sleeps holds no such lock
+    for number in candidates:
+        if number in threads and not PENDING & set(stacks[number]):
+            threads[number].switch()
+            break
+    else:
+        return {"thread": main, "inside": "Py_MakePendingCalls"}
+    print("handoff-attach: calls", flush=True)
+    if parameters["mmap"]:
+        gdb.execute("set scheduler-locking on")
+        # PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
+        how = (parameters["page"], 4096, 3, 0x100022, -1, 0)
+        if call(parameters["mmap"], "long(*)(long,long,int,int,int,long)", *how) != how[0]:
+            return {"result": -2}
+    gdb.selected_inferior().write_memory(parameters["page"], bytes.fromhex(parameters["content"]))
+    gdb.execute("set scheduler-locking off")  # who holds that lock goes on, and gives it up
+    arguments = (parameters["run"], parameters["page"])
+    return {"result": call(parameters["add"], "int(*)(long,long)", *arguments)}
+
+
+for setting in (
+    "set pagination off",
+    "set unwindonsignal on",
+    "handle all nostop noprint pass",
+    "handle SIGINT nostop noprint pass",
+):
+    gdb.execute(setting, to_string=True)
+print("handoff-attach: " + json.dumps(work()), flush=True)

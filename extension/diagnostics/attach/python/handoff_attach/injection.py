@@ -1,0 +1,281 @@
+"""Starts a tool inside a running Python process.
+
+Into Python 3.14 and later by sys.remote_exec() (PEP 768), from a Python of the same version; else
+gdb has the process queue a call (queued_call.py). Either way the process's main thread runs
+starter.py the next time that it is between two instructions of Python's. If it does not get there
+in time, because it hangs, the request is taken back: what it would have run is gone by then.
+
+Source: https://docs.python.org/3/howto/remote_debugging.html; the C API's Py_AddPendingCall().
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .loader_locks import loader_locks
+from .process import Process, RefusedError, what_allows_ptrace
+from .queued_call import has_gdb, queue_call, require_no_lock_held
+
+_HERE = Path(__file__).parent
+_STARTING = 60.0  # seconds that starting a tool may take, once the process has begun with it
+
+
+class Injected:
+    """A tool that was started in a process, and may be stopped there again."""
+
+    def __init__(self, process: Process, folder: Path) -> None:
+        self._process = process
+        self._answer = os.open(folder / "answer", os.O_RDONLY | os.O_NONBLOCK)
+        self._end: int | None = os.open(folder / "end", os.O_RDWR | os.O_NONBLOCK)
+        self._unread = b""
+
+    def close(self) -> None:
+        self.end()
+        os.close(self._answer)
+
+    def end(self) -> None:
+        """The tool is stopped, if it was to be."""
+        if self._end is not None:
+            os.close(self._end)
+            self._end = None
+
+    def line(self, within: float) -> str | None:
+        """The next line of the starter's. None: there is none within so many seconds.
+
+        Raises RefusedError where the process has ended.
+        """
+        deadline = time.monotonic() + within
+        events = select.poll()
+        events.register(self._answer, select.POLLIN)
+        events.register(self._process.descriptor, select.POLLIN)
+        while b"\n" not in self._unread:
+            left = deadline - time.monotonic()
+            ready = dict(events.poll(max(0, min(left, 3600) * 1000)))
+            piece = self._read()
+            self._unread += piece
+            if piece:
+                continue
+            if self._process.descriptor in ready:
+                raise RefusedError(f"process {self._process.pid} has ended")
+            if left <= 0:
+                return None
+            if ready:  # who wrote has gone, and another may come
+                time.sleep(0.01)
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode(errors="backslashreplace")
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._answer, 65536)
+        except BlockingIOError:
+            return b""
+
+    def expect(self, wanted: str, within: float) -> bool:
+        """Reads up to that line; False: it is not there in time. Raises RefusedError."""
+        pid = self._process.pid
+        deadline = time.monotonic() + within
+        while (line := self.line(deadline - time.monotonic())) is not None:
+            if line == wanted:
+                return True
+            kind, _, text = line.partition(" ")
+            if kind == "failed":
+                raise RefusedError(f"process {pid}: {text}")
+            if kind == "loader":
+                raise LoaderBusyError(
+                    f"thread {text} of process {pid} is loading a library, and has been for long: "
+                    "the tool, a library itself, would wait for it with the GIL held; attach when "
+                    f"it is loaded (`python3 -m gilwatch --pid {pid}` says where it is)"
+                )
+        return False
+
+
+class LoaderBusyError(RefusedError):
+    """Somebody holds the loader's lock. It may be free the next moment."""
+
+
+@contextlib.contextmanager
+def started(
+    process: Process,
+    tool: str,
+    *arguments: Any,
+    within: float,
+    until_ended: bool = False,
+    **keywords: Any,
+) -> Iterator[Injected]:
+    """Starts a tool in the process: what TOOL.start(*arguments, **keywords) does in a script.
+
+    within: seconds that the process has to come to a place where it may begin.
+    until_ended: it is stopped by TOOL.stop(summary=False) after end(), or this process's end.
+
+    Raises RefusedError; the process goes on as before then.
+    """
+    process.require_reachable()
+    version = process.version
+    _require_own_copy(process, tool)
+    parameters = {
+        "pid": process.pid,
+        "tool": tool,
+        "folder": str(_HERE.parent),
+        "arguments": arguments,
+        "keywords": keywords,
+        "loader_locks": loader_locks(process),
+    }
+    with _alone(process), _files(process, parameters, until_ended) as folder:
+        script = folder / "starter.py"
+        injected = Injected(process, folder)
+        try:
+            deadline = time.monotonic() + within
+            while True:
+                try:
+                    _start(process, version, injected, script, deadline, within)
+                    break
+                except LoaderBusyError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+            yield injected
+        finally:
+            injected.close()
+
+
+def _start(
+    process: Process,
+    version: tuple[int, int],
+    injected: Injected,
+    script: Path,
+    deadline: float,
+    within: float,
+) -> None:
+    begins = time.monotonic()
+    take_back = _request(process, version, script, deadline)
+    left = max(deadline - time.monotonic(), within / 2)
+    if not injected.expect("begun", left):
+        hidden = script.rename(script.with_suffix(".late"))
+        if not injected.expect("begun", 0.1):  # it may have come there meanwhile
+            take_back()
+            raise RefusedError(
+                f"process {process.pid} ran no Python code in its main thread for "
+                f"{time.monotonic() - begins:.0f} s, and was left as it was: `python3 -m gilwatch "
+                f"--pid {process.pid}` says where it hangs or waits"
+            )
+        hidden.rename(script)
+    if not injected.expect("started", _STARTING):
+        raise RefusedError(
+            f"process {process.pid} began to load the tool, and waits for something: `python3 -m "
+            f"gilwatch --pid {process.pid}` says for what; nothing was started"
+        )
+
+
+def _request(
+    process: Process, version: tuple[int, int], script: Path, deadline: float
+) -> Callable[[], None]:
+    """Asks the process to run the script. Returns what takes that back. Raises RefusedError."""
+    if b"PYTHON_DISABLE_REMOTE_DEBUG=" in _environment(process):
+        raise RefusedError(_disabled(process))
+    if version >= (3, 14) and version == sys.version_info[:2]:
+        if has_gdb():
+            require_no_lock_held(process, script.parent, deadline)
+        _by_remote_exec(process, script)
+        return lambda: _by_remote_exec(process, Path("/dev/null"))
+    queue_call(process, script, deadline)
+    return lambda: None  # a file that is gone is not run
+
+
+def _by_remote_exec(process: Process, script: Path) -> None:
+    try:
+        sys.remote_exec(process.pid, str(script))  # type: ignore[attr-defined,unused-ignore]
+    except PermissionError:
+        raise RefusedError(
+            f"this process may not write to process {process.pid}: {what_allows_ptrace()}"
+        ) from None
+    except ProcessLookupError:
+        raise RefusedError(f"process {process.pid} has ended") from None
+    except (RuntimeError, OSError) as failure:
+        if "not enabled in the remote" in str(failure):
+            raise RefusedError(_disabled(process)) from None
+        raise RefusedError(f"process {process.pid}: sys.remote_exec() says: {failure}") from None
+
+
+def _disabled(process: Process) -> str:
+    return (
+        f"process {process.pid} forbids it (PYTHON_DISABLE_REMOTE_DEBUG, -X disable-remote-debug, "
+        "or a Python built without): start the tool with the program instead"
+    )
+
+
+def _environment(process: Process) -> bytes:
+    try:
+        return Path(f"/proc/{process.pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _require_own_copy(process: Process, tool: str) -> None:
+    """Two copies of a tool's library in one process would be two tools."""
+    ours = _HERE.parent / tool / f"lib{tool}.so"
+    for mapped in process.mapped:
+        if mapped.file.name == ours.name and not (
+            mapped.file.exists() and mapped.file.samefile(ours)
+        ):
+            raise RefusedError(
+                f"process {process.pid} has loaded another copy of {tool}, {mapped.file}: use that "
+                f"one, or restart the program"
+            )
+
+
+@contextlib.contextmanager
+def _alone(process: Process) -> Iterator[None]:
+    """One attaching process at a time; the kernel forgets it with the process that has attached."""
+    with socket.socket(socket.AF_UNIX) as name:
+        try:
+            name.bind(f"\0handoff-attach-{process.pid}")
+        except OSError:
+            raise RefusedError(
+                f"somebody else is attaching to process {process.pid}, or records it: wait until "
+                "they have ended"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _files(process: Process, parameters: dict[str, Any], until_ended: bool) -> Iterator[Path]:
+    """A folder with the starter and the pipes by which it answers, for this user and theirs."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="handoff-attach-"))
+    except OSError as failure:
+        raise _no_file(failure) from None
+    try:
+        starter = (_HERE / "starter.py").read_text()
+        parameters = {
+            **parameters,
+            "answer": str(folder / "answer"),
+            "end": str(folder / "end") if until_ended else "",
+        }
+        for pipe in ("answer", "end"):
+            os.mkfifo(folder / pipe, 0o600)
+        (folder / "starter.py").write_text(f"{starter}\n\nmain(**{parameters!r})\n")
+        if process.user != os.geteuid():
+            for each in (folder, *folder.iterdir()):
+                os.chown(each, process.user, process.group)
+        yield folder
+    except OSError as failure:
+        raise _no_file(failure) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_file(failure: OSError) -> RefusedError:
+    return RefusedError(
+        f"what the process shall run cannot be written below {tempfile.gettempdir()}: "
+        f"{failure.strerror}; make room there, or set TMPDIR to another folder"
+    )

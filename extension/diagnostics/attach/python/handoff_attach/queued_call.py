@@ -1,0 +1,191 @@
+"""Has a process of any Python queue a call of its main thread's, by gdb: Py_AddPendingCall().
+
+One page of the process's memory, always at the same address, has the source of that call, which is
+the same for ever; whether it is still queued; and which file it shall run. So a process that hangs
+has one call queued however often somebody attaches to it; and it does nothing once that file is
+gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .process import Process, RefusedError, what_allows_ptrace
+
+_IN_GDB = Path(__file__).with_name("in_gdb.py")
+_ATTACHING = 60.0  # seconds that gdb may take until it calls something
+
+_PAGE = 0x68616E640000  # "hand"; one page of 4 KiB
+_STATE = _PAGE + 2048
+_QUEUED, _DONE = b"q", b"d"
+_CALL = f"""
+try:
+    with __import__("_io").open("/proc/self/mem", "r+b", 0) as memory:
+        memory.seek({_STATE})
+        path = memory.read(2048)[1:].partition(bytes(1))[0]
+        memory.seek({_STATE})
+        memory.write({_DONE!r})
+    with __import__("_io").open(path, "rb") as file:
+        source = file.read()
+    exec(compile(source, "handoff_attach/starter.py", "exec"), {{}})
+except Exception:
+    pass
+except BaseException:
+    __import__("_thread").interrupt_main()
+"""
+# The program may call something else exec() or open().
+_SOURCE = f"__import__('builtins').exec({_CALL!r}, {{'__builtins__': __import__('builtins')}})\n"
+_MARK = _SOURCE.encode()[:40]
+
+
+def queue_call(process: Process, script: Path, deadline: float) -> None:
+    """The main thread runs that file when it next is between two instructions of Python's.
+
+    deadline: of time.monotonic(), for a thread that keeps the process from being stopped safely.
+    Raises RefusedError.
+    """
+    if not has_gdb():
+        raise RefusedError(
+            f"attaching to a Python {process.version[0]}.{process.version[1]} needs gdb, which is "
+            "not installed (`apt-get install gdb`)"
+        )
+    path = os.fsencode(script) + b"\0"
+    content = _SOURCE.encode().ljust(_STATE - _PAGE, b"\0") + _QUEUED + path
+    if not _page_is_there(process):
+        _by_gdb(process, script.parent, deadline, mmap=process.mmap, content=content.hex())
+    elif process.read(_STATE, 1) == _QUEUED:  # since somebody attached while it hung
+        process.write(_STATE + 1, path)
+    else:
+        _by_gdb(process, script.parent, deadline, mmap=0, content=content.hex())
+
+
+def has_gdb() -> bool:
+    return shutil.which("gdb") is not None
+
+
+def require_no_lock_held(process: Process, folder: Path, deadline: float) -> None:
+    """That no thread sleeps within malloc() and the like, as gdb sees it. Raises RefusedError."""
+    _by_gdb(process, folder, deadline, content="")
+
+
+def _page_is_there(process: Process) -> bool:
+    begin = f"{_PAGE:x}-"
+    if not any(line.startswith(begin) for line in process.maps()):
+        return False
+    if process.read(_PAGE, len(_MARK)) != _MARK:
+        raise RefusedError(
+            f"process {process.pid} uses the memory at {_PAGE:#x} itself, where a request is "
+            "written: start the tool with the program instead"
+        )
+    return True
+
+
+def _by_gdb(process: Process, folder: Path, deadline: float, **parameters: Any) -> None:
+    """Does in gdb what is in in_gdb.py. Raises RefusedError.
+
+    Tries again while a thread sleeps within what holds a lock that all need.
+    """
+    while True:
+        _wait_until_interruptible(process, deadline)
+        said = _gdb(process, folder, parameters)
+        if "inside" not in said:
+            break
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"thread {said['thread']} of process {process.pid} is in {said['inside']}(), with "
+                "a lock that the tool needs as well, perhaps: attach when it has gone on "
+                f"(`python3 -m gilwatch --pid {process.pid}` says where it is)"
+            )
+        time.sleep(0.2)
+    if said["result"] == -1:
+        raise RefusedError(
+            f"process {process.pid} has as many calls pending as Python can queue, as its main "
+            "thread has run no Python code for long: attach when it does"
+        )
+    if said["result"] == -2:
+        raise RefusedError(
+            f"process {process.pid} can map no page of memory at {_PAGE:#x} (a limit, `ulimit -v`?)"
+            ": start the tool with the program instead"
+        )
+
+
+def _wait_until_interruptible(process: Process, deadline: float) -> None:
+    """A thread in vfork(), or one that waits for a disk, does not stop for gdb until it goes on."""
+    while stuck := [each for each in process.threads() if process.state_of(each) == "D"]:
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"thread {stuck[0]} of process {process.pid} cannot be interrupted now (it starts "
+                "a program by vfork(), or waits for a disk): attach later"
+            )
+        time.sleep(0.02)
+    process.require_running()
+
+
+def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    asked = {
+        "main": process.pid,
+        "asleep": [each for each in process.threads() if process.state_of(each) == "S"],
+        "page": _PAGE,
+        "add": process.python_function("Py_AddPendingCall"),
+        "run": process.python_function("PyRun_SimpleString"),
+        "mmap": 0,
+        **parameters,
+    }
+    (folder / "asked.json").write_text(json.dumps(asked))
+    command = ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off"]
+    command += ["-iex", "set auto-load off", "-iex", "set index-cache enabled off"]
+    command += ["-iex", "set print thread-events off", "-p", str(process.pid)]
+    command += ["-x", str(_IN_GDB)]
+    said, complaint = folder / "gdb.said", folder / "gdb.complaint"
+    with _undisturbed(), said.open("wb") as output, complaint.open("wb") as errors:
+        gdb = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            env={**os.environ, "HANDOFF_ASKED": str(folder / "asked.json")},
+            start_new_session=True,
+        )
+        try:
+            gdb.wait(_ATTACHING)
+        except subprocess.TimeoutExpired:
+            if b"handoff-attach: calls" not in said.read_bytes():
+                gdb.kill()
+                process.go_on()
+            gdb.wait()  # it calls two functions, of which none waits for long
+    lines = said.read_text(errors="backslashreplace").splitlines()
+    prefix = "handoff-attach: {"
+    for line in lines:
+        if line.startswith(prefix):
+            answer: dict[str, Any] = json.loads(line[len(prefix) - 1 :])
+            return answer
+    process.require_reachable()  # or says why not
+    complaints = complaint.read_text(errors="backslashreplace").strip().splitlines()
+    if any("ptrace" in line and "not permitted" in line for line in complaints):
+        raise RefusedError(
+            f"this process may not trace process {process.pid}: {what_allows_ptrace()}"
+        )
+    if any("Python scripting is not supported" in line for line in complaints):
+        raise RefusedError("this gdb was built without Python: install your system's own gdb")
+    last = complaints[-1] if complaints else f"nothing, and ended with {gdb.returncode}"
+    raise RefusedError(f"gdb could not attach to process {process.pid}; it said: {last}")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C, Ctrl-Z and the like wait until gdb has let go of the process."""
+    kept = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, kept)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

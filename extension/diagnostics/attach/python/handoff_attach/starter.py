@@ -1,0 +1,130 @@
+"""Runs inside the process that was attached to, in its main thread, between two instructions.
+
+At once it leaves the work to a thread of its own: what that may wait for (an import of another
+thread's, the loader) keeps nobody else from going on. It imports nothing but what is built into
+every Python until it knows that the loader's lock is free: who loads a library holds the GIL.
+
+Lines that the attaching process reads: begun; loaded; started; stopped; loader TID; failed WHY.
+Nothing is done once nobody reads them. A call of main() follows this text.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _thread
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import types
+
+
+def main(
+    pid: int,
+    answer: str,  # pipes: to the attaching process,
+    end: str,  # and from it; empty: the tool goes on without it
+    tool: str,
+    folder: str,  # where the tool is
+    arguments: tuple[object, ...],
+    keywords: dict[str, object],
+    loader_locks: list[int],  # addresses
+) -> None:
+    if posix.getpid() != pid:
+        return  # a child of fork(), which inherited the request
+    try:
+        to_attaching = posix.open(answer, posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError:
+        return  # nobody waits for it any more
+
+    def work() -> None:
+        holder = loader_holder(loader_locks)
+        if holder:
+            tell(to_attaching, f"loader {holder}")
+            return
+        start_and_stop(to_attaching, end, load(tool, folder), arguments, keywords)
+
+    def in_own_thread() -> None:
+        # Signals are for the program's own threads; SIGPIPE may end a program that embeds Python.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, range(1, 32))
+        try:
+            tell(to_attaching, "begun")
+            try:
+                work()
+            except BrokenPipeError:
+                raise
+            except BaseException as failure:
+                why = str(failure) if isinstance(failure, RuntimeError) else repr(failure)
+                tell(to_attaching, f"failed {why}")
+        except OSError:  # nobody waits for it any more
+            pass
+        finally:
+            posix.close(to_attaching)
+
+    try:
+        _thread.start_new_thread(in_own_thread, ())
+    except RuntimeError as failure:
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGPIPE])
+        try:
+            tell(to_attaching, f"failed {failure}")
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+            posix.close(to_attaching)
+
+
+def tell(pipe: int, line: str) -> None:
+    posix.write(pipe, line.replace("\n", " ").encode("utf-8", "backslashreplace")[:4000] + b"\n")
+
+
+def loader_holder(loader_locks: list[int]) -> int:
+    """The thread that holds one of the loader's locks; 0: nobody does."""
+    memory = posix.open("/proc/self/mem", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        for address in loader_locks:
+            owner = int.from_bytes(posix.pread(memory, 4, address + 8), "little")
+            if owner:
+                return owner
+    finally:
+        posix.close(memory)
+    return 0
+
+
+def load(tool: str, folder: str) -> types.ModuleType:
+    import sys
+
+    if tool in sys.modules:
+        return sys.modules[tool]
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(
+        tool, f"{folder}/{tool}/__init__.py", submodule_search_locations=[f"{folder}/{tool}"]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"there is no {folder}/{tool}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[tool] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[tool]
+        raise
+    return module
+
+
+def start_and_stop(
+    to_attaching: int,
+    end: str,
+    tool: types.ModuleType,
+    arguments: tuple[object, ...],
+    keywords: dict[str, object],
+) -> None:
+    tell(to_attaching, "loaded")  # and somebody still waits for it
+    tool.start(*arguments, **keywords)
+    tell(to_attaching, "started")
+    if end:
+        from_attaching = posix.open(end, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            posix.read(from_attaching, 1)  # until the attaching process closes it, or has ended
+        finally:
+            posix.close(from_attaching)
+        tool.stop(summary=False)
+        tell(to_attaching, "stopped")

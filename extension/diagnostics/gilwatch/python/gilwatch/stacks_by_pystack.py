@@ -1,0 +1,129 @@
+"""Writes as JSON where all threads of a process, or of a core, are: a program of its own.
+
+    python3 -P stacks_by_pystack.py (PID | CORE EXECUTABLE)
+
+pystack stops the process while it reads. It is a program of its own so that its end, whatever may
+cause it, lets go of the process, and costs nobody else anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+# Exported functions of the interpreter's: the file that has one of them contains it.
+_OF_PYTHON = ("_PyEval_EvalFrame", "Py_RunMain", "PyGILState_Ensure", "PyEval_RestoreThread")
+_TAKING_THE_GIL = ("pthread_cond_timedwait", "pthread_cond_clockwait")
+
+
+def main() -> None:
+    engine: Any = importlib.import_module("pystack.engine")
+    every: dict[str, Any] = {"native_mode": engine.NativeReportingMode.ALL}
+    said: dict[str, Any] = {"changed": []}
+    if len(sys.argv) == 2:
+        pid = int(sys.argv[1])
+        threads = engine.get_process_threads(pid, **every)
+        lines = Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape").splitlines()
+        words = [line.split(maxsplit=5) for line in lines]
+        maps = [(each[5], int(each[0].partition("-")[0], 16)) for each in words if len(each) == 6]
+    else:
+        core, executable = Path(sys.argv[1]), Path(sys.argv[2])
+        analyzer = engine.CoreFileAnalyzer(core, executable, "")
+        pid = analyzer.extract_pid()
+        maps = [(str(each.path), each.start) for each in analyzer.extract_maps() if each.path]
+        said["changed"] = [
+            file
+            for file, in_core, on_disk in analyzer.extract_build_ids()
+            if Path(file).exists() and in_core and in_core != on_disk
+        ]
+        said["missing"] = [str(each) for each in analyzer.missing_modules()]
+        threads = engine.get_process_threads_for_core(
+            core, executable, library_search_path="", **every
+        )
+    bases: dict[str, int] = {}
+    for file, begin in maps:
+        if file.startswith("/"):
+            bases[file] = min(begin, bases.get(file, begin))
+    names = {Path(file).name: file for file in bases}  # a core's frames have the names alone
+    stacks = {each.tid: _native_frames(each, bases, names) for each in threads}
+    interpreter = {
+        frame["file"]
+        for frames in stacks.values()
+        for frame in frames
+        if frame["function"].startswith(_OF_PYTHON)
+    }
+    for frames in stacks.values():
+        for frame in frames:
+            frame["beside_python"] = frame["file"] in interpreter
+    said["threads"] = [
+        {
+            "id": each.tid,
+            "name": each.name or str(each.tid),
+            "main": each.tid == pid,
+            "holds": each.holds_the_gil > 0,
+            "waits": each.holds_the_gil <= 0 and _takes_gil(stacks[each.tid]),
+            "frames": stacks[each.tid],
+            "python": [
+                [frame.code.filename, frame.code.location.lineno, frame.code.scope]
+                for frame in reversed(list(each.frames))
+            ],
+        }
+        for each in threads
+    ]
+    json.dump(said, sys.stdout)
+
+
+def _native_frames(
+    thread: Any, bases: dict[str, int], names: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The innermost first."""
+    frames = []
+    for frame in reversed(thread.native_frames):
+        known = not frame.symbol.startswith("??")
+        file = names.get(frame.library, frame.library)
+        frames.append(
+            {
+                "function": frame.symbol.removesuffix(" (inlined)") if known else "",
+                "source": f"{frame.path}:{frame.linenumber}" if frame.linenumber > 0 else "",
+                "file": file,
+                "offset": frame.address - _loaded_at(file, bases),
+            }
+        )
+    return frames
+
+
+def _loaded_at(file: str, bases: dict[str, int]) -> int:
+    """What an address in memory is to be less by for an address in the file."""
+    try:
+        with Path(file).open("rb") as opened:
+            is_executable = opened.read(18)[16:] == b"\x02\0"  # ET_EXEC: not PIE
+    except OSError:
+        is_executable = False
+    return 0 if is_executable else bases.get(file, 0)
+
+
+def _takes_gil(frames: list[dict[str, Any]]) -> bool:
+    """Nothing else of the interpreter's waits for a condition variable with a time limit.
+
+    take_gil() is a static function: a stripped Python does not tell its name.
+    """
+    for inner, outer in itertools.pairwise(frames):
+        if outer["function"] == "take_gil":
+            return True
+        if inner["function"].lstrip("_").startswith(_TAKING_THE_GIL):
+            return bool(outer["beside_python"])
+    return False
+
+
+try:
+    main()
+except ModuleNotFoundError as missing:
+    if missing.name != "pystack":
+        raise
+    json.dump({"error": "ModuleNotFoundError"}, sys.stdout)
+except Exception as failure:
+    json.dump({"error": type(failure).__name__, "text": str(failure)}, sys.stdout)

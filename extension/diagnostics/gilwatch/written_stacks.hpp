@@ -1,0 +1,17 @@
+// written_stacks: what was read of another process, by another program, explained as one's own.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace handoff::detail {
+
+/// The diagnosis of threads that are written one field behind the other, with tabs between:
+///     thread  ID  IS_MAIN  HOLDS_THE_GIL  WAITS_FOR_IT  NAME
+///     frame   OFFSET  IS_IN_THE_INTERPRETERS_FILE  FILE  SOURCE:LINE  FUNCTION
+///     python  a line of its Python stack, as faulthandler writes it
+/// A thread's frames and lines follow it, the innermost first. What is not known is empty, a flag is
+/// 0 or 1. Other lines are passed over. GIL: any; not touched.
+[[nodiscard]] std::string diagnosis_of_written(std::string_view stacks);
+
+}  // namespace handoff::detail
