@@ -19,7 +19,7 @@ TIMEOUT = 60 * int(os.environ.get("HANDOFF_PATIENCE", "1"))  # seconds
 
 # What each has computed can be computed again: x is a power of 3, modulo a prime.
 BUSY = """
-import os, sys, threading
+import ctypes, os, sys, threading  # libffi keeps a descriptor, once ctypes is imported
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 print("ready", flush=True)

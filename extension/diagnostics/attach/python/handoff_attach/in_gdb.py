@@ -1,9 +1,9 @@
-"""Run by gdb, inside it: has the process that it traces queue a call for its main thread.
+"""Run by gdb, inside it: has the process that it traces queue a call of Python's.
 
 The call itself comes from Python's evaluation loop, between two instructions, where neither
 malloc's nor the loader's lock is held. What is called here, on a thread that was stopped anywhere,
 are mmap(), which takes no lock, and Py_AddPendingCall(), which needs neither the GIL nor a thread
-state; it takes one lock for a few instructions, and CPython's own signal handlers call it as well.
+state; it takes a lock for a few instructions, and CPython's own signal handlers call it as well.
 
 HANDOFF_ASKED names a file with what queued_call.py asks for; without content, nothing is called.
 The last line that it writes is "handoff-attach: " and JSON: {"result": NUMBER}, or {"thread": TID,
@@ -34,6 +34,8 @@ PENDING = {
     *("make_pending_calls", "_make_pending_calls", "_push_pending_call", "_pop_pending_call"),
 }
 DEEP = 300  # frames
+FUTEX = 202  # x86-64's number of the system call
+EINTR = 4
 
 
 def functions(thread: Any) -> list[str]:
@@ -85,7 +87,29 @@ def work() -> dict[str, Any]:
     gdb.selected_inferior().write_memory(parameters["page"], bytes.fromhex(parameters["content"]))
     gdb.execute("set scheduler-locking off")  # who holds that lock goes on, and gives it up
     arguments = (parameters["run"], parameters["page"])
-    return {"result": call(parameters["add"], "int(*)(long,long)", *arguments)}
+    if parameters["interpreter"]:  # from 3.12 on: whichever thread runs Python's code
+        interpreter = call(parameters["interpreter"], "long(*)()")
+        kind = "int(*)(long,long,long,int)"
+        result = call(parameters["add"], kind, interpreter, *arguments, 0)
+    else:
+        result = call(parameters["add"], "int(*)(long,long)", *arguments)
+    if result == 0 and "PyThread_acquire_lock_timed" in stacks.get(main, [])[:8]:
+        wake(threads[main])
+    return {"result": result}
+
+
+def wake(thread: Any) -> None:
+    """Its wait for a lock of Python's returns as if a signal had come.
+
+    Python runs the queued calls then, and waits on (PEP 475).
+    """
+    thread.switch()
+    number, result = (int(gdb.parse_and_eval(f"(long)${name}")) for name in ("orig_rax", "rax"))
+    if (
+        number == FUTEX and -516 <= result <= -512
+    ):  # it would be begun again: ERESTARTSYS and others
+        gdb.execute(f"set $rax = -{EINTR}")
+        gdb.execute("set $orig_rax = -1")
 
 
 for setting in (

@@ -1,9 +1,10 @@
 """Starts a tool inside a running Python process.
 
-Into Python 3.14 and later by sys.remote_exec() (PEP 768), from a Python of the same version; else
-gdb has the process queue a call (queued_call.py). Either way the process's main thread runs
-starter.py the next time that it is between two instructions of Python's. If it does not get there
-in time, because it hangs, the request is taken back: what it would have run is gone by then.
+Into Python 3.14 and later by sys.remote_exec() (PEP 768), from a Python of the same version, which
+the process's main thread obeys; if that comes to no Python code, and for other Pythons, gdb has the
+process queue a call (queued_call.py). Either way a thread runs starter.py between two instructions
+of Python's. If none gets there in time, as it hangs, the request is taken back: what would have
+been run is gone by then.
 
 Source: https://docs.python.org/3/howto/remote_debugging.html; the C API's Py_AddPendingCall().
 """
@@ -120,7 +121,7 @@ def started(
     Raises RefusedError; the process goes on as before then.
     """
     process.require_reachable()
-    version = process.version
+    assert process.version  # it is Python
     _require_own_copy(process, tool)
     parameters = {
         "pid": process.pid,
@@ -137,7 +138,7 @@ def started(
             deadline = time.monotonic() + within
             while True:
                 try:
-                    _start(process, version, injected, script, deadline, within)
+                    _start(process, injected, script, deadline)
                     break
                 except LoaderBusyError:
                     if time.monotonic() > deadline:
@@ -148,27 +149,28 @@ def started(
             injected.close()
 
 
-def _start(
-    process: Process,
-    version: tuple[int, int],
-    injected: Injected,
-    script: Path,
-    deadline: float,
-    within: float,
-) -> None:
+def _start(process: Process, injected: Injected, script: Path, deadline: float) -> None:
+    """Asks in each way that there is, one after the other, until the process has begun."""
     begins = time.monotonic()
-    take_back = _request(process, version, script, deadline)
-    left = max(deadline - time.monotonic(), within / 2)
-    if not injected.expect("begun", left):
+    ways = _ways(process)
+    for left, request in zip(range(len(ways), 0, -1), ways, strict=True):
+        take_back = request(process, script, deadline)
+        # What asking has taken is not the process's fault.
+        if injected.expect("begun", max((deadline - time.monotonic()) / left, 0.3)):
+            break
         hidden = script.rename(script.with_suffix(".late"))
-        if not injected.expect("begun", 0.1):  # it may have come there meanwhile
-            take_back()
-            raise RefusedError(
-                f"process {process.pid} ran no Python code in its main thread for "
-                f"{time.monotonic() - begins:.0f} s, and was left as it was: `python3 -m gilwatch "
-                f"--pid {process.pid}` says where it hangs or waits"
-            )
+        take_back()
+        begun = injected.expect("begun", 0.1)  # it may have come there meanwhile
         hidden.rename(script)
+        if begun:
+            break
+    else:
+        where = "" if process.version >= (3, 12) else " in its main thread"
+        raise RefusedError(
+            f"process {process.pid} ran no Python code{where} for {time.monotonic() - begins:.0f} "
+            f"s, and was left as it was: `python3 -m gilwatch --pid {process.pid}` says where it "
+            "hangs or waits"
+        )
     if not injected.expect("started", _STARTING):
         raise RefusedError(
             f"process {process.pid} began to load the tool, and waits for something: `python3 -m "
@@ -176,19 +178,29 @@ def _start(
         )
 
 
-def _request(
-    process: Process, version: tuple[int, int], script: Path, deadline: float
-) -> Callable[[], None]:
-    """Asks the process to run the script. Returns what takes that back. Raises RefusedError."""
+# Asks the process to run a file, until a deadline; returns what takes that back.
+_Request = Callable[[Process, Path, float], Callable[[], None]]
+
+
+def _ways(process: Process) -> list[_Request]:
+    """Raises RefusedError."""
     if b"PYTHON_DISABLE_REMOTE_DEBUG=" in _environment(process):
         raise RefusedError(_disabled(process))
-    if version >= (3, 14) and version == sys.version_info[:2]:
-        if has_gdb():
-            require_no_lock_held(process, script.parent, deadline)
-        _by_remote_exec(process, script)
-        return lambda: _by_remote_exec(process, Path("/dev/null"))
+    if process.version < (3, 14) or process.version != sys.version_info[:2]:
+        return [_ask_by_gdb]
+    return [_ask_by_remote_exec, _ask_by_gdb] if has_gdb() else [_ask_by_remote_exec]
+
+
+def _ask_by_gdb(process: Process, script: Path, deadline: float) -> Callable[[], None]:
     queue_call(process, script, deadline)
     return lambda: None  # a file that is gone is not run
+
+
+def _ask_by_remote_exec(process: Process, script: Path, deadline: float) -> Callable[[], None]:
+    if has_gdb():
+        require_no_lock_held(process, script.parent, deadline)
+    _by_remote_exec(process, script)
+    return lambda: _by_remote_exec(process, Path("/dev/null"))
 
 
 def _by_remote_exec(process: Process, script: Path) -> None:

@@ -19,7 +19,12 @@ from .elf_symbols import exported, is_of_32_bits
 
 OLDEST = (3, 11)  # whose frames and GIL the tools know
 
-_IN_PYTHON = frozenset({"Py_Version", "Py_GetVersion", "Py_AddPendingCall", "PyRun_SimpleString"})
+_IN_PYTHON = frozenset(
+    {
+        *("Py_Version", "Py_GetVersion", "PyRun_SimpleString", "PyInterpreterState_Main"),
+        *("Py_AddPendingCall", "_PyEval_AddPendingCall"),
+    }
+)
 _IN_LIBC = frozenset({"mmap", "gnu_get_libc_version"})
 _IN_LOADER = frozenset({"_rtld_global"})
 

@@ -1,4 +1,4 @@
-"""Has a process of any Python queue a call of its main thread's, by gdb: Py_AddPendingCall().
+"""Has a process of any Python queue a call, by gdb: what Py_AddPendingCall() does.
 
 One page of the process's memory, always at the same address, has the source of that call, which is
 the same for ever; whether it is still queued; and which file it shall run. So a process that hangs
@@ -48,8 +48,9 @@ _MARK = _SOURCE.encode()[:40]
 
 
 def queue_call(process: Process, script: Path, deadline: float) -> None:
-    """The main thread runs that file when it next is between two instructions of Python's.
+    """A thread runs that file when it next is between two instructions of Python's.
 
+    From Python 3.12 on whichever thread is; before, the main thread.
     deadline: of time.monotonic(), for a thread that keeps the process from being stopped safely.
     Raises RefusedError.
     """
@@ -135,11 +136,15 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         "main": process.pid,
         "asleep": [each for each in process.threads() if process.state_of(each) == "S"],
         "page": _PAGE,
+        "interpreter": 0,
         "add": process.python_function("Py_AddPendingCall"),
         "run": process.python_function("PyRun_SimpleString"),
         "mmap": 0,
         **parameters,
     }
+    if process.version >= (3, 12):
+        asked["interpreter"] = process.python_function("PyInterpreterState_Main")
+        asked["add"] = process.python_function("_PyEval_AddPendingCall")
     (folder / "asked.json").write_text(json.dumps(asked))
     command = ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off"]
     command += ["-iex", "set auto-load off", "-iex", "set index-cache enabled off"]
