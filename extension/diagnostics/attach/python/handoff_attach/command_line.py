@@ -51,10 +51,11 @@ def attach(
     try:
         work()
     except RefusedError as refusal:
-        parser.exit(2, f"{parser.prog.rpartition(' ')[2]}: {refusal}\n")
+        say(f"{parser.prog.rpartition(' ')[2]}: {refusal}")
+        sys.exit(2)
     except KeyboardInterrupt:
-        parser.exit(130)
-    parser.exit(0)
+        sys.exit(130)
+    sys.exit(0)
 
 
 def start(asked: argparse.Namespace, tool: str, *arguments: Any, **keywords: Any) -> None:

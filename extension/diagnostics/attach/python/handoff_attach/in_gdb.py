@@ -20,13 +20,13 @@ from typing import Any
 
 gdb: Any = importlib.import_module("gdb")
 
-# Who sleeps within these may hold malloc's or the loader's lock, or is between fork()'s two halves.
+# Who sleeps within these may hold malloc's lock, or is between fork()'s halves. (Who holds the
+# loader's lock, starter.py sees.)
 HOLD_LOCKS = {
     *("malloc", "calloc", "realloc", "free", "memalign", "posix_memalign", "aligned_alloc"),
     *("__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_free", "_int_malloc"),
     *("_int_free", "_int_realloc", "malloc_consolidate", "sysmalloc", "arena_get2"),
-    *("dlopen", "dlmopen", "dlclose", "_dl_open", "_dl_close", "dl_open_worker"),
-    *("dl_iterate_phdr", "__dl_iterate_phdr", "fork", "__libc_fork", "_Fork", "vfork"),
+    *("fork", "__libc_fork", "_Fork", "vfork"),
 }
 # A thread within these may hold the lock that Py_AddPendingCall() takes.
 PENDING = {
@@ -69,8 +69,10 @@ def work() -> dict[str, Any]:
     if not parameters["content"]:
         return {"result": 0}
     main = parameters["main"]
-    candidates = [main, *sorted(asleep), *sorted(threads)]
-    candidates.sort(key=lambda number: number not in asleep)  # one that sleeps holds no such lock
+    # One that sleeps does not hold that lock. Python 3.11 sees the call at once only if it is the
+    # main thread that queues it.
+    candidates = [main, *sorted(asleep), *sorted(threads)] if parameters["interpreter"] else [main]
+    candidates.sort(key=lambda number: number not in asleep)
     for number in candidates:
         if number in threads and not PENDING & set(stacks[number]):
             threads[number].switch()

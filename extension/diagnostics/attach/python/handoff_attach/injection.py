@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from .loader_locks import loader_locks
-from .process import Process, RefusedError, what_allows_ptrace
+from .process import Process, RefusedError, cannot_write, what_allows_ptrace
 from .queued_call import has_gdb, queue_call, require_no_lock_held
 
 _HERE = Path(__file__).parent
@@ -262,32 +262,22 @@ def _alone(process: Process) -> Iterator[None]:
 @contextlib.contextmanager
 def _files(process: Process, parameters: dict[str, Any], until_ended: bool) -> Iterator[Path]:
     """A folder with the starter and the pipes by which it answers, for this user and theirs."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="handoff-attach-"))
-    except OSError as failure:
-        raise _no_file(failure) from None
-    try:
-        starter = (_HERE / "starter.py").read_text()
-        parameters = {
-            **parameters,
-            "answer": str(folder / "answer"),
-            "end": str(folder / "end") if until_ended else "",
-        }
-        for pipe in ("answer", "end"):
-            os.mkfifo(folder / pipe, 0o600)
-        (folder / "starter.py").write_text(f"{starter}\n\nmain(**{parameters!r})\n")
-        if process.user != os.geteuid():
-            for each in (folder, *folder.iterdir()):
-                os.chown(each, process.user, process.group)
+    with contextlib.ExitStack() as cleaning:
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="handoff-attach-"))
+            cleaning.callback(shutil.rmtree, folder, ignore_errors=True)
+            for pipe in ("answer", "end"):
+                os.mkfifo(folder / pipe, 0o600)
+            said = {
+                **parameters,
+                "answer": str(folder / "answer"),
+                "end": str(folder / "end") if until_ended else "",
+            }
+            starter = (_HERE / "starter.py").read_text()
+            (folder / "starter.py").write_text(f"{starter}\n\nmain(**{said!r})\n")
+            if process.user != os.geteuid():
+                for each in (folder, *folder.iterdir()):
+                    os.chown(each, process.user, process.group)
+        except OSError as failure:
+            raise cannot_write(failure) from None
         yield folder
-    except OSError as failure:
-        raise _no_file(failure) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _no_file(failure: OSError) -> RefusedError:
-    return RefusedError(
-        f"what the process shall run cannot be written below {tempfile.gettempdir()}: "
-        f"{failure.strerror}; make room there, or set TMPDIR to another folder"
-    )

@@ -342,3 +342,11 @@ def what_allows_ptrace(scope: Path = Path("/proc/sys/kernel/yama/ptrace_scope"))
         "it has changed its user, or forbids it (prctl(PR_SET_DUMPABLE)), or this container does: "
         "run this as root, with CAP_SYS_PTRACE (`docker run --cap-add=SYS_PTRACE`)"
     )
+
+
+def cannot_write(failure: OSError) -> RefusedError:
+    where = os.environ.get("TMPDIR", "/tmp")
+    return RefusedError(
+        f"what the process shall run cannot be written below {where}: {failure.strerror}; make "
+        "room there, or set TMPDIR to another folder"
+    )

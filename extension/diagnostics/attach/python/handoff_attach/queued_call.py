@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .process import Process, RefusedError, what_allows_ptrace
+from .process import Process, RefusedError, cannot_write, what_allows_ptrace
 
 _IN_GDB = Path(__file__).with_name("in_gdb.py")
 _ATTACHING = 60.0  # seconds that gdb may take until it calls something
@@ -145,13 +145,17 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
     if process.version >= (3, 12):
         asked["interpreter"] = process.python_function("PyInterpreterState_Main")
         asked["add"] = process.python_function("_PyEval_AddPendingCall")
-    (folder / "asked.json").write_text(json.dumps(asked))
+    try:
+        (folder / "asked.json").write_text(json.dumps(asked))
+        said, complaint = (folder / name for name in ("gdb.said", "gdb.complaint"))
+        output, errors = said.open("wb"), complaint.open("wb")
+    except OSError as failure:
+        raise cannot_write(failure) from None
     command = ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off"]
     command += ["-iex", "set auto-load off", "-iex", "set index-cache enabled off"]
     command += ["-iex", "set print thread-events off", "-p", str(process.pid)]
     command += ["-x", str(_IN_GDB)]
-    said, complaint = folder / "gdb.said", folder / "gdb.complaint"
-    with _undisturbed(), said.open("wb") as output, complaint.open("wb") as errors:
+    with _undisturbed(), output, errors:
         gdb = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

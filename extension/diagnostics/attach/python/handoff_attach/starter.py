@@ -32,7 +32,7 @@ def main(
     if posix.getpid() != pid:
         return  # a child of fork(), which inherited the request
     try:
-        to_attaching = posix.open(answer, posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+        to_attaching = open_apart(answer, posix.O_WRONLY | posix.O_NONBLOCK)
     except OSError:
         return  # nobody waits for it any more
 
@@ -71,13 +71,25 @@ def main(
             posix.close(to_attaching)
 
 
+def open_apart(path: str, flags: int) -> int:
+    """Where the program has closed its stderr, what it writes there is not for this file."""
+    descriptor = posix.open(path, flags | posix.O_CLOEXEC)
+    low = []
+    while descriptor < 3:
+        low.append(descriptor)
+        descriptor = posix.dup(descriptor)
+    for each in low:
+        posix.close(each)
+    return descriptor
+
+
 def tell(pipe: int, line: str) -> None:
     posix.write(pipe, line.replace("\n", " ").encode("utf-8", "backslashreplace")[:4000] + b"\n")
 
 
 def loader_holder(loader_locks: list[int]) -> int:
     """The thread that holds one of the loader's locks; 0: nobody does."""
-    memory = posix.open("/proc/self/mem", posix.O_RDONLY | posix.O_CLOEXEC)
+    memory = open_apart("/proc/self/mem", posix.O_RDONLY)
     try:
         for address in loader_locks:
             owner = int.from_bytes(posix.pread(memory, 4, address + 8), "little")
@@ -118,13 +130,19 @@ def start_and_stop(
     keywords: dict[str, object],
 ) -> None:
     tell(to_attaching, "loaded")  # and somebody still waits for it
-    tool.start(*arguments, **keywords)
-    tell(to_attaching, "started")
-    if end:
-        from_attaching = posix.open(end, posix.O_RDONLY | posix.O_CLOEXEC)
+    if not end:
+        tool.start(*arguments, **keywords)
+        tell(to_attaching, "started")
+        return
+    from_attaching = open_apart(end, posix.O_RDONLY | posix.O_NONBLOCK)
+    try:
+        tool.start(*arguments, **keywords)
         try:
+            tell(to_attaching, "started")
+            posix.set_blocking(from_attaching, True)
             posix.read(from_attaching, 1)  # until the attaching process closes it, or has ended
         finally:
-            posix.close(from_attaching)
-        tool.stop(summary=False)
-        tell(to_attaching, "stopped")
+            tool.stop(summary=False)
+    finally:
+        posix.close(from_attaching)
+    tell(to_attaching, "stopped")

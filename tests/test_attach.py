@@ -1,0 +1,664 @@
+"""Attaching: a process that runs or hangs gets a tool, or an explanation, and comes to no harm."""
+
+import contextlib
+import ctypes
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from host import HOST, STOCK, TIMEOUT, InFolder, environment, finish, start, wait_until_asleep
+from test_gilwatch import HANGS
+
+MODULES = os.environ["MODULES_FOLDER"]
+PACKAGES = os.environ["PYTHON_PACKAGES"]
+TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
+
+sys.path.insert(0, PACKAGES)
+from handoff_attach.process import what_allows_ptrace  # noqa: E402
+
+IS_ROOT = os.geteuid() == 0
+
+
+def may_trace():
+    """Whether a process may trace one that is not its child."""
+    other = start(STOCK, "-c", "input()", stdin=subprocess.PIPE)
+    try:
+        Path(f"/proc/{other.pid}/mem").open("rb").close()
+    except OSError:
+        return False
+    finally:
+        other.communicate()
+    return True
+
+
+def has_pystack():
+    if not TOOLS:
+        return False
+    asked = subprocess.run([TOOLS, "-c", "import pystack"], stderr=subprocess.DEVNULL, check=False)
+    return asked.returncode == 0
+
+
+def needs_no_gdb():
+    asked = (STOCK, "-c", "import sys; print(hasattr(sys, 'remote_exec'))")
+    return subprocess.run(asked, capture_output=True, check=True).stdout == b"True\n"
+
+
+NOT_TRACED = "processes may not trace each other here (ptrace_scope, a container)"
+GDB = shutil.which("gdb") is not None
+with_pystack = unittest.skipUnless(has_pystack(), "needs pystack: `make test-all`")
+with_gdb = unittest.skipUnless(GDB, "needs gdb")
+with_either = unittest.skipUnless(GDB or needs_no_gdb(), "needs gdb before Python 3.14")
+as_root = unittest.skipUnless(IS_ROOT, "only root makes this")
+
+# Computes until its stdin ends; then it says so, and ends.
+BUSY = """
+import ctypes, sys, threading
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+print('ready', flush=True)
+while not ended.is_set(): sum(range(100))
+print('end')
+"""
+# Holds the GIL until a byte comes, while another thread wants it.
+HUNG = """
+import ctypes, sys, threading
+begun = threading.Event()
+threading.Thread(target=lambda: (begun.set(), [None for _ in range(10**5)])).start()
+begun.wait()
+print('ready', flush=True)
+ctypes.PyDLL(None).read(0, bytes(1), 1)
+print('end')
+"""
+
+
+@unittest.skipUnless(may_trace(), NOT_TRACED)
+class Attached(InFolder):
+    def target(self, code, *options, python=STOCK, says=b"ready\n", **how):
+        """A process that has come to where it says so; it is killed after the test."""
+        how = {"env": environment(), "cwd": self.folder, "stdin": subprocess.PIPE, **how}
+        process = start(python, *options, "-c", code, **how)
+        self.addCleanup(self.end, process)
+        said = process.stdout.readline()
+        self.assertEqual(said, says, said or (process.stderr and process.stderr.read()))
+        return process
+
+    def end(self, process):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if process.stdin is not None and process.stdin.closed:
+            process.stdin = None
+        process.communicate()
+
+    def attach(self, tool, process, *options, python=STOCK, variables=None, **how):
+        pid = getattr(process, "pid", process)
+        changed = environment(PYTHONPATH=PACKAGES, **(variables or {}))
+        command = (python, "-m", tool, "--pid", str(pid), *options)
+        return finish(start(*command, cwd=self.folder, env=changed, **how))
+
+    def assert_unharmed(self, process):
+        """It goes on, and ends as it would have."""
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        self.assertNotRegex(status, r"State:\s+[tTZ]")
+        self.assertRegex(status, r"TracerPid:\s+0")
+        process.stdin.write(b"x")
+        output, errors = process.communicate(timeout=TIMEOUT)
+        self.assertEqual((process.returncode, output), (0, b"end\n"), errors)
+        return errors.decode()
+
+    def assert_refused(self, outcome, said):
+        """In one sentence."""
+        self.assertEqual(outcome.code, 2, outcome)
+        self.assertRegex(outcome.stderr, said)
+        self.assertEqual(outcome.stderr.count("\n"), 1, outcome.stderr)
+
+
+class Explains(Attached):
+    """From outside, as gilwatch from inside."""
+
+    def hang(self, name, kind="lines", **how):
+        folder = str(Path(MODULES) / "hangs" / kind)
+        code = (
+            f"import sys; sys.path.insert(0, {folder!r}); import hangs; print('ready', flush=True);"
+            f" hangs.{name}()"
+        )
+        process = self.target(code, **how)
+        if name != "works":
+            wait_until_asleep(process)
+        return process
+
+    def report(self, *options):
+        command = (TOOLS, "-m", "gilwatch", *map(str, options))
+        outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
+        self.assertEqual(outcome.code, 0, outcome)
+        return outcome.stderr.splitlines()
+
+    def core_of(self, process):
+        made = ("gcore", "-o", self.folder / "core", process.pid)
+        subprocess.run([*map(str, made)], capture_output=True, check=True, timeout=TIMEOUT)
+        return self.folder / f"core.{process.pid}"
+
+    def assert_names(self, report, name):
+        does, where = HANGS[name]
+        self.assertRegex(
+            report[0],
+            rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
+            r" at hangs\.cpp:\d+(?:; 1 thread waits for it: thread '\w+' in .*"
+            r"append_to_log(?:\(\))? at hangs\.cpp:\d+)?$",
+        )
+        self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
+        # The holder's stack comes first.
+        self.assertRegex(report[3], r"^the main thread, tid \d+, holds the GIL$")
+
+    def assert_explained(self, name):
+        process = self.hang(name)
+        self.assert_names(self.report("--pid", process.pid), name)
+        self.assertNotRegex(Path(f"/proc/{process.pid}/status").read_text(), r"State:\s+[tTZ]")
+        if GDB:
+            core = self.core_of(process)
+            self.assert_names(self.report("--core", core), name)
+
+    @with_pystack
+    def test_a_join(self):
+        self.assert_explained("join")
+
+    @with_pystack
+    def test_a_mutex(self):
+        self.assert_explained("mutex")
+
+    @with_pystack
+    def test_a_static_initialiser(self):
+        self.assert_explained("once")
+
+    @with_pystack
+    def test_a_condition_variable(self):
+        self.assert_explained("condition")
+
+    @with_pystack
+    def test_native_work(self):
+        self.assert_explained("works")
+
+    @with_pystack
+    def test_a_pipe(self):
+        self.assert_explained("read")
+
+    def assert_says(self, code, said):
+        process = self.target(code)
+        wait_until_asleep(process)
+        self.assertRegex(self.report("--pid", process.pid)[0], said)
+
+    @with_pystack
+    def test_a_lock_of_pythons(self):
+        self.assert_says(
+            "import threading\n"
+            "def take_again():\n"
+            "    lock = threading.Lock(); lock.acquire(); print('ready', flush=True)\n"
+            "    lock.acquire()\n"
+            "take_again()",
+            r"^gilwatch: nobody holds the GIL; the main thread waits for a lock of Python's in "
+            r"take_again\(\) at <string>:4$",
+        )
+
+    @with_pystack
+    def test_a_python_thread_that_is_joined(self):
+        self.assert_says(
+            "import threading, time\n"
+            "def end_worker():\n"
+            "    worker = threading.Thread(target=time.sleep, args=(3600,)); worker.start()\n"
+            "    print('ready', flush=True); worker.join()\n"
+            "end_worker()",
+            r"the main thread waits for the end of a Python thread in end_worker\(\) at <string>:4",
+        )
+
+    @with_pystack
+    def test_an_import(self):
+        self.write("slow.py", "import sys, time\nsys.begun.set()\ntime.sleep(3600)\n")
+        self.assert_says(
+            "import sys, threading; sys.path.insert(0, '')\n"
+            "begun = sys.begun = threading.Event()\n"
+            "def load():\n    import slow\n"
+            "other = threading.Thread(target=load, daemon=True); other.start()\n"
+            "begun.wait(); print('ready', flush=True); load()",
+            r"main thread waits for another thread's import in load\(\) at <string>:4",
+        )
+
+    @with_pystack
+    def test_why_it_cannot_name_a_function(self):
+        for kind, why in (("names", "lines are not known"), ("stripped", "has no symbols")):
+            process = self.hang("join", kind)
+            first = self.report("--pid", process.pid)[0]
+            self.assertRegex(first, rf"waits for the end of a thread in .*hangs\.so.*{why}")
+            if GDB:
+                core = self.core_of(process)
+                self.assertRegex(self.report("--core", core)[0], rf"hangs\.so.*{why}")
+
+    @with_pystack
+    def test_the_host(self):
+        process = self.hang("join", python=HOST)
+        self.assert_names(self.report("--pid", process.pid), "join")
+
+    @with_pystack
+    def test_a_thousand_threads(self):
+        process = self.target(
+            "import threading\n"
+            "threading.stack_size(65536)\n"
+            "last = threading.Event()\n"
+            "for _ in range(1000): threading.Thread(target=last.wait).start()\n"
+            "print('ready', flush=True); input()\n"
+            "last.set(); print('end')"
+        )
+        wait_until_asleep(process)
+        report = self.report("--pid", process.pid)
+        self.assertRegex(report[0], "^gilwatch: nobody holds the GIL; the main thread waits for")
+        self.assertEqual(sum(", tid " in line for line in report), 1001)
+        process.stdin.write(b"\n")
+        self.assert_unharmed(process)
+
+    def assert_core_refused(self, core, said, *options):
+        command = (TOOLS, "-m", "gilwatch", "--core", core, *options)
+        outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
+        self.assert_refused(outcome, said)
+
+    @with_pystack
+    @with_gdb
+    def test_why_a_core_is_refused(self):
+        core = self.core_of(self.hang("join"))
+        cut = self.write("cut", core.read_bytes()[:1_000_000])
+        self.assert_core_refused(cut, "is cut short: it has 1,000,000 bytes of ")
+        self.assert_core_refused(core, "there is no /none, which left", "--executable", "/none")
+        self.assert_core_refused(core, "tells pystack no Python stack", "--executable", "/bin/true")
+
+    @with_pystack
+    def test_what_is_no_core(self):
+        self.assert_core_refused(self.write("text", "no core\n"), "text is not a core: `coredump")
+        self.assert_core_refused("/bin/true", "is a program or a library, not a core")
+        self.assert_core_refused("/none", "/none cannot be read: No such file")
+
+    def test_what_to_install(self):
+        process = self.hang("join")
+        outcome = self.attach("gilwatch", process, variables={"PYTHONNOUSERSITE": "1"})
+        if outcome.code == 0:
+            self.skipTest("this Python has pystack")
+        self.assert_refused(outcome, r"needs pystack.*: `\S+ -m pip install pystack`$")
+
+
+class Starts(Attached):
+    @with_either
+    def test_the_checker(self):
+        code = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c\n{BUSY}"
+        process = self.target(
+            code.replace("print('end')", "misuse_c.never_acquired([]); print('end')")
+        )
+        outcome = self.attach("gilcheck", process)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn(f"started in process {process.pid}; what it reports goes to", outcome.stderr)
+        process.stdin.close()
+        errors = process.stderr.read().decode()
+        self.assertRegex(errors, r"^gilcheck: PyList_Size\(\) was called without the GIL")
+        self.assertEqual((process.wait(TIMEOUT), process.stdout.read()), (66, b"end\n"))
+
+    @with_either
+    def test_the_timeline(self):
+        process = self.target(BUSY)
+        outcome = self.attach("giltrace", process, "--seconds", "0.2", "-o", "trace.json")
+        self.assertEqual(outcome.code, 0, outcome)
+        events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
+        names = [each["args"]["name"] for each in events if each["name"] == "thread_name"]
+        self.assertIn(f"'MainThread' {process.pid}", names)
+        self.assertEqual(self.assert_unharmed(process), "")
+        self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
+
+    @with_either
+    def test_the_timeline_until_ctrl_c(self):
+        process = self.target(BUSY)
+        command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")
+        attached = start(*map(str, command), cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        self.assertIn(b"records process", attached.stderr.readline())
+        attached.send_signal(signal.SIGINT)
+        self.assertEqual(finish(attached).code, 0)
+        self.assertTrue((self.folder / "trace.html").exists())
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_the_timeline_whose_reader_is_killed(self):
+        """The recording ends, and is written, all the same."""
+        process = self.target(BUSY)
+        command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")
+        attached = start(*map(str, command), cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        self.assertIn(b"records process", attached.stderr.readline())
+        attached.kill()
+        attached.communicate()
+        self.assert_unharmed(process)
+        self.assertTrue((self.folder / "trace.html").exists())
+
+    @with_either
+    def test_the_timeline_of_what_ends_meanwhile(self):
+        process = self.target(BUSY)
+        command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")
+        attached = start(*map(str, command), cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        self.assertIn(b"records process", attached.stderr.readline())
+        self.assert_unharmed(process)
+        self.assertEqual(finish(attached).code, 0)
+        self.assertTrue((self.folder / "trace.html").exists())
+
+    @with_either
+    def test_the_watchdog(self):
+        code = BUSY.replace("print('end')", "ctypes.PyDLL(None).usleep(10**9)")
+        process = self.target(code)
+        outcome = self.attach("gilwatch", process, "--watch", "--after", "0.2")
+        self.assertEqual(outcome.code, 0, outcome)
+        process.stdin.close()
+        first = process.stderr.readline().decode()
+        self.assertRegex(
+            first, r"^gilwatch: the main thread holds the GIL and sleeps in <string>:7"
+        )
+
+    @with_either
+    def test_in_the_host(self):
+        process = self.target(BUSY, python=HOST)
+        outcome = self.attach("giltrace", process, "--seconds", "0.1", "-o", "trace.json")
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_again_and_again(self):
+        process = self.target(BUSY)
+        for _ in range(3):
+            self.assertEqual(self.attach("gilcheck", process).code, 0)
+        self.assert_unharmed(process)
+
+    @with_gdb
+    def test_where_the_main_thread_waits_for_a_lock(self):
+        process = self.target(
+            "import sys, threading\n"
+            "ended = threading.Event()\n"
+            "threading.Thread(target=lambda: (sys.stdin.read(1), ended.set())).start()\n"
+            "print('ready', flush=True)\n"
+            "ended.wait()\n"
+            "print('end')"
+        )
+        wait_until_asleep(process)
+        outcome = self.attach("gilcheck", process)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assert_unharmed(process)
+
+
+class Unharmed(Attached):
+    """What could be harmed is refused, or goes on as before."""
+
+    @with_either
+    def test_one_that_hangs(self):
+        process = self.target(HUNG)
+        wait_until_asleep(process)
+        for tool, *options in (
+            ("gilcheck",),
+            ("gilwatch", "--watch"),
+            ("giltrace", "-o", "t.json"),
+        ):
+            outcome = self.attach(tool, process, *options, "--within", "0.3")
+            said = rf"^{tool}: process \d+ ran no Python code .* says where it hangs or waits$"
+            self.assert_refused(outcome, said)
+        self.assertEqual(self.assert_unharmed(process), "")
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    @with_either
+    def test_one_that_hung_gets_a_tool_later(self):
+        process = self.target(HUNG.replace("print('end')", BUSY))
+        wait_until_asleep(process)
+        outcome = self.attach("gilcheck", process, "--within", "0.3")
+        self.assert_refused(outcome, "ran no Python code")
+        process.stdin.write(b"x")
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        self.assertEqual(self.attach("gilcheck", process).code, 0)
+        self.assertEqual(self.assert_unharmed(process), "")
+
+    @with_either
+    def test_one_whose_thread_loads_a_library(self):
+        """The tool would wait for the loader's lock, with the GIL held."""
+        holders = str(Path(MODULES) / "lock_holders.so")
+        copied = shutil.copy(holders, self.folder / "other.so")
+        # A process's exit itself waits for that lock.
+        busy = BUSY.replace("print('end')", "print('end', flush=True); os._exit(0)")
+        process = self.target(
+            f"import ctypes, os\nholders = ctypes.CDLL({holders!r})\n"
+            f"os.environ['SLEEPS_WHEN_LOADED'] = '1'; holders.hold_loader({str(copied)!r}.encode())"
+            f"{busy}",
+            says=b"sleeps\n",
+        )
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        outcome = self.attach("gilcheck", process, "--within", "1")
+        self.assert_refused(outcome, r"thread \d+ of process \d+ is loading a library")
+        self.assert_unharmed(process)
+
+    @with_gdb
+    def test_one_whose_thread_is_in_malloc(self):
+        holders = str(Path(MODULES) / "lock_holders.so")
+        process = self.target(
+            f"import ctypes\nholders = ctypes.CDLL({holders!r})\nholders.hold_malloc(){BUSY}",
+            says=b"sleeps\n",
+        )
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        outcome = self.attach("gilcheck", process, "--within", "1")
+        self.assert_refused(outcome, r"thread \d+ of process \d+ is in malloc\(\), with a lock")
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_one_that_forks_and_starts_programs(self):
+        work = (
+            "import os, subprocess\n"
+            "def start_others():\n"
+            "    while not ended.is_set():\n"
+            "        child = os.fork()\n"
+            "        if child == 0: os._exit(7)\n"
+            "        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+            "        assert subprocess.run(['/bin/true']).returncode == 0\n"
+        )
+        code = BUSY.replace("while not ended.is_set(): sum(range(100))", "start_others()")
+        process = self.target(work + code, "-W", "ignore")
+        for _ in range(3):
+            outcome = self.attach("gilcheck", process, "--within", "30")
+            self.assertEqual(outcome.code, 0, outcome)
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_one_whose_stderr_is_closed(self):
+        process = self.target(f"import os; os.close(2)\n{BUSY}")
+        outcome = self.attach("gilcheck", process)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("that process has closed its stderr", outcome.stderr)
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_by_one_whose_stderr_is_closed(self):
+        process = self.target(BUSY)
+        command = f"exec {STOCK} -m gilcheck --pid {process.pid} 2>&-"
+        attached = start("/bin/sh", "-c", command, env=environment(PYTHONPATH=PACKAGES))
+        self.assertEqual(finish(attached).code, 0)
+        stopped = f"exec {STOCK} -m gilcheck --pid 99999999 2>&-"
+        attached = start("/bin/sh", "-c", stopped, env=environment(PYTHONPATH=PACKAGES))
+        self.assertEqual(finish(attached).code, 2)
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_where_the_output_cannot_be_written(self):
+        process = self.target(BUSY)
+        outcome = self.attach("giltrace", process, "-o", "/none/trace.json")
+        self.assert_refused(outcome, r"^giltrace: process \d+: .*/none/trace\.json")
+        self.assert_unharmed(process)
+
+    def test_where_the_disk_is_full(self):
+        """A file that may not grow, as one on a full disk."""
+        process = self.target(BUSY)
+        command = ("prlimit", "--fsize=0", STOCK, "-m", "gilcheck", "--pid", str(process.pid))
+        if shutil.which(command[0]) is None:
+            self.skipTest("needs prlimit")
+        outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
+        self.assert_refused(outcome, "cannot be written below .*; make room there, or set TMPDIR")
+        self.assert_unharmed(process)
+
+    @with_gdb
+    def test_ctrl_c_while_gdb_is_at_it(self):
+        """gdb lets go of the process first."""
+        process = self.target(BUSY)
+        command = (STOCK, "-m", "gilcheck", "--pid", str(process.pid))
+        attached = start(*command, env=environment(PYTHONPATH=PACKAGES))
+        status = Path(f"/proc/{process.pid}/status")
+        while re.search(r"TracerPid:\s+0", status.read_text()) and attached.poll() is None:
+            os.sched_yield()
+        attached.send_signal(signal.SIGINT)
+        self.assertIn(finish(attached).code, (0, 130))
+        self.assert_unharmed(process)
+
+
+class Refuses(Attached):
+    """What cannot be attached to, in one sentence that says what to do. gdb is not asked for it."""
+
+    def assert_all_refuse(self, pid, said, **how):
+        for tool, *options in (("gilcheck",), ("gilwatch",), ("giltrace", "-o", "t.json")):
+            with self.subTest(tool):
+                outcome = self.attach(tool, pid, *options, **how)
+                self.assert_refused(outcome, rf"^{tool}: .*{said}")
+
+    def test_no_process(self):
+        self.assert_all_refuse(99999999, "there is no process 99999999: `pgrep")
+
+    def test_no_number_of_a_process(self):
+        self.assert_all_refuse(-1, "a process has a positive number, not -1")
+
+    def test_a_thread(self):
+        process = self.target(BUSY)
+        threads = Path(f"/proc/{process.pid}/task").iterdir()
+        thread = next(each.name for each in threads if each.name != str(process.pid))
+        self.assert_all_refuse(thread, f"{thread} is a thread of process {process.pid}: attach to")
+        self.assert_unharmed(process)
+
+    def test_no_python(self):
+        process = start("/bin/cat", stdin=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        said = rf"process {process.pid} \(cat\) does not run Python: none of its files exports"
+        self.assert_all_refuse(process.pid, said)
+
+    def test_one_that_has_ended(self):
+        process = start("/bin/true")
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        self.assert_all_refuse(process.pid, "has ended, and waits for its parent to see it")
+        process.communicate()
+
+    def test_one_that_is_stopped(self):
+        process = self.target(BUSY)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        self.assert_all_refuse(process.pid, rf"is stopped .*`kill -CONT {process.pid}` lets it")
+        self.assertRegex(Path(f"/proc/{process.pid}/status").read_text(), r"State:\s+T")
+        process.send_signal(signal.SIGCONT)
+        self.assert_unharmed(process)
+
+    def test_one_that_is_traced(self):
+        process = self.target(BUSY)
+        seize, detach = 0x4206, 17  # PTRACE_SEIZE, PTRACE_DETACH
+        ptrace = ctypes.CDLL(None).ptrace
+        self.assertEqual(ptrace(seize, process.pid, None, None), 0)
+        said = rf"is traced by process {os.getpid()}, a debugger or strace"
+        self.assert_all_refuse(process.pid, said)
+        process.send_signal(signal.SIGSTOP)  # who is to be detached has to be stopped
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        self.assertEqual(ptrace(detach, process.pid, None, None), 0)
+        self.assert_unharmed(process)
+
+    def nobody(self):
+        return pwd.getpwnam("nobody").pw_name
+
+    @as_root
+    def test_somebody_elses(self):
+        process = self.target(BUSY)
+        said = rf"belongs to root, and you are {self.nobody()}: run this as root or as root"
+        self.assert_all_refuse(process.pid, said, user="nobody", group="nogroup", extra_groups=[])
+        self.assert_unharmed(process)
+
+    @as_root
+    def test_one_that_forbids_it(self):
+        code = f"import ctypes; ctypes.CDLL(None).prctl(4, 0)\n{BUSY}"  # PR_SET_DUMPABLE
+        who = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        process = self.target(code, **who)
+        said = r"may not trace process \d+: .*PR_SET_DUMPABLE.*CAP_SYS_PTRACE"
+        self.assert_all_refuse(process.pid, said, **who)
+        process.stdin.write(b"x")
+        self.assertEqual(process.communicate(timeout=TIMEOUT)[0], b"end\n")
+
+    @as_root
+    def test_one_in_another_mount_namespace(self):
+        alone = ("unshare", "--mount", STOCK)
+        process = start(*alone, "-c", BUSY, stdin=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        if process.stdout.readline() != b"ready\n":
+            self.skipTest("this root may not unshare")
+        said = r"runs in a container \(its mnt namespace is another\): install the tools in the"
+        self.assert_all_refuse(process.pid, said)
+        self.assert_unharmed(process)
+
+    @as_root
+    def test_one_with_another_root_folder(self):
+        process = self.target(f"import ctypes, os, threading; os.chroot('/usr')\n{BUSY}")
+        self.assert_all_refuse(process.pid, "has another root folder, /usr: run this inside it")
+        self.assert_unharmed(process)
+
+    def test_one_of_32_bits(self):
+        program = self.folder / "program"
+        source = self.write("program.c", 'void _start(void) { for (;;) __asm__("pause"); }')
+        made = ("cc", "-m32", "-static", "-nostdlib", "-fno-pic", "-no-pie", source, "-o", program)
+        if subprocess.run([*map(str, made)], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("no program of 32 bits can be made")
+        try:
+            process = start(program)
+        except OSError:
+            self.skipTest("no program of 32 bits can be run")
+        self.addCleanup(self.end, process)
+        self.assert_all_refuse(process.pid, r"\(program\) is a program of 32 bits")
+
+    def test_one_that_forbids_remote_debugging(self):
+        process = self.target(BUSY, env=environment(PYTHON_DISABLE_REMOTE_DEBUG="1"))
+        outcome = self.attach("gilcheck", process)
+        self.assert_refused(outcome, r"forbids it \(PYTHON_DISABLE_REMOTE_DEBUG")
+        self.assert_unharmed(process)
+
+    @unittest.skipIf(needs_no_gdb(), "this Python needs no gdb")
+    def test_where_there_is_no_gdb(self):
+        process = self.target(BUSY)
+        outcome = self.attach("gilcheck", process, variables={"PATH": str(self.folder)})
+        self.assert_refused(outcome, r"needs gdb, which is not installed \(`apt-get install gdb`\)")
+        self.assert_unharmed(process)
+
+    def test_a_program_beside_it(self):
+        outcome = self.attach("gilcheck", os.getpid(), "script.py")
+        self.assertEqual(outcome.code, 2)
+        self.assertIn("either --pid, or a program to run", outcome.stderr)
+
+    def test_what_is_no_number_of_seconds(self):
+        for bad in ("0", "-1", "nan", "inf", "soon"):
+            outcome = self.attach("gilcheck", os.getpid(), f"--within={bad}")
+            self.assertEqual(outcome.code, 2)
+            self.assertIn(f"{bad!r} is not a positive number of seconds", outcome.stderr)
+
+
+class PtraceScope(InFolder):
+    def test_says_what_allows_it(self):
+        for scope, said in {
+            "0": "CAP_SYS_PTRACE",
+            "1": "ptrace_scope is 1, .*run this as root, or `echo 0",
+            "2": "ptrace_scope is 2, by which only root may",
+            "3": "ptrace_scope is 3, by which nobody may until the next boot",
+        }.items():
+            with self.subTest(scope):
+                file = self.write("ptrace_scope", f"{scope}\n")
+                self.assertRegex(what_allows_ptrace(file), said)
+        self.assertRegex(what_allows_ptrace(self.folder / "none"), "CAP_SYS_PTRACE")
+
+
+if __name__ == "__main__":
+    unittest.main()
