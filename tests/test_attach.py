@@ -634,8 +634,63 @@ class Refuses(Attached):
         self.assert_refused(outcome, r"needs gdb, which is not installed \(`apt-get install gdb`\)")
         self.assert_unharmed(process)
 
+    def test_itself(self):
+        code = (
+            "import os, runpy, sys; sys.argv = ['gilcheck', '--pid', str(os.getpid())]; "
+            "runpy.run_module('gilcheck')"
+        )
+        outcome = finish(start(STOCK, "-c", code, env=environment(PYTHONPATH=PACKAGES)))
+        self.assert_refused(
+            outcome, r"is the one that attaches: in a script, call the tool's start"
+        )
+
+    @with_gdb
+    def test_one_that_has_not_started_python(self):
+        """The call would be one of an interpreter that is not there."""
+        source = self.write(
+            "program.c",
+            "#include <stdio.h>\n#include <unistd.h>\n"
+            "const unsigned long Py_Version = 0x030b00f0;\n"
+            "int PyRun_SimpleString(const char* code) { return code == 0; }\n"
+            "int Py_AddPendingCall(int (*call)(void*), void* what) { (void)call; (void)what; "
+            "return *(volatile int*)0; }\n"
+            "int Py_IsInitialized(void) { return 0; }\n"
+            'int main(void) { char byte; puts("ready"); fflush(stdout); '
+            'if (read(0, &byte, 1) == 1) puts("end"); return 0; }\n',
+        )
+        program = self.folder / "program"
+        made = subprocess.run(["cc", "-rdynamic", source, "-o", program], check=False)
+        if made.returncode:
+            self.skipTest("there is no C compiler")
+        process = start(program, stdin=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        outcome = self.attach("gilcheck", process)
+        self.assert_refused(outcome, "has loaded Python, and has not started it, or has ended it")
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_two_at_once(self):
+        process = self.target(BUSY)
+        command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")
+        attached = start(*map(str, command), cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        self.assertIn(b"records process", attached.stderr.readline())
+        outcome = self.attach("gilcheck", process)
+        self.assert_refused(outcome, r"somebody else is attaching to process \d+, or records it")
+        attached.send_signal(signal.SIGINT)
+        self.assertEqual(finish(attached).code, 0)
+        self.assert_unharmed(process)
+
+    @with_either
+    def test_one_with_another_copy_of_the_tool(self):
+        copied = shutil.copy(Path(PACKAGES) / "gilcheck" / "libgilcheck.so", self.folder)
+        process = self.target(BUSY, env=environment(LD_PRELOAD=str(copied)))
+        outcome = self.attach("gilcheck", process)
+        self.assert_refused(outcome, rf"has loaded another copy of gilcheck, {copied}: use that")
+        self.assert_unharmed(process)
+
     def test_a_program_beside_it(self):
-        outcome = self.attach("gilcheck", os.getpid(), "script.py")
+        outcome = self.attach("gilcheck", os.getppid(), "script.py")
         self.assertEqual(outcome.code, 2)
         self.assertIn("either --pid, or a program to run", outcome.stderr)
 

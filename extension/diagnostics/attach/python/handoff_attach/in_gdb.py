@@ -80,8 +80,10 @@ def work() -> dict[str, Any]:
     else:
         return {"thread": main, "inside": "Py_MakePendingCalls"}
     print("handoff-attach: calls", flush=True)
+    gdb.execute("set scheduler-locking on")
+    if not call(parameters["initialized"], "int(*)()"):
+        return {"result": -3}
     if parameters["mmap"]:
-        gdb.execute("set scheduler-locking on")
         # PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
         how = (parameters["page"], 4096, 3, 0x100022, -1, 0)
         if call(parameters["mmap"], "long(*)(long,long,int,int,int,long)", *how) != how[0]:

@@ -22,7 +22,7 @@ OLDEST = (3, 11)  # whose frames and GIL the tools know
 _IN_PYTHON = frozenset(
     {
         *("Py_Version", "Py_GetVersion", "PyRun_SimpleString", "PyInterpreterState_Main"),
-        *("Py_AddPendingCall", "_PyEval_AddPendingCall"),
+        *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_IsInitialized"),
     }
 )
 _IN_LIBC = frozenset({"mmap", "gnu_get_libc_version"})
@@ -111,6 +111,10 @@ class Process:
 
     def require_reachable(self) -> None:
         """That it runs, here, and may be traced by this user. Changes nothing, stops nothing."""
+        if self.pid == os.getpid():
+            raise RefusedError(
+                f"process {self.pid} is the one that attaches: in a script, call the tool's start()"
+            )
         self.require_running()
         self._require_permission()
         self._require_same_view()

@@ -112,6 +112,11 @@ def _by_gdb(process: Process, folder: Path, deadline: float, **parameters: Any) 
             f"process {process.pid} has as many calls pending as Python can queue, as its main "
             "thread has run no Python code for long: attach when it does"
         )
+    if said["result"] == -3:
+        raise RefusedError(
+            f"process {process.pid} has loaded Python, and has not started it, or has ended it: "
+            "attach while Python runs"
+        )
     if said["result"] == -2:
         raise RefusedError(
             f"process {process.pid} can map no page of memory at {_PAGE:#x} (a limit, `ulimit -v`?)"
@@ -136,6 +141,7 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         "main": process.pid,
         "asleep": [each for each in process.threads() if process.state_of(each) == "S"],
         "page": _PAGE,
+        "initialized": process.python_function("Py_IsInitialized"),
         "interpreter": 0,
         "add": process.python_function("Py_AddPendingCall"),
         "run": process.python_function("PyRun_SimpleString"),
