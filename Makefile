@@ -33,7 +33,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
-        falsealarms packages bench wheel \
+        attach falsealarms packages bench wheel \
         install clean
 .DELETE_ON_ERROR:
 
@@ -101,6 +101,10 @@ detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who find
 	@$(VENV)/cmake --build $(BUILD)
 	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python \
 	    $(STRESS) tests/stress/detect.py $(or $(TIMES),50) $(KINDS)
+
+attach: .venv/test build ## Attach to busy and hung processes, TIMES=100 each; count harm (TARGET=python3.13)
+	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/attach.py $(or $(TIMES),100) \
+	    '$(or $(TARGET),$(PYTHON))' $(VENV)/python
 
 falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py build/suites $(NAMES)

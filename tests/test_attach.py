@@ -149,8 +149,8 @@ class Explains(Attached):
         self.assertRegex(
             report[0],
             rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
-            r" at hangs\.cpp:\d+(?:; 1 thread waits for it: thread '\w+' in .*"
-            r"append_to_log(?:\(\))? at hangs\.cpp:\d+)?$",
+            r" at hangs\.hpp:\d+(?:; 1 thread waits for it: thread '\w+' in .*"
+            r"append_to_log(?:\(\))? at hangs\.hpp:\d+)?$",
         )
         self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
         # The holder's stack comes first.
@@ -237,6 +237,31 @@ class Explains(Attached):
             if GDB:
                 core = self.core_of(process)
                 self.assertRegex(self.report("--core", core)[0], rf"hangs\.so.*{why}")
+
+    @with_pystack
+    def test_a_module_of_boost_python(self):
+        if not (Path(MODULES) / "hangs" / "boost").exists():
+            self.skipTest("there is no Boost.Python")
+        process = self.hang("join", "boost")
+        self.assert_names(self.report("--pid", process.pid), "join")
+
+    @with_pystack
+    def test_an_interpreter_that_waits_for_a_call(self):
+        program = Path(MODULES) / "stopping"
+        if not program.exists():
+            self.skipTest("there is no handoff::interpreter")
+        process = start(program, stdin=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        process.stdin.write(b"x")
+        wait_until_asleep(process)
+        said = (
+            r"^gilwatch: nobody holds the GIL; the main thread stops the interpreter, and waits "
+            r"for calls in .*leave\(.*; thread '\w+' sleeps in <string>:3$"
+        )
+        self.assertRegex(self.report("--pid", process.pid)[0], said)
+        if GDB:
+            self.assertRegex(self.report("--core", self.core_of(process))[0], said)
 
     @with_pystack
     def test_the_host(self):
