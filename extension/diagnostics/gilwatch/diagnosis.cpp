@@ -218,8 +218,9 @@ std::string stack_of(thread_seen const& thread) {
     if (thread.holds_gil) {
         text += ", holds the GIL";
     } else if (thread.waits) {
-        text += thread.waits->count() > 0 ? ", has waited for the GIL for " + in_seconds(*thread.waits)
-                                          : ", waits for the GIL";
+        text += thread.waits->count() > 0
+                    ? ", has waited for the GIL for " + in_seconds(*thread.waits)
+                    : ", waits for the GIL";
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
     call_frame const* const users = users_frame(innermost(thread.frames));

@@ -22,7 +22,7 @@ struct thread_seen {
     bool holds_gil = false;
     std::optional<std::chrono::duration<double>> waits{};  // for the GIL; zero: who knows how long
     std::vector<call_frame> frames{};  // the innermost first
-    std::string python{};              // as faulthandler writes it
+    std::string python{};  // as faulthandler writes it
 
     [[nodiscard]] bool waits_for_gil() const noexcept { return waits.has_value(); }
 };

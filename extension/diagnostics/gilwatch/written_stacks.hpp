@@ -10,8 +10,8 @@ namespace handoff::detail {
 ///     thread  ID  IS_MAIN  HOLDS_THE_GIL  WAITS_FOR_IT  NAME
 ///     frame   OFFSET  IS_IN_THE_INTERPRETERS_FILE  FILE  SOURCE:LINE  FUNCTION
 ///     python  a line of its Python stack, as faulthandler writes it
-/// A thread's frames and lines follow it, the innermost first. What is not known is empty, a flag is
-/// 0 or 1. Other lines are passed over. GIL: any; not touched.
+/// A thread's frames and lines follow it, the innermost first. What is not known is empty, a flag
+/// is 0 or 1. Other lines are passed over. GIL: any; not touched.
 [[nodiscard]] std::string diagnosis_of_written(std::string_view stacks);
 
 }  // namespace handoff::detail
