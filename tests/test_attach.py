@@ -453,9 +453,10 @@ class Unharmed(Attached):
         process = self.target(
             f"import ctypes, os\nholders = ctypes.CDLL({holders!r})\n"
             f"os.environ['SLEEPS_WHEN_LOADED'] = '1'; holders.hold_loader({str(copied)!r}.encode())"
-            f"{busy}",
+            f"\nos.read(0, 1){busy}",
             says=b"sleeps\n",
         )
+        process.stdin.write(b"x")
         self.assertEqual(process.stdout.readline(), b"ready\n")
         outcome = self.attach("gilcheck", process, "--within", "1")
         self.assert_refused(outcome, r"thread \d+ of process \d+ is loading a library")
@@ -465,9 +466,11 @@ class Unharmed(Attached):
     def test_one_whose_thread_is_in_malloc(self):
         holders = str(Path(MODULES) / "lock_holders.so")
         process = self.target(
-            f"import ctypes\nholders = ctypes.CDLL({holders!r})\nholders.hold_malloc(){BUSY}",
+            f"import ctypes, os\nholders = ctypes.CDLL({holders!r})\nholders.hold_malloc()\n"
+            f"os.read(0, 1){BUSY}",
             says=b"sleeps\n",
         )
+        process.stdin.write(b"x")
         self.assertEqual(process.stdout.readline(), b"ready\n")
         outcome = self.attach("gilcheck", process, "--within", "1")
         self.assert_refused(outcome, r"thread \d+ of process \d+ is in malloc\(\), with a lock")
@@ -493,7 +496,9 @@ class Unharmed(Attached):
 
     @with_either
     def test_one_whose_stderr_is_closed(self):
-        process = self.target(f"import os; os.close(2)\n{BUSY}")
+        process = self.target(
+            BUSY.replace("print('ready'", "import os; os.close(2)\nprint('ready'")
+        )
         outcome = self.attach("gilcheck", process)
         self.assertEqual(outcome.code, 0, outcome)
         self.assertIn("that process has closed its stderr", outcome.stderr)

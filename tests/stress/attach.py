@@ -148,13 +148,16 @@ def attach(target, kind, attaching, folder):
         each.format(within="0.3" if target.hangs else "30", output=output) for each in KINDS[kind]
     ]
     environment = {**os.environ, "PYTHONPATH": PACKAGES, "TMPDIR": str(folder / "tmp")}
-    ended = subprocess.run(
-        [attaching, "-m", words[0], "--pid", str(target.pid), *words[1:]],
-        env=environment,
-        capture_output=True,
-        timeout=10 * TIMEOUT,
-        check=False,
-    )
+    try:
+        ended = subprocess.run(
+            [attaching, "-m", words[0], "--pid", str(target.pid), *words[1:]],
+            env=environment,
+            capture_output=True,
+            timeout=5 * TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"goes on after {5 * TIMEOUT} s"
     if ended.returncode != expected(kind, target.hangs) or ended.stderr.count(b"Traceback"):
         return f"exited with {ended.returncode}: {ended.stderr.decode()[-500:]}"
     if kind == "giltrace" and not target.hangs and not output.exists():

@@ -13,6 +13,7 @@ from typing import NamedTuple
 _PT_LOAD = 1
 _ET_EXEC = 2
 _SHT_DYNSYM = 11
+_SYMBOL = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
 
 
 class Exported(NamedTuple):
@@ -56,15 +57,20 @@ def _exported(content: mmap.mmap, names: dict[bytes, str]) -> Exported:
         for each in range(sections)
     ]
     found = {}
-    for _, kind, _, _, begin, size, strings, _, _, entry in headers:
+    for _, kind, _, _, begin, size, strings, _, _, _ in headers:
         if kind != _SHT_DYNSYM:
             continue
-        texts = headers[strings][4]
-        for at in range(begin, begin + size, entry):
-            name, _, _, section, address, length = struct.unpack_from("<IBBHQQ", content, at)
-            if section == 0:  # it is another file's
-                continue
-            text = content[texts + name : content.find(b"\0", texts + name)]
-            if text in names:
-                found[names[text]] = (address, length)
+        texts, length = headers[strings][4:6]
+        wanted = {}  # by where the name is
+        for text, name in names.items():
+            at = content.find(text + b"\0", texts, texts + length)
+            while at >= 0:  # each may be the end of a longer name, which the linker keeps once
+                wanted[at - texts] = name
+                at = content.find(text + b"\0", at + 1, texts + length)
+        if not wanted:
+            continue
+        table = content[begin : begin + size - size % _SYMBOL.size]
+        for where, _, _, section, address, extent in _SYMBOL.iter_unpack(table):
+            if section != 0 and where in wanted:  # 0: it is another file's
+                found[wanted[where]] = (address, extent)
     return Exported(found, loaded_from)

@@ -33,6 +33,8 @@ PENDING = {
     *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_MakePendingCalls"),
     *("make_pending_calls", "_make_pending_calls", "_push_pending_call", "_pop_pending_call"),
 }
+# How Python waits for its own locks: up to 3.12; from 3.13 on.
+WAITS = {"PyThread_acquire_lock_timed", "_PySemaphore_Wait"}
 DEEP = 300  # frames
 FUTEX = 202  # x86-64's number of the system call
 EINTR = 4
@@ -97,7 +99,7 @@ def work() -> dict[str, Any]:
         result = call(parameters["add"], kind, interpreter, *arguments, 0)
     else:
         result = call(parameters["add"], "int(*)(long,long)", *arguments)
-    if result == 0 and "PyThread_acquire_lock_timed" in stacks.get(main, [])[:8]:
+    if result == 0 and WAITS & set(stacks.get(main, [])[:8]):
         wake(threads[main])
     return {"result": result}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import select
 import signal
 import struct
 from functools import cached_property
@@ -130,7 +131,9 @@ class Process:
     def require_running(self) -> None:
         """Raises RefusedError for one that has ended, is stopped, or is traced."""
         state = self._status("State")
-        if state.startswith(("Z", "X")):
+        ended = select.poll()
+        ended.register(self.descriptor, select.POLLIN)
+        if state.startswith(("Z", "X")) or ended.poll(0):
             raise RefusedError(f"process {self.pid} has ended, and waits for its parent to see it")
         if state.startswith("T"):
             raise RefusedError(
@@ -238,8 +241,13 @@ class Process:
         )
 
     def python_function(self, name: str) -> int:
-        """The address of a function of the interpreter's."""
-        assert self.python  # finds them
+        """The address of a function of the interpreter's. Raises RefusedError."""
+        file = self.python.file
+        if name not in self._python_symbols:
+            raise RefusedError(
+                f"process {self.pid} runs a Python of another build, which has no {name}() "
+                f"({file}): start the tool with the program instead"
+            )
         return self._python_symbols[name][0]
 
     @cached_property
