@@ -1,6 +1,7 @@
 """The GIL timeline: under the stock interpreter, in the host, and from Python."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
 BROWSER = shutil.which("chromium")
 TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
 PERFETTO = Path(__file__).with_name("perfetto.py")
+BROWSED = Path(__file__).with_name("timeline_page.py")
 BESIDE = 1 << 30  # what a thread's number is more than its own, in Chrome's format
 
 # The main thread and one of Python's pass the GIL to and fro, and one sleeps most of the time.
@@ -74,6 +76,12 @@ print(*held, flush=True)
 """
 VERSION = "import sys; print('Python %d.%d' % sys.version_info[:2])"
 KILLED = "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+
+
+def microseconds(said):
+    """Of a time as the page writes it; an empty one is 0."""
+    number, unit = said.split() if said else (0, "s")
+    return float(number) * {"ns": 1e-3, "µs": 1, "ms": 1e3, "s": 1e6}[unit]
 
 
 class Lane:
@@ -329,6 +337,104 @@ class Page(Traced):
         lanes = re.findall(r'class="lane" data-thread="\d+" data-name="(\w+)"', shown)
         self.assertEqual(sorted(lanes), ["MainThread", "napper", "spinner"])
         self.assertRegex(shown, r'id="lanes"[^>]* data-end="\d+"')  # it was drawn
+
+    def page_and_trace(self, code):
+        """Of one recording: a page's data, and the lanes."""
+        self.run_command(STOCK, "-m", "giltrace", "-o", "killed.json", "-c", code + KILLED)
+        for output in "trace.html", "trace.json":
+            left = ("-o", output, "--recording", "killed.json.recording")
+            self.assertEqual(self.run_command(STOCK, "-m", "giltrace", *left).code, 0)
+        page = (self.folder / "trace.html").read_text()
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+        return data, self.lanes()
+
+    def test_has_the_same_intervals_as_the_trace_and_the_causes_of_waits(self):
+        data, lanes = self.page_and_trace(TWO_BUSY_THREADS)
+        names = [each["name"] for each in data["activities"]]
+        causes = set()
+        for lane in data["lanes"]:
+            traced = lanes[lane["name"]]
+            packed, length = lane["holds"], len(traced.holds)
+            self.assertEqual(len(packed), 3 * length)
+            for (begin, end, name), took, number in zip(
+                traced.holds, packed[1::3], packed[2::3], strict=True
+            ):
+                self.assertAlmostEqual(end - begin, took / 1e3, 2)
+                self.assertEqual(name, names[number])
+            packed = lane["waits"]
+            for (begin, end, _), took, who, what in zip(
+                traced.waits, packed[1::5], packed[3::5], packed[4::5], strict=True
+            ):
+                self.assertAlmostEqual(end - begin, took / 1e3, 2)
+                if who > 0:
+                    holder = lanes[data["lanes"][who - 1]["name"]]
+                    meanwhile = {n for b, e, n in holder.holds if b < end and e > begin}
+                    self.assertIn(names[what], meanwhile)
+                    causes.add((lane["name"], data["lanes"][who - 1]["name"], names[what]))
+        self.assertIn(("spinner", "MainThread", "spin (<string>:4)"), causes)
+        self.assertEqual({each["kind"] for each in data["activities"]}, {"native", "function"})
+
+    def test_tells_labels_from_functions(self):
+        code = "from Foo import Foo\nf = Foo(0.001, None)\nf.start()\nf.wait(100)\nf.stop()"
+        outcome = self.run_command(HOST, "-X", "giltrace=trace.html", "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        page = (self.folder / "trace.html").read_text()
+        self.assertIn('{"name": "Foo delivers", "kind": "label"}', page)
+
+    @unittest.skipIf(BROWSER is None or not TOOLS, "needs Chromium, and `make test-all`")
+    def test_when_it_is_used(self):
+        data, lanes = self.page_and_trace(TWO_BUSY_THREADS)
+        outcome = self.run_command(TOOLS, BROWSED, BROWSER, self.folder / "trace.html")
+        self.assertEqual(outcome.code, 0, outcome)
+        told = json.loads(outcome.stdout)
+        self.assertEqual(told["errors"], [])
+        duration = data["duration"]
+        waits = [
+            (end - begin, name) for name, lane in lanes.items() for begin, end, _ in lane.waits
+        ]
+
+        opened = told["opened"]
+        self.assertEqual(opened["view"], [0, duration])
+        _, (thread, *_), *_ = opened["tables"]["Worst waits"]
+        longest, name = max(waits)
+        self.assertRegex(thread, rf"{name} \d+")
+        title, *rows = opened["tables"]["Waits by cause"]
+        self.assertEqual(title, ["held meanwhile", "kind", "waits", "total", "longest"])
+        self.assertEqual(sum(int(row[2].replace(",", "")) for row in rows), len(waits))
+        self.assertTrue(any(row[0] == "spin (<string>:4)" for row in rows))
+        holds = {row[0]: row[2] for row in opened["tables"]["Holds by function and label"]}
+        spins = sum(n == "spin (<string>:4)" for lane in lanes.values() for _, _, n in lane.holds)
+        self.assertEqual(holds["spin (<string>:4)"], f"{spins:,}")
+        title, *rows = opened["tables"]["Threads"]
+        self.assertEqual(title[8:], ["p50", "p90", "p99", "longest wait"])
+        self.assertEqual(len(rows), len(lanes))
+        for row in rows:
+            its = sorted(end - begin for begin, end, _ in lanes[row[0].split()[0]].waits)
+            for percent, said in zip((50, 90, 99, 100), row[8:], strict=True):
+                at_most = its[max(math.ceil(len(its) * percent / 100) - 1, 0)] if its else 0
+                self.assertAlmostEqual(microseconds(said), at_most, delta=at_most / 500)
+
+        begin, end = told["worst wait"]["view"]
+        self.assertAlmostEqual((end - begin) / 1e3, min(3 * longest, duration / 1e3), delta=1)
+        self.assertRegex(
+            told["worst wait"]["picked"], rf"^{name} \d+ waits for the GIL .*Meanwhile:\n"
+        )
+        self.assertRegex(told["worst wait"]["title"], "of what is in view: ")
+        self.assertRegex(told["selected"]["title"], "of the selected range: ")
+        begin, end = told["zoomed"]["view"]
+        self.assertAlmostEqual((end - begin) / duration, 0.25, delta=0.01)
+        self.assertEqual(told["searched"]["found"], f"{spins:,} holds")
+        self.assertEqual(len(told["searched"]["tables"]["Holds by function and label"]), 2)
+        self.assertRegex(told["match"]["picked"], r"^spin \(<string>:4\)\n.* holds the GIL")
+        second = data["lanes"][1]
+        self.assertIn(f"{second['name']} {second['thread']} ", told["stepped"]["picked"])
+        begin, end = told["moved"]["view"]
+        self.assertAlmostEqual((end - begin) / duration, 0.5, delta=0.01)
+        self.assertAlmostEqual(begin / duration, 0.375, delta=0.01)
+        for scheme in "light", "dark":
+            self.assertLessEqual(told[scheme]["width"], 400)
+        for each in "background", "text", "hold":
+            self.assertNotEqual(told["light"][each], told["dark"][each])
 
     def test_that_is_a_picture(self):
         for way, outcome in self.traced(TWO_BUSY_THREADS, "trace.svg"):

@@ -47,9 +47,9 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
         json_string(shown.contradiction()).c_str(), process,
         json_string("GIL of " + shown.program + " " + std::to_string(shown.process)).c_str());
     std::vector<std::string> names;
-    names.reserve(shown.names.size());
-    for (std::string const& each : shown.names) {
-        names.push_back(json_string(each));
+    names.reserve(shown.activities.size());
+    for (auto const& each : shown.activities) {
+        names.push_back(json_string(each.name));
     }
     progress told(shown);
     unsigned order = 0;
@@ -72,7 +72,7 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
             told.step();
         };
         for (timeline::hold const& held : each.holds) {
-            interval("hold", names.at(held.name), held);
+            interval("hold", names.at(held.activity), held);
         }
         for (timeline::wait const& waited : each.waits) {
             interval("wait", "\"waits for the GIL\"", waited);

@@ -190,7 +190,7 @@ void begin(recording& now) {
     }
     now.head = static_cast<header*>(mapped);
     recording_signature.copy(now.head->magic, sizeof now.head->magic);
-    now.head->version = 1;
+    now.head->version = version;
     now.head->process = getpid();
     now.head->begin = tick_clock::this_moment();
     do {  // until the scale of ticks is known well enough, should there be no later moment
@@ -310,14 +310,14 @@ void write_name(recording& now, std::uint32_t called, std::string_view text) {
     now.name_place += needed;
 }
 
-std::uint32_t number_of(recording& now, std::string_view text) {
+std::uint32_t number_of(recording& now, std::string_view text, std::uint32_t kind) {
     auto const known = now.names.find(text);
     if (known != now.names.end()) {
         return known->second;
     }
     auto const fresh = static_cast<std::uint32_t>(now.names.size() + 1);
     now.names.emplace(text, fresh);
-    write_name(now, fresh, text);
+    write_name(now, fresh | kind, text);
     return fresh;
 }
 
@@ -337,6 +337,10 @@ std::string_view text_of(python_function const& function, std::span<char> room) 
     return {room.data(), end};
 }
 
+/// What holds are called of a Python whose objects are not known: it may be Python code, or not.
+constexpr char const* not_known =
+    "a function that is not known (giltrace knows those of Python 3.11 to 3.15)";
+
 /// The name of a hold that is not called as the thread's last.
 [[gnu::noinline]] std::uint32_t name_anew(python_function const& running) {
     recording& now = current();
@@ -347,7 +351,9 @@ std::string_view text_of(python_function const& function, std::span<char> room) 
     std::string_view const text = running.name != nullptr
                                       ? text_of(running, room)
                                       : std::string_view(static_cast<char const*>(running.code));
-    std::uint32_t const found = number_of(now, text.substr(0, room.size()));
+    std::uint32_t const found =
+        number_of(now, text.substr(0, room.size()),
+                  hold_label != nullptr && running.code == hold_label ? is_label : 0);
     if (is_of_this_recording()) {
         own.function = running;
         own.name = found;
@@ -357,10 +363,6 @@ std::string_view text_of(python_function const& function, std::span<char> room) 
     }
     return found;
 }
-
-/// What holds are called of a Python whose objects are not known: it may be Python code, or not.
-constexpr char const* not_known =
-    "a function that is not known (giltrace knows those of Python 3.11 to 3.15)";
 
 /// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
 /// the GIL is dropped: nobody can take it before CPython's lock is free.

@@ -16,6 +16,7 @@ namespace handoff::detail {
 /// one thread each, or of names. What was not written is zero.
 namespace recorded {
 
+inline constexpr std::uint32_t version = 2;
 inline constexpr std::size_t page = 4096;  // bytes
 inline constexpr std::size_t largest_chunk = 16 * page;
 inline constexpr std::size_t thread_name = 16;  // bytes, with the zero
@@ -53,10 +54,12 @@ struct chunk {
 /// In a chunk of names. The text follows, and zeros up to the next multiple of eight bytes.
 struct name {
     std::uint32_t length;  // bytes; zero: there is none
-    std::uint32_t number;  // what events call it, from 1 on; or is_thread and a thread's id
+    std::uint32_t number;  // what events call it, from 1 on, perhaps with is_label; or is_thread
+                           // and a thread's id
 };
 
 inline constexpr std::uint32_t is_thread = 0x80000000U;
+inline constexpr std::uint32_t is_label = 0x40000000U;  // a gil_label's, and no function's
 
 static_assert(sizeof(event) == 16 && sizeof(chunk) == 64 && sizeof(header) <= page);
 

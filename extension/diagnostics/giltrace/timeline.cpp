@@ -123,7 +123,7 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head,
             case kind::drops:
                 if (state.holds_since) {
                     into.holds.push_back(
-                        {.begin = *state.holds_since, .end = when, .name = each.name});
+                        {.begin = *state.holds_since, .end = when, .activity = each.name});
                 }
                 state.holds_since.reset();
                 break;
@@ -134,7 +134,7 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head,
     return wrong;
 }
 
-void read_names(std::span<std::byte const> bytes, std::vector<std::string>& into,
+void read_names(std::span<std::byte const> bytes, std::vector<timeline::activity>& into,
                 std::map<pid_t, std::string>& threads) {
     std::size_t place = sizeof(chunk);
     while (place + sizeof(name) <= bytes.size()) {
@@ -147,8 +147,12 @@ void read_names(std::span<std::byte const> bytes, std::vector<std::string>& into
         if ((each.number & is_thread) != 0) {
             threads[static_cast<pid_t>(each.number & ~is_thread)] = std::move(read);
         } else {
-            into.resize(std::max<std::size_t>(into.size(), each.number + 1));
-            into[each.number] = std::move(read);
+            bool const labelled = (each.number & is_label) != 0;
+            std::size_t const number = each.number & ~is_label;
+            into.resize(std::max<std::size_t>(into.size(), number + 1));
+            into[number] = {.name = std::move(read),
+                            .what = labelled ? timeline::activity::kind::label
+                                             : timeline::activity::kind::function};
         }
         place = (text + each.length + 7) / 8 * 8;
     }
@@ -160,7 +164,7 @@ timeline timeline::read(std::string const& path) {
     mapped_file const file(path);
     auto const bytes = file.bytes();
     if (bytes.size() < page || std::memcmp(bytes.data(), "giltrace", 8) != 0 ||
-        at<header>(bytes).version != 1) {
+        at<header>(bytes).version != version) {
         throw std::runtime_error(path + " is no recording of the GIL");
     }
     auto const& head = at<header>(bytes);
@@ -170,7 +174,7 @@ timeline timeline::read(std::string const& path) {
     made.begin = head.begin.nanoseconds;
     made.was_ended = head.was_ended != 0;
     made.lost = head.lost;
-    made.names.emplace_back("native code");
+    made.activities.push_back({.name = "native code"});
     tick_scale const scale(head.begin, head.latest);
     std::map<std::uint32_t, reading> readings;  // by the recording's lane
     std::map<pid_t, std::string> threads;
@@ -181,7 +185,7 @@ timeline timeline::read(std::string const& path) {
         }
         auto const content = bytes.subspan(place, each.size);
         if (each.what == content::names) {
-            read_names(content, made.names, threads);
+            read_names(content, made.activities, threads);
         } else if (each.what == content::events) {
             auto const [known, is_new] = readings.try_emplace(each.lane);
             if (is_new) {
@@ -213,16 +217,16 @@ timeline timeline::read(std::string const& path) {
         }
     }
     // What a hold was in is told when it ends.
-    auto const unfinished = made.was_ended ? 0 : static_cast<std::uint32_t>(made.names.size());
+    auto const unfinished = made.was_ended ? 0 : static_cast<std::uint32_t>(made.activities.size());
     if (!made.was_ended) {
-        made.names.emplace_back("a hold that did not end");
+        made.activities.push_back({.name = "a hold that did not end"});
     }
     for (auto const& [number, state] : readings) {
         lane& thread = made.lanes[state.lane];
         if (state.holds_since) {
             thread.holds.push_back({.begin = *state.holds_since,
                                     .end = std::max(made.end, *state.holds_since),
-                                    .name = unfinished});
+                                    .activity = unfinished});
         }
         if (state.waits_since) {
             thread.waits.push_back({.begin = *state.waits_since,
@@ -280,30 +284,36 @@ timeline::culprit timeline::culprit_of(wait const& waited) const {
         --each;
     }
     struct share {
-        std::uint64_t took = 0;
-        std::uint64_t longest = 0;
-        hold const* what = nullptr;
+        lane const* who;
+        hold const* what;
+        std::uint64_t took;
+        std::uint64_t longest;
     };
-    std::map<lane const*, share> shares;
+    std::vector<share> shares;  // few, if any: those who held the GIL during one wait
+    std::uint64_t free = waited.end - waited.begin;
     for (; each != all.end() && each->what->begin < waited.end; ++each) {
         auto const from = std::max(each->what->begin, waited.begin);
         auto const to = std::min(each->what->end, waited.end);
         if (to <= from) {
             continue;
         }
-        share& known = shares[each->who];
-        known.took += to - from;
-        if (to - from > known.longest) {
-            known.longest = to - from;
-            known.what = each->what;
+        free -= to - from;
+        auto known = std::ranges::find(shares, each->who, &share::who);
+        if (known == shares.end()) {
+            known =
+                shares.insert(known, {.who = each->who, .what = nullptr, .took = 0, .longest = 0});
+        }
+        known->took += to - from;
+        if (to - from > known->longest) {
+            known->longest = to - from;
+            known->what = each->what;
         }
     }
-    auto const worst = std::ranges::max_element(
-        shares, {}, [](auto const& each_share) { return each_share.second.took; });
-    if (worst == shares.end()) {
-        return {};
+    auto const worst = std::ranges::max_element(shares, {}, &share::took);
+    if (worst == shares.end() || worst->took < free) {
+        return {.took = free};
     }
-    return {.who = worst->first, .what = worst->second.what, .took = worst->second.took};
+    return {.who = worst->who, .what = worst->what, .took = worst->took};
 }
 
 }  // namespace handoff::detail

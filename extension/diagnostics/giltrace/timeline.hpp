@@ -10,10 +10,17 @@ namespace handoff::detail {
 
 /// All times: nanoseconds of CLOCK_MONOTONIC, as VizTracer's.
 struct timeline {
+    /// What a hold was for.
+    struct activity {
+        enum class kind : std::uint8_t { native, function, label };
+
+        std::string name;
+        kind what = kind::native;
+    };
     struct hold {
         std::uint64_t begin;
         std::uint64_t end;
-        std::uint32_t name;  // of names
+        std::uint32_t activity;  // of activities
     };
     struct wait {
         std::uint64_t begin;
@@ -29,23 +36,28 @@ struct timeline {
     };
     /// Who a wait is owed to.
     struct culprit {
-        lane const* who = nullptr;  // null: nobody held the GIL meanwhile
+        lane const* who = nullptr;  // null: most of it nobody held the GIL, as who was to take it
+                                    // did not run: the system ran others
         hold const* what = nullptr;  // of who's holds the one that took most of the wait
-        std::uint64_t took = 0;      // of the wait
+        std::uint64_t took = 0;  // of the wait: how long who, or nobody, held the GIL
     };
 
     pid_t process = 0;
     std::string program;
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
-    bool was_ended = false;   // else the process was killed, or left, meanwhile
-    std::uint64_t lost = 0;   // events that there was no room for
-    std::string disorder;     // empty; else the first event that cannot follow the one before it
+    bool was_ended = false;  // else the process was killed, or left, meanwhile
+    std::uint64_t lost = 0;  // events that there was no room for
+    std::string disorder;  // empty; else the first event that cannot follow the one before it
     std::vector<lane> lanes;  // in the order of their first event
-    std::vector<std::string> names;
+    std::vector<activity> activities;
 
     /// Throws: std::system_error, std::runtime_error: it cannot be read, or is no recording.
     static timeline read(std::string const& path);
+
+    [[nodiscard]] std::string const& name_of(hold const& held) const {
+        return activities.at(held.activity).name;
+    }
 
     /// Empty, or what cannot be: two threads held the GIL at once, or `disorder`.
     [[nodiscard]] std::string contradiction() const;

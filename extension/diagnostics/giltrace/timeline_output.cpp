@@ -98,7 +98,10 @@ std::string worst_waits(timeline const& shown) {
                 in_words(each.how_long->begin - shown.begin);
         if (culprit.who != nullptr) {
             told += ", while " + in_words(*culprit.who) + " held it for " + in_words(culprit.took) +
-                    " of that, most of it in " + shown.names.at(culprit.what->name);
+                    " of that, most of it in " + shown.name_of(*culprit.what);
+        } else {
+            told += ", while nobody held it for " + in_words(culprit.took) +
+                    " of that: the system ran other threads, or processes";
         }
         told += each.how_long->ended_in_a_take ? "\n" : "; it did not get it\n";
     }
@@ -126,6 +129,22 @@ std::string unfinished_waits(timeline const& shown) {
             told += "  meanwhile " + in_words(each) + " held it, since " +
                     in_words(each.holds.back().begin - shown.begin) + "\n";
         }
+    }
+    return told;
+}
+
+/// What the recording lacks.
+std::string faults(timeline const& shown) {
+    std::string told;
+    if (shown.lost > 0) {
+        print(told, "%llu events are missing: there was no room for them on the disk\n",
+              static_cast<unsigned long long>(shown.lost));
+    }
+    if (std::string const wrong = shown.contradiction(); !wrong.empty()) {
+        told += "the recording contradicts itself: " + wrong + "\n";
+    }
+    if (!shown.was_ended) {
+        told += "the recording was not ended: the process was killed, or became another program\n";
     }
     return told;
 }
@@ -176,36 +195,10 @@ std::string summary_of(timeline const& shown) {
     print(told, "GIL of %s, process %d: %s, %zu thread%s, %zu hold%s\n", shown.program.c_str(),
           shown.process, in_words(shown.end - shown.begin).c_str(), shown.lanes.size(),
           shown.lanes.size() == 1 ? "" : "s", holds, holds == 1 ? "" : "s");
-    told += unfinished_waits(shown) + table(shown) + worst_waits(shown);
-    if (shown.lost > 0) {
-        print(told, "%llu events are missing: there was no room for them on the disk\n",
-              static_cast<unsigned long long>(shown.lost));
-    }
-    if (std::string const wrong = shown.contradiction(); !wrong.empty()) {
-        told += "the recording contradicts itself: " + wrong + "\n";
-    }
-    if (!shown.was_ended) {
-        told += "the recording was not ended: the process was killed, or became another program\n";
-    }
-    return told;
+    return told + unfinished_waits(shown) + table(shown) + worst_waits(shown) + faults(shown);
 }
 
-std::uint64_t least_drawn(timeline const& shown) {
-    std::vector<std::uint64_t> lengths;
-    for (timeline::lane const& each : shown.lanes) {
-        for (auto const& held : each.holds) {
-            lengths.push_back(held.end - held.begin);
-        }
-        for (auto const& waited : each.waits) {
-            lengths.push_back(waited.end - waited.begin);
-        }
-    }
-    if (lengths.size() <= most_drawn) {
-        return 0;
-    }
-    std::ranges::nth_element(lengths, lengths.begin() + most_drawn - 1, std::ranges::greater());
-    return lengths[most_drawn - 1];
-}
+std::string notes_on(timeline const& shown) { return unfinished_waits(shown) + faults(shown); }
 
 namespace {
 

@@ -45,10 +45,8 @@ void write_picture(timeline const& shown, std::FILE* to);
 /// 'name' and the id.
 [[nodiscard]] std::string in_words(timeline::lane const& thread);
 
-/// What of a lane's intervals are drawn: no more than so many, the longest of them.
-inline constexpr std::size_t most_drawn = 200'000;
-
-/// The length, in nanoseconds, that an interval must have to be one of the `most_drawn`.
-[[nodiscard]] std::uint64_t least_drawn(timeline const& shown);
+/// Waits for the GIL, holds that did not end, and what else is to be known before the rest is
+/// believed: lost events, a contradiction. Lines of text; empty: nothing.
+[[nodiscard]] std::string notes_on(timeline const& shown);
 
 }  // namespace handoff::detail

@@ -2,11 +2,37 @@
 #include "json.hpp"
 #include "timeline_output.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <span>
+#include <utility>
+
 extern char const* const handoff_timeline_page;  // made of the file when the project is built
 
 namespace handoff::detail {
 
 namespace {
+
+/// A browser reads and draws no more intervals than these quickly: the longest are drawn.
+constexpr std::size_t most_drawn = 1'000'000;
+
+/// The length, in nanoseconds, that an interval must have to be one of the `most_drawn`.
+std::uint64_t least_drawn(timeline const& shown) {
+    std::vector<std::uint64_t> lengths;
+    for (timeline::lane const& each : shown.lanes) {
+        for (auto const& held : each.holds) {
+            lengths.push_back(held.end - held.begin);
+        }
+        for (auto const& waited : each.waits) {
+            lengths.push_back(waited.end - waited.begin);
+        }
+    }
+    if (lengths.size() <= most_drawn) {
+        return 0;
+    }
+    std::ranges::nth_element(lengths, lengths.begin() + most_drawn - 1, std::ranges::greater());
+    return lengths[most_drawn - 1];
+}
 
 /// As it may stand in a <script>: "</script>" would end that.
 std::string script_string(std::string_view text) {
@@ -17,48 +43,96 @@ std::string script_string(std::string_view text) {
     return made;
 }
 
-class separator {
+/// Writes a list's elements, with commas between them.
+class list {
 public:
-    /// Nothing the first time, and a comma from then on.
-    char const* next() {
-        char const* const now = said_;
+    explicit list(std::FILE* to) : to_(to) { std::fputc('[', to_); }
+    ~list() { std::fputc(']', to_); }
+    list(list const&) = delete;
+    list& operator=(list const&) = delete;
+
+    /// Before each element.
+    void next() {
+        std::fputs(said_, to_);
         said_ = ",";
-        return now;
+    }
+    void add(std::uint64_t number) {
+        next();
+        std::fprintf(to_, "%llu", static_cast<unsigned long long>(number));
     }
 
 private:
+    std::FILE* to_;
     char const* said_ = "";
 };
 
+/// Each moment as what has passed since the one before it: that has fewer digits.
+class moments {
+public:
+    explicit moments(std::uint64_t begin) : latest_(begin) {}
+    std::uint64_t since_latest(std::uint64_t moment) {
+        return moment - std::exchange(latest_, moment);
+    }
+
+private:
+    std::uint64_t latest_;
+};
+
+char const* in_words(timeline::activity::kind what) {
+    switch (what) {
+        case timeline::activity::kind::native:
+            return "native";
+        case timeline::activity::kind::function:
+            return "function";
+        case timeline::activity::kind::label:
+            return "label";
+    }
+    return "";
+}
+
 void write_lane(timeline const& shown, timeline::lane const& lane, std::uint64_t least,
                 std::FILE* to) {
-    auto const number = [](std::uint64_t each) { return static_cast<unsigned long long>(each); };
-    std::fprintf(to, R"({"name": %s, "thread": %d, "takes": %zu, "holds": [)",
+    std::fprintf(to, R"({"name": %s, "thread": %d, "takes": %zu, "holds": )",
                  script_string(lane.name).c_str(), lane.thread, lane.holds.size());
-    separator comma;
-    for (timeline::hold const& each : lane.holds) {
-        if (each.end - each.begin >= least) {
-            std::fprintf(to, "%s%llu,%llu,%u", comma.next(), number(each.begin - shown.begin),
-                         number(each.end - each.begin), each.name);
+    {
+        list holds(to);
+        moments passed(shown.begin);
+        for (timeline::hold const& each : lane.holds) {
+            if (each.end - each.begin >= least) {
+                holds.add(passed.since_latest(each.begin));
+                holds.add(passed.since_latest(each.end));
+                holds.add(each.activity);
+            }
         }
     }
-    std::fputs("], \"waits\": [", to);
-    comma = {};
-    for (timeline::wait const& each : lane.waits) {
-        if (each.end - each.begin >= least) {
-            std::fprintf(to, "%s%llu,%llu", comma.next(), number(each.begin - shown.begin),
-                         number(each.end - each.begin));
+    std::fputs(", \"waits\": ", to);
+    {
+        list waits(to);
+        moments passed(shown.begin);
+        for (timeline::wait const& each : lane.waits) {
+            if (each.end - each.begin >= least) {
+                auto const culprit = shown.culprit_of(each);
+                waits.add(passed.since_latest(each.begin));
+                waits.add(passed.since_latest(each.end));
+                waits.add(each.ended_in_a_take ? 1 : 0);
+                // Which lane, from 1 on, and what it did; 0: nobody held the GIL most of it.
+                waits.add(culprit.who == nullptr
+                              ? 0
+                              : static_cast<std::uint64_t>(culprit.who - shown.lanes.data()) + 1);
+                waits.add(culprit.who == nullptr ? 0 : culprit.what->activity);
+            }
         }
     }
-    std::fputs("], \"asked\": [", to);
-    comma = {};
-    std::size_t asked = 0;
-    for (std::uint64_t const each : lane.asked) {
-        if (++asked <= most_drawn) {
-            std::fprintf(to, "%s%llu", comma.next(), number(each - shown.begin));
+    std::fputs(", \"asked\": ", to);
+    {
+        list asked(to);
+        moments passed(shown.begin);
+        for (std::uint64_t const each :
+             std::span(lane.asked).first(std::min(lane.asked.size(), most_drawn))) {
+            asked.add(passed.since_latest(each));
         }
     }
-    std::fputs("]}", to);
+    std::fputc('}', to);
 }
 
 }  // namespace
@@ -71,21 +145,28 @@ void write_page(timeline const& shown, std::FILE* to) {
     std::uint64_t const least = least_drawn(shown);
     std::fprintf(to,
                  "{\"program\": %s, \"process\": %d, \"duration\": %llu, \"least\": %llu, "
-                 "\"summary\": %s, \"names\": [",
+                 "\"notes\": %s, \"summary\": %s, \"activities\": ",
                  script_string(shown.program).c_str(), shown.process,
                  static_cast<unsigned long long>(shown.end - shown.begin),
-                 static_cast<unsigned long long>(least), script_string(summary_of(shown)).c_str());
-    separator comma;
-    for (std::string const& each : shown.names) {
-        std::fprintf(to, "%s%s", comma.next(), script_string(each).c_str());
+                 static_cast<unsigned long long>(least), script_string(notes_on(shown)).c_str(),
+                 script_string(summary_of(shown)).c_str());
+    {
+        list activities(to);
+        for (auto const& each : shown.activities) {
+            activities.next();
+            std::fprintf(to, R"({"name": %s, "kind": "%s"})", script_string(each.name).c_str(),
+                         in_words(each.what));
+        }
     }
-    std::fputs("], \"lanes\": [", to);
-    comma = {};
-    for (timeline::lane const& each : shown.lanes) {
-        std::fputs(comma.next(), to);
-        write_lane(shown, each, least, to);
+    std::fputs(", \"lanes\": ", to);
+    {
+        list lanes(to);
+        for (timeline::lane const& each : shown.lanes) {
+            lanes.next();
+            write_lane(shown, each, least, to);
+        }
     }
-    std::fputs("]}", to);
+    std::fputc('}', to);
     std::string_view const rest = page.substr(place + here.size());
     std::fwrite(rest.data(), 1, rest.size(), to);
 }

@@ -125,7 +125,7 @@ void write_picture(timeline const& shown, std::FILE* to) {
         draw.begin_row();
         for (timeline::hold const& held : each.holds) {
             draw.interval(held, y + lane_height * 0.15, lane_height * 0.7, hold_colour,
-                          shown.names.at(held.name) + " holds the GIL");
+                          shown.name_of(held) + " holds the GIL");
         }
         double drawn = 0;
         for (std::uint64_t const when : each.asked) {
