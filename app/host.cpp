@@ -80,7 +80,8 @@ bool start_diagnostics() {
             gilcheck::start(gilcheck::settings_from(*settings));
         }
         if (auto const output = option("giltrace")) {
-            giltrace::start(*output);
+            auto const wanted = giltrace::settings_from(*output);
+            giltrace::start(wanted.output, wanted.how);
         }
         if (auto const settings = watch_asked_for()) {
             gilwatch::start(*settings);

@@ -379,7 +379,7 @@ class Page(Traced):
         outcome = self.run_command(HOST, "-X", "giltrace=trace.html", "-c", code)
         self.assertEqual(outcome.code, 0, outcome)
         page = (self.folder / "trace.html").read_text()
-        self.assertIn('{"name": "Foo delivers", "kind": "label"}', page)
+        self.assertEqual(re.findall('"Foo delivers", "kind": "(.*?)"', page), ["label"])
 
     @unittest.skipIf(BROWSER is None or not TOOLS, "needs Chromium, and `make test-all`")
     def test_when_it_is_used(self):
@@ -441,6 +441,336 @@ class Page(Traced):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 0, outcome)
                 self.assertIn(">spinner ", (self.folder / "trace.svg").read_text())
+
+
+class NativeCode(Traced):
+    """Holds of module long_holds', while a thread of Python's waits for the GIL."""
+
+    LONG_HOLD = """
+import sys, threading
+sys.path.insert(0, {folder!r})
+import long_holds
+over, waits = threading.Event(), threading.Event()
+def poll():
+    while not over.wait(0.002): waits.set()
+thread = threading.Thread(target=poll, name="waiter")
+thread.start()
+waits.wait()
+def call(): print(long_holds.{name}())
+call()
+over.set()
+thread.join()
+"""
+
+    def code(self, name, kind="lines"):
+        folder = str(Path(os.environ["MODULES_FOLDER"]) / "long_holds" / kind)
+        return self.LONG_HOLD.format(folder=folder, name=name)
+
+    def longest_hold(self, thread):
+        """How long, in microseconds, and what it is called."""
+        return max((end - begin, name) for begin, end, name in self.lanes()[thread].holds)
+
+    def assert_named(self, name, thread, said, kind="lines"):
+        for way, outcome in self.traced(self.code(name, kind)):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                took, named = self.longest_hold(thread)
+                self.assertGreater(took, 300_000)
+                self.assertRegex(named, said)
+                blamed = rf"'waiter' \d+ at .*, while '{thread}' .* most of it in "
+                self.assertRegex(outcome.stderr, blamed + said.lstrip("^"))
+
+    def test_that_python_called_is_named(self):
+        self.assert_named(
+            "works",
+            "MainThread",
+            r"^simulate\(\) at long_holds\.cpp:\d+, called by call \(<string>:11\)",
+        )
+
+    def test_of_a_native_thread_is_named(self):
+        self.assert_named("thread_works", "native", r"^simulate\(\) at long_holds\.cpp:\d+")
+
+    def test_that_waits_in_a_system_call_is_named_and_not_interrupted(self):
+        """By itself, as it drops the GIL: a signal would have ended the call."""
+        self.assert_named("thread_dozes", "native", r"^poll_device\(\) at long_holds\.cpp:\d+")
+        for name in "dozes", "thread_dozes":
+            for way, outcome in self.traced(self.code(name)):
+                with self.subTest(way, name=name):
+                    self.assertGreaterEqual(float(outcome.stdout), 0.4)
+
+    def test_of_a_thread_that_blocks_all_signals_is_not_known_and_goes_on(self):
+        for way, outcome in self.traced(self.code("thread_blocks")):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertEqual(self.longest_hold("native")[1], "native code")
+                self.assertRegex(
+                    outcome.stderr, r"\nnative code: its stack is not known: it blocks signal \d+\n"
+                )
+
+    def test_without_lines_or_symbols_says_how_to_keep_them(self):
+        for kind, named, hint in (
+            ("names", r"^simulate\(\) in long_holds\.so, called by call", "compile it with -g"),
+            ("stripped", r"^a function in long_holds\.so\+0x\w+, called by", "do not strip it"),
+        ):
+            with self.subTest(kind):
+                self.assert_named("works", "MainThread", named, kind)
+                outcome = self.run_command(
+                    *(STOCK, "-m", "giltrace", "-o", "trace.html", "-c"), self.code("works", kind)
+                )
+                self.assertRegex(outcome.stderr, rf"\n.* long_holds\.so.*: .*{hint}")
+
+    def test_is_shown_with_its_stack(self):
+        for output in "trace.json", "trace.html":
+            code = self.code("thread_works")
+            self.run_command(STOCK, "-m", "giltrace", "-o", output, "-c", code)
+            self.assertRegex(
+                (self.folder / output).read_text(),
+                r'"stack": "[^"]*simulate\(\)  at [^"]*long_holds\.cpp:\d+  in [^"]*'
+                r"compute_in_thread\(\)  at ",
+            )
+
+    def test_is_named_in_a_recording_that_was_left(self):
+        """By a process that hangs with the GIL held."""
+        code = self.code("thread_works").replace(
+            "\ncall()\n", "\ncall()\n" + KILLED.lstrip() + "\n"
+        )
+        killed = self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
+        self.assertEqual(killed.code, -signal.SIGKILL, killed)
+        left = ("-o", "trace.json", "--recording", "trace.json.recording")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *left)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertRegex(self.longest_hold("native")[1], r"^simulate\(\) at long_holds\.cpp:\d+")
+
+    def test_is_not_looked_at_if_it_is_short_or_not_wanted(self):
+        """No thread begins for it, and no signal is taken."""
+        code = (
+            "\nimport glob"
+            "\nprint([open(name).read() for name in glob.glob('/proc/self/task/*/comm')])"
+        )
+        for after in "0", "60":
+            outcome = self.run_command(
+                *(STOCK, "-m", "giltrace", "-o", "trace.json", "--stack-after", after, "-c"),
+                self.code("thread_works") + code,
+            )
+            self.assertEqual(outcome.code, 0, outcome)
+            self.assertNotIn("giltrace", outcome.stdout)
+            self.assertEqual(self.longest_hold("native")[1], "native code")
+        watched = self.run_command(
+            STOCK, "-m", "giltrace", "-o", "trace.json", "-c", self.code("thread_works") + code
+        )
+        self.assertIn("giltrace", watched.stdout)
+
+    def test_leaves_fork_with_one_thread(self):
+        """From Python 3.12 on it warns of several."""
+        code = self.code("thread_works") + (
+            "\nimport os\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    thread = threading.Thread(target=poll, name='waiter')\n"
+            "    over.clear(); thread.start(); call(); over.set(); thread.join(); sys.exit()\n"
+            "print(os.waitpid(child, 0)[1], child)\n"
+        )
+        outcome = self.run_command(
+            STOCK, "-W", "error", "-m", "giltrace", "-o", "trace.json", "-c", code
+        )
+        self.assertEqual(outcome.code, 0, outcome)
+        status, child = outcome.stdout.split()[-2:]
+        self.assertEqual(status, "0", outcome)
+        for output in "trace.json", f"trace.{child}.json":
+            self.assertIn("simulate() at long_holds.cpp", (self.folder / output).read_text())
+
+    def test_is_not_looked_at_where_the_host_is_told_so(self):
+        option = "giltrace=trace.json,stack-after=0"
+        outcome = self.run_command(HOST, "-X", option, "-c", self.code("thread_works"))
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual(self.longest_hold("native")[1], "native code")
+
+    def test_after_a_time_that_is_none_is_refused(self):
+        for option in "stack-after=x", "stack-after", "stack_after=1", "stack-after=1,", "x=1":
+            outcome = self.run_command(HOST, "-X", f"giltrace=trace.json,{option}", "-c", "pass")
+            self.assertEqual(outcome.code, 2, outcome)
+            self.assertIn(
+                f"giltrace does not know '{option.removeprefix('stack-after=1,')}'", outcome.stderr
+            )
+        outcome = self.run_command(
+            *(STOCK, "-m", "giltrace", "-o", "trace.json", "--stack-after", "-1", "-c", "pass")
+        )
+        self.assertEqual(outcome.code, 2)
+        self.assertIn("stack_after is a number of seconds, from 0 on, not -1", outcome.stderr)
+
+
+class LastSeconds(Traced):
+    BUSY = """
+import glob, os, threading, time
+def pause(times):
+    for _ in range(times): time.sleep(0)
+early = threading.Thread(target=pause, args=(100,), name="early")
+early.start()
+early.join()
+end, handoffs = time.monotonic() + 2, 0
+while time.monotonic() < end:
+    late = threading.Thread(target=pause, args=(1000,), name="late")
+    late.start()
+    late.join()
+    handoffs += 1000
+print(handoffs, *map(os.path.getsize, glob.glob("*.recording")))
+"""
+    # The main thread holds the GIL for 0.2 s while another waits.
+    LONG_WAIT = """
+import ctypes, threading, time
+usleep = ctypes.PyDLL(None).usleep
+over, waits = threading.Event(), threading.Event()
+def poll():
+    while not over.wait(0.002): waits.set()
+thread = threading.Thread(target=poll, name="waiter")
+thread.start()
+def hold():
+    waits.clear(); waits.wait()
+    usleep(200_000)
+"""
+
+    def assert_the_last(self, lanes, seconds):
+        moments = [time for lane in lanes.values() for hold in lane.holds for time in hold[:2]]
+        self.assertLessEqual(max(moments) - min(moments), seconds * 1e6 + 1)
+
+    def kept(self, last):
+        """(the way, its outcome) of each."""
+        wanted = ("-o", "trace.json", "--last", last)
+        yield "module", self.run_command(STOCK, "-m", "giltrace", *wanted, "-c", self.BUSY)
+        option = f"giltrace=trace.json,last={last}"
+        yield "host", self.run_command(HOST, "-X", option, "-c", self.BUSY)
+
+    def test_are_kept_in_a_file_that_does_not_grow(self):
+        for way, outcome in self.kept("0.2"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertNotIn("contradicts", outcome.stderr)
+                lanes = self.lanes()
+                self.assertNotIn("early", lanes)
+                self.assertIn("late", lanes)
+                self.assert_the_last(lanes, 0.2)
+                handoffs, *sizes = map(int, outcome.stdout.split())
+                self.assertLess(
+                    min(sizes), handoffs * 2 * 16 / 2
+                )  # a take and a drop, 16 bytes each
+
+    def test_are_all_if_there_are_no_more(self):
+        for way, outcome in self.kept("60"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
+                handoffs = int(outcome.stdout.split()[0])
+                self.assertGreater(sum(each.get("cat") == "hold" for each in events), handoffs)
+
+    def test_are_in_their_order_though_the_file_is_used_again_in_another(self):
+        code = """
+import threading, time
+end = time.monotonic() + 3
+def pause():
+    while time.monotonic() < end: time.sleep(0)
+threads = [threading.Thread(target=pause, name=f"pauses{n}") for n in range(2)]
+for each in threads: each.start()
+for each in threads: each.join()
+"""
+        wanted = ("-o", "trace.json", "--last", "0.3", "-c", code)
+        outcome = self.run_command(STOCK, "-m", "giltrace", *wanted)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertNotIn("contradicts", outcome.stderr)
+        for thread in "pauses0", "pauses1":
+            events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
+            own = self.lanes()[thread].thread + BESIDE
+            begins = [
+                each["ts"] for each in events if each.get("cat") == "hold" and each["tid"] == own
+            ]
+            self.assertEqual(begins, sorted(begins))
+
+    def test_of_any_program_contradict_nothing(self):
+        for seed in range(5):
+            code = ANY_PROGRAM.format(seed=seed) * 3
+            last = ("--last", "0.05", "--stack-after", "0.001")
+            outcome = self.run_command(
+                STOCK, "-m", "giltrace", "-o", "trace.json", *last, "-c", code
+            )
+            with self.subTest(seed=seed):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertNotIn("contradicts", outcome.stderr)
+                self.assert_the_last(self.lanes(), 0.05)
+
+    def test_are_read_from_what_a_killed_process_left(self):
+        arguments = ("-o", "trace.json", "--last", "0.2", "-c", self.BUSY + KILLED)
+        killed = self.run_command(STOCK, "-m", "giltrace", *arguments)
+        self.assertEqual(killed.code, -signal.SIGKILL, killed)
+        left = ("-o", "trace.json", "--recording", "trace.json.recording")
+        self.assertEqual(self.run_command(STOCK, "-m", "giltrace", *left).code, 0)
+        self.assert_the_last(self.lanes(), 0.2)
+
+    def test_are_written_when_a_wait_was_long(self):
+        """Once, as the time that is kept has not passed."""
+        code = self.LONG_WAIT + "hold(); hold(); over.set(); thread.join()\n"
+        (self.folder / "trace.snapshot1.json").write_text('{"otherData": {"contradiction": ""}}')
+        (self.folder / "trace.snapshot2.json").write_text('{"otherData": {"contradiction": ""}}')
+        wanted = ("-o", "trace.json", "--last", "60", "--when-wait-exceeds", "0.1")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *wanted, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        said = re.findall("giltrace: a snapshot is written to (.*)", outcome.stderr)
+        self.assertEqual(said, [f"{self.folder}/trace.snapshot1.json"])
+        self.assertFalse((self.folder / "trace.snapshot2.json").exists())  # an earlier run's
+        waits = [end - begin for begin, end, _ in self.lanes(said[0])["waiter"].waits]
+        self.assertEqual(len([each for each in waits if each > 150_000]), 1)
+        waits = [end - begin for begin, end, _ in self.lanes()["waiter"].waits]
+        self.assertEqual(len([each for each in waits if each > 150_000]), 2)
+
+    def test_are_not_written_when_no_wait_was_so_long(self):
+        code = self.LONG_WAIT + "hold(); over.set(); thread.join()\n"
+        wanted = ("-o", "trace.json", "--when-wait-exceeds", "30")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *wanted, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
+
+    def test_are_written_when_a_wait_does_not_end(self):
+        """The program hangs, with the GIL held, until its output is there."""
+        script = self.LONG_WAIT + (
+            "waits.clear(); waits.wait()\n"
+            "native = ctypes.PyDLL(None)\n"
+            "native.system(b'while ! test -s trace.snapshot1.json; do sleep 0.01; done')\n"
+            "over.set()\n"
+        )
+        wanted = ("-o", "trace.json", "--when-wait-exceeds", "0.05")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *wanted, "-c", script)
+        self.assertEqual(outcome.code, 0, outcome)
+        events = (self.folder / "trace.snapshot1.json").read_text()
+        self.assertIn('"name": "a hold that goes on"', events)
+
+    def test_are_written_on_demand(self):
+        code = self.LONG_WAIT + (
+            "import giltrace, os\n"
+            "giltrace.snapshot('mine.html')\n"
+            "os.kill(os.getpid(), 12)\n"
+            "while not os.path.exists('trace.snapshot1.html'): pass\n"
+            "try: giltrace.snapshot('mine.txt')\n"
+            "except RuntimeError as error: print(error)\n"
+            "over.set(); thread.join()\n"
+        )
+        wanted = ("-o", "trace.html", "--signal", "12")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *wanted, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn("'mine.txt'", outcome.stdout)
+        for output in "mine.html", "trace.snapshot1.html", "trace.html":
+            self.assertIn('"name": "waiter"', (self.folder / output).read_text())
+
+    def test_are_refused_without_a_recording_or_with_a_time_that_is_none(self):
+        code = "import giltrace; giltrace.snapshot('mine.html')"
+        self.assertIn("there is no recording", self.run_command(STOCK, "-c", code).stderr)
+        for option, said in (
+            (("--last", "-1"), "last is a number of seconds, from 0 on, not -1"),
+            (("--when-wait-exceeds", "nan"), "when_wait_exceeds is a number of seconds"),
+            (("--signal", "9"), "signal 9 is none, or the program uses it"),
+            (("--signal", "99"), "signal 99 is none, or the program uses it"),
+        ):
+            wanted = ("-o", "trace.json", *option, "-c", "pass")
+            outcome = self.run_command(STOCK, "-m", "giltrace", *wanted)
+            self.assertEqual(outcome.code, 2, outcome)
+            self.assertIn(said, outcome.stderr)
 
 
 class ManyThreads(Traced):

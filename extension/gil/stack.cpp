@@ -52,10 +52,13 @@ symbols::place symbols::find(void const* instruction) {
                 .file = is_program ? known.dli_fname : loaded.l_name,
                 .offset = address(instruction) - loaded.l_addr};
     found.function =
-        demangled(known.dli_sname != nullptr
-                      ? known.dli_sname
-                      : own_name(is_program ? "/proc/self/exe" : found.file, found.offset));
+        function_at(is_program ? "/proc/self/exe" : found.file, found.offset, known.dli_sname);
     return found;
+}
+
+std::string symbols::function_at(std::string const& file, std::uintptr_t offset,
+                                 char const* exported) {
+    return demangled(exported != nullptr ? exported : own_name(file, offset));
 }
 
 std::string symbols::own_name(std::string const& file, std::uintptr_t offset) {

@@ -47,9 +47,12 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
         json_string(shown.contradiction()).c_str(), process,
         json_string("GIL of " + shown.program + " " + std::to_string(shown.process)).c_str());
     std::vector<std::string> names;
-    names.reserve(shown.activities.size());
+    std::vector<std::string> stacks;
     for (auto const& each : shown.activities) {
         names.push_back(json_string(each.name));
+        stacks.push_back(each.stack.empty()
+                             ? std::string()
+                             : R"(, "args": {"stack": )" + json_string(each.stack) + "}");
     }
     progress told(shown);
     unsigned order = 0;
@@ -62,17 +65,18 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
             ",\n{\"ph\": \"M\", \"name\": \"thread_sort_index\", \"pid\": %u, \"tid\": %u, "
             "\"args\": {\"sort_index\": %u}}",
             process, thread, json_string(in_words(each)).c_str(), process, thread, order++);
-        auto const interval = [&](char const* kind, std::string const& name, auto const& shape) {
+        auto const interval = [&](char const* kind, std::string const& name, auto const& shape,
+                                  std::string const& arguments = {}) {
             std::fprintf(
                 to,
                 ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": %s, \"pid\": %u, \"tid\": %u, "
-                "\"ts\": %.3f, \"dur\": %.3f}",
+                "\"ts\": %.3f, \"dur\": %.3f%s}",
                 kind, name.c_str(), process, thread, microseconds(shape.begin),
-                microseconds(shape.end - shape.begin));
+                microseconds(shape.end - shape.begin), arguments.c_str());
             told.step();
         };
         for (timeline::hold const& held : each.holds) {
-            interval("hold", names.at(held.activity), held);
+            interval("hold", names.at(held.activity), held, stacks.at(held.activity));
         }
         for (timeline::wait const& waited : each.waits) {
             interval("wait", "\"waits for the GIL\"", waited);

@@ -5,6 +5,8 @@
 #include "gil_recording.hpp"
 
 #include "current_function.hpp"
+#include "holder_stacks.hpp"
+#include "pushed.hpp"
 #include <handoff/gil/label.hpp>
 
 #include <algorithm>
@@ -12,11 +14,14 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
+#include <deque>
 #include <dirent.h>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <pthread.h>
 #include <span>
 #include <string_view>
@@ -45,9 +50,17 @@ struct hash_of_text {
 using numbered_names =
     std::unordered_map<std::string, std::uint32_t, hash_of_text, std::equal_to<>>;
 
+/// Where nothing is written any more.
+struct full_chunk {
+    off_t where = 0;  // in the file
+    std::uint32_t size = 0;
+    std::uint64_t latest = 0;  // ticks of its last event
+};
+
 struct recording {
     std::string path;
     std::string (*child_path)(std::string const&, pid_t) = nullptr;
+    recording_options wanted{};
     std::filesystem::path place;  // the same, wherever the program goes
     struct stat file{};           // of which device, and which there
     off_t size = 0;
@@ -57,6 +70,7 @@ struct recording {
     char* name_place = nullptr;  // where the next is written
     char* names_end = nullptr;
     bool begins = false;  // in a child, with its first event
+    std::deque<full_chunk> full;  // the first to be used again first
 };
 
 /// What a thread writes to; of the last recording, perhaps.
@@ -65,6 +79,8 @@ struct buffer {
     event* next = nullptr;
     event* end = nullptr;
     chunk* mapped = nullptr;
+    off_t where = 0;                // in the file
+    std::uint64_t waits_since = 0;  // ticks; 0: it does not wait for the GIL
     python_function function{};  // of the last hold ...
     std::uint32_t name = 0;  // ... which was called that
 };
@@ -80,6 +96,15 @@ std::atomic<unsigned> making_room = 0;  // threads that do
 running_python const* python = nullptr;
 function_reader functions;
 std::uint64_t last_event = 0;  // its ticks: the lock orders events, where the counter may not
+std::uint64_t held_since = 0;  // ticks
+std::uint64_t look_after = 0;  // so many ticks of a hold; 0: never
+std::uint64_t next_look = 0;   // when who holds the GIL has held it for long
+std::uint32_t stacks = 0;      // different ones, that were recorded
+std::uint64_t keeps = 0;       // so many ticks; 0: all
+std::uint64_t long_wait = 0;   // so many ticks; 0: none is
+std::uint64_t next_long_wait = 0;   // not told of before
+unsigned long_waits = 0;            // that were told of
+std::atomic<unsigned> readers = 0;  // of the file, while it is written
 pthread_key_t own_key{};
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local buffer own{};
@@ -98,10 +123,12 @@ void* add(recording& now, int file, std::size_t size) {
     return mapped;
 }
 
-/// The same, of the file as it is found anew. Its descriptor is not kept: a program may close those
-/// that it does not know, as every daemon does, and the number is then that of a file of its own.
+/// What is done with the file, as it is found anew. Its descriptor is not kept: a program may close
+/// those that it does not know, as every daemon does, and the number is then that of a file of its
+/// own. Returns null if it is not found.
 /// Source: python-daemon's close_all_open_files().
-void* add(recording& now, std::size_t size) {
+template <class Done>
+void* with_file(recording const& now, Done const& done) {
     int const file = open(now.place.c_str(), O_RDWR | O_CLOEXEC);
     if (file < 0) {
         return nullptr;
@@ -109,9 +136,22 @@ void* add(recording& now, std::size_t size) {
     struct stat found{};
     bool const is_it = fstat(file, &found) == 0 && found.st_dev == now.file.st_dev &&
                        found.st_ino == now.file.st_ino;
-    void* const mapped = is_it ? add(now, file, size) : nullptr;
+    void* const mapped = is_it ? done(file) : nullptr;
     close(file);
     return mapped;
+}
+
+/// The same as above.
+void* add(recording& now, std::size_t size) {
+    return with_file(now, [&](int file) { return add(now, file, size); });
+}
+
+/// What is there already. Returns null if it cannot be.
+void* map(recording const& now, off_t where, std::size_t size) {
+    return with_file(now, [=](int file) {
+        void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, where);
+        return mapped == MAP_FAILED ? nullptr : mapped;
+    });
 }
 
 /// Without what a recording has, but its path. The file of a parent is left as it is.
@@ -125,6 +165,7 @@ void leave(recording& over) {
     recording fresh;
     fresh.path = std::move(over.path);
     fresh.child_path = over.child_path;
+    fresh.wanted = over.wanted;
     over = std::move(fresh);
 }
 
@@ -196,7 +237,21 @@ void begin(recording& now) {
     do {  // until the scale of ticks is known well enough, should there be no later moment
         now.head->latest = tick_clock::this_moment();
     } while (now.head->latest.nanoseconds - now.head->begin.nanoseconds < 100'000);
+    tick_scale const scale(now.head->begin, now.head->latest);
+    auto const ticks_in = [&scale](std::chrono::duration<double, std::nano> time) {
+        return scale.ticks_in(time.count());
+    };
+    look_after = ticks_in(now.wanted.stack_after);
+    keeps = ticks_in(now.wanted.last);
+    long_wait = ticks_in(now.wanted.when_wait_exceeds);
+    next_long_wait = 0;
+    long_waits = 0;
+    now.head->kept = static_cast<std::uint64_t>(
+        std::chrono::duration<double, std::nano>(now.wanted.last).count());
     last_event = 0;
+    held_since = now.head->latest.ticks;
+    next_look = held_since + look_after;
+    stacks = 0;
     std::string_view const program = program_invocation_short_name;
     program.copy(now.head->program, sizeof now.head->program - 1);
     now.begins = false;
@@ -213,12 +268,56 @@ void unmap(buffer& from) noexcept {
 
 void note_own_name(chunk& into) noexcept { prctl(PR_GET_NAME, into.name); }
 
-/// A thread ends, or its chunk is full.
-void finish(buffer& full) noexcept {
+/// Of a thread that has ended.
+struct left_chunk {
+    full_chunk its;
+    unsigned of = 0;  // the recording
+    left_chunk* before = nullptr;
+};
+constinit pushed<left_chunk> left_chunks{};
+
+/// A thread ends, or its chunk is full. Returns: where it was.
+full_chunk finish(buffer& full) noexcept {
+    full_chunk its{.where = full.where};
     if (full.mapped != nullptr && full.of == number.load(std::memory_order_relaxed)) {
         note_own_name(*full.mapped);
+        its.size = full.mapped->size;
+        auto const* const first = reinterpret_cast<event*>(full.mapped + 1);
+        its.latest = full.next == first ? 0 : full.next[-1].when;
     }
     unmap(full);
+    return its;
+}
+
+void finish_thread(void* /*unused*/) {
+    unsigned const of = own.of;
+    full_chunk const its = finish(own);
+    if (keeps != 0 && its.size != 0) {
+        left_chunks.push(std::make_unique<left_chunk>(left_chunk{.its = its, .of = of}));
+    }
+}
+
+/// A chunk of zeros, of which nothing is wanted any more. Returns null if there is none.
+chunk* use_again(recording& now, off_t& where) {
+    for (auto const& each : left_chunks.take()) {
+        if (each->of == number.load(std::memory_order_relaxed)) {
+            now.full.push_back(each->its);
+        }
+    }
+    if (keeps == 0 || readers > 0 || now.full.empty() ||
+        now.full.front().latest + keeps > tick_clock::now()) {
+        return nullptr;
+    }
+    full_chunk const oldest = now.full.front();
+    auto* const mapped = static_cast<chunk*>(map(now, oldest.where, oldest.size));
+    if (mapped == nullptr) {
+        return nullptr;
+    }
+    now.full.pop_front();
+    where = oldest.where;
+    mapped->what = content::nothing;  // as long as it is neither the one nor the other
+    std::memset(static_cast<void*>(mapped + 1), 0, oldest.size - sizeof(chunk));
+    return mapped;
 }
 
 /// Room for the calling thread's events. Returns false if there is none.
@@ -231,21 +330,26 @@ bool open_chunk(recording& now) {
         unmap(own);  // what is there is another recording's
         own = {.of = number.load(std::memory_order_relaxed)};
     } else {
-        finish(own);
+        now.full.push_back(finish(own));
     }
-    auto* const added = static_cast<chunk*>(add(now, size));
+    off_t where = now.size;
+    chunk* added = use_again(now, where);
     if (added == nullptr) {
-        return false;
+        added = static_cast<chunk*>(add(now, size));
+        if (added == nullptr) {
+            return false;
+        }
+        added->size = size;
     }
     now.head->latest = tick_clock::this_moment();
-    added->size = size;
     added->lane = lane;
     added->thread = own_thread_id();
     note_own_name(*added);
     added->what = content::events;
     own.mapped = added;
+    own.where = where;
     own.next = reinterpret_cast<event*>(added + 1);
-    auto const events = (size - sizeof(chunk)) / sizeof(event);
+    auto const events = (added->size - sizeof(chunk)) / sizeof(event);
     own.end = own.next + events;
     pthread_setspecific(own_key, added);
     return true;
@@ -276,15 +380,18 @@ bool open_chunk(recording& now) {
 
 bool is_of_this_recording() noexcept { return own.of == number.load(std::memory_order_relaxed); }
 
-void record(kind what, std::uint32_t name = 0) noexcept {
+/// when: ticks; 0: now.
+void record(kind what, std::uint32_t name = 0, std::uint64_t when = 0) noexcept {
     if ((!is_of_this_recording() || own.next == own.end) && !make_room()) {
         return;
     }
     event& made = *own.next++;
     made.what = what;
     made.name = name;
-    last_event = std::max(last_event, tick_clock::now());
-    std::atomic_ref(made.when).store(last_event, std::memory_order_release);
+    if (when == 0) {
+        when = last_event = std::max(last_event, tick_clock::now());
+    }
+    std::atomic_ref(made.when).store(when, std::memory_order_release);
 }
 
 /// Writes a name. Without room it is not written, and what is called so has no name.
@@ -415,11 +522,77 @@ constinit unsigned asked = 0;
     --making_room;
 }
 
-void on_wait() noexcept { record(kind::waits); }
+/// So many are told of, and each only when what is kept of the one before has passed.
+void tell_of_long_wait() noexcept {
+    static constexpr unsigned most_told = 10;
+    if (last_event >= next_long_wait && long_waits < most_told) {
+        ++long_waits;
+        next_long_wait = last_event + keeps;
+        holder_stacks::want(current().wanted.on_long_wait);
+    }
+}
+
+void on_wait() noexcept {
+    record(kind::waits);
+    own.waits_since = last_event;
+}
+
+void record_stack(recording& now, holder_stacks::sighting const& seen) {
+    static constexpr std::uint32_t most_stacks = 10'000;  // they are kept as long as the recording
+    if (stacks == most_stacks) {
+        return;
+    }
+    std::string text = seen.places.empty() ? "?" + seen.unknown : std::string();
+    for (code_place const& each : seen.places) {
+        std::array<char, 20> offset{};
+        std::snprintf(offset.data(), offset.size(), "%jx ", std::uintmax_t{each.offset});
+        std::string place(each.beside_python ? "p" : "-");
+        place.append(offset.data()).append(each.file).append("\n").append(each.exported);
+        text.append(text.empty() ? "" : " ")
+            .append(std::to_string(number_of(now, place, is_place)));
+    }
+    auto const known = now.names.size();
+    std::uint32_t const stack = number_of(now, text, is_stack);
+    stacks += now.names.size() > known ? 1 : 0;
+    record(kind::seen, stack, seen.when);
+}
+
+void record_stacks(recording& now) noexcept {
+    try {
+        for (auto const& each : holder_stacks::seen()) {
+            record_stack(now, *each);
+        }
+    } catch (std::exception const&) {  // NOLINT(bugprone-empty-catch): there are no stacks then
+    }
+}
+
+/// The watching thread has seen something, or wants something of a thread that drops the GIL.
+[[gnu::noinline]] void attend_to_stacks(bool drops) noexcept {
+    recording& now = current();
+    ++making_room;
+    if (is_on && now.head != nullptr) {
+        if (drops) {
+            holder_stacks::note_own_stack();
+        }
+        record_stacks(now);
+    }
+    --making_room;
+}
 
 void on_ask() noexcept {
     static constexpr unsigned long_since = 4;
     record(kind::asks);
+    if (holder_stacks::are_waiting()) {
+        attend_to_stacks(false);
+    }
+    // Of a wait that does not end at all.
+    if (long_wait != 0 && own.waits_since != 0 && last_event - own.waits_since > 10 * long_wait) {
+        tell_of_long_wait();
+    }
+    if (look_after != 0 && last_event >= next_look) {
+        next_look = last_event + (last_event - held_since);  // ever less often
+        holder_stacks::look_at(holder_of_gil().id);
+    }
     if (++asked == long_since) {
         note_holders_name();
     }
@@ -428,9 +601,21 @@ void on_ask() noexcept {
 void on_take() noexcept {
     record(kind::takes);
     asked = 0;
+    if (long_wait != 0 && own.waits_since != 0 && last_event - own.waits_since > long_wait) {
+        tell_of_long_wait();
+    }
+    own.waits_since = 0;
+    held_since = last_event;
+    next_look = held_since + look_after;
+    holder_stacks::next_hold();
 }
 
-void on_drop() noexcept { record(kind::drops, name_of_hold()); }
+void on_drop() noexcept {
+    if (holder_stacks::are_waiting()) {
+        attend_to_stacks(true);
+    }
+    record(kind::drops, name_of_hold());
+}
 
 constinit gil_listener const listener{
     .waits = &on_wait, .asks = &on_ask, .takes = &on_take, .drops = &on_drop};
@@ -454,6 +639,8 @@ void write_thread_names(recording& now) {
 /// A child has only the thread that forked, and nothing of its parent's recording.
 void begin_anew_in_child() {
     making_room = 0;
+    readers = 0;
+    static_cast<void>(left_chunks.take());
     recording& now = current();
     if (now.head == nullptr) {
         return;
@@ -468,14 +655,16 @@ void prepare_once() {
     static constinit bool is_prepared = false;  // guarded by the GIL
     if (!std::exchange(is_prepared, true)) {
         tick_clock::ask_the_kernel();
-        pthread_key_create(&own_key, [](void* /*unused*/) { finish(own); });
+        pthread_key_create(&own_key, &finish_thread);
         pthread_atfork(nullptr, nullptr, &begin_anew_in_child);
+        holder_stacks::prepare();
     }
 }
 
 }  // namespace
 
 void start_recording(running_python const& traced, std::string const& path,
+                     recording_options const& wanted,
                      std::string (*child_path)(std::string const&, pid_t)) {
     prepare_once();
     python = &traced;
@@ -483,6 +672,7 @@ void start_recording(running_python const& traced, std::string const& path,
     recording& now = current();
     now.path = path;
     now.child_path = child_path;
+    now.wanted = wanted;
     begin(now);
     is_on = true;
     try {
@@ -495,9 +685,21 @@ void start_recording(running_python const& traced, std::string const& path,
     }
 }
 
+recording_reader::recording_reader() {
+    ++readers;
+    while (making_room > 0) {
+        std::this_thread::yield();
+    }
+    path_ = is_on ? current().path : std::string();
+    now_ = tick_clock::this_moment();
+}
+
+recording_reader::~recording_reader() { --readers; }
+
 std::string stop_recording() {
     recording& now = current();
     dismiss(listener);
+    holder_stacks::finish();
     is_on = false;
     while (making_room > 0) {
         std::this_thread::yield();
@@ -506,6 +708,7 @@ std::string stop_recording() {
     if (now.head == nullptr) {
         return {};
     }
+    record_stacks(now);
     now.head->latest = tick_clock::this_moment();
     now.head->was_ended = 1;
     write_thread_names(now);

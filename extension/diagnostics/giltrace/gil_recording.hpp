@@ -5,6 +5,7 @@
 #include "running_python.hpp"
 #include "tick_clock.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -29,15 +30,17 @@ struct header {
     moment latest;            // of two moments the scale of all ticks is known
     std::uint32_t was_ended;  // at `latest`; else it is zero
     std::uint64_t lost;       // events that there was no room for
+    std::uint64_t kept;       // nanoseconds, of the end; zero: all
     char program[64];     // its name
 };
 
-enum class kind : std::uint32_t { nothing, waits, asks, takes, drops };
+/// The last is no event of the thread's: whoever held the GIL at that moment was seen in a stack.
+enum class kind : std::uint32_t { nothing, waits, asks, takes, drops, seen };
 
 struct event {
     std::uint64_t when;  // ticks; zero: there is none
     kind what;
-    std::uint32_t name;  // of a hold that ends
+    std::uint32_t name;  // of a hold that ends, or of a stack
 };
 
 enum class content : std::uint32_t { nothing, events, names };
@@ -54,27 +57,63 @@ struct chunk {
 /// In a chunk of names. The text follows, and zeros up to the next multiple of eight bytes.
 struct name {
     std::uint32_t length;  // bytes; zero: there is none
-    std::uint32_t number;  // what events call it, from 1 on, perhaps with is_label; or is_thread
-                           // and a thread's id
+    std::uint32_t number;  // what events call it, from 1 on, with one of what follows for what is
+                           // no function's; or is_thread and a thread's id
 };
 
 inline constexpr std::uint32_t is_thread = 0x80000000U;
-inline constexpr std::uint32_t is_label = 0x40000000U;  // a gil_label's, and no function's
+inline constexpr std::uint32_t is_label = 0x40000000U;  // a gil_label's
+/// The places' numbers in decimal, the innermost first, a space between; or "?" and why there are
+/// none.
+inline constexpr std::uint32_t is_stack = 0x20000000U;
+/// "p" or "-", whether it is beside Python; the offset in hexadecimal, a space, and the file; in a
+/// second line the function's name, if it is exported.
+inline constexpr std::uint32_t is_place = 0x10000000U;
+inline constexpr std::uint32_t is_of_a_kind = is_thread | is_label | is_stack | is_place;
 
 static_assert(sizeof(event) == 16 && sizeof(chunk) == 64 && sizeof(header) <= page);
 
 }  // namespace recorded
 
+/// What a recording has, and keeps; each zero: never, or all.
+struct recording_options {
+    std::chrono::duration<double> stack_after{};  // see giltrace::options
+    std::chrono::duration<double> last{};
+    std::chrono::duration<double> when_wait_exceeds{};
+    /// Called then, on a thread that may take its time. GIL: not held.
+    void (*on_long_wait)() = nullptr;
+};
+
 /// Records from now on into a file, which is written as it goes and takes 16 bytes an event; of
-/// memory it takes 64 KiB a thread. A child of fork() records into a file of its own,
-/// child_path(path, process).
+/// memory it takes 64 KiB a thread. Where it keeps the last seconds only, chunks that are older are
+/// used again. A child of fork() records into a file of
+/// its own, child_path(path, process).
 ///
 /// GIL:     held.
 /// Threads: one recording at a time.
 /// Throws:  std::system_error, with the path: it cannot be written. std::runtime_error: this
 ///          Python's GIL cannot be listened to.
 void start_recording(running_python const& python, std::string const& path,
+                     recording_options const& wanted,
                      std::string (*child_path)(std::string const& path, pid_t process));
+
+/// Its file can be read while it goes on, as long as one of these lives: nothing in it is used
+/// again.
+class recording_reader {
+public:
+    recording_reader();
+    ~recording_reader();
+    recording_reader(recording_reader const&) = delete;
+    recording_reader& operator=(recording_reader const&) = delete;
+
+    /// Empty: nothing is being recorded.
+    [[nodiscard]] std::string const& path() const noexcept { return path_; }
+    [[nodiscard]] moment now() const noexcept { return now_; }
+
+private:
+    std::string path_;
+    moment now_{};
+};
 
 /// Ends it. The file stays. GIL: held, or Python is gone.
 /// Returns: the file's path; empty: nothing was being recorded.

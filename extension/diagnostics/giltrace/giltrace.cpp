@@ -1,5 +1,6 @@
 // giltrace: a recording's begin and its end.
 #include "gil_recording.hpp"
+#include "holder_stacks.hpp"
 #include "one_at_a_time.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
@@ -7,7 +8,10 @@
 #include "timeline_output.hpp"
 #include <handoff/giltrace.hpp>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +20,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -125,10 +130,141 @@ void write(std::string const& recording, std::string const& output, summary told
     }
 }
 
+/// A snapshot's path; of trace.html.recording, trace.snapshot1.html.
+std::string snapshot_of(std::string const& recording, unsigned number) {
+    std::string path = output_of(recording);
+    return path.insert(path.rfind('.'), ".snapshot" + std::to_string(number));
+}
+
+unsigned snapshots = 0;  // that were written by themselves
+
+constinit one_at_a_time::process writes{0};
+
+/// Returns the output's path. Throws: as snapshot().
+template <class OutputOf>
+std::string write_snapshot(OutputOf const& output_of_recording) {
+    one_at_a_time const this_one(
+        writes, "another thread writes a snapshot of the GIL just now: one at a time");
+    std::string output;
+    timeline read;
+    {
+        recording_reader const now;
+        if (now.path().empty()) {
+            throw std::invalid_argument("there is no recording of the GIL");
+        }
+        output = output_of_recording(now.path());
+        read = timeline::read(now.path(), now.now());
+    }
+    detail::write(read, output);
+    return output;
+}
+
+/// On giltrace's own thread.
+void write_next_snapshot() {
+    try {
+        auto const output = write_snapshot(
+            [](std::string const& recording) { return snapshot_of(recording, ++snapshots); });
+        say("giltrace: a snapshot is written to " + output + "\n");
+    } catch (std::exception const& failure) {
+        say(std::string("giltrace: there is no snapshot: ") + failure.what() + "\n");
+    }
+}
+
+/// Those of an earlier run, which would be taken for this run's. Throws: as remove_earlier().
+void remove_earlier_snapshots(std::string const& output) {
+    for (unsigned number = 1;; ++number) {
+        std::string const path = snapshot_of(recording_of(output), number);
+        if (!std::filesystem::exists(path)) {
+            return;
+        }
+        make_sure_of(path);
+        remove_earlier(path);
+    }
+}
+
+/// Throws: std::invalid_argument.
+void check(options const& how) {
+    for (auto const& [name, value] :
+         {std::pair("stack_after", how.stack_after.count()), std::pair("last", how.last.count()),
+          std::pair("when_wait_exceeds", how.when_wait_exceeds.count())}) {
+        if (!std::isfinite(value) || value < 0 || value > 1e9) {
+            throw std::invalid_argument(std::string("giltrace: ") + name +
+                                        " is a number of seconds, from 0 on, not " +
+                                        std::to_string(value));
+        }
+    }
+    struct sigaction used{};
+    if (how.signal != 0 && (sigaction(how.signal, nullptr, &used) != 0 || how.signal == SIGKILL ||
+                            how.signal == SIGSTOP || used.sa_handler != SIG_DFL)) {
+        throw std::invalid_argument("giltrace: signal " + std::to_string(how.signal) +
+                                    " is none, or the program uses it: choose another, as 12");
+    }
+}
+
+int signal_for_snapshots = 0;
+
+void answer_signals(int number) {
+    struct sigaction action{};
+    if (number != 0) {
+        action.sa_handler = [](int) { holder_stacks::want(&write_next_snapshot); };
+        action.sa_flags = SA_RESTART;
+        sigaction(number, &action, nullptr);
+        holder_stacks::begin();
+    }
+    if (int const former = std::exchange(signal_for_snapshots, number);
+        former != 0 && number == 0) {
+        action.sa_handler = SIG_DFL;
+        sigaction(former, &action, nullptr);
+    }
+}
+/// Throws: std::invalid_argument.
+[[noreturn]] void refuse(std::string_view option) {
+    throw std::invalid_argument("giltrace does not know '" + std::string(option) +
+                                "': it knows last=SECONDS, when-wait-exceeds=SECONDS, "
+                                "stack-after=SECONDS and signal=NUMBER, as in trace.html,last=30");
+}
+
 }  // namespace
 
-void start(std::string_view wanted) {
+settings settings_from(std::string_view text) {
+    auto end = text.size();
+    for (std::string_view const ending : {".json,", ".html,", ".svg,"}) {
+        if (auto const found = text.find(ending); found != std::string_view::npos) {
+            end = std::min(end, found + ending.size() - 1);
+        }
+    }
+    settings read{.output = std::string(text.substr(0, end)), .how = {}};
+    for (auto rest = text.substr(end); !rest.empty();) {
+        std::string_view const option = rest.substr(1, rest.find(',', 1) - 1);
+        rest.remove_prefix(option.size() + 1);
+        auto const equals = std::min(option.find('='), option.size());
+        std::string_view const name = option.substr(0, equals);
+        double number = 0;
+        auto const [last, error] =
+            std::from_chars(option.data() + std::min(equals + 1, option.size()),
+                            option.data() + option.size(), number);
+        if (error != std::errc() || last != option.data() + option.size()) {
+            refuse(option);
+        }
+        std::chrono::duration<double> const seconds(number);
+        if (name == "stack-after") {
+            read.how.stack_after = seconds;
+        } else if (name == "last") {
+            read.how.last = seconds;
+        } else if (name == "when-wait-exceeds") {
+            read.how.when_wait_exceeds = seconds;
+        } else if (name == "signal" && number == std::floor(number) && number <= SIGRTMAX) {
+            read.how.signal = static_cast<int>(number);
+        } else {
+            refuse(option);
+        }
+    }
+    return read;
+}
+
+void start(std::string_view wanted, options const& how) {
     static_cast<void>(format_of(wanted));
+    check(how);
     one_at_a_time const change(changes, refusal);
     if (is_recording) {
         throw std::invalid_argument("there is a recording of the GIL already: one at a time");
@@ -137,7 +273,12 @@ void start(std::string_view wanted) {
     std::string const output = std::filesystem::absolute(wanted);  // whatever chdir() comes
     make_sure_of(output);
     try {
-        start_recording(python, recording_of(output), &path_in_child);
+        start_recording(python, recording_of(output),
+                        {.stack_after = how.stack_after,
+                         .last = how.last,
+                         .when_wait_exceeds = how.when_wait_exceeds,
+                         .on_long_wait = &write_next_snapshot},
+                        &path_in_child);
     } catch (std::system_error const&) {
         throw;
     } catch (std::runtime_error const& wrong) {
@@ -146,11 +287,14 @@ void start(std::string_view wanted) {
     }
     try {
         remove_earlier(output);
+        remove_earlier_snapshots(output);
     } catch (...) {
         unlink(stop_recording().c_str());
         throw;
     }
     is_recording = true;
+    snapshots = 0;
+    answer_signals(how.signal);
     name_threads(python);
     tie_to_the_process();
 }
@@ -161,11 +305,20 @@ void stop(summary told) {
         throw std::invalid_argument("there is no recording of the GIL");
     }
     is_recording = false;
+    answer_signals(0);
     std::string const recording = stop_recording();
+    while (writes == getpid()) {  // that needs nothing of who waits here
+        std::this_thread::yield();
+    }
     if (!recording.empty()) {
         write(recording, output_of(recording), told);
         unlink(recording.c_str());
     }
+}
+
+void snapshot(std::string_view output) {
+    static_cast<void>(format_of(output));
+    write_snapshot([output](std::string const& /*recording*/) { return std::string(output); });
 }
 
 void finish() noexcept {

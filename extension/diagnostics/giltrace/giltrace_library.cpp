@@ -7,8 +7,16 @@ using handoff::detail::failure_of;
 // For ctypes.PyDLL, as the functions of handoff::giltrace. GIL: held.
 extern "C" {
 
-[[gnu::visibility("default")]] char const* giltrace_start(char const* output) {
-    return failure_of([output] { handoff::giltrace::start(output); });
+[[gnu::visibility("default")]] char const* giltrace_start(char const* output, double stack_after,
+                                                          double last, double when_wait_exceeds,
+                                                          int signal) {
+    using seconds = std::chrono::duration<double>;
+    return failure_of([=] {
+        handoff::giltrace::start(output, {.stack_after = seconds(stack_after),
+                                          .last = seconds(last),
+                                          .when_wait_exceeds = seconds(when_wait_exceeds),
+                                          .signal = signal});
+    });
 }
 
 [[gnu::visibility("default")]] char const* giltrace_stop(bool with_summary) {
@@ -20,5 +28,10 @@ extern "C" {
 [[gnu::visibility("default")]] char const* giltrace_write(char const* recording,
                                                           char const* output) {
     return failure_of([=] { handoff::giltrace::write(recording, output); });
+}
+
+// For ctypes.CDLL. GIL: not held.
+[[gnu::visibility("default")]] char const* giltrace_snapshot(char const* output) {
+    return failure_of([=] { handoff::giltrace::snapshot(output); });
 }
 }

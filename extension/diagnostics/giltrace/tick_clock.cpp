@@ -54,4 +54,8 @@ std::uint64_t tick_scale::nanoseconds(std::uint64_t ticks) const noexcept {
     return origin_.nanoseconds + static_cast<std::int64_t>(since * nanoseconds_a_tick_);
 }
 
+std::uint64_t tick_scale::ticks_in(double nanoseconds) const noexcept {
+    return static_cast<std::uint64_t>(nanoseconds / nanoseconds_a_tick_);
+}
+
 }  // namespace handoff::detail

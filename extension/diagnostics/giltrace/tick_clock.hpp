@@ -53,6 +53,8 @@ class tick_scale {
 public:
     tick_scale(moment one, moment later) noexcept;
     [[nodiscard]] std::uint64_t nanoseconds(std::uint64_t ticks) const noexcept;
+    /// How many ticks pass in so many nanoseconds.
+    [[nodiscard]] std::uint64_t ticks_in(double nanoseconds) const noexcept;
 
 private:
     moment origin_;

@@ -2,11 +2,14 @@
 #include "timeline.hpp"
 
 #include "gil_recording.hpp"
+#include "stacks_seen.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fcntl.h>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -79,6 +82,8 @@ struct reading {
                 return !holds_since;
             case kind::drops:
                 return holds_since || !began;
+            case kind::seen:
+                return true;
             case kind::nothing:
                 return false;
         }
@@ -88,18 +93,27 @@ struct reading {
 
 /// Who asks first of all has waited since the recording's begin.
 /// Returns when what happened that cannot have; 0: nothing.
-std::uint64_t read_events(std::span<std::byte const> bytes, header const& head,
-                          tick_scale const& scale, timeline::lane& into, reading& state) {
+std::uint64_t read_events(std::span<std::byte const> bytes, header const& head, moment latest,
+                          tick_scale const& scale, timeline::lane& into, reading& state,
+                          stacks_seen& seen) {
     std::uint64_t wrong = 0;
+    bool const is_live = latest.ticks != head.latest.ticks;
     for (std::size_t place = sizeof(chunk); place + sizeof(event) <= bytes.size();
          place += sizeof(event)) {
         auto const& each = at<event>(bytes, place);
-        if (each.when == 0) {
+        if (each.when == 0 || (is_live && each.when > latest.ticks)) {
             return wrong;
         }
         std::uint64_t const when = scale.nanoseconds(each.when);
+        if (each.what == kind::seen) {
+            seen.sightings.push_back({.when = when, .stack = each.name});
+            continue;
+        }
         if (each.what == kind::asks && !state.began) {
             state.waits_since = head.begin.nanoseconds;
+        }
+        if (each.what == kind::drops && !state.began && head.kept != 0) {
+            state.holds_since = head.begin.nanoseconds;  // what it was before is kept no more
         }
         if (wrong == 0 && !state.may_follow(each.what)) {
             wrong = when;
@@ -127,6 +141,7 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head,
                 }
                 state.holds_since.reset();
                 break;
+            case kind::seen:
             case kind::nothing:
                 break;
         }
@@ -134,8 +149,22 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head,
     return wrong;
 }
 
-void read_names(std::span<std::byte const> bytes, std::vector<timeline::activity>& into,
-                std::map<pid_t, std::string>& threads) {
+/// "p" or "-", the offset, a space, the file, a line feed, and what the file exports there.
+code_place place_in(std::string const& text) {
+    auto const space = text.find(' ');
+    auto const line = text.find('\n');
+    code_place place{.file = "?", .offset = 0, .exported = {}, .beside_python = false};
+    if (space != std::string::npos && line != std::string::npos && space < line) {
+        place.file = text.substr(space + 1, line - space - 1);
+        place.exported = text.substr(line + 1);
+        place.beside_python = text.starts_with('p');
+        std::from_chars(text.data() + 1, text.data() + space, place.offset, 16);
+    }
+    return place;
+}
+
+void read_names(std::span<std::byte const> bytes, timeline& into,
+                std::map<pid_t, std::string>& threads, stacks_seen& seen) {
     std::size_t place = sizeof(chunk);
     while (place + sizeof(name) <= bytes.size()) {
         auto const& each = at<name>(bytes, place);
@@ -144,15 +173,23 @@ void read_names(std::span<std::byte const> bytes, std::vector<timeline::activity
             return;
         }
         std::string read(reinterpret_cast<char const*>(bytes.data() + text), each.length);
-        if ((each.number & is_thread) != 0) {
-            threads[static_cast<pid_t>(each.number & ~is_thread)] = std::move(read);
-        } else {
-            bool const labelled = (each.number & is_label) != 0;
-            std::size_t const number = each.number & ~is_label;
-            into.resize(std::max<std::size_t>(into.size(), number + 1));
-            into[number] = {.name = std::move(read),
-                            .what = labelled ? timeline::activity::kind::label
-                                             : timeline::activity::kind::function};
+        std::uint32_t const number = each.number & ~is_of_a_kind;
+        switch (each.number & is_of_a_kind) {
+            case is_thread:
+                threads[static_cast<pid_t>(number)] = std::move(read);
+                break;
+            case is_stack:
+                seen.stacks[number] = std::move(read);
+                break;
+            case is_place:
+                seen.places[number] = place_in(read);
+                break;
+            default:
+                into.activities.resize(std::max<std::size_t>(into.activities.size(), number + 1));
+                into.activities[number] = {.name = std::move(read),
+                                           .what = (each.number & is_label) != 0
+                                                       ? timeline::activity::kind::label
+                                                       : timeline::activity::kind::function};
         }
         place = (text + each.length + 7) / 8 * 8;
     }
@@ -160,7 +197,11 @@ void read_names(std::span<std::byte const> bytes, std::vector<timeline::activity
 
 }  // namespace
 
-timeline timeline::read(std::string const& path) {
+timeline timeline::read(std::string const& path) { return read(path, nullptr); }
+
+timeline timeline::read(std::string const& path, moment until) { return read(path, &until); }
+
+timeline timeline::read(std::string const& path, moment const* until) {
     mapped_file const file(path);
     auto const bytes = file.bytes();
     if (bytes.size() < page || std::memcmp(bytes.data(), "giltrace", 8) != 0 ||
@@ -173,11 +214,15 @@ timeline timeline::read(std::string const& path) {
     made.program = head.program;
     made.begin = head.begin.nanoseconds;
     made.was_ended = head.was_ended != 0;
+    made.goes_on = until != nullptr;
     made.lost = head.lost;
     made.activities.push_back({.name = "native code"});
-    tick_scale const scale(head.begin, head.latest);
+    moment const latest = until != nullptr ? *until : head.latest;
+    tick_scale const scale(head.begin, latest);
     std::map<std::uint32_t, reading> readings;  // by the recording's lane
     std::map<pid_t, std::string> threads;
+    stacks_seen seen;
+    std::vector<std::span<std::byte const>> chunks;  // of events
     for (std::size_t place = page; place + sizeof(chunk) <= bytes.size();) {
         auto const& each = at<chunk>(bytes, place);
         if (each.size < page || each.size > bytes.size() - place) {
@@ -185,26 +230,35 @@ timeline timeline::read(std::string const& path) {
         }
         auto const content = bytes.subspan(place, each.size);
         if (each.what == content::names) {
-            read_names(content, made.activities, threads);
+            read_names(content, made, threads, seen);
         } else if (each.what == content::events) {
-            auto const [known, is_new] = readings.try_emplace(each.lane);
-            if (is_new) {
-                known->second.lane = made.lanes.size();
-                made.lanes.emplace_back();
-            }
-            lane& thread = made.lanes[known->second.lane];
-            thread.thread = each.thread;
-            thread.name.assign(each.name, strnlen(each.name, sizeof each.name));
-            auto const wrong = read_events(content, head, scale, thread, known->second);
-            if (wrong != 0 && made.disorder.empty()) {
-                made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
-                                std::to_string(wrong) + " cannot follow what it did before";
-            }
+            chunks.push_back(content);
         }
         place += each.size;
     }
-    made.end = head.latest.nanoseconds;
-    if (!made.was_ended) {
+    // What is used again is not where it was made.
+    std::ranges::stable_sort(chunks, {}, [](auto const& each) {
+        auto const first = at<event>(each, sizeof(chunk)).when;
+        return first == 0 ? std::numeric_limits<std::uint64_t>::max() : first;
+    });
+    for (auto const& content : chunks) {
+        auto const& each = at<chunk>(content);
+        auto const [known, is_new] = readings.try_emplace(each.lane);
+        if (is_new) {
+            known->second.lane = made.lanes.size();
+            made.lanes.emplace_back();
+        }
+        lane& thread = made.lanes[known->second.lane];
+        thread.thread = each.thread;
+        thread.name.assign(each.name, strnlen(each.name, sizeof each.name));
+        auto const wrong = read_events(content, head, latest, scale, thread, known->second, seen);
+        if (wrong != 0 && made.disorder.empty()) {
+            made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
+                            std::to_string(wrong) + " cannot follow what it did before";
+        }
+    }
+    made.end = latest.nanoseconds;
+    if (!made.was_ended && !made.goes_on) {
         made.end = made.begin;
         for (lane const& each : made.lanes) {
             made.end = std::max({made.end, each.holds.empty() ? 0 : each.holds.back().end,
@@ -219,7 +273,8 @@ timeline timeline::read(std::string const& path) {
     // What a hold was in is told when it ends.
     auto const unfinished = made.was_ended ? 0 : static_cast<std::uint32_t>(made.activities.size());
     if (!made.was_ended) {
-        made.activities.push_back({.name = "a hold that did not end"});
+        made.activities.push_back(
+            {.name = made.goes_on ? "a hold that goes on" : "a hold that did not end"});
     }
     for (auto const& [number, state] : readings) {
         lane& thread = made.lanes[state.lane];
@@ -243,21 +298,39 @@ timeline timeline::read(std::string const& path) {
             each->name = "MainThread";  // as Python has it; the system, the program's name
         }
     }
+    if (head.kept != 0 && made.end - made.begin > head.kept) {
+        made.begin_at(made.end - head.kept);
+    }
+    made.sort_holds();
+    made.name_native_code(seen);
     return made;
 }
 
-std::vector<timeline::holding> const& timeline::all_holds() const {
-    if (all_holds_.empty()) {
-        for (lane const& each : lanes) {
-            for (hold const& held : each.holds) {
-                all_holds_.push_back({.who = &each, .what = &held});
-            }
+void timeline::begin_at(std::uint64_t time) {
+    begin = time;
+    auto const keep_later = [time](auto& intervals) {
+        std::erase_if(intervals, [time](auto const& each) { return each.end <= time; });
+        for (auto& each : intervals) {
+            each.begin = std::max(each.begin, time);
         }
-        std::ranges::sort(all_holds_, {}, [](holding const& each) {
-            return std::pair(each.what->begin, each.what->end);
-        });
+    };
+    for (lane& each : lanes) {
+        keep_later(each.holds);
+        keep_later(each.waits);
+        std::erase_if(each.asked, [time](std::uint64_t when) { return when < time; });
     }
-    return all_holds_;
+    std::erase_if(lanes, [](lane const& each) { return each.holds.empty() && each.waits.empty(); });
+}
+
+void timeline::sort_holds() {
+    for (lane& each : lanes) {
+        for (hold& held : each.holds) {
+            all_holds_.push_back({.who = &each, .what = &held});
+        }
+    }
+    std::ranges::sort(all_holds_, {}, [](holding const& each) {
+        return std::pair(each.what->begin, each.what->end);
+    });
 }
 
 std::string timeline::contradiction() const {

@@ -1,12 +1,16 @@
 // timeline: what each thread did with the GIL, read from a recording.
 #pragma once
 
+#include "tick_clock.hpp"
+
 #include <cstdint>
 #include <string>
 #include <sys/types.h>
 #include <vector>
 
 namespace handoff::detail {
+
+struct stacks_seen;
 
 /// All times: nanoseconds of CLOCK_MONOTONIC, as VizTracer's.
 struct timeline {
@@ -16,6 +20,8 @@ struct timeline {
 
         std::string name;
         kind what = kind::native;
+        std::string stack{};  // of native code: the functions, a line each; empty: not known
+        std::string hint{};   // how its name, or its stack, could be known better; empty: it is
     };
     struct hold {
         std::uint64_t begin;
@@ -46,6 +52,7 @@ struct timeline {
     std::string program;
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
+    bool goes_on = false;  // as it is read
     bool was_ended = false;  // else the process was killed, or left, meanwhile
     std::uint64_t lost = 0;  // events that there was no room for
     std::string disorder;  // empty; else the first event that cannot follow the one before it
@@ -54,6 +61,9 @@ struct timeline {
 
     /// Throws: std::system_error, std::runtime_error: it cannot be read, or is no recording.
     static timeline read(std::string const& path);
+
+    /// Of one that goes on, up to that moment. REQUIRES: nothing in it is used again meanwhile.
+    static timeline read(std::string const& path, moment until);
 
     [[nodiscard]] std::string const& name_of(hold const& held) const {
         return activities.at(held.activity).name;
@@ -65,14 +75,22 @@ struct timeline {
     [[nodiscard]] culprit culprit_of(wait const& waited) const;
 
 private:
+    static timeline read(std::string const& path, moment const* until);
+
     struct holding {
-        lane const* who;
-        hold const* what;
+        lane* who;
+        hold* what;
     };
     /// All threads' holds, in their order.
-    [[nodiscard]] std::vector<holding> const& all_holds() const;
+    [[nodiscard]] std::vector<holding> const& all_holds() const { return all_holds_; }
+    void sort_holds();
+    /// Keeps what is later.
+    void begin_at(std::uint64_t time);
 
-    mutable std::vector<holding> all_holds_;
+    /// Calls holds after the native functions in which their threads were seen.
+    void name_native_code(stacks_seen const& seen);
+
+    std::vector<holding> all_holds_;
 };
 
 }  // namespace handoff::detail

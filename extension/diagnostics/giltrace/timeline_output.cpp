@@ -10,6 +10,7 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <unistd.h>
@@ -116,7 +117,8 @@ std::string unfinished_waits(timeline const& shown) {
     if (shown.was_ended || unfinished.empty()) {
         return {};
     }
-    std::string told = "waited for the GIL when the process was killed, or left\n";
+    std::string told = shown.goes_on ? "waited for the GIL when this was written\n"
+                                     : "waited for the GIL when the process was killed, or left\n";
     for (waiting const& each : unfinished) {
         told += "  " + in_words(each.length()) + "  " + in_words(*each.who) + " since " +
                 in_words(each.how_long->begin - shown.begin) + "\n";
@@ -136,6 +138,15 @@ std::string unfinished_waits(timeline const& shown) {
 /// What the recording lacks.
 std::string faults(timeline const& shown) {
     std::string told;
+    std::set<std::string> hints;
+    for (auto const& each : shown.activities) {
+        if (!each.hint.empty()) {
+            hints.insert(each.hint.starts_with("its ") ? each.name + ": " + each.hint : each.hint);
+        }
+    }
+    for (auto const& each : hints) {
+        told += each + "\n";
+    }
     if (shown.lost > 0) {
         print(told, "%llu events are missing: there was no room for them on the disk\n",
               static_cast<unsigned long long>(shown.lost));
@@ -143,7 +154,7 @@ std::string faults(timeline const& shown) {
     if (std::string const wrong = shown.contradiction(); !wrong.empty()) {
         told += "the recording contradicts itself: " + wrong + "\n";
     }
-    if (!shown.was_ended) {
+    if (!shown.was_ended && !shown.goes_on) {
         told += "the recording was not ended: the process was killed, or became another program\n";
     }
     return told;

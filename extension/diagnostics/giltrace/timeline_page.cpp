@@ -154,8 +154,9 @@ void write_page(timeline const& shown, std::FILE* to) {
         list activities(to);
         for (auto const& each : shown.activities) {
             activities.next();
-            std::fprintf(to, R"({"name": %s, "kind": "%s"})", script_string(each.name).c_str(),
-                         in_words(each.what));
+            std::fprintf(to, R"({"name": %s, "kind": "%s", "stack": %s, "hint": %s})",
+                         script_string(each.name).c_str(), in_words(each.what),
+                         script_string(each.stack).c_str(), script_string(each.hint).c_str());
         }
     }
     std::fputs(", \"lanes\": ", to);

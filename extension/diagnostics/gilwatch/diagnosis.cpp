@@ -61,14 +61,6 @@ constexpr std::array calls_of_the_system = std::to_array<std::string_view>(
      "poll",    "ppoll",     "select",     "pselect",   "epoll_wait", "epoll_pwait", "flock",
      "fsync",   "libc_read", "libc_write", "libc_recv", "libc_accept"});
 
-/// How far a stack is of interest: not further out than the Python function that called it.
-std::span<call_frame const> innermost(std::vector<call_frame> const& frames) {
-    auto const end = std::ranges::find_if(frames, [](call_frame const& each) {
-        return each.function.starts_with("_PyEval_EvalFrame");
-    });
-    return {frames.begin(), end};
-}
-
 std::optional<activity> first_sign(std::span<call_frame const> frames,
                                    std::span<sign const> signs) {
     for (call_frame const& frame : frames) {
@@ -223,7 +215,7 @@ std::string stack_of(thread_seen const& thread) {
                     : ", waits for the GIL";
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
-    call_frame const* const users = users_frame(innermost(thread.frames));
+    call_frame const* const users = users_frame(called_by_python(thread.frames));
     std::size_t folded = 0;
     auto const fold = [&] {
         if (folded > 0) {
@@ -266,7 +258,7 @@ activity activity_of(thread_seen const& thread) {
     if (!thread.silent.empty()) {
         return activity::does_not_answer;
     }
-    auto const frames = innermost(thread.frames);
+    auto const frames = called_by_python(thread.frames);
     std::optional<activity> const of_python = first_sign(frames, signs_of_python);
     if (of_python == activity::waits_for_a_lock_of_python) {
         std::string const innermost_line = thread.python.substr(0, thread.python.find('\n'));
@@ -291,7 +283,7 @@ activity activity_of(thread_seen const& thread) {
 }
 
 std::string place_of(thread_seen const& thread) {
-    auto const frames = innermost(thread.frames);
+    auto const frames = called_by_python(thread.frames);
     call_frame const* const users = users_frame(frames);
     std::string python = python_place(users_line(thread.python));
     if (users != nullptr) {
@@ -356,7 +348,7 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
         bool const is_stopping =
             main != threads.end() && activity_of(*main) == activity::stops_the_interpreter;
         for (thread_seen const& each : threads) {
-            bool const has_users = users_frame(innermost(each.frames)) != nullptr;
+            bool const has_users = users_frame(called_by_python(each.frames)) != nullptr;
             if (!each.is_main && (!each.python.empty() || (is_stopping && has_users))) {
                 text += "; " + named(each) + " " + doing(each) + " in " + place_of(each);
             }

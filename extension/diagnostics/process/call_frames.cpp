@@ -9,8 +9,12 @@
 #include <array>
 #include <cinttypes>
 #include <cstdio>
+#include <dlfcn.h>
+#include <filesystem>
 #include <iterator>
+#include <link.h>
 #include <string_view>
+#include <system_error>
 
 namespace handoff::detail {
 
@@ -122,21 +126,19 @@ void find_owner(call_frame& frame, bool beside_python) {
     }
 }
 
-std::vector<std::vector<call_frame>> call_frames_of_each(
-    std::span<void const* const> instructions) {
-    symbols names;
-    std::vector<symbols::place> found;
+namespace {
+
+/// beside_python: of each.
+std::vector<std::vector<call_frame>> frames_of(std::span<symbols::place const> found,
+                                               std::vector<bool> const& beside_python) {
     std::vector<file_place> places;
-    for (void const* each : instructions) {
-        found.push_back(names.find(each));
-        places.push_back({.file = found.back().file, .offset = found.back().offset});
+    for (auto const& each : found) {
+        places.push_back({.file = each.file, .offset = each.offset});
     }
     auto const lines = source_lines(places);
     std::vector<std::vector<call_frame>> frames(found.size());
-    auto const python = object_with_python();
     for (std::size_t each = 0; each < found.size(); ++each) {
         symbols::place const& place = found[each];
-        bool const beside_python = python && python->contains(instructions[each]);
         auto const& of_place = lines[each];
         for (std::size_t nth = 0; nth < std::max<std::size_t>(of_place.size(), 1); ++nth) {
             call_frame frame{.function = place.function,
@@ -154,11 +156,64 @@ std::vector<std::vector<call_frame>> call_frames_of_each(
                     frame.function = of_place[nth].function;
                 }
             }
-            find_owner(frame, beside_python);
+            find_owner(frame, beside_python[each]);
             frames[each].push_back(std::move(frame));
         }
     }
     return frames;
+}
+
+}  // namespace
+
+code_place place_of(void const* instruction) {
+    Dl_info known{};
+    void* map = nullptr;
+    if (dladdr1(instruction, &known, &map, RTLD_DL_LINKMAP) == 0) {
+        return {.file = "?",
+                .offset = reinterpret_cast<std::uintptr_t>(instruction),
+                .exported = {},
+                .beside_python = false};
+    }
+    auto const& loaded = *static_cast<link_map const*>(map);
+    std::error_code is_none;
+    std::filesystem::path file = loaded.l_name;
+    if (file.empty()) {
+        file = std::filesystem::read_symlink("/proc/self/exe", is_none);
+    } else if (std::filesystem::exists(file, is_none)) {
+        file = std::filesystem::absolute(file, is_none);
+    }
+    auto const python = object_with_python();
+    return {.file = file,
+            .offset = reinterpret_cast<std::uintptr_t>(instruction) - loaded.l_addr,
+            .exported = known.dli_sname == nullptr ? "" : known.dli_sname,
+            .beside_python = python && python->contains(instruction)};
+}
+
+std::vector<std::vector<call_frame>> call_frames_of_each(
+    std::span<void const* const> instructions) {
+    symbols names;
+    std::vector<symbols::place> found;
+    std::vector<bool> beside_python;
+    auto const python = object_with_python();
+    for (void const* each : instructions) {
+        found.push_back(names.find(each));
+        beside_python.push_back(python && python->contains(each));
+    }
+    return frames_of(found, beside_python);
+}
+
+std::vector<std::vector<call_frame>> call_frames_of_each(std::span<code_place const> places) {
+    symbols names;
+    std::vector<symbols::place> found;
+    std::vector<bool> beside_python;
+    for (code_place const& each : places) {
+        char const* const exported = each.exported.empty() ? nullptr : each.exported.c_str();
+        found.push_back({.function = names.function_at(each.file, each.offset, exported),
+                         .file = each.file,
+                         .offset = each.offset});
+        beside_python.push_back(each.beside_python);
+    }
+    return frames_of(found, beside_python);
 }
 
 std::vector<call_frame> call_frames(std::span<void const* const> instructions) {
@@ -167,6 +222,13 @@ std::vector<call_frame> call_frames(std::span<void const* const> instructions) {
         std::ranges::move(each, std::back_inserter(frames));
     }
     return frames;
+}
+
+std::span<call_frame const> called_by_python(std::span<call_frame const> frames) noexcept {
+    auto const end = std::ranges::find_if(frames, [](call_frame const& each) {
+        return each.function.starts_with("_PyEval_EvalFrame");
+    });
+    return {frames.begin(), end};
 }
 
 call_frame const* users_frame(std::span<call_frame const> frames) noexcept {

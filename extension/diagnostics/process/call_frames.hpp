@@ -29,14 +29,34 @@ struct call_frame {
 /// template was made for. beside_python: it is in the file that contains the interpreter.
 void find_owner(call_frame& frame, bool beside_python);
 
+/// An instruction, as another process understands it, too.
+struct code_place {
+    std::string file;  // with its whole path; "?": of none
+    std::uintptr_t offset = 0;
+    std::string exported;        // the function's name, if the loader knows one; not demangled
+    bool beside_python = false;  // in the object that contains the interpreter
+};
+
+/// Reads no file. Asks the loader: whoever it waits for may wait for the GIL, so that nobody may
+/// wait for the caller. Threads: any. GIL: any; not touched.
+[[nodiscard]] code_place place_of(void const* instruction);
+
 /// Of each instruction the function that it is in, after those that were inlined there, the
 /// innermost first, as addr2line (package binutils) finds them in the debug information. Starts one
 /// process a file, and waits for it. Threads: any. GIL: any; not touched.
 [[nodiscard]] std::vector<std::vector<call_frame>> call_frames_of_each(
     std::span<void const* const> instructions);
 
+/// The same of places, perhaps another process's.
+[[nodiscard]] std::vector<std::vector<call_frame>> call_frames_of_each(
+    std::span<code_place const> places);
+
 /// The same in one piece: of a stack, whose innermost instruction is the first.
 [[nodiscard]] std::vector<call_frame> call_frames(std::span<void const* const> instructions);
+
+/// How far a stack is of interest: not further out than the Python function that called it.
+[[nodiscard]] std::span<call_frame const> called_by_python(
+    std::span<call_frame const> frames) noexcept;
 
 /// The first that is the user's: where to look. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;

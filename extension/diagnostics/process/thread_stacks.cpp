@@ -31,6 +31,11 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds longest_answer{100};
 constexpr std::chrono::seconds longest_round{2};
 
+/// Of a thread of this process. Source: proc(5).
+std::filesystem::path folder_of(pid_t thread) {
+    return std::filesystem::path("/proc/self/task") / std::to_string(thread);
+}
+
 /// Travels with the signal. One that was not answered in time stays for ever: it may be yet.
 struct question {
     question() { sem_init(&answered, 0, 0); }
@@ -133,10 +138,9 @@ stack_signal::~stack_signal() {
 std::vector<thread_stack> stack_signal::ask_every_thread(std::vector<pid_t> known,
                                                          bool (*spare)(pid_t thread)) const {
     auto const end_of_round = steady_clock::now() + longest_round;
-    std::filesystem::path const all = "/proc/self/task";
     std::vector<pid_t> ids;
     std::error_code gone;
-    for (auto const& entry : std::filesystem::directory_iterator(all, gone)) {
+    for (auto const& entry : std::filesystem::directory_iterator("/proc/self/task", gone)) {
         ids.push_back(static_cast<pid_t>(std::stoi(entry.path().filename().string())));
     }
     if (ids.empty()) {
@@ -150,22 +154,30 @@ std::vector<thread_stack> stack_signal::ask_every_thread(std::vector<pid_t> know
         if (id == gettid() || id == 0) {
             continue;
         }
-        std::filesystem::path const folder = all / std::to_string(id);
-        thread_stack asked{.id = id, .name = first_line(folder / "comm"), .silent = {}};
         if (steady_clock::now() > end_of_round) {
-            asked.silent = "there are too many threads to ask them all";
-        } else if (blocks(folder, number_)) {
-            asked.silent = "it blocks signal " + std::to_string(number_);
-        } else if (auto const wait = detail::uninterrupted_wait_of(id); wait && spare(id)) {
-            asked.silent.append("a question would end its ").append(wait->name).append("()");
-            asked.spared = wait;
+            threads.push_back({.id = id,
+                               .name = first_line(folder_of(id) / "comm"),
+                               .silent = "there are too many threads to ask them all"});
         } else {
-            ask(asked);
+            threads.push_back(ask_thread(id, spare));
         }
-        threads.push_back(std::move(asked));
     }
     std::ranges::sort(threads, {}, &thread_stack::id);
     return threads;
+}
+
+thread_stack stack_signal::ask_thread(pid_t id, bool (*spare)(pid_t thread)) const {
+    auto const folder = folder_of(id);
+    thread_stack asked{.id = id, .name = first_line(folder / "comm"), .silent = {}};
+    if (blocks(folder, number_)) {
+        asked.silent = "it blocks signal " + std::to_string(number_);
+    } else if (auto const wait = detail::uninterrupted_wait_of(id); wait && spare(id)) {
+        asked.silent.append("a question would end its ").append(wait->name).append("()");
+        asked.spared = wait;
+    } else {
+        ask(asked);
+    }
+    return asked;
 }
 
 void stack_signal::ask(thread_stack& asked) const {

@@ -49,6 +49,9 @@ public:
     [[nodiscard]] std::vector<thread_stack> ask_every_thread(std::vector<pid_t> known,
                                                              bool (*spare)(pid_t thread)) const;
 
+    /// The same of one thread. Threads: one at a time, and not beside the other.
+    [[nodiscard]] thread_stack ask_thread(pid_t id, bool (*spare)(pid_t thread)) const;
+
     [[nodiscard]] int number() const noexcept { return number_; }
 
 private:

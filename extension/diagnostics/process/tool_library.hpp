@@ -12,10 +12,10 @@
 
 namespace handoff::detail {
 
-/// For a function of C's. Returns: null, or what was thrown; valid until the next call.
+/// For a function of C's. Returns: null, or what was thrown; valid until the thread's next call.
 template <class Work>
 char const* failure_of(Work const& work) {
-    static std::string failure;
+    thread_local std::string failure;
     try {
         work();
         return nullptr;

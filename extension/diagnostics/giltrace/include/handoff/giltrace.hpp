@@ -1,10 +1,36 @@
 // giltrace: records who holds the GIL and who waits for it, and draws it.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
 namespace handoff::giltrace {
+
+/// What a recording has beside the GIL's events.
+struct options {
+    /// Of a thread that holds the GIL for longer, in seconds, while another waits for it, the C++
+    /// stack is taken, and the hold is labelled with the user's function. Zero: never.
+    std::chrono::duration<double> stack_after{0.01};
+    /// Keep the last seconds only: what is older is overwritten. Zero: keep all.
+    std::chrono::duration<double> last{0};
+    /// When a thread has waited for the GIL for longer, in seconds, or still waits after ten times
+    /// as long, write what is kept into a file
+    /// of its own, as snapshot() does, and go on: of trace.html, trace.snapshot1.html, and so on.
+    /// Once in `last` seconds at most, and ten times in all. Zero: never.
+    std::chrono::duration<double> when_wait_exceeds{0};
+    /// The same when the process gets this signal. Zero: none.
+    int signal = 0;
+};
+
+/// The output and the options of "trace.html,stack-after=0.05": the output, and after a comma each
+/// NAME=NUMBER, with the names of `options` and a hyphen for an underscore.
+/// Throws: std::invalid_argument, with the text.
+struct settings {
+    std::string output;
+    options how;
+};
+[[nodiscard]] settings settings_from(std::string_view text);
 
 /// Records from now on, every take, drop and wait of every thread, native or Python's, until stop()
 /// or the end of the process. It is recorded into the file `output` + ".recording", which stays
@@ -16,10 +42,11 @@ namespace handoff::giltrace {
 /// output:  ends with .json (Chrome's Trace Event Format), .html or .svg.
 /// GIL:     held.
 /// Threads: one recording at a time.
-/// Throws:  std::invalid_argument: the ending, or there is a recording already; std::system_error:
-///          a file cannot be written, or is another's; std::runtime_error: the sentence says why
-///          this Python's GIL cannot be recorded, or that another thread starts or stops just now.
-void start(std::string_view output);
+/// Throws:  std::invalid_argument: the ending, an option, or there is a recording already;
+///          std::system_error: a file cannot be written, or is another's; std::runtime_error: the
+///          sentence says why this Python's GIL cannot be recorded, or that another thread starts
+///          or stops just now.
+void start(std::string_view output, options const& wanted = {});
 
 /// Of each thread how often it took the GIL, how long it held it and waited for it; and the longest
 /// waits with who caused them.
@@ -32,6 +59,15 @@ enum class summary { on_stderr, none };
 ///          written, and the recording is kept; std::runtime_error: another thread starts or stops
 ///          just now.
 void stop(summary told = summary::on_stderr);
+
+/// Writes what has been recorded until now, or the last seconds of it, and goes on recording.
+///
+/// output:  as of start().
+/// GIL:     any, unchanged; better not held, as it may take seconds.
+/// Threads: one at a time.
+/// Throws:  std::invalid_argument: the ending, or there is no recording; std::system_error: the
+///          output cannot be written; std::runtime_error: another snapshot is written just now.
+void snapshot(std::string_view output);
 
 /// stop(), if there is a recording, as the end of a process does by itself; what fails is said on
 /// stderr. For a program that ends by _exit(). GIL: held, or Python is gone.

@@ -23,15 +23,23 @@ if not LIBRARY.exists():
     raise ImportError(f"there is no {LIBRARY}: `make build` makes it", name=__name__)
 
 
-def _call(function: str, *arguments: bytes | bool) -> None:
-    called = getattr(ctypes.PyDLL(str(LIBRARY)), function)
+def _call(function: str, *arguments: object, with_gil: bool = True) -> None:
+    library = ctypes.PyDLL(str(LIBRARY)) if with_gil else ctypes.CDLL(str(LIBRARY))
+    called = getattr(library, function)
     called.restype = ctypes.c_char_p
     failure = called(*arguments)
     if failure is not None:
         raise RuntimeError(os.fsdecode(failure))
 
 
-def start(output: str | os.PathLike[str]) -> None:
+def start(
+    output: str | os.PathLike[str],
+    *,
+    stack_after: float = 0.01,
+    last: float = 0,
+    when_wait_exceeds: float = 0,
+    signal: int = 0,
+) -> None:
     """Record every take, drop and wait of the GIL, of every thread, until stop() or the exit.
 
     output: a file that ends with .json (Chrome's Trace Event Format, for Perfetto, vizviewer and
@@ -39,11 +47,19 @@ def start(output: str | os.PathLike[str]) -> None:
     which stays if the process is killed, and that write() understands. A child of fork() has files
     of its own, with its process's number before the ending. What an earlier run has written is
     removed as the recording begins; a file that giltrace did not write is refused.
+    stack_after: of a thread that holds the GIL for so many seconds, while another waits for it, the
+    C++ stack is taken, and the hold is labelled with the function of yours that it is in. 0: never.
+    last: keep the last seconds only; what is older is overwritten. 0: keep all.
+    when_wait_exceeds: when a thread has waited for the GIL for so many seconds, write what is kept
+    into a file of its own, as snapshot() does, and go on: of trace.html, trace.snapshot1.html, and
+    so on. Once in `last` seconds at most, and ten times in all. 0: never.
+    signal: the same whenever the process gets this signal. 0: none.
 
     Raises RuntimeError if a file cannot be written, for another ending, while there is a recording,
     and where this Python's GIL cannot be recorded.
     """
-    _call("giltrace_start", os.fsencode(output))
+    seconds = map(ctypes.c_double, (stack_after, last, when_wait_exceeds))
+    _call("giltrace_start", os.fsencode(output), *seconds, ctypes.c_int(signal))
 
 
 def stop(*, summary: bool = True) -> None:
@@ -55,13 +71,36 @@ def stop(*, summary: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def record(output: str | os.PathLike[str], *, summary: bool = True) -> Generator[None, None, None]:
-    """Record a block: start(output), and stop(summary=summary) in the end."""
-    start(output)
+def record(
+    output: str | os.PathLike[str],
+    *,
+    summary: bool = True,
+    stack_after: float = 0.01,
+    last: float = 0,
+    when_wait_exceeds: float = 0,
+    signal: int = 0,
+) -> Generator[None, None, None]:
+    """Record a block: start(output, …), and stop(summary=summary) in the end."""
+    start(
+        output,
+        stack_after=stack_after,
+        last=last,
+        when_wait_exceeds=when_wait_exceeds,
+        signal=signal,
+    )
     try:
         yield
     finally:
         stop(summary=summary)
+
+
+def snapshot(output: str | os.PathLike[str]) -> None:
+    """Write what has been recorded until now, or the last seconds of it, and go on recording.
+
+    output: as of start(). Raises RuntimeError if there is no recording, the output cannot be
+    written, or another snapshot is written just now.
+    """
+    _call("giltrace_snapshot", os.fsencode(output), with_gil=False)
 
 
 def write(recording: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:

@@ -33,6 +33,28 @@ def main() -> None:
         type=command_line.seconds,
         help="how long the process with --pid is recorded (until Ctrl-C)",
     )
+    parser.add_argument(
+        "--stack-after",
+        type=float,
+        default=0.01,
+        metavar="SECONDS",
+        help="of a thread that holds the GIL for so long, while another waits, take the C++ stack "
+        "(%(default)s); 0: never",
+    )
+    parser.add_argument(
+        "--last", type=float, default=0, metavar="SECONDS", help="keep the last seconds only"
+    )
+    parser.add_argument(
+        "--when-wait-exceeds",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="when a thread has waited for the GIL for longer, write a snapshot, and go on: of "
+        "trace.html, trace.snapshot1.html, and so on",
+    )
+    parser.add_argument(
+        "--signal", type=int, default=0, metavar="NUMBER", help="write one for this signal, too"
+    )
     parser.add_argument("--version", action="version", version=f"handoff {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
@@ -43,7 +65,13 @@ def main() -> None:
     run = program.find(parser, asked) if asked.recording is None else None
     try:
         if asked.recording is None:
-            start(asked.output)
+            start(
+                asked.output,
+                stack_after=asked.stack_after,
+                last=asked.last,
+                when_wait_exceeds=asked.when_wait_exceeds,
+                signal=asked.signal,
+            )
         else:
             write(asked.recording, asked.output)
     except RuntimeError as failure:

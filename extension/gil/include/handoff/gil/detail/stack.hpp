@@ -23,6 +23,10 @@ public:
     /// Where an instruction is.
     [[nodiscard]] place find(void const* instruction);
 
+    /// The function at a place in a file, demangled. exported: its name, if the loader knows one.
+    [[nodiscard]] std::string function_at(std::string const& file, std::uintptr_t offset,
+                                          char const* exported);
+
 private:
     struct function {
         std::uintptr_t begin;

@@ -1,0 +1,154 @@
+// native_code: which of the user's functions a thread was in that held the GIL for long.
+#include "gil_recording.hpp"
+#include "stacks_seen.hpp"
+#include "timeline.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <span>
+#include <sstream>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace handoff::detail {
+
+namespace {
+
+/// A stack in words.
+struct stack_in_words {
+    std::string function;  // the user's first, or the library it is in; empty: there is none
+    std::string name;      // the same as it is shown, with the line
+    std::string hint;      // how to know it better
+    std::string text;      // the frames, a line each
+};
+
+/// "f() in f.so, whose lines are not known: compile it with -g": what it is, and all of it if
+/// something is missing.
+std::pair<std::string, std::string> parted(std::string const& words) {
+    for (auto const* const missing : {", whose lines ", ", which has no symbols"}) {
+        if (auto const end = words.find(missing); end != std::string::npos) {
+            return {words.substr(0, end), words};
+        }
+    }
+    return {words, {}};
+}
+
+void without(std::string& text, std::string_view part) {
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at)) {
+        text.erase(at, part.size());
+    }
+}
+
+stack_in_words stack_of(std::vector<call_frame> const& all) {
+    auto const frames = called_by_python(all);
+    stack_in_words told;
+    for (call_frame const& each : frames) {
+        told.text += in_full(each) + "\n";
+    }
+    if (call_frame const* const found = users_frame(frames)) {
+        call_frame users = *found;
+        users.file.erase(0, users.file.rfind('/') + 1);
+        without(users.function, "(anonymous namespace)::");
+        std::tie(told.name, told.hint) = parted(in_words(users));
+        told.function = users.function.empty() ? users.file : users.function;
+    }
+    return told;
+}
+
+/// By their numbers.
+std::map<std::uint32_t, stack_in_words> stacks_of(stacks_seen const& seen) {
+    std::vector<code_place> places;
+    std::map<std::uint32_t, std::size_t> index;
+    for (auto const& [number, place] : seen.places) {
+        index[number] = places.size();
+        places.push_back(place);
+    }
+    auto const of_each = call_frames_of_each(places);
+    std::map<std::uint32_t, stack_in_words> told;
+    for (auto const& [number, text] : seen.stacks) {
+        if (text.starts_with('?')) {
+            told[number].hint = "its stack is not known: " + text.substr(1);
+            continue;
+        }
+        std::vector<call_frame> frames;
+        std::istringstream numbers(text);
+        for (std::uint32_t each = 0; numbers >> each;) {
+            if (auto const known = index.find(each); known != index.end()) {
+                auto const& its = of_each[known->second];
+                frames.insert(frames.end(), its.begin(), its.end());
+            }
+        }
+        told[number] = stack_of(frames);
+    }
+    return told;
+}
+
+/// The one whose function most of them have. Null: at most half of them are in the user's native
+/// code, or they are not known.
+stack_in_words const* most_common(std::vector<stack_in_words const*> const& stacks) {
+    auto const count = [&](stack_in_words const* like) {
+        return std::ranges::count(stacks, like->function, &stack_in_words::function);
+    };
+    auto const known = std::ranges::count_if(
+        stacks, [](stack_in_words const* each) { return !each->text.empty(); });
+    for (stack_in_words const* const each : stacks) {
+        if (!each->function.empty() && 2 * count(each) > known) {
+            return each;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+void timeline::name_native_code(stacks_seen const& seen) {
+    if (seen.sightings.empty()) {
+        return;
+    }
+    auto const words = stacks_of(seen);
+    std::map<hold*, std::vector<stack_in_words const*>> of_holds;
+    for (auto const& each : seen.sightings) {
+        auto const after = std::ranges::upper_bound(
+            all_holds_, each.when, {}, [](holding const& held) { return held.what->begin; });
+        auto const stack = words.find(each.stack);
+        if (after == all_holds_.begin() || stack == words.end()) {
+            continue;
+        }
+        hold* const held = std::prev(after)->what;
+        if (held->end >= each.when) {
+            of_holds[held].push_back(&stack->second);
+        }
+    }
+    std::map<std::string, std::uint32_t> known;
+    for (auto const& [held, stacks] : of_holds) {
+        activity const before = activities.at(held->activity);
+        stack_in_words const* const stack = most_common(stacks);
+        bool const is_explained = before.what != activity::kind::native || stacks[0]->hint.empty();
+        if (before.what == activity::kind::label || (stack == nullptr && is_explained)) {
+            continue;
+        }
+        activity now{.name = before.name, .what = activity::kind::native};
+        if (stack == nullptr) {
+            now.hint = stacks[0]->hint;
+        } else {
+            now.name = stack->name;
+            now.hint = stack->hint;
+            now.stack = stack->text;
+            if (before.what == activity::kind::function) {
+                now.name += ", called by " + before.name;
+            } else if (held->end == end && !was_ended && !goes_on) {
+                now.name += ", in a hold that did not end";
+            }
+        }
+        auto const [place, is_new] =
+            known.try_emplace(now.name + now.hint, static_cast<std::uint32_t>(activities.size()));
+        if (is_new) {
+            activities.push_back(std::move(now));
+        }
+        held->activity = place->second;
+    }
+}
+
+}  // namespace handoff::detail
