@@ -27,10 +27,10 @@ def record(asked: argparse.Namespace) -> None:
         ) as recording,
     ):
         end = f"for {asked.seconds:g} s" if asked.seconds else "until Ctrl-C"
-        say(f"giltrace: records process {asked.pid} {end}")
         ended = select.poll()
         ended.register(process.descriptor, select.POLLIN)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):  # which may come as soon as it is told
+            say(f"giltrace: records process {asked.pid} {end}")
             ended.poll(asked.seconds * 1000 if asked.seconds else None)
         recording.end()
         try:
