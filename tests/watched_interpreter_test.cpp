@@ -6,6 +6,7 @@
 #include <handoff/gilwatch.hpp>
 #include <handoff/interpreter.hpp>
 
+#include <boost/python/exec.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/make_function.hpp>
 
@@ -92,12 +93,13 @@ TEST(WatchedInterpreterDeathTest, ReportsTheCanarysDeadlock) {
     std::thread const caller([&] {
         python.invoke([&] {
             is_called.count_down();
-            boost::python::import("time").attr("sleep")(60);
+            boost::python::exec("import time\ntime.sleep(60)",
+                                boost::python::import("__main__").attr("__dict__"));
         });
     });
     is_called.wait();
     std::thread const asking([] {
-        // Until it is in stop(), the report says otherwise, and another one follows.
+        // Until both are there, the report says otherwise, and another one follows.
         for (;;) {
             kill(getpid(), SIGUSR1);
             std::this_thread::sleep_for(200ms);
@@ -112,7 +114,8 @@ TEST(WatchedInterpreterDeathTest, SaysForWhomItsStopWaits) {
     EXPECT_EXIT(
         stop_beside_a_call(), testing::KilledBySignal(SIGALRM),
         ContainsRegex("nobody holds the GIL; the main thread stops the interpreter, and waits for "
-                      "calls in [^\n]*stop_beside_a_call\\(\\)[^\n]*; thread '[^\n]*' sleeps in "));
+                      "calls in [^\n]*stop_beside_a_call\\(\\)[^\n]*; thread '[^\n]*' sleeps in "
+                      "call\\.py:2"));
 }
 
 /// How many threads of this process are gilwatch's.

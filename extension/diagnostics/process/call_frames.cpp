@@ -52,13 +52,15 @@ std::string_view name_in(std::string_view function) {
 constexpr std::array binding_names = std::to_array<std::string_view>(
     {"boost::python::", "pybind11::", "nanobind::", "handoff::", "nb_", "nanobind_", "gilcheck_",
      "giltrace_", "gilwatch_"});
-constexpr std::array standard_names =
-    std::to_array<std::string_view>({"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::"});
+constexpr std::array standard_names = std::to_array<std::string_view>(
+    {"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "__interceptor_", "___interceptor_",
+     "__sanitizer", "__asan", "__lsan", "__tsan", "__ubsan"});
 constexpr std::array python_names =
     std::to_array<std::string_view>({"Py", "_Py", "take_gil", "drop_gil", "call_function"});
 constexpr std::array standard_libraries = std::to_array<std::string_view>(
     {"libc.so", "libc-", "libpthread", "libm.so", "libm-", "libdl", "librt", "libstdc++", "libc++",
-     "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi"});
+     "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi", "libasan", "liblsan",
+     "libtsan", "libubsan"});
 
 /// By a function's name alone.
 code_of whose_is(std::string_view function) {
@@ -103,11 +105,11 @@ code_of owner_of(call_frame const& frame, bool beside_python) {
         return by_name;
     }
     if (library.starts_with("libboost_python") || made_from("/pybind11/") ||
-        made_from("/nanobind/") || made_from("/boost/python/")) {
+        made_from("/nanobind/") || made_from("/boost/python/") || made_from("/include/handoff/")) {
         return code_of::binding;
     }
     if (begins_with_one_of(library, standard_libraries) || frame.function == "_start" ||
-        made_from("/c++/") || made_from("/include/boost/")) {
+        made_from("/c++/") || made_from("/include/boost/") || made_from("sanitizer_common")) {
         return code_of::standard;
     }
     return code_of::user;
@@ -127,6 +129,23 @@ void find_owner(call_frame& frame, bool beside_python) {
 }
 
 namespace {
+
+/// Of what was inlined nothing but its own name is known, without what it is a member of. What is
+/// in a library's function is the library's, unless that is a template, which may be made of the
+/// user's.
+void find_owners_of_inlined(std::span<call_frame> frames) {
+    std::string const& function = frames.back().function;
+    std::string const lambda = lambda_in(function);
+    std::string_view const owner = lambda.empty() ? name_in(function) : std::string_view(lambda);
+    code_of const whose = whose_is(owner);
+    if (whose == code_of::user ||
+        (lambda.empty() && owner.substr(0, owner.find('(')).find('<') != std::string::npos)) {
+        return;
+    }
+    for (call_frame& frame : frames.first(frames.size() - 1)) {
+        frame.whose = frame.whose == code_of::user ? whose : frame.whose;
+    }
+}
 
 /// beside_python: of each.
 std::vector<std::vector<call_frame>> frames_of(std::span<symbols::place const> found,
@@ -159,6 +178,7 @@ std::vector<std::vector<call_frame>> frames_of(std::span<symbols::place const> f
             find_owner(frame, beside_python[each]);
             frames[each].push_back(std::move(frame));
         }
+        find_owners_of_inlined(frames[each]);
     }
     return frames;
 }
