@@ -115,7 +115,7 @@ TEST(WatchedInterpreterDeathTest, SaysForWhomItsStopWaits) {
         stop_beside_a_call(), testing::KilledBySignal(SIGALRM),
         ContainsRegex("nobody holds the GIL; the main thread stops the interpreter, and waits for "
                       "calls in [^\n]*stop_beside_a_call\\(\\)[^\n]*; thread '[^\n]*' sleeps in "
-                      "call\\.py:2"));
+                      "<string>:2"));
 }
 
 /// How many threads of this process are gilwatch's.
