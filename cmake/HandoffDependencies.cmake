@@ -41,8 +41,8 @@ if(NOT Boost_FOUND OR NOT TARGET ${HANDOFF_BOOST_PYTHON_target})
     "(1.74 or later) for it. ${found}\n"
     "Choose a Python that matches (make PYTHON=/usr/bin/python3, or -DPython3_EXECUTABLE=…), install "
     "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter). "
-    "The GIL toolkit, gilcheck and giltrace need no Boost: -DHANDOFF_BOOST_PYTHON=OFF builds these alone, and so does "
-    "pip install . --config-settings=cmake.define.HANDOFF_BOOST_PYTHON=OFF")
+    "The GIL toolkit and the tools need no Boost: -DHANDOFF_BOOST_PYTHON=OFF builds these alone; "
+    "pip install ./extension/diagnostics installs gilcheck, giltrace and gilwatch")
 endif()
 if(TARGET Python::Module)
   get_target_property(headers Python::Module INTERFACE_INCLUDE_DIRECTORIES)

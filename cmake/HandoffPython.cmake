@@ -1,7 +1,8 @@
 # One Python for everything: interpreter, headers, and the libpython an executable embeds.
 #
 # Python3_EXECUTABLE decides. Defines
-#   handoff::python_headers  Python.h only; for code that runs inside somebody's Python
+#   handoff::python_headers  Python.h only; for code that runs inside somebody's Python; with
+#                            HANDOFF_PYTHON_HEADERS
 #   handoff::libpython       for an executable that embeds Python (includes python_headers), with
 #                            HANDOFF_HOST
 # and says in the configure output which library was taken, and why not a better one.
@@ -35,11 +36,16 @@ if(NOT HANDOFF_PYTHON_gil)
     "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) is a free-threaded build: it has no GIL to "
     "hand over, to check or to record. Choose one that has, with -DPython3_EXECUTABLE=…")
 endif()
+if(NOT HANDOFF_PYTHON_HEADERS)
+  message(STATUS "Python ${HANDOFF_PYTHON_version}: ${Python3_EXECUTABLE}")
+  return()
+endif()
 if(NOT EXISTS "${HANDOFF_PYTHON_include}/Python.h")
   message(FATAL_ERROR
     "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) has no headers: "
     "${HANDOFF_PYTHON_include}/Python.h does not exist. For the distribution's Python install "
-    "libpython${HANDOFF_PYTHON_version}-dev; otherwise choose another, by -DPython3_EXECUTABLE=… or by calling its pip")
+    "libpython${HANDOFF_PYTHON_version}-dev; otherwise choose another, by -DPython3_EXECUTABLE=… or by calling its pip. "
+    "gilcheck, giltrace and gilwatch need no headers: pip install ./extension/diagnostics")
 endif()
 
 # As find_package(handoff) has them, for a project that has this one as a part.

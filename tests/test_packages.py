@@ -11,8 +11,9 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from host import STOCK, InFolder, environment, finish, run, start
+from host import STOCK, environment, finish, run, start
 from ten_foos import joined
+from test_giltools import COMMANDS, WHEEL, Commands
 from test_subinterpreters import INTERPRETERS, REFUSAL
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,7 @@ TOOLS = os.environ["TOOLS_PYTHON"]
 MODULES = os.environ["MODULES_FOLDER"]
 WITH_TOOLS = f"{Path(CMAKE).parent}:{Path(TOOLS).parent}:{os.environ['PATH']}"
 TOOLS_TOO = os.environ.get("HANDOFF_TOOLS")  # they have more of PyPI, if `make test-all` runs us
-WHEEL = next(iter((BUILD / "wheels").glob("*.whl")), None)
+FOO_WHEEL = next(iter((BUILD / "wheels").glob("handoff_foo-*.whl")), None)
 
 PATIENCE = 270  # seconds: pip compiles everything the first time
 
@@ -97,7 +98,7 @@ def backend():
     return Path(found.stdout.strip()).parent if found.returncode == 0 else None
 
 
-class Packages(InFolder):
+class Packages(Commands):
     patience = PATIENCE
 
     def install(self):
@@ -133,20 +134,38 @@ class Pip(Packages):
         self.python = self.folder / "venv/bin/python"
         self.succeed(STOCK, "-m", "venv", "venv")
         # Without a network, and without building again what has not changed.
-        self.pip = (self.python, "-m", "pip", "install", PROJECT)
-        self.pip += ("--no-build-isolation", "--no-deps", "--no-index")
+        self.pip = (self.python, "-m", "pip", "install", "--no-build-isolation", "--no-index")
         self.variables = {
             "PYTHONPATH": str(backend()),
             "PATH": WITH_TOOLS,
         }
 
-    def test_installs_into_an_empty_virtual_environment(self):
-        built = ("--config-settings", f"build-dir={BUILD / 'wheel'}")
-        self.succeed(*self.pip, *built, **self.variables)
-        self.check_tools(self.python)
+    def build_in(self, folder):
+        return ("--config-settings", f"build-dir={BUILD / folder}")
 
-    def test_without_python_h_says_what_to_install(self):
-        # The same Python, moved: its headers are not where it looks for them.
+    def files_of(self, *distributions):
+        """What each has installed, without what Python compiles."""
+        code = (
+            "import importlib.metadata, sys\n"
+            "for file in importlib.metadata.files(sys.argv[1]): print(file.locate().resolve())"
+        )
+        for name in distributions:
+            told = self.succeed(self.python, "-c", code, name).stdout
+            yield {Path(line) for line in told.splitlines()}
+
+    def test_installs_foo_and_the_tools_into_an_empty_virtual_environment(self):
+        """Two distributions without a file in common: each can be removed, or made anew."""
+        self.succeed(*self.pip, PROJECT, *self.build_in("wheel"), **self.variables)
+        self.check_tools(self.python)
+        foo, tools = self.files_of("handoff-foo", "giltools")
+        self.assertTrue(foo)
+        self.assertTrue(tools)
+        self.assertEqual(foo & tools, set())
+        self.succeed(self.python, "-m", "pip", "uninstall", "--yes", "handoff-foo")
+        self.assert_work(self.python.parent)
+
+    def move_python(self):
+        """Has the environment a moved Python, whose headers are not where it looks for them."""
         stdlib = Path(sysconfig.get_path("stdlib"))
         moved = self.folder / "moved/bin/python3"
         (self.folder / "moved/bin").mkdir(parents=True)
@@ -156,54 +175,73 @@ class Pip(Packages):
         if run(moved, "-c", "import ctypes").code != 0:
             self.skipTest("this Python cannot be moved")
         self.succeed(moved, "-m", "venv", "--clear", "venv")
-        refused = run(*self.pip, env=environment(**self.variables))
+
+    def test_of_the_tools_folder_needs_neither_python_h_nor_boost(self):
+        self.move_python()
+        hidden = ("--config-settings", "cmake.define.CMAKE_DISABLE_FIND_PACKAGE_Boost=ON")
+        tools = PROJECT / "extension/diagnostics"
+        self.succeed(*self.pip, tools, *hidden, *self.build_in("giltools"), **self.variables)
+        self.assert_work(self.python.parent)
+        (there,) = self.files_of("giltools")
+        scripts = {file.name for file in there if file.parent == self.python.parent}
+        self.assertEqual(scripts, set(COMMANDS))
+
+    def test_without_python_h_says_what_to_install(self):
+        self.move_python()
+        refused = run(*self.pip, "--no-deps", PROJECT, env=environment(**self.variables))
         self.assertEqual(refused.code, 1, refused)
         said = " ".join((refused.stdout + refused.stderr).split())
         self.assertIn("Python.h does not exist", said)
         self.assertRegex(said, r"install libpython3\.\d+-dev")
+        self.assertIn("need no headers: pip install ./extension/diagnostics", said)
 
     def test_without_boost_python_says_what_to_install_and_how_to_do_without(self):
         hidden = ("--config-settings", "cmake.define.CMAKE_DISABLE_FIND_PACKAGE_Boost=ON")
-        refused = run(*self.pip, *hidden, env=environment(**self.variables))
+        refused = run(*self.pip, "--no-deps", PROJECT, *hidden, env=environment(**self.variables))
         self.assertEqual(refused.code, 1, refused)
         said = " ".join((refused.stdout + refused.stderr).split())
         self.assertIn("there is no Boost.Python (1.74 or later) for it", said)
         self.assertIn("install libboost-python-dev", said)
-        self.assertIn("--config-settings=cmake.define.HANDOFF_BOOST_PYTHON=OFF", said)
+        self.assertIn("pip install ./extension/diagnostics", said)
 
         without = (*hidden, "--config-settings", "cmake.define.HANDOFF_BOOST_PYTHON=OFF")
-        self.succeed(*self.pip, *without, **self.variables)
-        self.succeed(self.python, "-m", "gilcheck", "-c", "import giltrace")
+        refused = run(*self.pip, "--no-deps", PROJECT, *without, env=environment(**self.variables))
+        self.assertEqual(refused.code, 1, refused)
+        said = " ".join((refused.stdout + refused.stderr).split())
+        self.assertIn("is module Foo, which needs Boost.Python", said)
 
 
-@unittest.skipIf(WHEEL is None, "there is no wheel; `make wheel` or `make test-all` builds it")
+@unittest.skipIf(
+    FOO_WHEEL is None or WHEEL is None,
+    "there are no wheels; `make wheel foo-wheel` or `make test-all` builds them",
+)
 class InstalledWheel(Packages):
     def setUp(self):
         super().setUp()
         self.python = self.folder / "venv/bin/python"
         self.succeed(STOCK, "-m", "venv", "venv")
-        self.succeed(self.python, "-m", "pip", "install", "--no-index", "--no-deps", WHEEL)
+        self.succeed(self.python, "-m", "pip", "install", "--no-index", WHEEL, FOO_WHEEL)
         (self.packages,) = (self.folder / "venv/lib").glob("python3*/site-packages")
 
 
-class Wheel(InstalledWheel):
+class FooWheel(InstalledWheel):
     def test_works_in_an_empty_virtual_environment(self):
         self.check_tools(self.python)
 
     def test_carries_boost_python_and_no_libpython(self):
         libraries = [
             Path(name).name
-            for name in zipfile.ZipFile(WHEEL).namelist()
-            if name.startswith("handoff.libs/") and ".so" in name
+            for name in zipfile.ZipFile(FOO_WHEEL).namelist()
+            if name.startswith("handoff_foo.libs/") and ".so" in name
         ]
         self.assertRegex(" ".join(libraries), r"^libboost_python3\d+-[0-9a-f]+\.so\S*$")
-        self.assertRegex(WHEEL.name, r"-(manylinux|linux)_[^-]*\.whl$")
+        self.assertRegex(FOO_WHEEL.name, r"-(manylinux|linux)_[^-]*\.whl$")
 
         mapped = self.succeed(
             self.python, "-c", "import Foo; print(open('/proc/self/maps').read())"
         )
         paths = {line.split()[-1] for line in mapped.stdout.splitlines() if "libboost" in line}
-        self.assertEqual(paths, {str(self.packages / "handoff.libs" / libraries[0])})
+        self.assertEqual(paths, {str(self.packages / "handoff_foo.libs" / libraries[0])})
 
     def test_is_checked_and_silent(self):
         for variables, command in (
@@ -226,8 +264,8 @@ class Wheel(InstalledWheel):
 
     def test_of_another_python_is_refused_by_pip(self):
         tag = sysconfig.get_config_var("py_version_nodot")
-        other = self.folder / WHEEL.name.replace(f"cp{tag}", "cp310")
-        shutil.copy(WHEEL, other)
+        other = self.folder / FOO_WHEEL.name.replace(f"cp{tag}", "cp310")
+        shutil.copy(FOO_WHEEL, other)
         refused = run(self.python, "-m", "pip", "install", "--no-index", other)
         self.assertEqual(refused.code, 1, refused)
         self.assertIn("is not a supported wheel on this platform", refused.stderr)
@@ -382,7 +420,7 @@ class CMakeInstall(Packages):
             self.assertEqual(told.split(), [version] * 4)
         for tool in ("gilcheck", "giltrace", "gilwatch"):
             told = self.succeed(STOCK, "-m", tool, "--version", **paths).stdout
-            self.assertEqual(told, f"handoff {version}\n")
+            self.assertEqual(told, f"{tool} {version}\n")
 
     def test_of_the_library_to_preload(self):
         found = self.install().rglob("libgilcheck.so")

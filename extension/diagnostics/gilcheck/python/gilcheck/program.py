@@ -4,6 +4,7 @@ from __future__ import annotations  # on a Python that is too old, the library s
 
 import argparse
 import builtins
+import contextlib
 import importlib.machinery
 import linecache
 import runpy
@@ -47,13 +48,20 @@ def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable
     if asked.module is not None:
         if not asked.module:
             parser.error("-m wants a module's name after it")
-        return lambda: _run_module(asked.module, None, _RUN_AS_MAIN, asked.module[0])
+        return lambda: _run_module(asked.module, _current_folder(), _RUN_AS_MAIN, asked.module[0])
     if asked.script is None:
         parser.error("there is nothing to run: a script, -m module or -c code")
     arguments = [asked.script, *asked.arguments]
     if asked.script == "-":
         return lambda: _run_source(sys.stdin.read(), "<stdin>", arguments, folder="")
     return _script(Path(asked.script), arguments)
+
+
+def _current_folder() -> str | None:
+    """Where python3 -m looks first, as a command in bin/ does not; None if it is gone."""
+    with contextlib.suppress(OSError):
+        return str(Path.cwd())
+    return None
 
 
 def _script(script: Path, arguments: list[str]) -> Callable[[], None]:

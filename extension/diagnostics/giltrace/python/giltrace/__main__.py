@@ -8,9 +8,9 @@ from handoff_attach import command_line
 from . import __version__, attached, start, write
 
 
-def main() -> None:
+def main(prog: str = "giltrace") -> None:
     parser = argparse.ArgumentParser(
-        prog="python3 -m giltrace",
+        prog=prog,
         usage=f"%(prog)s -o OUTPUT {program.USAGE}\n"
         "       %(prog)s -o OUTPUT --pid PID [--seconds SECONDS]\n"
         "       %(prog)s -o OUTPUT --recording OUTPUT.recording",
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument(
         "--signal", type=int, default=0, metavar="NUMBER", help="write one for this signal, too"
     )
-    parser.add_argument("--version", action="version", version=f"handoff {__version__}")
+    parser.add_argument("--version", action="version", version=f"giltrace {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.output is None:
@@ -80,4 +80,5 @@ def main() -> None:
         run()
 
 
-main()
+if __name__ == "__main__":
+    main("python3 -m giltrace")

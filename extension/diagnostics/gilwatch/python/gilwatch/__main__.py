@@ -8,9 +8,9 @@ from handoff_attach import command_line
 from . import __version__, outside, start
 
 
-def main() -> None:
+def main(prog: str = "gilwatch") -> None:
     parser = argparse.ArgumentParser(
-        prog="python3 -m gilwatch",
+        prog=prog,
         usage=f"%(prog)s [--after SECONDS] [--signal NUMBER] {program.USAGE}\n"
         "       %(prog)s --pid PID [--watch [--after SECONDS] [--signal NUMBER]]\n"
         "       %(prog)s --core FILE [--executable FILE]",
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--executable", metavar="FILE", help="the program that left the core (it says itself which)"
     )
-    parser.add_argument("--version", action="version", version=f"handoff {__version__}")
+    parser.add_argument("--version", action="version", version=f"gilwatch {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.pid is not None or asked.core is not None:
@@ -47,4 +47,5 @@ def main() -> None:
     run()
 
 
-main()
+if __name__ == "__main__":
+    main("python3 -m gilwatch")
