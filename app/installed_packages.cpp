@@ -14,7 +14,7 @@ namespace {
 
 using detail::reference;
 
-constexpr std::array packages{"gilcheck", "giltrace", "gilwatch"};
+constexpr std::array packages{"gilcheck", "giltrace", "gilwatch", "handoff_attach"};
 
 /// find_spec(fullname, path=None, target=None), of the folder. See importlib.abc.MetaPathFinder.
 PyObject* find_spec(PyObject* folder, PyObject* arguments, PyObject* named) {

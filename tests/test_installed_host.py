@@ -24,7 +24,7 @@ class InstalledHost(InFolder):
         self.packages = self.prefix / BELOW_PREFIX
         self.python.parent.mkdir(parents=True)
         shutil.copy(HOST, self.python)
-        for name in ("gilcheck", "giltrace"):
+        for name in ("gilcheck", "giltrace", "handoff_attach"):  # the tools import the last
             shutil.copytree(PACKAGES / name, self.packages / name)
         (self.packages / "somebody_elses.py").write_text("")
 
