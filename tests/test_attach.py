@@ -667,7 +667,7 @@ class Refuses(Attached):
     def test_itself(self):
         code = (
             "import os, runpy, sys; sys.argv = ['gilcheck', '--pid', str(os.getpid())]; "
-            "runpy.run_module('gilcheck')"
+            "runpy.run_module('gilcheck', run_name='__main__')"
         )
         outcome = finish(start(STOCK, "-c", code, env=environment(PYTHONPATH=PACKAGES)))
         self.assert_refused(

@@ -72,12 +72,18 @@ code_of whose_is(std::string_view function) {
 }
 
 /// The user's lambda that a library's template was made for, and into which it was inlined perhaps:
-/// "read()::{lambda()#1}" of "void std::__invoke<read()::{lambda()#1}>()". Empty: there is none.
+/// "read()::{lambda()#1}" of "void std::__invoke<read()::{lambda()#1}>()", "read()::$_0" where
+/// Clang has compiled it. Empty: there is none.
 std::string lambda_in(std::string const& function) {
-    auto const lambda = function.find("::{lambda");
-    auto const end = function.find('}', lambda);
+    static constexpr std::string_view of_clang = "::$_";
+    auto lambda = function.find("::{lambda");
+    auto end = function.find('}', lambda);
     if (end == std::string::npos) {
-        return {};
+        lambda = function.find(of_clang);
+        if (lambda == std::string::npos) {
+            return {};
+        }
+        end = function.find_first_not_of("0123456789", lambda + of_clang.size()) - 1;
     }
     std::size_t begin = lambda;
     for (int depth = 0; begin > 0; --begin) {
