@@ -19,7 +19,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def started(
     within: float,
     until_ended: bool = False,
     **keywords: Any,
-) -> Iterator[Injected]:
+) -> Generator[Injected, None, None]:
     """Starts a tool in the process: what TOOL.start(*arguments, **keywords) does in a script.
 
     within: seconds that the process has to come to a place where it may begin.
@@ -121,7 +121,7 @@ def started(
     Raises RefusedError; the process goes on as before then.
     """
     process.require_reachable()
-    assert process.version  # it is Python
+    process.require_python()
     _require_own_copy(process, tool)
     parameters = {
         "pid": process.pid,
@@ -246,7 +246,7 @@ def _require_own_copy(process: Process, tool: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(process: Process) -> Iterator[None]:
+def _alone(process: Process) -> Generator[None, None, None]:
     """One attaching process at a time; the kernel forgets it with the process that has attached."""
     with socket.socket(socket.AF_UNIX) as name:
         try:
@@ -260,7 +260,9 @@ def _alone(process: Process) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _files(process: Process, parameters: dict[str, Any], until_ended: bool) -> Iterator[Path]:
+def _files(
+    process: Process, parameters: dict[str, Any], until_ended: bool
+) -> Generator[Path, None, None]:
     """A folder with the starter and the pipes by which it answers, for this user and theirs."""
     with contextlib.ExitStack() as cleaning:
         try:

@@ -250,6 +250,10 @@ class Process:
             )
         return self._python_symbols[name][0]
 
+    def require_python(self) -> None:
+        """That it runs one that the tools know, or has loaded it."""
+        _ = self.version
+
     @cached_property
     def version(self) -> tuple[int, int]:
         """Of its Python: (3, 14). Raises RefusedError."""

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _undisturbed() -> Generator[None, None, None]:
     """Ctrl-C, Ctrl-Z and the like wait until gdb has let go of the process."""
     kept = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, kept)

@@ -10,13 +10,15 @@ Nothing is done once nobody reads them. A call of main() follows this text.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import _thread
 import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     import types
+else:
+    import _signal as signal  # which every Python has built in
 
 
 def main(
@@ -45,7 +47,7 @@ def main(
 
     def in_own_thread() -> None:
         # Signals are for the program's own threads; SIGPIPE may end a program that embeds Python.
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, range(1, 32))
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
         try:
             tell(to_attaching, "begun")
             try:
@@ -63,18 +65,18 @@ def main(
     try:
         _thread.start_new_thread(in_own_thread, ())
     except RuntimeError as failure:
-        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGPIPE])
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
         try:
             tell(to_attaching, f"failed {failure}")
         finally:
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             posix.close(to_attaching)
 
 
 def open_apart(path: str, flags: int) -> int:
     """Where the program has closed its stderr, what it writes there is not for this file."""
     descriptor = posix.open(path, flags | posix.O_CLOEXEC)
-    low = []
+    low: list[int] = []
     while descriptor < 3:
         low.append(descriptor)
         descriptor = posix.dup(descriptor)

@@ -35,7 +35,7 @@ def explain(asked: argparse.Namespace) -> None:
         start(asked, "gilwatch", asked.after, signal=asked.signal)
     elif asked.core is not None:
         say(report_on_core(Path(asked.core), asked.executable and Path(asked.executable)))
-    else:
+    elif asked.pid is not None:
         say(report_on_process(asked.pid))
 
 
@@ -43,7 +43,7 @@ def report_on_process(pid: int) -> str:
     """The process is stopped for a moment, and goes on as before. Raises RefusedError."""
     with Process(pid) as process:
         process.require_reachable()
-        assert process.python  # or says that it runs none
+        process.require_python()
         stacks = _read(process, str(pid))
     if "error" in stacks:
         raise RefusedError(_of_process(pid, stacks))

@@ -81,10 +81,10 @@ def _native_frames(
     thread: Any, bases: dict[str, int], names: dict[str, str]
 ) -> list[dict[str, Any]]:
     """The innermost first."""
-    frames = []
+    frames: list[dict[str, Any]] = []
     for frame in reversed(thread.native_frames):
         known = not frame.symbol.startswith("??")
-        file = names.get(frame.library, frame.library)
+        file: str = names.get(frame.library) or frame.library
         frames.append(
             {
                 "function": frame.symbol.removesuffix(" (inlined)") if known else "",
