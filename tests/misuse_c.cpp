@@ -27,6 +27,15 @@ PyObject* never_acquired(PyObject* /*module*/, PyObject* list) {
     Py_RETURN_NONE;
 }
 
+/// The same, and the call is the last thing that the thread's function does.
+PyObject* as_the_last_call(PyObject* /*module*/, PyObject* list) {
+    std::thread thread([list] { PyList_Size(list); });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
 /// A native thread that appends to a list now and then, and is left to itself.
 PyObject* start(PyObject* /*module*/, PyObject* list) {
     Py_INCREF(list);
@@ -155,6 +164,7 @@ PyObject* acquired(PyObject* /*module*/, PyObject* list) {
 // As every module writes them.
 // NOLINTBEGIN(modernize-use-designated-initializers)
 PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
+                         {"as_the_last_call", &as_the_last_call, METH_O, nullptr},
                          {"start", &start, METH_O, nullptr},
                          {"beside_a_holder", &beside_a_holder, METH_O, nullptr},
                          {"released", &released, METH_O, nullptr},

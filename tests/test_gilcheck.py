@@ -210,6 +210,16 @@ class Report(Checked):
                 self.assertRegex(outcome.stderr, r"#0 .*never_acquired.*  in .*/misuse_c\.so\+0x")
                 self.assertIn("  do       This thread never acquired the GIL.", outcome.stderr)
 
+    def test_of_a_call_that_left_no_frame(self):
+        """The compiler has made it a jump: libstdc++, which is the caller now, is not to blame."""
+        for way, outcome in self.checked("import misuse_c; misuse_c.as_the_last_call([])", "abort"):
+            with self.subTest(way):
+                self.assertRegex(
+                    outcome.stderr,
+                    r"gilcheck: PyList_Size\(\) was called without the GIL, by a function that is "
+                    r"not on its stack, .* -fno-optimize-sibling-calls to see it\n",
+                )
+
 
 class HarmsNothing(Checked):
     """A report is made in the program's process, which goes on as if there had been none."""

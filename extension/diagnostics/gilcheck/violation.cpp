@@ -161,10 +161,15 @@ std::string violation::where() const {
     if (call_frame const* const users = users_frame(stack)) {
         return ", by " + in_words(*users);
     }
-    return stack.empty() ? std::string()
-                         : ", in " + stack.front().file +
-                               ", of which no function of its own is seen: compile it with -g, and "
-                               "link it without -s";
+    if (stack.empty()) {
+        return {};
+    }
+    if (stack.front().whose == code_of::standard) {  // which does not call Python
+        return ", by a function that is not on its stack, as where a call is the last that is "
+               "done: compile your module with -fno-optimize-sibling-calls to see it";
+    }
+    return ", in " + stack.front().file +
+           ", of which no function of its own is seen: compile it with -g, and link it without -s";
 }
 
 std::string violation::text() const {
