@@ -4,9 +4,11 @@
 extern "C" {
 
 struct python_object;
+// NOLINTBEGIN(readability-identifier-naming): as Python has them
 long PyList_Size(python_object* list);
 int PyGILState_Ensure();
 void PyGILState_Release(int state);
+// NOLINTEND(readability-identifier-naming)
 
 [[gnu::noinline]] void measure(python_object* list) {
     long volatile seen = PyList_Size(list);
