@@ -13,4 +13,5 @@ BOOST_PYTHON_MODULE(hangs) {
     def("works", &hangs::simulate);
     def("read", &hangs::read_sensor);
     def("sleep", &hangs::sleep_long);
+    def("join_last", &hangs::join_last);
 }

@@ -11,4 +11,5 @@ NB_MODULE(hangs, made) {
     made.def("works", &hangs::simulate);
     made.def("read", &hangs::read_sensor);
     made.def("sleep", &hangs::sleep_long);
+    made.def("join_last", &hangs::join_last);
 }

@@ -607,7 +607,7 @@ class Refuses(Attached):
     @as_root
     def test_somebody_elses(self):
         process = self.target(BUSY)
-        said = rf"belongs to root, and you are {self.nobody()}: run this as root or as root"
+        said = rf"belongs to root, and you are {self.nobody()}: run this as root"
         self.assert_all_refuse(process.pid, said, user="nobody", group="nogroup", extra_groups=[])
         self.assert_unharmed(process)
 

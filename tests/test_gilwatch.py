@@ -117,6 +117,13 @@ class FirstLine(Watched):
                     rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
                     r" at hangs\.hpp:\d+; 1 thread waits for it",
                 )
+        command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang("join_last", binding))
+        self.assertRegex(
+            self.first_report(STOCK, *command)[0],
+            r"^gilwatch: the main thread holds the GIL and waits for the end of a thread in "
+            r"<string>:1: std::thread::join\(\), called from hangs\.so by a function that left no "
+            r"frame, .* -fno-optimize-sibling-calls .*; 1 thread waits for it",
+        )
 
     def test_of_boost_python(self):
         self.assert_names_of_every("boost")
@@ -459,6 +466,14 @@ class Settings(Watched):
             "os.kill(os.getpid(), signal.SIGUSR1)\n"
         )
         self.assertEqual((outcome.stdout, outcome.stderr), ("mine\n", ""))
+
+    def test_a_report_says_of_its_caller_that_it_asks(self):
+        outcome = self.said("gilwatch.start(60)\ndef ask():\n    gilwatch.report()\nask()")
+        self.assertRegex(
+            outcome.stderr,
+            r"^gilwatch: nobody holds the GIL; the main thread asks for this report in ask\(\) at "
+            r"<string>:8\n",
+        )
 
     def test_a_report_beside_a_stop_is_made_or_refused(self):
         """It waits for nobody who has ended."""

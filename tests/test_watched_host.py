@@ -112,7 +112,7 @@ print("done")
 """)
         self.assertRegex(
             report,
-            "^thread '.*' holds the GIL and .*in hold.* 1 thread waits .* the main thread in",
+            "^thread [0-9]+ holds the GIL and .*in hold.* 1 thread waits .* the main thread in",
         )
 
     def test_again_when_the_time_has_doubled_and_not_before(self):

@@ -28,6 +28,8 @@ constexpr std::array signs_of_python = std::to_array<sign>({
     {"_PyParkingLot_Park", activity::waits_for_a_lock_of_python},
     {"_PySemaphore_Wait", activity::waits_for_a_lock_of_python},
     {"interpreter::stop", activity::stops_the_interpreter},
+    {"gilwatch::report", activity::asks_for_a_report},
+    {"gilwatch_report", activity::asks_for_a_report},
 });
 // The first that one of the frames has, the innermost frames first.
 constexpr std::array signs_of_the_system = std::to_array<sign>({
@@ -133,7 +135,9 @@ std::string in_seconds(std::chrono::duration<double> time) {
 }
 
 std::string named(thread_seen const& thread) {
-    return thread.is_main ? "the main thread" : "thread '" + thread.name + "'";
+    return thread.is_main        ? "the main thread"
+           : thread.name.empty() ? "thread " + std::to_string(thread.id)
+                                 : "thread '" + thread.name + "'";
 }
 
 std::string_view words_of(activity does) {
@@ -170,6 +174,8 @@ std::string_view words_of(activity does) {
             return "waits for the end of a Python thread";
         case activity::stops_the_interpreter:
             return "stops the interpreter, and waits for calls";
+        case activity::asks_for_a_report:
+            return "asks for this report";
     }
     return "";
 }
@@ -177,6 +183,33 @@ std::string_view words_of(activity does) {
 std::string doing(thread_seen const& thread) {
     std::string text(words_of(activity_of(thread)));
     return thread.silent.empty() || thread.spared ? text : text + " (" + thread.silent + ")";
+}
+
+/// A call that the user's function ended with, and gave its frame to: then the frame behind is that
+/// of a binding library's template, in the user's module. Empty: it is none.
+std::string call_without_caller(std::span<call_frame const> frames) {
+    static constexpr std::array bindings =
+        std::to_array<std::string_view>({"boost::python::", "pybind11::", "nanobind::"});
+    for (std::size_t each = 1; each < frames.size(); ++each) {
+        call_frame const& frame = frames[each];
+        bool const is_bindings = std::ranges::any_of(bindings, [&](std::string_view name) {
+            return frame.function.find(name) != std::string::npos;
+        });
+        if (frame.whose == code_of::standard && !is_bindings) {
+            continue;
+        }
+        call_frame const& called = frames[each - 1];
+        std::string const module = frame.file.substr(frame.file.rfind('/') + 1);
+        if (frame.whose != code_of::binding || !is_bindings || module.starts_with("libboost_") ||
+            called.function.empty()) {
+            return {};
+        }
+        return called.function.substr(0, called.function.find('@')) + ", called from " + module +
+               " by a function that left no frame, as where a call is the last that is done "
+               "(compile "
+               "it with -fno-optimize-sibling-calls to see it)";
+    }
+    return {};
 }
 
 /// What to do where who holds the GIL does that.
@@ -294,8 +327,12 @@ std::string place_of(thread_seen const& thread) {
         }
         return callee.empty() ? in_words(*users) : callee + ", called by " + in_words(*users);
     }
+    std::string call = call_without_caller(frames);
     if (!python.empty()) {
-        return python;
+        return call.empty() ? python : python + ": " + call;
+    }
+    if (!call.empty()) {
+        return call;
     }
     auto const outermost =
         std::ranges::find_if_not(frames.rbegin(), frames.rend(), [](call_frame const& each) {
@@ -337,8 +374,14 @@ std::string diagnosis(std::vector<thread_seen> const& threads,
                     (longest.count() > 0 ? ", " + in_seconds(longest) : "") + waiting;
         } else if (so_long.count() > 0) {
             text += "; nobody waits for it yet, after " + in_seconds(so_long);
+        } else {
+            text += "; nobody waits for it";
         }
-        text += "\n  do: " + std::string(cure_of(activity_of(*holder))) + std::string(how) + "\n";
+        bool const is_idle =
+            count == 0 && so_long.count() == 0 && activity_of(*holder) == activity::works;
+        text += is_idle ? "\n"
+                        : "\n  do: " + std::string(cure_of(activity_of(*holder))) +
+                              std::string(how) + "\n";
     } else {
         auto const main = std::ranges::find_if(threads, &thread_seen::is_main);
         text = "nobody holds the GIL";

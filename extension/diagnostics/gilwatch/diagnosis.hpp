@@ -15,7 +15,7 @@ namespace handoff::detail {
 /// What is seen of a thread at one moment.
 struct thread_seen {
     pid_t id = 0;
-    std::string name;    // as `top -H` and gdb show it
+    std::string name;    // as `top -H` and gdb show it; empty: it has none of its own
     std::string silent;  // why its stack is not known; empty: it is
     std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
@@ -45,6 +45,7 @@ enum class activity {
     waits_for_an_import,
     joins_a_thread_of_python,
     stops_the_interpreter,
+    asks_for_a_report,
 };
 
 [[nodiscard]] activity activity_of(thread_seen const& thread);

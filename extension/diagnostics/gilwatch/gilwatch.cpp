@@ -179,9 +179,12 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
     }
     auto const of_each = call_frames_of_each(instructions);
     std::vector<thread_seen> threads;
+    auto const main = std::ranges::find(answers, getpid(), &thread_stack::id);
     for (auto const& answer : answers) {
+        // A thread has its creator's name, until it is given one.
+        bool const is_named = main == answers.end() || answer.name != main->name;
         thread_seen seen{.id = answer.id,
-                         .name = answer.name,
+                         .name = is_named ? answer.name : std::string(),
                          .silent = answer.silent,
                          .spared = answer.spared,
                          .is_main = answer.id == getpid(),
@@ -579,7 +582,9 @@ void stop() noexcept {
 }
 
 void report() {
-    static constexpr timespec a_moment{.tv_sec = 0, .tv_nsec = 5'000'000};
+    static constexpr std::chrono::milliseconds a_moment{5};
+    sem_t never_posted;  // as who sleeps is not asked where it is
+    sem_init(&never_posted, 0, 0);
     unsigned const call = ++calls;
     do {
         if (patience == 0) {
@@ -587,7 +592,7 @@ void report() {
         }
         run_watch(std::unique_lock(life));  // a fork() may have ended it
         sem_post(&wake_up);
-        nanosleep(&a_moment, nullptr);
+        wait_until(never_posted, clock::now() + a_moment);
     } while (static_cast<int>(call - answered) > 0);
 }
 

@@ -160,7 +160,7 @@ class Process:
             name = user_name(user)
             raise RefusedError(
                 f"process {self.pid} belongs to {name}, and you are {user_name(os.geteuid())}: "
-                f"run this as {name} or as root (`sudo`)"
+                f"run this as {' or as '.join(dict.fromkeys((name, 'root')))} (`sudo`)"
             )
         raise RefusedError(f"this process may not trace process {self.pid}: {what_allows_ptrace()}")
 

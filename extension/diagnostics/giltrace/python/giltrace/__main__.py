@@ -62,6 +62,8 @@ def main(prog: str = "giltrace") -> None:
         parser.error("where is it to be written? -o OUTPUT, before the program")
     if asked.pid is not None:
         command_line.attach(parser, asked, lambda: attached.record(asked))
+    if asked.seconds is not None:
+        parser.error("--seconds goes with --pid; --last keeps the last seconds of a program")
     run = program.find(parser, asked) if asked.recording is None else None
     try:
         if asked.recording is None:

@@ -9,12 +9,16 @@ from __future__ import annotations  # on a Python that is too old, the library s
 
 import ctypes
 from pathlib import Path
+from signal import SIGKILL, SIGSTOP, valid_signals
 
 __version__ = "@PROJECT_VERSION@"
 
 LIBRARY = Path(__file__).with_name("libgilwatch.so")
 if not LIBRARY.exists():
     raise ImportError(f"there is no {LIBRARY}: `make build` makes it", name=__name__)
+
+
+_SIGNALS = valid_signals() - {SIGKILL, SIGSTOP}
 
 
 def start(after: float = 5.0, *, signal: int = 0) -> None:
@@ -34,6 +38,8 @@ def start(after: float = 5.0, *, signal: int = 0) -> None:
         raise TypeError(f"gilwatch's after is a number of seconds, not {after!r}")
     if not 0 < after < float("inf"):
         raise ValueError(f"gilwatch's after must be a positive number of seconds, not {after!r}")
+    if signal and signal not in _SIGNALS:
+        raise ValueError(f"gilwatch's signal must be one that can be handled, not {signal!r}")
     settings = f"{after!r},signal={int(signal)}" if signal else repr(after)
     library = ctypes.PyDLL(str(LIBRARY))
     library.gilwatch_start.restype = ctypes.c_char_p

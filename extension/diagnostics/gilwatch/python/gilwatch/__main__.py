@@ -19,10 +19,18 @@ def main(prog: str = "gilwatch") -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--after", type=float, default=5.0, help="how long a wait is too long, in seconds (5)"
+        "--after",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long a wait, or a hold that sleeps, is too long (5)",
     )
     parser.add_argument(
-        "--signal", type=int, default=0, help="a signal that asks for a report at once (none)"
+        "--signal",
+        type=int,
+        default=0,
+        metavar="NUMBER",
+        help="a signal that asks for a report at once (none)",
     )
     command_line.add_arguments(parser)
     parser.add_argument(
@@ -39,6 +47,8 @@ def main(prog: str = "gilwatch") -> None:
     asked = parser.parse_args()
     if asked.pid is not None or asked.core is not None:
         command_line.attach(parser, asked, lambda: outside.explain(asked))
+    if asked.watch or asked.executable is not None:
+        parser.error("--watch goes with --pid, and --executable with --core")
     run = program.find(parser, asked)
     try:
         start(asked.after, signal=asked.signal)
