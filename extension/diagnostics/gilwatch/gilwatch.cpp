@@ -342,6 +342,12 @@ private:
             pauses != pauses_before) {  // what a thread waited for is this one's end, to fork()
             return {};
         }
+        bool const is_over = std::ranges::none_of(threads, [](thread_seen const& each) {
+            return each.holds_gil || each.waits_for_gil();
+        });
+        if (is_over && so_long.count() > 0) {
+            return {};
+        }
         seconds const held =
             went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
         std::string text = "gilwatch: " + diagnosis(threads, so_long, held);
