@@ -115,7 +115,8 @@ code_of owner_of(call_frame const& frame, bool beside_python) {
         return code_of::binding;
     }
     if (begins_with_one_of(library, standard_libraries) || frame.function == "_start" ||
-        made_from("/c++/") || made_from("/include/boost/") || made_from("sanitizer_common")) {
+        made_from("/c++/") || made_from("/usr/include/") || made_from("/include/boost/") ||
+        made_from("sanitizer_common")) {
         return code_of::standard;
     }
     return code_of::user;
