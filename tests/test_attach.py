@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -21,7 +22,8 @@ PACKAGES = os.environ["PYTHON_PACKAGES"]
 TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
 
 sys.path.insert(0, PACKAGES)
-from handoff_attach.process import what_allows_ptrace  # noqa: E402
+from handoff_attach.process import Process, RefusedError, what_allows_ptrace  # noqa: E402
+from handoff_attach.queued_call import queue_call  # noqa: E402
 
 IS_ROOT = os.geteuid() == 0
 
@@ -673,6 +675,23 @@ class Refuses(Attached):
         self.assert_refused(
             outcome, r"is the one that attaches: in a script, call the tool's start"
         )
+
+    @with_gdb
+    def test_one_that_becomes_another_program_meanwhile(self):
+        """What is known of its memory is false then; the new program comes to no harm."""
+        code = (
+            "import os, sys; print('ready', flush=True); input()\n"
+            f"os.execv({STOCK!r}, [{STOCK!r}, '-c', {BUSY!r}])"
+        )
+        process = self.target(code)
+        with Process(process.pid) as known:
+            _ = known.mapped
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            with self.assertRaisesRegex(RefusedError, "started another program"):
+                queue_call(known, self.folder / "script.py", time.monotonic() + TIMEOUT)
+        self.assert_unharmed(process)
 
     @with_gdb
     def test_one_that_has_not_started_python(self):

@@ -510,7 +510,7 @@ class BadInput(Watched):
                 self.assertIn(said, outcome.stderr)
 
     def test_of_the_variable_ends_the_program(self):
-        for bad in ("soon", "5,signal=9", "5,signal=x", "5,5"):
+        for bad in ("soon", "5,signal=9", "5,signal=11", "5,signal=x", "5,5"):
             with self.subTest(bad):
                 variables = environment(LD_PRELOAD=LIBRARY, GILWATCH=bad)
                 outcome = finish(start(STOCK, "-c", "pass", env=variables))
@@ -530,6 +530,11 @@ class BadInput(Watched):
                 self.assertRegex(
                     outcome.stderr, f"^{tool} cannot .* this Python: it is older than 3.11\n$"
                 )
+
+    def test_of_the_variable_is_nothing_to_a_program_without_python(self):
+        variables = environment(LD_PRELOAD=LIBRARY, GILWATCH="soon")
+        outcome = finish(start("/bin/echo", "hello", env=variables))
+        self.assertEqual(outcome, (0, "hello\n", ""))
 
     def test_of_a_report_where_nobody_watches(self):
         outcome = finish(

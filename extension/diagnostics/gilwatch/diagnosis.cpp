@@ -48,6 +48,9 @@ constexpr std::array signs_of_the_system = std::to_array<sign>({
     {"lll_lock_wait", activity::locks_a_mutex},
     {"pthread_cond_", activity::waits_for_a_condition},
     {"std::condition_variable", activity::waits_for_a_condition},
+    {"std::counting_semaphore", activity::waits_for_a_semaphore},
+    {"__atomic_wait_address", activity::waits_for_another_thread},
+    {"__platform_wait", activity::waits_for_another_thread},
     {"sem_wait", activity::waits_for_a_semaphore},
     {"sem_timedwait", activity::waits_for_a_semaphore},
     {"sem_clockwait", activity::waits_for_a_semaphore},
@@ -62,6 +65,9 @@ constexpr std::array calls_of_the_system = std::to_array<std::string_view>(
      "recvmsg", "send",      "sendto",     "sendmsg",   "accept",     "accept4",     "connect",
      "poll",    "ppoll",     "select",     "pselect",   "epoll_wait", "epoll_pwait", "flock",
      "fsync",   "libc_read", "libc_write", "libc_recv", "libc_accept"});
+
+constexpr std::array waits_for_signals = std::to_array<std::string_view>(
+    {"pause", "libc_pause", "sigwait", "sigwaitinfo", "sigtimedwait", "sigsuspend"});
 
 std::optional<activity> first_sign(std::span<call_frame const> frames,
                                    std::span<sign const> signs) {
@@ -156,6 +162,8 @@ std::string_view words_of(activity does) {
             return "waits for a static variable that another thread initialises";
         case activity::waits_for_a_semaphore:
             return "waits for a semaphore";
+        case activity::waits_for_another_thread:
+            return "waits for another thread (an atomic, a latch or a barrier)";
         case activity::sleeps:
             return "sleeps";
         case activity::waits_for_input_or_output:
@@ -312,7 +320,12 @@ activity activity_of(thread_seen const& thread) {
         return std::ranges::find(calls_of_the_system, bare(each.function)) !=
                calls_of_the_system.end();
     });
-    return calls_the_system ? activity::waits_for_input_or_output : activity::works;
+    bool const awaits_a_signal = std::ranges::any_of(called, [](call_frame const& each) {
+        return std::ranges::find(waits_for_signals, bare(each.function)) != waits_for_signals.end();
+    });
+    return awaits_a_signal    ? activity::waits_for_a_signal
+           : calls_the_system ? activity::waits_for_input_or_output
+                              : activity::works;
 }
 
 std::string place_of(thread_seen const& thread) {

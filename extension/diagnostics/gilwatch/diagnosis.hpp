@@ -36,6 +36,7 @@ enum class activity {
     waits_for_a_condition,
     waits_for_a_static_initialiser,
     waits_for_a_semaphore,
+    waits_for_another_thread,
     sleeps,
     waits_for_input_or_output,
     waits_for_a_process,

@@ -89,7 +89,10 @@ std::string lambda_in(std::string const& function) {
     for (int depth = 0; begin > 0; --begin) {
         char const before = function[begin - 1];
         depth += before == ')' || before == '>' ? 1 : before == '(' || before == '<' ? -1 : 0;
-        if (depth < 0 || (depth == 0 && (before == ',' || before == ' '))) {
+        bool const is_of_a_const_member =
+            before == ' ' && std::string_view(function).substr(begin).starts_with("const::");
+        if (depth < 0 ||
+            (depth == 0 && !is_of_a_const_member && (before == ',' || before == ' '))) {
             break;
         }
     }

@@ -1,6 +1,8 @@
 // tool_library: what the libraries have in common that Python's ctypes or LD_PRELOAD loads.
 #pragma once
 
+#include "running_python.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
@@ -38,8 +40,8 @@ inline bool is_preloaded(void const* function) {
 }
 
 /// Where it is preloaded: settings that are not understood end the program, with a message and exit
-/// code 2; a Python that is not to be watched, a child's perhaps, is told of, and goes on.
-/// function: of the library. start: is given what the variable says.
+/// code 2, unless there is no Python in it; a Python that is not to be watched, a child's perhaps,
+/// is told of, and goes on. function: of the library. start: is given what the variable says.
 template <class Start>
 void start_where_preloaded(void const* function, char const* variable, Start const& start) {
     if (!is_preloaded(function)) {
@@ -49,6 +51,9 @@ void start_where_preloaded(void const* function, char const* variable, Start con
         char const* const settings = std::getenv(variable);
         start(std::string(settings != nullptr ? settings : ""));
     } catch (std::invalid_argument const& wrong) {
+        if (!object_with_python()) {
+            return;
+        }
         std::fprintf(stderr, "%s\n", wrong.what());
         _exit(2);
     } catch (std::exception const& failure) {

@@ -61,6 +61,9 @@ def call(function: int, kind: str, *arguments: int) -> int:
 
 def work() -> dict[str, Any]:
     parameters = json.loads(Path(os.environ["HANDOFF_ASKED"]).read_text())
+    program = Path(f"/proc/{parameters['main']}/auxv").read_bytes().hex()
+    if program != parameters["program"]:  # exec(): there is something else at those addresses
+        return {"result": -4}
     asleep = set(parameters["asleep"])
     threads = {thread.ptid[1]: thread for thread in gdb.selected_inferior().threads()}
     stacks = {number: functions(thread) for number, thread in threads.items()}

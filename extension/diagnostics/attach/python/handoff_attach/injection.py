@@ -165,6 +165,7 @@ def _start(process: Process, injected: Injected, script: Path, deadline: float) 
         if begun:
             break
     else:
+        process.require_same_program()
         where = "" if process.version >= (3, 12) else " in its main thread"
         raise RefusedError(
             f"process {process.pid} ran no Python code{where} for {time.monotonic() - begins:.0f} "
@@ -204,6 +205,7 @@ def _ask_by_remote_exec(process: Process, script: Path, deadline: float) -> Call
 
 
 def _by_remote_exec(process: Process, script: Path) -> None:
+    process.require_same_program()
     try:
         sys.remote_exec(process.pid, str(script))  # type: ignore[attr-defined,unused-ignore]
     except PermissionError:

@@ -74,6 +74,24 @@ class Process:
             raise RefusedError(
                 f"there is no process {pid}: `pgrep -a python` shows those that run"
             ) from None
+        self.program = self._program()
+
+    def _program(self) -> str:
+        """What exec() changes: where the kernel has put the program, and what it gave it."""
+        try:
+            return (self._folder / "auxv").read_bytes().hex()
+        except OSError:
+            return ""
+
+    def require_same_program(self) -> None:
+        """Raises RefusedError where it has called exec(): what is known of it is of no use then."""
+        if self._program() != self.program:
+            raise self.has_become_another()
+
+    def has_become_another(self) -> RefusedError:
+        return RefusedError(
+            f"process {self.pid} has ended, or started another program (exec): attach to what it is"
+        )
 
     def close(self) -> None:
         os.close(self.descriptor)

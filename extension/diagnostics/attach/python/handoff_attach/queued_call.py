@@ -107,6 +107,8 @@ def _by_gdb(process: Process, folder: Path, deadline: float, **parameters: Any) 
                 f"(`python3 -m gilwatch --pid {process.pid}` says where it is)"
             )
         time.sleep(0.2)
+    if said["result"] == -4:
+        raise process.has_become_another()
     if said["result"] == -1:
         raise RefusedError(
             f"process {process.pid} has as many calls pending as Python can queue, as its main "
@@ -139,6 +141,7 @@ def _wait_until_interruptible(process: Process, deadline: float) -> None:
 def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     asked = {
         "main": process.pid,
+        "program": process.program,
         "asleep": [each for each in process.threads() if process.state_of(each) == "S"],
         "page": _PAGE,
         "initialized": process.python_function("Py_IsInitialized"),

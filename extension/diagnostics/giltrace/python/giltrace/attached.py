@@ -11,6 +11,7 @@ from handoff_attach.command_line import say
 from handoff_attach.injection import started
 from handoff_attach.process import Process, RefusedError
 
+_LONGEST = 2**31 - 1  # milliseconds, as poll() takes them: 24 days
 _WRITING = 600.0  # seconds that the process has to write its recording
 
 
@@ -31,7 +32,7 @@ def record(asked: argparse.Namespace) -> None:
         ended.register(process.descriptor, select.POLLIN)
         with contextlib.suppress(KeyboardInterrupt):  # which may come as soon as it is told
             say(f"giltrace: records process {asked.pid} {end}")
-            ended.poll(asked.seconds * 1000 if asked.seconds else None)
+            ended.poll(min(asked.seconds * 1000, _LONGEST) if asked.seconds else None)
         recording.end()
         try:
             written = recording.expect("stopped", _WRITING)

@@ -9,7 +9,7 @@ from __future__ import annotations  # on a Python that is too old, the library s
 
 import ctypes
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP, valid_signals
+from signal import SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTRAP, valid_signals
 
 __version__ = "@PROJECT_VERSION@"
 
@@ -18,7 +18,8 @@ if not LIBRARY.exists():
     raise ImportError(f"there is no {LIBRARY}: `make build` makes it", name=__name__)
 
 
-_SIGNALS = valid_signals() - {SIGKILL, SIGSTOP}
+# Nobody handles the first two; after the others a program goes on to the same fault.
+_SIGNALS = valid_signals() - {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}
 
 
 def start(after: float = 5.0, *, signal: int = 0) -> None:
