@@ -349,7 +349,8 @@ std::string place_of(thread_seen const& thread) {
     }
     auto const outermost =
         std::ranges::find_if_not(frames.rbegin(), frames.rend(), [](call_frame const& each) {
-            return each.whose == code_of::standard;  // as where every thread begins
+            // As where every thread begins; and of what is inlined there is no whole name.
+            return each.whose == code_of::standard || each.function.starts_with("(inlined");
         });
     if (outermost == frames.rend()) {
         return "a place that is not known";

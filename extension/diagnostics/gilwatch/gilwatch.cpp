@@ -246,6 +246,7 @@ public:
     void run() {
         clock::time_point not_before = clock::now();  // nobody's wait counts from earlier
         seconds limit{patience.load()};
+        clock::rep reported_hold = 0;
         while (true) {
             seconds const after{patience.load()};
             if (after.count() == 0 || pausing) {
@@ -270,10 +271,13 @@ public:
             seconds const longest = std::max<seconds>(now - oldest, sleeping_hold(now, not_before));
             unsigned const made = calls;
             bool const wanted = report_wanted.exchange(false) || made != answered;
-            if (longest < after) {
+            // A report wakes who holds it, for a moment: that is the same hold still.
+            clock::rep const this_hold = held_since.load(std::memory_order_relaxed);
+            if (longest < after && this_hold != reported_hold) {
                 limit = after;
             }
             if (longest >= limit || wanted) {
+                reported_hold = this_hold;
                 limit = longest >= limit ? 2 * longest : limit;
                 write_report(waiting, wanted && longest < after ? seconds(0) : longest);
             }
