@@ -27,6 +27,9 @@ void scheduler::get_ready() {
 
 void scheduler::start(task& started) {
     if (!ready()) {
+        if (state::lock const held(state_->mutex); state_->closed) {
+            throw scheduler_closed("the scheduler is closed");  // and gets no thread any more
+        }
         get_ready();
     }
     state::exclusive const held(*state_);
