@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <cinttypes>
 #include <csignal>
@@ -18,7 +19,6 @@
 #include <sys/uio.h>
 #include <type_traits>
 #include <unistd.h>
-#include <utility>
 
 namespace handoff::detail {
 
@@ -30,7 +30,7 @@ thread_local bool ended_python = false;
 int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
 int (*add_pending_call)(int (*)(void*), void*) = nullptr;
 int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
-int stacks_signal = 0;  // faulthandler answers it, on standard output
+std::atomic<int> stacks_signal = 0;  // faulthandler answers it, on standard output
 struct sigaction stacks_answer{};
 
 /// What faulthandler leaves when Python ends, perhaps during a report.
@@ -41,7 +41,7 @@ void python_has_ended() {
     gil_is_gone();
     ended_python = true;
     // faulthandler has let go of it; of another Python it is asked again.
-    if (int const number = std::exchange(stacks_signal, 0); number > 0) {
+    if (int const number = stacks_signal.exchange(0); number > 0) {
         struct sigaction now{};
         if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == &do_nothing) {
             std::signal(number, SIG_DFL);
@@ -54,18 +54,17 @@ int ask_faulthandler(void* /*unused*/) {
     if (stacks_signal == 0) {
         ended_python = false;
         at_exit(&python_has_ended);
-        stacks_signal = unused_signal();
-        std::signal(stacks_signal, &do_nothing);
+        int const number = unused_signal();
+        std::signal(number, &do_nothing);
         std::array<char, 160> code{};
         std::snprintf(code.data(), code.size(),
                       "import faulthandler as _f\n"
                       "_f.register(%d, file=%d, all_threads=True, chain=False)\n"
                       "del _f\n",
-                      stacks_signal, STDOUT_FILENO);
-        if (stacks_signal == 0 || run(code.data(), nullptr) != 0 ||
-            sigaction(stacks_signal, nullptr, &stacks_answer) != 0) {
-            stacks_signal = -1;
-        }
+                      number, STDOUT_FILENO);
+        bool const is_registered = number != 0 && run(code.data(), nullptr) == 0 &&
+                                   sigaction(number, nullptr, &stacks_answer) == 0;
+        stacks_signal = is_registered ? number : -1;  // and what it is answered by is known
     }
     return 0;
 }
