@@ -110,7 +110,7 @@ void answer(void* /*unused*/) {
     sigaddset(&only, stacks_signal);
     sigprocmask(SIG_UNBLOCK, &only, nullptr);
     // Not raise(), which knows the parent's numbers.
-    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), stacks_signal);
+    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), stacks_signal.load());
 }
 
 }  // namespace
