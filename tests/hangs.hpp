@@ -6,6 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -13,6 +14,7 @@
 #include <pthread.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 namespace hangs {
 
@@ -106,5 +108,17 @@ inline int table() {
 }
 
 [[gnu::noinline]] inline void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
+
+/// For a binding library, by the names that a script knows.
+inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)()>>({
+    {"join", &destroy_the_pool},
+    {"mutex", &look_into_cache},
+    {"once", &use_table},
+    {"condition", &wait_for_result},
+    {"works", &simulate},
+    {"read", &read_sensor},
+    {"sleep", &sleep_long},
+    {"join_last", &join_last},
+});
 
 }  // namespace hangs

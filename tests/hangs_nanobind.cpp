@@ -4,12 +4,7 @@
 #include <nanobind/nanobind.h>
 
 NB_MODULE(hangs, made) {
-    made.def("join", &hangs::destroy_the_pool);
-    made.def("mutex", &hangs::look_into_cache);
-    made.def("once", &hangs::use_table);
-    made.def("condition", &hangs::wait_for_result);
-    made.def("works", &hangs::simulate);
-    made.def("read", &hangs::read_sensor);
-    made.def("sleep", &hangs::sleep_long);
-    made.def("join_last", &hangs::join_last);
+    for (auto const& [name, function] : hangs::functions) {
+        made.def(name, function);
+    }
 }

@@ -2,6 +2,7 @@
 #include "gil_recording.hpp"
 #include "holder_stacks.hpp"
 #include "one_at_a_time.hpp"
+#include "request_signal.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
 #include "timeline.hpp"
@@ -9,7 +10,6 @@
 #include <handoff/giltrace.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -194,13 +194,9 @@ void check(options const& how) {
                                         std::to_string(value));
         }
     }
-    // Nobody handles the first two; after the others a program goes on to the same fault.
-    static constexpr std::array unfit = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,
-                                         SIGFPE,  SIGILL,  SIGTRAP};
     struct sigaction used{};
-    if (how.signal != 0 &&
-        (sigaction(how.signal, nullptr, &used) != 0 ||
-         std::ranges::find(unfit, how.signal) != unfit.end() || used.sa_handler != SIG_DFL)) {
+    if (how.signal != 0 && (sigaction(how.signal, nullptr, &used) != 0 ||
+                            !may_request(how.signal) || used.sa_handler != SIG_DFL)) {
         throw std::invalid_argument("giltrace: signal " + std::to_string(how.signal) +
                                     " is none, or the program uses it: choose another, as 12");
     }

@@ -7,6 +7,7 @@
 #include "standard_error.hpp"
 #include "thread_stacks.hpp"
 #include "tick_clock.hpp"
+#include "tool_thread.hpp"
 
 #include <array>
 #include <cerrno>
@@ -143,15 +144,8 @@ void begin_thread() noexcept {
         pthread_join(watching, nullptr);  // it has ended
     }
     is_running = true;
-    sigset_t all;
-    sigset_t former;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &former);
-    is_joinable = pthread_create(&watching, nullptr, &run, nullptr) == 0;
-    pthread_sigmask(SIG_SETMASK, &former, nullptr);
-    if (is_joinable) {
-        pthread_setname_np(watching, "giltrace");
-    } else {
+    is_joinable = begin_tool_thread(watching, &run, "giltrace");
+    if (!is_joinable) {
         is_running = false;
     }
 }
@@ -163,8 +157,7 @@ void end_thread() noexcept {
     if (is_joinable) {
         is_to_end = true;
         sem_post(&wake_up);
-        timespec const deadline = monotonic_timespec(std::chrono::steady_clock::now() + patience);
-        is_joinable = pthread_clockjoin_np(watching, nullptr, CLOCK_MONOTONIC, &deadline) != 0;
+        is_joinable = !is_joined_within(watching, patience);
         is_to_end = false;
     }
 }

@@ -316,16 +316,14 @@ activity activity_of(thread_seen const& thread) {
     if (auto const of_the_system = first_sign(called, signs_of_the_system)) {
         return *of_the_system;
     }
-    bool const calls_the_system = std::ranges::any_of(called, [](call_frame const& each) {
-        return std::ranges::find(calls_of_the_system, bare(each.function)) !=
-               calls_of_the_system.end();
-    });
-    bool const awaits_a_signal = std::ranges::any_of(called, [](call_frame const& each) {
-        return std::ranges::find(waits_for_signals, bare(each.function)) != waits_for_signals.end();
-    });
-    return awaits_a_signal    ? activity::waits_for_a_signal
-           : calls_the_system ? activity::waits_for_input_or_output
-                              : activity::works;
+    auto const calls_one_of = [called](std::span<std::string_view const> names) {
+        return std::ranges::any_of(called, [names](call_frame const& each) {
+            return std::ranges::find(names, bare(each.function)) != names.end();
+        });
+    };
+    return calls_one_of(waits_for_signals)     ? activity::waits_for_a_signal
+           : calls_one_of(calls_of_the_system) ? activity::waits_for_input_or_output
+                                               : activity::works;
 }
 
 std::string place_of(thread_seen const& thread) {

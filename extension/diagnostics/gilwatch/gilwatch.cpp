@@ -4,9 +4,11 @@
 #include "monotonic_time.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
+#include "request_signal.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
 #include "thread_stacks.hpp"
+#include "tool_thread.hpp"
 #include <handoff/gilwatch.hpp>
 
 #include <algorithm>
@@ -432,12 +434,8 @@ void run_watch(std::unique_lock<std::mutex> const& held) {
         pthread_join(watching, nullptr);  // it has ended
     }
     is_running = true;
-    sigset_t all;
-    sigset_t former;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &former);
-    int const failed = pthread_create(
-        &watching, nullptr,
+    is_joinable = begin_tool_thread(
+        watching,
         [](void*) -> void* {
             try {
                 watch().run();
@@ -448,16 +446,12 @@ void run_watch(std::unique_lock<std::mutex> const& held) {
             is_running = false;
             return nullptr;
         },
-        nullptr);
-    pthread_sigmask(SIG_SETMASK, &former, nullptr);
-    if (failed != 0) {
+        "gilwatch");
+    if (!is_joinable) {
         is_running = false;
         patience = 0;
         write_stderr("gilwatch: watches no more: there can be no thread for it\n");
-        return;
     }
-    is_joinable = true;
-    pthread_setname_np(watching, "gilwatch");
 }
 
 /// Of the thread, which has been told to end. One that just writes a report is left to it, as
@@ -466,8 +460,7 @@ void await_end() {
     static constexpr std::chrono::milliseconds patience_with_it{100};
     if (is_joinable) {
         sem_post(&wake_up);
-        timespec const deadline = monotonic_timespec(clock::now() + patience_with_it);
-        is_joinable = pthread_clockjoin_np(watching, nullptr, CLOCK_MONOTONIC, &deadline) != 0;
+        is_joinable = !is_joined_within(watching, patience_with_it);
     }
 }
 
@@ -545,9 +538,6 @@ settings settings_from(std::string_view text) {
     }
     if (number.size() < text.size()) {
         static constexpr std::string_view key = ",signal=";
-        // Nobody handles the first two; after the others a program goes on to the same fault.
-        static constexpr std::array unfit = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,
-                                             SIGFPE,  SIGILL,  SIGTRAP};
         std::string_view rest = text.substr(number.size());
         if (!rest.starts_with(key)) {
             refuse();
@@ -556,7 +546,7 @@ settings settings_from(std::string_view text) {
         auto const [end, error] =
             std::from_chars(rest.data(), rest.data() + rest.size(), read.signal);
         if (error != std::errc() || end != rest.data() + rest.size() || read.signal <= 0 ||
-            read.signal > SIGRTMAX || std::ranges::find(unfit, read.signal) != unfit.end()) {
+            read.signal > SIGRTMAX || !may_request(read.signal)) {
             refuse();
         }
     }

@@ -1,0 +1,33 @@
+// tool_thread: a thread of a tool's own, in the program that it looks at.
+#pragma once
+
+#include "monotonic_time.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <pthread.h>
+
+namespace handoff::detail {
+
+/// Begins it, with a name of at most 15 characters; the program's signals do not come to it.
+/// Returns: whether there can be one. GIL: any; not touched.
+inline bool begin_tool_thread(pthread_t& begun, void* (*run)(void*), char const* name) noexcept {
+    sigset_t all;
+    sigset_t former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    bool const is_there = pthread_create(&begun, nullptr, run, nullptr) == 0;
+    pthread_sigmask(SIG_SETMASK, &former, nullptr);
+    if (is_there) {
+        pthread_setname_np(begun, name);
+    }
+    return is_there;
+}
+
+/// Whether it has ended within that time, and is joined. GIL: any; not touched.
+inline bool is_joined_within(pthread_t ending, std::chrono::milliseconds at_most) noexcept {
+    timespec const deadline = monotonic_timespec(std::chrono::steady_clock::now() + at_most);
+    return pthread_clockjoin_np(ending, nullptr, CLOCK_MONOTONIC, &deadline) == 0;
+}
+
+}  // namespace handoff::detail
