@@ -2,7 +2,6 @@
 #include "holder_stacks.hpp"
 
 #include "gil_events.hpp"
-#include "monotonic_time.hpp"
 #include "pushed.hpp"
 #include "standard_error.hpp"
 #include "thread_stacks.hpp"
