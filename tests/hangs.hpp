@@ -101,7 +101,7 @@ inline int table() {
     worker.join();
 }
 
-/// Its last call is a jump, and it has no frame then.
+/// Its last call may be compiled to a jump, and it has no frame then.
 [[gnu::noinline]] inline void join_last() {
     static std::thread worker(&append_to_log);
     worker.join();
