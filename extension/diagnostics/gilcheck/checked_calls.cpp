@@ -29,9 +29,13 @@ extern "C" {
         look();
     }
 }
-[[gnu::visibility("hidden"), gnu::used]] void handoff_called_without_gil(
-    handoff::detail::checked_call const* call, void* return_address) {
-    if (auto const handler = handoff::detail::on_violation.load(std::memory_order_acquire)) {
+[[gnu::visibility("hidden"), gnu::used]] void handoff_not_at_once(
+    handoff::detail::checked_call const* call, void* return_address, void* const* arguments) {
+    if (handoff_gil_held) {
+        if (auto const handler = handoff::detail::on_slow_call.load(std::memory_order_acquire)) {
+            handler(call->name, arguments);
+        }
+    } else if (auto const handler = handoff::detail::on_violation.load(std::memory_order_acquire)) {
         handler(*call, return_address);
     }
 }
@@ -40,6 +44,7 @@ extern "C" {
 namespace handoff::detail {
 
 std::atomic<violation_handler> on_violation = nullptr;
+std::atomic<slow_call_handler> on_slow_call = nullptr;
 
 namespace {
 

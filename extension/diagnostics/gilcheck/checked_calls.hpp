@@ -27,6 +27,11 @@ std::size_t check_calls_into(loaded_object const* interpreter);
 using violation_handler = void (*)(checked_call const& call, void* return_address);
 extern std::atomic<violation_handler> on_violation;
 
+/// Called for each call by a thread that holds the GIL, while its handoff_calls_go_on is false.
+/// arguments: the first six, as the registers have them.
+using slow_call_handler = void (*)(char const* name, void* const* arguments) noexcept;
+extern std::atomic<slow_call_handler> on_slow_call;
+
 /// Where the calling thread last released the GIL by one of the C API's functions, as a return
 /// address; null: it never did.
 [[nodiscard]] void const* last_release() noexcept;

@@ -1,4 +1,5 @@
-// The stubs: a call of Python's goes on to the function at once if the thread holds the GIL.
+// The stubs: a call of Python's goes on to the function at once if the thread holds the GIL, and
+// nothing else is to be looked at.
 //
 // Stub n loads the address of handoff_checked[n] (checked_calls.hpp) into x16. x9 to x17 are
 // nobody's at a function's entry. Source: Procedure Call Standard for the Arm 64-bit Architecture,
@@ -24,6 +25,7 @@
     stp     q6, q7, [sp, #192]
     mov     x0, x16
     mov     x1, x30
+    add     x2, sp, #16
     bl      \ours
     ldp     q0, q1, [sp, #96]
     ldp     q2, q3, [sp, #128]
@@ -50,8 +52,8 @@
     .hidden handoff_before_load
     .hidden handoff_call_stubs
     .hidden handoff_checked
-    .hidden handoff_gil_held
-    .hidden handoff_called_without_gil
+    .hidden handoff_calls_go_on
+    .hidden handoff_not_at_once
     .type   handoff_call_stubs, %function
     .balign 16
 handoff_call_stubs:
@@ -68,15 +70,15 @@ handoff_call_stubs:
 
 .Lcheck:
     mrs     x9, tpidr_el0
-    adrp    x10, :gottprel:handoff_gil_held
-    ldr     x10, [x10, :gottprel_lo12:handoff_gil_held]
+    adrp    x10, :gottprel:handoff_calls_go_on
+    ldr     x10, [x10, :gottprel_lo12:handoff_calls_go_on]
     ldrb    w9, [x9, x10]
-    cbz     w9, .Lwithout_gil
+    cbz     w9, .Lnot_at_once
     ldr     x17, [x16]
     br      x17
 
-.Lwithout_gil:
-    call_and_go_on handoff_called_without_gil
+.Lnot_at_once:
+    call_and_go_on handoff_not_at_once
     .cfi_endproc
     .size   handoff_call_stubs, . - handoff_call_stubs
 

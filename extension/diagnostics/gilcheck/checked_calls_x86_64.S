@@ -1,4 +1,5 @@
-// The stubs: a call of Python's goes on to the function at once if the thread holds the GIL.
+// The stubs: a call of Python's goes on to the function at once if the thread holds the GIL, and
+// nothing else is to be looked at.
 //
 // Stub n loads the address of handoff_checked[n] (checked_calls.hpp) into r11. r10 and r11 are
 // nobody's at a function's entry. Source: System V ABI, AMD64 supplement, section 3.2.1.
@@ -31,6 +32,7 @@
     movups  %xmm7, 176(%rsp)
     mov     %r11, %rdi
     mov     8(%rbp), %rsi
+    mov     %rsp, %rdx
     call    \ours
     mov     (%rsp), %rdi
     mov     8(%rsp), %rsi
@@ -62,8 +64,8 @@
     .hidden handoff_before_load
     .hidden handoff_call_stubs
     .hidden handoff_checked
-    .hidden handoff_gil_held
-    .hidden handoff_called_without_gil
+    .hidden handoff_calls_go_on
+    .hidden handoff_not_at_once
     .type   handoff_call_stubs, @function
     .balign 16
 handoff_call_stubs:
@@ -78,13 +80,13 @@ handoff_call_stubs:
     .endr
 
 .Lcheck:
-    mov     handoff_gil_held@gottpoff(%rip), %r10
+    mov     handoff_calls_go_on@gottpoff(%rip), %r10
     cmpb    $0, %fs:(%r10)
-    je      .Lwithout_gil
+    je      .Lnot_at_once
     jmp     *(%r11)
 
-.Lwithout_gil:
-    call_and_go_on handoff_called_without_gil
+.Lnot_at_once:
+    call_and_go_on handoff_not_at_once
     .cfi_endproc
     .size   handoff_call_stubs, . - handoff_call_stubs
 

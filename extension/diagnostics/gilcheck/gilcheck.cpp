@@ -1,6 +1,7 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
 #include "gil_events.hpp"
+#include "lock_order.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
 #include "running_python.hpp"
@@ -53,7 +54,7 @@ bool is_attached() {
 bool is_first_from(void const* place) {
     static auto& known = *new std::unordered_set<void const*>();
     std::scoped_lock const held(guard());
-    return known.insert(place).second && (how.then != reaction::once || known.size() == 1);
+    return known.insert(place).second;
 }
 
 /// Python is not there yet.
@@ -61,25 +62,36 @@ bool may_be_ignored() {
     return python->is_initialized() == 0 && !was_initialized.load(std::memory_order_relaxed);
 }
 
+/// Returns: whether there is to be one, which is then awaited before the process ends.
+bool begin_report() noexcept {
+    if (how.then == reaction::once && reports > 0) {
+        return false;
+    }
+    ++unfinished;
+    ++reports;
+    return true;
+}
+
+void write_report(std::string const& text) {
+    std::fflush(stdout);
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fflush(stderr);
+    if (how.then == reaction::abort) {
+        std::abort();
+    }
+    --unfinished;
+    unfinished.notify_all();
+}
+
 void on_call_without_gil(checked_call const& call, void* return_address) {
-    if (reporting || is_attached() || may_be_ignored()) {
+    if (!how.calls || reporting || is_attached() || may_be_ignored()) {
         return;
     }
     reporting = true;
-    if (is_first_from(return_address)) {
-        ++unfinished;
-        ++reports;
+    if (is_first_from(return_address) && begin_report()) {
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
-        std::string const text = how.json ? found.json() : found.text();
-        std::fflush(stdout);
-        std::fwrite(text.data(), 1, text.size(), stderr);
-        std::fflush(stderr);
-        if (how.then == reaction::abort) {
-            std::abort();
-        }
-        --unfinished;
-        unfinished.notify_all();
+        write_report(how.json ? found.json() : found.text());
     }
     reporting = false;
 }
@@ -138,6 +150,16 @@ void begin_checking() {
     on_exit(&exit_after_reports, nullptr);
 }
 
+/// Once: it goes on for as long as the process lives.
+void watch_locks_if_wanted() {
+    static bool begun = false;
+    if (how.deadlocks && !std::exchange(begun, true)) {
+        start_lock_order(*python,
+                         {.begin = &begin_report, .write = &write_report, .json = how.json});
+        on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
+    }
+}
+
 void check_what_is_loaded() {
     static unsigned long long seen = 0;
     bool is_new = false;
@@ -150,10 +172,14 @@ void check_what_is_loaded() {
         is_new = python == nullptr && find_python();
         if (is_new) {
             begin_checking();
+            watch_locks_if_wanted();
         }
         check_calls_into(python != nullptr ? &python->object : nullptr);
-        if (python != nullptr && python->is_initialized() != 0) {
-            ask_for_python_stacks(false);
+        if (python != nullptr) {
+            if (python->is_initialized() != 0) {
+                ask_for_python_stacks(false);
+            }
+            watch_locks_of_what_is_loaded();
         }
     }
     if (is_new) {
@@ -182,12 +208,14 @@ settings settings_from(std::string_view text) {
         std::string_view const word = rest.substr(0, comma);
         rest.remove_prefix(std::min(comma + 1, rest.size()));
         bool const is_json = word == "json" && !std::exchange(read.json, true);
+        bool const is_deadlocks = word == "deadlocks" && !std::exchange(read.deadlocks, true);
+        bool const is_no_calls = word == "no-calls" && std::exchange(read.calls, false);
         bool const is_reaction =
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
-        if (!is_json && !is_reaction) {
+        if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction) {
             throw std::invalid_argument(
-                "gilcheck's settings are abort, warn or once, and json after a comma for JSON "
-                "(warn,json), not '" +
+                "gilcheck's settings are abort, warn or once; deadlocks; no-calls; and json, with "
+                "commas between (warn,deadlocks,json), not '" +
                 std::string(text) + "'");
         }
         if (is_reaction) {
@@ -195,6 +223,10 @@ settings settings_from(std::string_view text) {
                         : word == "once" ? reaction::once
                                          : reaction::warn;
         }
+    }
+    if (!read.calls && !read.deadlocks) {
+        throw std::invalid_argument(
+            "gilcheck's setting no-calls wants deadlocks beside it, else nothing is checked");
     }
     return read;
 }
@@ -207,6 +239,7 @@ void start(settings const& wanted) {
                                    "another thread starts gilcheck just now: once is enough");
     how = wanted;
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
+        watch_locks_if_wanted();
         return;  // it checks already
     }
     try {
@@ -215,6 +248,7 @@ void start(settings const& wanted) {
         }
         python->keep_loaded();
         begin_checking();
+        watch_locks_if_wanted();
         watch_for_loads(&check_what_is_loaded);
         check_what_is_loaded();
     } catch (...) {

@@ -1,5 +1,6 @@
 // diagnosis: which frame is the wait, which is the user's, and what follows from both.
 #include "diagnosis.hpp"
+#include "stack_lines.hpp"
 
 #include <algorithm>
 #include <array>
@@ -243,8 +244,7 @@ constexpr std::string_view how =
     " (handoff::gil_release, pybind11::gil_scoped_release, nanobind::gil_scoped_release, "
     "Py_BEGIN_ALLOW_THREADS)";
 
-/// One thread's part of the report. What is neither the user's, nor between it and the wait, is
-/// folded.
+/// One thread's part of the report.
 std::string stack_of(thread_seen const& thread) {
     std::string text("\n");
     text.append(named(thread)).append(", tid ").append(std::to_string(thread.id));
@@ -256,26 +256,7 @@ std::string stack_of(thread_seen const& thread) {
                     : ", waits for the GIL";
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
-    call_frame const* const users = users_frame(called_by_python(thread.frames));
-    std::size_t folded = 0;
-    auto const fold = [&] {
-        if (folded > 0) {
-            text += "         (" + std::to_string(folded) + " more of the libraries')\n";
-            folded = 0;
-        }
-    };
-    for (std::size_t each = 0; each < thread.frames.size(); ++each) {
-        call_frame const& frame = thread.frames[each];
-        bool const leads_to_users = users != nullptr && &frame <= users;
-        if (frame.whose == code_of::user || (leads_to_users && &frame + 1 == users) || each == 0) {
-            fold();
-            text.append(&frame == users ? "    > #" : "      #").append(std::to_string(each));
-            text.append("  ").append(in_full(frame)).append("\n");
-        } else {
-            ++folded;
-        }
-    }
-    fold();
+    text += stack_lines(thread.frames);
     return text + thread.python +
            (thread.python.empty() || thread.python.ends_with('\n') ? "" : "\n");
 }

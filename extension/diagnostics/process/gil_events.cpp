@@ -10,6 +10,7 @@
 #include <utility>
 
 constinit thread_local bool handoff_gil_held = false;
+constinit thread_local bool handoff_calls_go_on = false;
 
 namespace handoff::detail {
 
@@ -96,6 +97,7 @@ Function function_of(loaded_object const& caller, loaded_object::slot const& slo
 
 void gil_is_gone() noexcept {
     if (std::exchange(handoff_gil_held, false)) {
+        handoff_calls_go_on = false;
         holder_id.store(0, std::memory_order_relaxed);
         tell(&gil_listener::drops);
     }
@@ -108,6 +110,7 @@ int signal_and_listen(pthread_cond_t* condition) {
         if (is(condition, taken, !handoff_gil_held)) {
             gil_is_gone();  // of a Python that has ended, if this is another
             handoff_gil_held = true;
+            handoff_calls_go_on = true;
             waiting = false;
             note_holder();
             tell(&gil_listener::takes);
@@ -153,6 +156,7 @@ bool stand_between(loaded_object const& interpreter, bool held) {
     runtime_begin = reinterpret_cast<std::uintptr_t>(runtime.address);
     runtime_size = runtime.size;
     handoff_gil_held = held;
+    handoff_calls_go_on = held;
     if (held) {
         note_holder();
     }

@@ -12,6 +12,11 @@
 extern "C" [[gnu::tls_model("initial-exec"),
              gnu::visibility("hidden")]] constinit thread_local bool handoff_gil_held;
 
+/// Whether the thread's calls into Python go on at once: as long as it holds the GIL, unless a
+/// listener has set this to false since it took it.
+extern "C" [[gnu::tls_model("initial-exec"),
+             gnu::visibility("hidden")]] constinit thread_local bool handoff_calls_go_on;
+
 namespace handoff::detail {
 
 /// Who has the GIL now; all zero: nobody.

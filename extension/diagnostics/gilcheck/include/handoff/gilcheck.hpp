@@ -14,15 +14,17 @@ enum class reaction {
 
 struct settings {
     reaction then = reaction::warn;  // the program does what it would have done
-    bool json = false;  // a report is one line of JSON
+    bool json = false;       // a report is one line of JSON
+    bool calls = true;       // calls into Python without the GIL are checked
+    bool deadlocks = false;  // the orders are watched in which the GIL and locks are taken
 };
 
 /// What a process that would have ended with 0 exits with after reports, as ThreadSanitizer's does.
 inline constexpr int exit_code = 66;
 
-/// From "abort", "warn", "once", "json", or one of the first three and "json", with a comma
-/// between; without one of the three it is warn. Throws: std::invalid_argument, with the text and
-/// what may be said instead.
+/// From words with commas between: "abort", "warn" or "once", warn unless given; "json";
+/// "deadlocks"; and "no-calls" beside that. Throws: std::invalid_argument, with the text and what
+/// may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes

@@ -1,0 +1,690 @@
+// held_locks: the threads' lists, the graph's mutex, and what the GIL's events mean to them.
+#include "held_locks.hpp"
+
+#include "current_function.hpp"
+#include "gil_events.hpp"
+#include "mapped_array.hpp"
+#include "running_python.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstdio>
+#include <cstring>
+#include <execinfo.h>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <sys/prctl.h>
+#include <sys/single_threaded.h>
+#include <unistd.h>
+#include <utility>
+
+namespace handoff::detail {
+
+namespace {
+
+constexpr std::size_t most_locks = 1U << 18U;
+constexpr std::size_t most_edges = 1U << 16U;
+constexpr std::size_t most_threads = 1U << 14U;
+constexpr std::size_t most_sites = 1U << 16U;
+
+/// Not one that a wrapper sees: this code's own calls are not intercepted.
+std::mutex& mutex_of_graph() {
+    static auto& only = *new std::mutex();
+    return only;
+}
+
+lock_graph* graph = nullptr;
+finding_handler on_finding = nullptr;
+std::atomic<bool> watching = false;
+function_reader python_functions;
+running_python const* python = nullptr;
+
+[[gnu::tls_model("initial-exec")]] constinit thread_local thread_locks* own = nullptr;
+
+/// A waiter with the GIL and who woke it: whoever signals looks here only where somebody waits.
+struct event_waited_for {
+    std::atomic<void const*> event = nullptr;
+    std::atomic<bool> was_signalled = false;
+    bool by_a_taker = false;  // who signalled it has taken the GIL, ever; guarded by the graph's mutex
+    acting_place signalled;
+    whole_stack takes_gil;
+};
+constexpr std::size_t most_events = 64;
+std::array<event_waited_for, most_events>* events = nullptr;
+std::atomic<int> waiting_with_gil = 0;
+
+std::uint64_t mixed(std::uint64_t value) noexcept {
+    value *= 0x9E3779B97F4A7C15U;
+    return value ^ value >> 29U;
+}
+
+std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
+    return mixed(std::uint64_t{lock} << 1U | (is_shared ? 1U : 0U));
+}
+
+pthread_key_t at_thread_exit;
+
+}  // namespace
+
+class thread_locks::within {
+public:
+    explicit within(thread_locks& thread) noexcept : thread_(thread) {
+        thread.busy_ = true;
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    ~within() {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        thread_.busy_ = false;
+    }
+    within(within const&) = delete;
+    within& operator=(within const&) = delete;
+
+private:
+    thread_locks& thread_;
+};
+
+/// Every thread's list; those of threads that have ended are used again. Guarded by the graph's
+/// mutex.
+struct thread_pool {
+    mapped_array<thread_locks> all{most_threads};
+    std::size_t used = 0;
+    std::uint32_t numbers = 0;
+    std::uint64_t without = 0;  // threads that there was no room for
+    mapped_array<short_stack> sites{most_sites};
+    std::size_t used_sites = 0;
+    mapped_array<std::uint32_t> site_buckets{most_sites};
+
+    thread_locks* make() {
+        thread_locks* found = nullptr;
+        for (std::size_t each = 0; each < used && found == nullptr; ++each) {
+            if (all[each].id_.load(std::memory_order_relaxed) == 0) {
+                found = &all[each];
+            }
+        }
+        if (found == nullptr && used < all.size()) {
+            found = &all[used++];
+        }
+        if (found == nullptr) {
+            ++without;
+            return nullptr;
+        }
+        new (found) thread_locks();
+        found->number_ = ++numbers;
+        found->handle_ = pthread_self();
+        found->id_ = own_thread_id();
+        return found;
+    }
+
+    thread_locks* of(pthread_t handle) {
+        for (std::size_t each = 0; each < used; ++each) {
+            thread_locks& thread = all[each];
+            if (thread.id_ != 0 && pthread_equal(thread.handle_, handle) != 0) {
+                return &thread;
+            }
+        }
+        return nullptr;
+    }
+
+    thread_locks* of(pid_t id) {
+        for (std::size_t each = 0; id != 0 && each < used; ++each) {
+            if (all[each].id_ == id) {
+                return &all[each];
+            }
+        }
+        return nullptr;
+    }
+
+    /// Kept once, whoever is there.
+    short_stack const* keep(short_stack const& calls) {
+        std::uint64_t hash = calls.count;
+        for (std::uint32_t each = 0; each < calls.count; ++each) {
+            hash = mixed(hash ^ reinterpret_cast<std::uintptr_t>(calls.addresses.at(each)));
+        }
+        for (std::size_t probe = 0; probe < 64; ++probe) {
+            std::uint32_t& bucket = site_buckets[(hash + probe) & (site_buckets.size() - 1)];
+            if (bucket == 0) {
+                if (used_sites + 1 >= sites.size()) {
+                    return nullptr;
+                }
+                bucket = static_cast<std::uint32_t>(++used_sites);
+                sites[bucket] = calls;
+                return &sites[bucket];
+            }
+            if (sites[bucket].count == calls.count && sites[bucket].addresses == calls.addresses) {
+                return &sites[bucket];
+            }
+        }
+        return nullptr;
+    }
+};
+
+namespace {
+
+thread_pool* pool = nullptr;
+std::optional<loaded_object> own_object;
+
+bool is_in_use(lock_number lock) {
+    for (std::size_t each = 0; each < pool->used; ++each) {
+        if (pool->all[each].holds(lock)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Without this code's own frames: the innermost is what called the wrapper.
+template <std::size_t Most>
+void take_stack(calls<Most>& taken, void const* return_address) noexcept {
+    constexpr std::size_t most_of_ours = 10;
+    std::array<void*, Most + most_of_ours> found{};
+    std::span<void* const> const all(
+        found.data(),
+        static_cast<std::size_t>(backtrace(found.data(), static_cast<int>(found.size()))));
+    auto first = std::ranges::find(all, return_address);
+    if (first == all.end()) {
+        first = std::ranges::find_if(all.first(std::min(all.size(), most_of_ours)),
+                                     [](void* each) { return !own_object->contains(each); });
+    }
+    std::span<void* const> const kept(first, std::min<std::size_t>(all.end() - first, Most));
+    taken.count = static_cast<std::uint32_t>(kept.size());
+    std::ranges::copy(kept, taken.addresses.begin());
+}
+
+/// The calls that lead to a wrapper, without a lookup: those of functions with frame pointers, as
+/// code is that was not optimised, where the innermost ones are the standard library's. What is no
+/// frame pointer is not followed out of the page of the stack that the wrapper's frame is on.
+std::uint64_t key_of_calls(void const* return_address, void const* frame) noexcept {
+    constexpr std::uintptr_t page = 4096;
+    auto key = reinterpret_cast<std::uintptr_t>(return_address);
+    auto at = reinterpret_cast<std::uintptr_t>(frame);
+    for (int outer = 0; outer < 4; ++outer) {
+        std::uintptr_t next = 0;
+        std::memcpy(&next, reinterpret_cast<void const*>(at), sizeof next);
+        if (next <= at || next % sizeof next != 0 || (next ^ at) >= page ||
+            next % page > page - 2 * sizeof next) {
+            break;
+        }
+        std::uintptr_t called_from = 0;
+        std::memcpy(&called_from, reinterpret_cast<void const*>(next + sizeof next),
+                    sizeof called_from);
+        key = std::rotl(key, 13) ^ called_from;
+        at = next;
+    }
+    return key | 1U;  // 0 is none
+}
+
+}  // namespace
+
+thread_locks* thread_locks::current() noexcept {
+    if (own != nullptr) {
+        return own->busy_ ? nullptr : own;
+    }
+    if (!watching.load(std::memory_order_acquire)) {
+        return nullptr;
+    }
+    thread_locks* made = nullptr;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        made = pool->make();
+    }
+    if (made != nullptr) {
+        own = made;
+        within const setting(*made);
+        made->has_gil_ = handoff_gil_held;
+        pthread_setspecific(at_thread_exit, made);
+        if (made->has_gil_) {
+            made->has_gil_ = false;
+            made->takes_gil();
+        }
+    }
+    return made;
+}
+
+bool thread_locks::holds(lock_number lock) const noexcept {
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    for (std::uint32_t each = 0; each < count; ++each) {
+        if (held_.at(each).lock == lock) {
+            return true;
+        }
+    }
+    return wanted_.load(std::memory_order_relaxed) == lock;
+}
+
+void thread_locks::wants(lock_number lock, bool is_shared) noexcept {
+    wanted_.store(lock, std::memory_order_relaxed);
+    if (count_.load(std::memory_order_relaxed) == 0) {
+        return;
+    }
+    within const telling(*this);
+    for (std::uint32_t each = 0; each < count_; ++each) {
+        if (held_.at(each).lock == lock) {
+            return;
+        }
+    }
+    tell(lock, is_shared, false);
+}
+
+void thread_locks::tell(lock_number lock, bool is_shared, bool predicted) noexcept {
+    std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
+    key ^= __libc_single_threaded != 0 ? 2U : 0U;
+    std::uint64_t& told = told_.at(key % told_.size());
+    if (told == key && epoch_ == graph->epoch()) {
+        return;
+    }
+    lock_graph::want const wanted{.thread = number_,
+                                  .lock = lock,
+                                  .is_shared = is_shared,
+                                  .predicted = predicted,
+                                  .beside_threads = __libc_single_threaded == 0,
+                                  .held = {held_.data(), count_}};
+    bool is_new = false;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        if (epoch_ != graph->epoch()) {
+            epoch_ = graph->epoch();
+            told_.fill(0);
+        }
+        is_new = graph->is_new(wanted);
+    }
+    // Outside of the mutex, as the unwinder may take one of the loader's.
+    acting_place const place = is_new ? here() : acting_place{};
+    lock_finding found;
+    bool is_found = false;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        is_found = graph->add(wanted, is_new ? &place : nullptr, found.cycle);
+        told = key;
+    }
+    if (is_found) {
+        found.what = lock_finding::kind::cycle;
+        on_finding(found);
+    }
+}
+
+void thread_locks::has(lock_number lock, bool is_shared, void const* return_address,
+                       void const* frame) noexcept {
+    within const changing(*this);
+    wanted_.store(0, std::memory_order_relaxed);
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    for (std::uint32_t each = 0; each < count; ++each) {
+        if (held_.at(each).lock == lock) {
+            ++held_.at(each).depth;
+            return;
+        }
+    }
+    if (count == held_.size()) {
+        ++too_many_;
+        return;
+    }
+    held_.at(count) = {.lock = lock,
+                       .depth = 1,
+                       .is_shared = is_shared,
+                       .since = where(return_address, frame)};
+    set_ += hash_of(lock, is_shared);
+    count_.store(count + 1, std::memory_order_relaxed);
+    handoff_calls_go_on = false;
+}
+
+std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
+    within const changing(*this);
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    for (std::uint32_t each = count; each-- > 0;) {
+        held_lock& found = held_.at(each);
+        if (found.lock == lock) {
+            std::uint32_t const depth = found.depth;
+            remove(each);
+            return depth;
+        }
+    }
+    return 0;
+}
+
+bool thread_locks::gives(lock_number lock) noexcept {
+    within const changing(*this);
+    for (std::uint32_t each = count_.load(std::memory_order_relaxed); each-- > 0;) {
+        if (held_.at(each).lock == lock) {
+            if (--held_.at(each).depth == 0) {
+                remove(each);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+void thread_locks::remove(std::uint32_t index) noexcept {
+    std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
+    set_ -= hash_of(held_.at(index).lock, held_.at(index).is_shared);
+    std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
+    count_.store(count, std::memory_order_relaxed);
+    handoff_calls_go_on = has_gil_ && count == 1;
+}
+
+short_stack const* thread_locks::where(void const* return_address, void const* frame) noexcept {
+    if (return_address == nullptr) {
+        return nullptr;
+    }
+    std::uint64_t const key = key_of_calls(return_address, frame);
+    site& kept = sites_.at(mixed(key) % sites_.size());
+    if (kept.key != key) {
+        short_stack taken;
+        take_stack(taken, return_address);
+        std::scoped_lock const held(mutex_of_graph());
+        kept = {.key = key, .calls = pool->keep(taken)};
+    }
+    return kept.calls;
+}
+
+acting_place thread_locks::here() const noexcept {
+    acting_place seen;
+    seen.thread = {.number = number_, .id = own_thread_id(), .name = {}};
+    prctl(PR_GET_NAME, seen.thread.name.data());
+    take_stack(seen.stack, nullptr);
+    void const* const state = python->is_initialized() != 0 ? python->this_threads_state() : nullptr;
+    if (state == nullptr || !python_functions.knows()) {
+        return seen;
+    }
+    if (python_function const function = python_functions.current(state);
+        function.name != nullptr && function.file != nullptr) {
+        constexpr std::size_t number_and_brackets = 16;
+        std::span<char> const text = seen.python;
+        char* end = python_functions.write_utf8(function.name, text.first(text.size() / 2));
+        *end++ = '\n';
+        end = python_functions.write_utf8(
+            function.file,
+            text.subspan(end - text.data(), text.data() + text.size() - end - number_and_brackets));
+        std::snprintf(end, number_and_brackets, ":%d", function.line);
+    }
+    return seen;
+}
+
+void thread_locks::takes_gil() noexcept {
+    waits_for_gil_.store(false, std::memory_order_relaxed);
+    if (std::exchange(has_gil_, true)) {
+        return;
+    }
+    if (!took_gil_.load(std::memory_order_relaxed)) {
+        take_stack(first_take_, nullptr);
+        took_gil_.store(true, std::memory_order_release);
+    }
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    if (count > 0) {
+        tell(number_of_gil, false, false);
+    }
+    if (count == held_.size()) {
+        ++too_many_;
+        return;
+    }
+    held_.at(count) = {.lock = number_of_gil, .depth = 1, .is_shared = false, .since = nullptr};
+    set_ += hash_of(number_of_gil, false);
+    count_.store(count + 1, std::memory_order_relaxed);
+    handoff_calls_go_on = count == 0;
+}
+
+void thread_locks::drops_gil() noexcept {
+    has_gil_ = false;
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    for (std::uint32_t each = count; each-- > 0;) {
+        if (held_.at(each).lock == number_of_gil) {
+            remove(each);
+            break;
+        }
+    }
+}
+
+void thread_locks::waits_for_gil() noexcept {
+    waits_for_gil_.store(true, std::memory_order_relaxed);
+    if (count_.load(std::memory_order_relaxed) > 0) {
+        tell(number_of_gil, false, false);
+    }
+    // Whoever holds the GIL may wait for this thread to end.
+    lock_finding found;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        thread_locks const* const holder = pool->of(holder_of_gil().id);
+        if (holder == nullptr || !holder->joins_ ||
+            pthread_equal(holder->joined_, pthread_self()) == 0) {
+            return;
+        }
+        found.waits = holder->joins_at_;
+        describe(found);
+    }
+    found.what = lock_finding::kind::joins_with_gil;
+    found.happens = true;
+    found.other = here();
+    on_finding(found);
+}
+
+void thread_locks::calls_python() noexcept {
+    within const telling(*this);
+    if (has_gil_ && count_.load(std::memory_order_relaxed) > 1) {
+        tell(number_of_gil, false, true);
+    }
+}
+
+void thread_locks::begins_to_wait(void const* event) noexcept {
+    within const noting(*this);
+    std::scoped_lock const held(mutex_of_graph());
+    for (event_waited_for& each : *events) {
+        if (each.event.load(std::memory_order_relaxed) == nullptr) {
+            each.was_signalled = false;
+            each.event = event;
+            ++waiting_with_gil;
+            return;
+        }
+    }
+}
+
+void thread_locks::signals(void const* event) noexcept {
+    if (waiting_with_gil.load(std::memory_order_relaxed) == 0) {
+        return;
+    }
+    thread_locks* const thread = current();
+    if (thread == nullptr) {
+        return;
+    }
+    within const noting(*thread);
+    acting_place const place = thread->here();
+    std::scoped_lock const held(mutex_of_graph());
+    for (event_waited_for& each : *events) {
+        if (each.event.load(std::memory_order_relaxed) == event && !each.was_signalled) {
+            each.was_signalled = true;
+            each.by_a_taker = thread->took_gil_.load(std::memory_order_relaxed);
+            each.signalled = place;
+            each.takes_gil = thread->first_take_;
+        }
+    }
+}
+
+void thread_locks::has_waited(void const* event) noexcept {
+    within const noting(*this);
+    lock_finding found;
+    bool by_a_taker = false;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        for (event_waited_for& each : *events) {
+            if (each.event.load(std::memory_order_relaxed) == event) {
+                by_a_taker = each.was_signalled && each.by_a_taker;
+                found.other = each.signalled;
+                found.takes_gil = each.takes_gil;
+                each.event = nullptr;
+                --waiting_with_gil;
+                break;
+            }
+        }
+    }
+    if (by_a_taker && found.other.thread.number != number_) {
+        found.what = lock_finding::kind::waits_with_gil;
+        found.waits = here();
+        on_finding(found);
+    }
+}
+
+void thread_locks::begins_to_join(pthread_t other) noexcept {
+    within const noting(*this);
+    acting_place const place = here();
+    lock_finding found;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        joins_at_ = place;
+        joined_ = other;
+        joins_ = true;
+        thread_locks const* const joined = pool->of(other);
+        if (joined == nullptr || !joined->waits_for_gil_.load(std::memory_order_relaxed)) {
+            return;
+        }
+        joined->describe(found);
+    }
+    found.what = lock_finding::kind::joins_with_gil;
+    found.happens = true;
+    found.waits = place;
+    on_finding(found);
+}
+
+void thread_locks::still_joins() noexcept {
+    within const noting(*this);
+    lock_finding found;
+    {
+        std::scoped_lock const held(mutex_of_graph());
+        thread_locks const* const joined = pool->of(joined_);
+        if (joined == nullptr || !joined->took_gil_.load(std::memory_order_acquire)) {
+            return;
+        }
+        joined->describe(found);
+        found.waits = joins_at_;
+    }
+    found.what = lock_finding::kind::joins_with_gil;
+    on_finding(found);
+}
+
+void thread_locks::has_joined() noexcept {
+    within const noting(*this);
+    std::scoped_lock const held(mutex_of_graph());
+    joins_ = false;
+}
+
+/// Of another thread than the caller's.
+void thread_locks::describe(lock_finding& found) const noexcept {
+    found.other.thread = {.number = number_, .id = id_, .name = {}};
+    if (took_gil_.load(std::memory_order_acquire)) {
+        found.takes_gil = first_take_;
+    }
+}
+
+/// What the GIL's events are told to.
+class lock_watch {
+public:
+    static void waits() noexcept {
+        if (thread_locks* const thread = thread_locks::current()) {
+            thread_locks::within const noting(*thread);
+            thread->waits_for_gil();
+        }
+    }
+    static void takes() noexcept {
+        if (thread_locks* const thread = thread_locks::current()) {
+            thread_locks::within const noting(*thread);
+            thread->takes_gil();
+        }
+    }
+    static void drops() noexcept {
+        if (thread_locks* const thread = thread_locks::current()) {
+            thread_locks::within const noting(*thread);
+            thread->drops_gil();
+        }
+    }
+    static void calls_python() noexcept {
+        if (thread_locks* const thread = thread_locks::current()) {
+            thread->calls_python();
+        }
+    }
+    static void ends(void* ended) noexcept {
+        auto* const thread = static_cast<thread_locks*>(ended);
+        own = nullptr;
+        std::scoped_lock const held(mutex_of_graph());
+        thread->count_ = 0;
+        thread->id_ = 0;
+    }
+    /// Only the calling thread is in the child.
+    static void begins_in_child() noexcept {
+        for (std::size_t each = 0; each < pool->used; ++each) {
+            thread_locks& thread = pool->all[each];
+            if (&thread == own) {
+                thread.id_ = own_thread_id();
+            } else {
+                thread.count_ = 0;
+                thread.id_ = 0;
+            }
+        }
+        for (event_waited_for& each : *events) {
+            each.event = nullptr;
+        }
+        waiting_with_gil = 0;
+    }
+};
+
+namespace {
+
+constinit gil_listener const listener{
+    .waits = &lock_watch::waits, .takes = &lock_watch::takes, .drops = &lock_watch::drops};
+
+}  // namespace
+
+void watch_locks(running_python const& watched, finding_handler handler) {
+    python = &watched;
+    python_functions = function_reader(watched);
+    on_finding = handler;
+    for_each_loaded_object([](loaded_object const& each) {
+        if (each.contains(reinterpret_cast<void const*>(&watch_locks))) {
+            own_object = each;
+        }
+    });
+    graph = new lock_graph(most_locks, most_edges);
+    pool = new thread_pool();
+    events = new std::array<event_waited_for, most_events>();
+    pthread_key_create(&at_thread_exit, &lock_watch::ends);
+    std::array<void*, 1> first{};
+    backtrace(first.data(), 1);  // loads libgcc now
+    pthread_atfork([] { mutex_of_graph().lock(); }, [] { mutex_of_graph().unlock(); },
+                   [] {
+                       mutex_of_graph().unlock();
+                       lock_watch::begins_in_child();
+                   });
+    listen_to_gil(watched, listener);
+    watching.store(true, std::memory_order_release);
+}
+
+bool is_of_interpreter(void const* address) noexcept {
+    return python->object.contains(address);
+}
+
+void note_call_of_python() noexcept { lock_watch::calls_python(); }
+
+lock_number number_new_lock(lock_kind kind, void const* object) noexcept {
+    std::scoped_lock const held(mutex_of_graph());
+    return graph->add(kind, object, &is_in_use);
+}
+
+void const* object_of_lock(lock_number lock) noexcept { return graph->object_of(lock); }
+
+void forget_lock(lock_number lock) noexcept {
+    std::scoped_lock const held(mutex_of_graph());
+    graph->remove(lock);
+}
+
+void note_given_back(lock_number lock, bool by_who_took_it) noexcept {
+    std::scoped_lock const held(mutex_of_graph());
+    if (by_who_took_it) {
+        graph->is_paired(lock);
+    } else {
+        graph->ignore(lock);
+    }
+}
+
+std::uint64_t locks_given_up() noexcept {
+    std::scoped_lock const held(mutex_of_graph());
+    return graph->given_up() + pool->without;
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,139 @@
+// held_locks: which locks each thread holds, and what it tells the graph when it wants another.
+//
+// Overview. A thread keeps a list of what it holds. It is asked before it waits for a lock (wants),
+// when it has one (has), and when it gives one back (gives). What it wanted while it held the same
+// set before is in a cache of its own; only a miss goes to the graph, under its mutex.
+//
+// Nothing here allocates: a wrapper may be called by an allocator, or with CPython's own lock of
+// the GIL held. A signal's handler that interrupts one of these functions on the same thread is not
+// seen: current() is null then.
+#pragma once
+
+#include "lock_graph.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <pthread.h>
+
+namespace handoff::detail {
+
+struct running_python;
+
+/// What was found, for a report.
+struct lock_finding {
+    enum class kind : std::uint8_t {
+        cycle,           // of orders
+        waits_with_gil,  // for a thread that takes the GIL
+        joins_with_gil,  // the same, to its end
+    };
+    kind what{};
+    lock_cycle cycle;            // of a cycle
+    acting_place waits;            // else: who waits with the GIL
+    acting_place other;            // who woke it, and where; of a join: the thread waited for
+    whole_stack takes_gil;       // where that thread took the GIL first
+    bool happens = false;  // it is no prediction: both wait now
+};
+
+/// Called when something is found, at most once for each pair of places. Must not wait or allocate.
+using finding_handler = void (*)(lock_finding const& found);
+
+/// A thread and what it holds. Made at its first lock, and used again when it has ended.
+class thread_locks {
+public:
+    /// The calling thread's; null: it is within one of these functions, or watching has not begun.
+    [[nodiscard]] static thread_locks* current() noexcept;
+
+    /// It is about to wait for the lock. is_shared: with other readers.
+    void wants(lock_number lock, bool is_shared) noexcept;
+    /// It has it now.
+    void has(lock_number lock, bool is_shared, void const* return_address,
+             void const* frame) noexcept;
+    /// It does not hold it any more, or not as often. Returns: whether it held it.
+    bool gives(lock_number lock) noexcept;
+    /// As gives(), however often it held it. Returns: how often.
+    std::uint32_t gives_all(lock_number lock) noexcept;
+    [[nodiscard]] bool holds(lock_number lock) const noexcept;
+
+    [[nodiscard]] bool holds_gil() const noexcept { return has_gil_; }
+
+    // What waits for another thread, and not for a lock.
+    /// It waits, with the GIL held, for somebody to signal the event; then: it goes on.
+    void begins_to_wait(void const* event) noexcept;
+    void has_waited(void const* event) noexcept;
+    /// It signals the event.
+    static void signals(void const* event) noexcept;
+    /// It waits, with the GIL held, for the end of a thread; that has not ended in a moment; then:
+    /// it goes on.
+    void begins_to_join(pthread_t other) noexcept;
+    void still_joins() noexcept;
+    void has_joined() noexcept;
+
+private:
+    friend class lock_watch;
+    friend struct thread_pool;
+    class within;  // for as long as it lives, current() is null
+
+    void tell(lock_number lock, bool is_shared, bool predicted) noexcept;
+    void remove(std::uint32_t index) noexcept;
+    short_stack const* where(void const* return_address, void const* frame) noexcept;
+    [[nodiscard]] acting_place here() const noexcept;
+    void describe(lock_finding& found) const noexcept;
+    void takes_gil() noexcept;
+    void waits_for_gil() noexcept;
+    void drops_gil() noexcept;
+    void calls_python() noexcept;
+
+    static constexpr std::size_t most_held = 48;
+
+    std::array<held_lock, most_held> held_{};
+    std::atomic<std::uint32_t> count_ = 0;
+    std::uint32_t too_many_ = 0;
+    std::uint64_t set_ = 0;  // a hash of what it holds
+    std::atomic<lock_number> wanted_ = 0;
+    bool busy_ = false;
+    bool has_gil_ = false;
+    std::uint32_t number_ = 0;
+    std::uint32_t epoch_ = 0;
+    std::atomic<pid_t> id_ = 0;  // 0: of no thread
+    std::atomic<pthread_t> handle_{};
+    std::atomic<bool> took_gil_ = false;  // ever; what follows is constant then
+    whole_stack first_take_;
+    std::atomic<bool> waits_for_gil_ = false;
+    bool joins_ = false;  // this and what follows: guarded by the graph's mutex
+    pthread_t joined_{};
+    acting_place joins_at_;
+    std::array<std::uint64_t, 512> told_{};
+    struct site {
+        std::uint64_t key;
+        short_stack const* calls;
+    };
+    std::array<site, 256> sites_{};
+};
+
+/// Begins to watch, once for as long as the process lives.
+///
+/// GIL:     held, and so on return; or Python is not initialized.
+/// Threads: one at a time.
+/// Throws:  std::bad_alloc; std::runtime_error: this Python's GIL cannot be listened to.
+void watch_locks(running_python const& watched, finding_handler handler);
+
+/// Whether it is in the object that contains CPython.
+[[nodiscard]] bool is_of_interpreter(void const* address) noexcept;
+
+/// To be called where a thread that holds the GIL, and a lock, calls a Python function.
+void note_call_of_python() noexcept;
+
+/// A new number. 0: there is none left.
+[[nodiscard]] lock_number number_new_lock(lock_kind kind, void const* object) noexcept;
+/// What the number stands for; null: nothing any more. Threads: any.
+[[nodiscard]] void const* object_of_lock(lock_number lock) noexcept;
+/// A lock has ended.
+void forget_lock(lock_number lock) noexcept;
+/// It was given back by a thread that did not take it, or by the one that did.
+void note_given_back(lock_number lock, bool by_who_took_it) noexcept;
+
+/// How many locks, orders and threads were given up for want of room.
+[[nodiscard]] std::uint64_t locks_given_up() noexcept;
+
+}  // namespace handoff::detail

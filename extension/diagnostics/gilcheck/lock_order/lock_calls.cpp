@@ -1,0 +1,568 @@
+// lock_calls: what is called instead, and then calls the function itself.
+//
+// None is noexcept: a thread that is cancelled unwinds through those that wait.
+#include "lock_calls.hpp"
+
+#include "held_locks.hpp"
+#include "lock_numbers.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <pthread.h>
+#include <semaphore.h>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace handoff::detail {
+
+namespace {
+
+// Where the wrapper was called from.
+#define HANDOFF_CALLER __builtin_return_address(0), __builtin_frame_address(0)
+
+/// A lock of one of the kinds, while a thread takes it.
+struct taken_lock {
+    thread_locks* thread;  // null: nothing is watched
+    lock_number number;
+
+    taken_lock(thread_locks* asking, lock_number wanted) noexcept
+        : thread(wanted == 0 ? nullptr : asking), number(wanted) {}
+
+    void wanted(bool is_shared = false) const noexcept {
+        if (thread != nullptr) {
+            thread->wants(number, is_shared);
+        }
+    }
+    int result(int code, void const* caller, void const* frame,
+               bool is_shared = false) const noexcept {
+        if (thread != nullptr && (code == 0 || code == EOWNERDEAD)) {
+            thread->has(number, is_shared, caller, frame);
+        }
+        return code;
+    }
+};
+
+template <class Lock>
+taken_lock taking(Lock* lock) noexcept {
+    thread_locks* const thread = thread_locks::current();
+    return {thread, thread != nullptr ? number_of(lock) : 0};
+}
+
+taken_lock taking(lock_kind kind, void const* lock) noexcept {
+    thread_locks* const thread = thread_locks::current();
+    return {thread, thread != nullptr ? number_of(kind, lock, true) : 0};
+}
+
+template <class Lock>
+void given_back(Lock* lock) noexcept {
+    if (thread_locks* const thread = thread_locks::current()) {
+        if (lock_number const number = number_of(lock); number != 0 && !thread->gives(number)) {
+            note_given_back(number, false);
+        }
+    }
+}
+
+int lock_mutex(pthread_mutex_t* mutex) {
+    taken_lock const taken = taking(mutex);
+    taken.wanted();
+    return taken.result(pthread_mutex_lock(mutex), HANDOFF_CALLER);
+}
+
+int try_mutex(pthread_mutex_t* mutex) {
+    return taking(mutex).result(pthread_mutex_trylock(mutex), HANDOFF_CALLER);
+}
+
+int timed_mutex(pthread_mutex_t* mutex, timespec const* until) {
+    return taking(mutex).result(pthread_mutex_timedlock(mutex, until), HANDOFF_CALLER);
+}
+
+int clock_mutex(pthread_mutex_t* mutex, clockid_t clock, timespec const* until) {
+    return taking(mutex).result(pthread_mutex_clocklock(mutex, clock, until), HANDOFF_CALLER);
+}
+
+int unlock_mutex(pthread_mutex_t* mutex) {
+    given_back(mutex);
+    return pthread_mutex_unlock(mutex);
+}
+
+/// Somebody may hold it all the same: that is an error of the program's, and no order.
+int destroy_mutex(pthread_mutex_t* mutex) {
+    if (thread_locks* const thread = thread_locks::current()) {
+        thread->gives_all(number_of(mutex));
+        forget(mutex);
+    }
+    return pthread_mutex_destroy(mutex);
+}
+
+int read_lock(pthread_rwlock_t* lock) {
+    taken_lock const taken = taking(lock);
+    taken.wanted(true);
+    return taken.result(pthread_rwlock_rdlock(lock), HANDOFF_CALLER, true);
+}
+
+int write_lock(pthread_rwlock_t* lock) {
+    taken_lock const taken = taking(lock);
+    taken.wanted();
+    return taken.result(pthread_rwlock_wrlock(lock), HANDOFF_CALLER);
+}
+
+int try_read_lock(pthread_rwlock_t* lock) {
+    return taking(lock).result(pthread_rwlock_tryrdlock(lock), HANDOFF_CALLER, true);
+}
+
+int try_write_lock(pthread_rwlock_t* lock) {
+    return taking(lock).result(pthread_rwlock_trywrlock(lock), HANDOFF_CALLER);
+}
+
+int timed_read_lock(pthread_rwlock_t* lock, timespec const* until) {
+    return taking(lock).result(pthread_rwlock_timedrdlock(lock, until), HANDOFF_CALLER, true);
+}
+
+int timed_write_lock(pthread_rwlock_t* lock, timespec const* until) {
+    return taking(lock).result(pthread_rwlock_timedwrlock(lock, until), HANDOFF_CALLER);
+}
+
+int clock_read_lock(pthread_rwlock_t* lock, clockid_t clock, timespec const* until) {
+    return taking(lock).result(pthread_rwlock_clockrdlock(lock, clock, until), HANDOFF_CALLER,
+                               true);
+}
+
+int clock_write_lock(pthread_rwlock_t* lock, clockid_t clock, timespec const* until) {
+    return taking(lock).result(pthread_rwlock_clockwrlock(lock, clock, until), HANDOFF_CALLER);
+}
+
+int unlock_read_or_write(pthread_rwlock_t* lock) {
+    given_back(lock);
+    return pthread_rwlock_unlock(lock);
+}
+
+int destroy_read_or_write(pthread_rwlock_t* lock) {
+    if (thread_locks* const thread = thread_locks::current()) {
+        thread->gives_all(number_of(lock));
+        forget(lock);
+    }
+    return pthread_rwlock_destroy(lock);
+}
+
+// As C's headers have them, const volatile is the caller's.
+int spin(pthread_spinlock_t* lock) {
+    taken_lock const taken = taking(lock_kind::spin_lock, const_cast<int const*>(lock));
+    taken.wanted();
+    return taken.result(pthread_spin_lock(lock), HANDOFF_CALLER);
+}
+
+int try_spin(pthread_spinlock_t* lock) {
+    return taking(lock_kind::spin_lock, const_cast<int const*>(lock))
+        .result(pthread_spin_trylock(lock), HANDOFF_CALLER);
+}
+
+int unlock_spin(pthread_spinlock_t* lock) {
+    if (thread_locks* const thread = thread_locks::current()) {
+        thread->gives(number_of(lock_kind::spin_lock, const_cast<int const*>(lock), false));
+    }
+    return pthread_spin_unlock(lock);
+}
+
+int destroy_spin(pthread_spinlock_t* lock) {
+    if (thread_locks* const thread = thread_locks::current()) {
+        thread->gives_all(number_of(lock_kind::spin_lock, const_cast<int const*>(lock), false));
+        forget(lock_kind::spin_lock, const_cast<int const*>(lock));
+    }
+    return pthread_spin_destroy(lock);
+}
+
+/// While a thread waits for a condition: the mutex is not held, and is wanted again at the end,
+/// also by a thread that is cancelled.
+class mutex_given_up {
+public:
+    mutex_given_up(pthread_cond_t* condition, pthread_mutex_t* mutex, bool for_ever, void const* caller,
+                   void const* frame) noexcept
+        : thread_(thread_locks::current()), condition_(condition), caller_(caller), frame_(frame) {
+        if (thread_ == nullptr) {
+            return;
+        }
+        number_ = number_of(mutex);
+        depth_ = number_ == 0 ? 0 : thread_->gives_all(number_);
+        if (depth_ > 0) {
+            thread_->wants(number_, false);
+        }
+        waits_with_gil_ = for_ever && thread_->holds_gil();
+        if (waits_with_gil_) {
+            thread_->begins_to_wait(condition);
+        }
+    }
+    ~mutex_given_up() {
+        if (waits_with_gil_) {
+            thread_->has_waited(condition_);
+        }
+        for (std::uint32_t each = 0; each < depth_; ++each) {
+            thread_->has(number_, false, caller_, frame_);
+        }
+    }
+    mutex_given_up(mutex_given_up const&) = delete;
+    mutex_given_up& operator=(mutex_given_up const&) = delete;
+
+private:
+    thread_locks* thread_;
+    pthread_cond_t* condition_;
+    void const* caller_;
+    void const* frame_;
+    lock_number number_ = 0;
+    std::uint32_t depth_ = 0;
+    bool waits_with_gil_ = false;
+};
+
+int wait_for_condition(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+    mutex_given_up const while_waiting(condition, mutex, true, HANDOFF_CALLER);
+    return pthread_cond_wait(condition, mutex);
+}
+
+int timed_wait_for_condition(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                             timespec const* until) {
+    mutex_given_up const while_waiting(condition, mutex, false, HANDOFF_CALLER);
+    return pthread_cond_timedwait(condition, mutex, until);
+}
+
+int clock_wait_for_condition(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock,
+                             timespec const* until) {
+    mutex_given_up const while_waiting(condition, mutex, false, HANDOFF_CALLER);
+    return pthread_cond_clockwait(condition, mutex, clock, until);
+}
+
+int signal_condition(pthread_cond_t* condition) {
+    thread_locks::signals(condition);
+    return pthread_cond_signal(condition);
+}
+
+int broadcast_condition(pthread_cond_t* condition) {
+    thread_locks::signals(condition);
+    return pthread_cond_broadcast(condition);
+}
+
+/// A thread that ends of itself meanwhile needs no GIL any more.
+constexpr long moment = 5'000'000;  // nanoseconds
+
+int join(pthread_t thread, void** result) {
+    thread_locks* const joining = thread_locks::current();
+    if (joining == nullptr || !joining->holds_gil()) {
+        return pthread_join(thread, result);
+    }
+    if (int const ended = pthread_tryjoin_np(thread, result); ended != EBUSY) {
+        return ended;
+    }
+    joining->begins_to_join(thread);
+    struct end {
+        thread_locks* joining;
+        ~end() { joining->has_joined(); }
+    } const at_return{joining};
+    timespec until{};
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += moment;
+    if (until.tv_nsec >= 1'000'000'000) {
+        until.tv_nsec -= 1'000'000'000;
+        ++until.tv_sec;
+    }
+    if (int const ended = pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &until);
+        ended != ETIMEDOUT) {
+        return ended;
+    }
+    joining->still_joins();
+    return pthread_join(thread, result);
+}
+
+/// The lock that a routine is run under, which nobody else runs then; also where it throws.
+class held_while_running {
+public:
+    held_while_running(lock_kind kind, void const* lock, void const* caller,
+                       void const* frame) noexcept
+        : taken_(taking(kind, lock)) {
+        taken_.result(0, caller, frame);
+    }
+    ~held_while_running() {
+        if (taken_.thread != nullptr) {
+            taken_.thread->gives(taken_.number);
+        }
+    }
+    held_while_running(held_while_running const&) = delete;
+    held_while_running& operator=(held_while_running const&) = delete;
+
+private:
+    taken_lock taken_;
+};
+
+struct once_call {
+    pthread_once_t* flag;
+    void (*routine)();
+    void const* caller;
+    void const* frame;
+};
+[[gnu::tls_model("initial-exec")]] constinit thread_local once_call const* runs_now = nullptr;
+
+void run_once() {
+    once_call const& call = *runs_now;
+    held_while_running const held(lock_kind::once_flag, call.flag, call.caller, call.frame);
+    call.routine();
+}
+
+int once(pthread_once_t* flag, void (*routine)()) {
+    constexpr int is_done = 2;  // glibc's nptl/pthread_once.c
+    if (std::atomic_ref(*flag).load(std::memory_order_acquire) == is_done) {
+        return 0;
+    }
+    taking(lock_kind::once_flag, flag).wanted();
+    once_call const call{.flag = flag,
+                         .routine = routine,
+                         .caller = __builtin_return_address(0),
+                         .frame = __builtin_frame_address(0)};
+    struct restored {
+        once_call const* before;
+        ~restored() { runs_now = before; }
+    } const at_return{std::exchange(runs_now, &call)};
+    return pthread_once(flag, &run_once);
+}
+
+// The guards of static objects. Source: the Itanium C++ ABI, 3.3.3.
+int (*next_guard_acquire)(std::int64_t*) = nullptr;
+void (*next_guard_release)(std::int64_t*) = nullptr;
+void (*next_guard_abort)(std::int64_t*) = nullptr;
+
+int acquire_guard(std::int64_t* guard) {
+    taken_lock const taken = taking(lock_kind::static_guard, guard);
+    taken.wanted();
+    int const is_to_be_made = next_guard_acquire(guard);
+    if (is_to_be_made != 0) {
+        taken.result(0, HANDOFF_CALLER);
+    }
+    return is_to_be_made;
+}
+
+void give_guard_back(std::int64_t const* guard) noexcept {
+    if (thread_locks* const thread = thread_locks::current()) {
+        thread->gives(number_of(lock_kind::static_guard, guard, false));
+    }
+}
+
+void release_guard(std::int64_t* guard) {
+    give_guard_back(guard);
+    next_guard_release(guard);
+}
+
+void abort_guard(std::int64_t* guard) {
+    give_guard_back(guard);
+    next_guard_abort(guard);
+}
+
+/// A semaphore is a lock where whoever waits for it posts it, and an event where another does.
+class semaphore_wait {
+public:
+    explicit semaphore_wait(sem_t* semaphore, bool for_ever) noexcept
+        : taken_(taking(lock_kind::semaphore, semaphore)), semaphore_(semaphore) {
+        taken_.wanted();
+        waits_with_gil_ = for_ever && taken_.thread != nullptr && taken_.thread->holds_gil();
+        if (waits_with_gil_) {
+            taken_.thread->begins_to_wait(semaphore);
+        }
+    }
+    ~semaphore_wait() {
+        if (waits_with_gil_) {
+            taken_.thread->has_waited(semaphore_);
+        }
+    }
+    semaphore_wait(semaphore_wait const&) = delete;
+    semaphore_wait& operator=(semaphore_wait const&) = delete;
+
+    int result(int code, void const* caller, void const* frame) const noexcept {
+        return taken_.result(code, caller, frame);
+    }
+
+private:
+    taken_lock taken_;
+    sem_t* semaphore_;
+    bool waits_with_gil_ = false;
+};
+
+int wait_for_semaphore(sem_t* semaphore) {
+    semaphore_wait const waits(semaphore, true);
+    return waits.result(sem_wait(semaphore), HANDOFF_CALLER);
+}
+
+int try_semaphore(sem_t* semaphore) {
+    return taking(lock_kind::semaphore, semaphore).result(sem_trywait(semaphore), HANDOFF_CALLER);
+}
+
+int timed_wait_for_semaphore(sem_t* semaphore, timespec const* until) {
+    return taking(lock_kind::semaphore, semaphore)
+        .result(sem_timedwait(semaphore, until), HANDOFF_CALLER);
+}
+
+int clock_wait_for_semaphore(sem_t* semaphore, clockid_t clock, timespec const* until) {
+    return taking(lock_kind::semaphore, semaphore)
+        .result(sem_clockwait(semaphore, clock, until), HANDOFF_CALLER);
+}
+
+int post_semaphore(sem_t* semaphore) {
+    if (thread_locks* const thread = thread_locks::current()) {
+        if (lock_number const number = number_of(lock_kind::semaphore, semaphore, true);
+            number != 0) {
+            note_given_back(number, thread->gives(number));
+        }
+        thread_locks::signals(semaphore);
+    }
+    return sem_post(semaphore);
+}
+
+int destroy_semaphore(sem_t* semaphore) {
+    if (thread_locks* const thread = thread_locks::current()) {
+        thread->gives_all(number_of(lock_kind::semaphore, semaphore, false));
+        forget(lock_kind::semaphore, semaphore);
+    }
+    return sem_destroy(semaphore);
+}
+
+// libstdc++'s futures: std::__atomic_futex_unsigned_base, in <bits/atomic_futex.h>. Seconds and
+// nanoseconds are each a std::chrono::duration of a long.
+using futex_wait = bool (*)(void*, unsigned*, unsigned, bool, long, long);
+using futex_notify = void (*)(unsigned*);  // a static member
+futex_wait next_futex_wait = nullptr;
+futex_notify next_futex_notify = nullptr;
+
+bool wait_for_future(void* self, unsigned* word, unsigned value, bool has_timeout, long seconds,
+                     long nanoseconds) {
+    thread_locks* const thread = thread_locks::current();
+    bool const waits_with_gil = thread != nullptr && !has_timeout && thread->holds_gil();
+    if (waits_with_gil) {
+        thread->begins_to_wait(word);
+    }
+    bool const result = next_futex_wait(self, word, value, has_timeout, seconds, nanoseconds);
+    if (waits_with_gil) {
+        thread->has_waited(word);
+    }
+    return result;
+}
+
+void notify_future(unsigned* word) {
+    thread_locks::signals(word);
+    next_futex_notify(word);
+}
+
+struct replacement {
+    std::string_view name;
+    void* ours;
+    void** next = nullptr;  // the function itself, where it is not called by its name
+};
+
+template <class Function>
+void* address(Function* function) noexcept {
+    return reinterpret_cast<void*>(function);
+}
+
+template <class Function>
+void** next(Function*& function) noexcept {
+    return reinterpret_cast<void**>(&function);
+}
+
+std::array const replacements = std::to_array<replacement>({
+    {"pthread_mutex_lock", address(&lock_mutex)},
+    {"pthread_mutex_trylock", address(&try_mutex)},
+    {"pthread_mutex_timedlock", address(&timed_mutex)},
+    {"pthread_mutex_clocklock", address(&clock_mutex)},
+    {"pthread_mutex_unlock", address(&unlock_mutex)},
+    {"pthread_mutex_destroy", address(&destroy_mutex)},
+    {"pthread_rwlock_rdlock", address(&read_lock)},
+    {"pthread_rwlock_wrlock", address(&write_lock)},
+    {"pthread_rwlock_tryrdlock", address(&try_read_lock)},
+    {"pthread_rwlock_trywrlock", address(&try_write_lock)},
+    {"pthread_rwlock_timedrdlock", address(&timed_read_lock)},
+    {"pthread_rwlock_timedwrlock", address(&timed_write_lock)},
+    {"pthread_rwlock_clockrdlock", address(&clock_read_lock)},
+    {"pthread_rwlock_clockwrlock", address(&clock_write_lock)},
+    {"pthread_rwlock_unlock", address(&unlock_read_or_write)},
+    {"pthread_rwlock_destroy", address(&destroy_read_or_write)},
+    {"pthread_spin_lock", address(&spin)},
+    {"pthread_spin_trylock", address(&try_spin)},
+    {"pthread_spin_unlock", address(&unlock_spin)},
+    {"pthread_spin_destroy", address(&destroy_spin)},
+    {"pthread_cond_wait", address(&wait_for_condition)},
+    {"pthread_cond_timedwait", address(&timed_wait_for_condition)},
+    {"pthread_cond_clockwait", address(&clock_wait_for_condition)},
+    {"pthread_cond_signal", address(&signal_condition)},
+    {"pthread_cond_broadcast", address(&broadcast_condition)},
+    {"pthread_join", address(&join)},
+    {"pthread_once", address(&once)},
+    {"__cxa_guard_acquire", address(&acquire_guard), next(next_guard_acquire)},
+    {"__cxa_guard_release", address(&release_guard), next(next_guard_release)},
+    {"__cxa_guard_abort", address(&abort_guard), next(next_guard_abort)},
+    {"sem_wait", address(&wait_for_semaphore)},
+    {"sem_trywait", address(&try_semaphore)},
+    {"sem_timedwait", address(&timed_wait_for_semaphore)},
+    {"sem_clockwait", address(&clock_wait_for_semaphore)},
+    {"sem_post", address(&post_semaphore)},
+    {"sem_destroy", address(&destroy_semaphore)},
+    {"_ZNSt28__atomic_futex_unsigned_base19_M_futex_wait_untilEPjjbNSt6chrono8durationIlSt5ratio"
+     "ILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE",
+     address(&wait_for_future), next(next_futex_wait)},
+    {"_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj", address(&notify_future),
+     next(next_futex_notify)},
+});
+
+bool is_left_out(loaded_object const& caller, loaded_object const& interpreter) {
+    std::string_view const path = caller.path();
+    std::string_view const name = path.substr(path.rfind('/') + 1);
+    static constexpr auto beginnings =
+        std::to_array<std::string_view>({"libc.so", "libpthread.so", "ld-linux", "libgcc_s.so"});
+    return caller.contains(reinterpret_cast<void const*>(&watch_lock_calls)) ||
+           interpreter.contains(caller.find("_PyRuntime").address) ||
+           std::ranges::any_of(beginnings, [name](auto each) { return name.starts_with(each); });
+}
+
+/// The function that the slot leads to, or would where it has not been called yet. It may be in no
+/// global scope, as what a Python module is linked with.
+void* function_of(loaded_object const& caller, loaded_object::slot const& slot) {
+    void* found = caller.contains(*slot.where) ? nullptr : *slot.where;
+    if (found == nullptr) {
+        for_each_loaded_object([&](loaded_object const& each) {
+            found = found == nullptr ? each.find(slot.name).address : found;
+        });
+    }
+    return found;
+}
+
+}  // namespace
+
+void watch_lock_calls(loaded_object const& interpreter) {
+    for_each_loaded_object([&](loaded_object const& caller) {
+        if (is_left_out(caller, interpreter)) {
+            return;
+        }
+        std::vector<std::pair<loaded_object::slot, replacement const*>> slots;
+        caller.for_each_slot([&](loaded_object::slot const& each) {
+            auto const* const found =
+                std::ranges::find(replacements, each.name, &replacement::name);
+            if (found != replacements.end() && *each.where != found->ours) {
+                slots.emplace_back(each, found);
+            }
+        });
+        if (slots.empty()) {
+            return;
+        }
+        loaded_object::writable const now(caller);
+        for (auto const& [slot, found] : slots) {
+            if (!now) {
+                continue;
+            }
+            if (found->next != nullptr && *found->next == nullptr) {
+                *found->next = function_of(caller, slot);
+            }
+            if (found->next == nullptr || *found->next != nullptr) {
+                std::atomic_ref(*slot.where).store(found->ours);
+            }
+        }
+    });
+}
+
+}  // namespace handoff::detail

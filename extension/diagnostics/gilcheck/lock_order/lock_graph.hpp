@@ -1,0 +1,176 @@
+// lock_graph: which lock was wanted while which other was held, and the cycles of it.
+//
+// Problem. Two threads deadlock when each wants what the other holds. A run in which they miss each
+// other by a second shows the same two orders.
+//
+// Idea. A lock is a node. An edge from A to B says that a thread that held A wanted B, and would
+// have waited. A cycle of edges, made by different threads, is a deadlock that another timing
+// makes true. The GIL is a node among others.
+//
+// Limits. An edge keeps the locks that were held at each of its occurrences, its gates: two edges
+// with a gate in common cannot be waited for at the same time. Order that is made by creating or
+// joining threads, or by atomics, is not seen, so a cycle may be one that never happens.
+//
+// Source: Bensalem and Havelund, "Dynamic Deadlock Analysis of Multi-Threaded Programs" (the gates
+//         and the threads of a cycle); Linux, Documentation/locking/lockdep-design.rst.
+#pragma once
+
+#include "mapped_array.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <sys/types.h>
+
+namespace handoff::detail {
+
+/// Counts from 1; 0 is no lock.
+using lock_number = std::uint32_t;
+inline constexpr lock_number number_of_gil = 1;
+
+enum class lock_kind : std::uint8_t {
+    none,
+    gil,
+    mutex,
+    shared_mutex,
+    spin_lock,
+    once_flag,
+    static_guard,
+    semaphore,
+};
+
+/// Return addresses, the innermost first.
+template <std::size_t Most>
+struct calls {
+    std::array<void const*, Most> addresses{};
+    std::uint32_t count = 0;
+};
+using whole_stack = calls<40>;
+using short_stack = calls<10>;
+
+/// A lock that a thread holds.
+struct held_lock {
+    lock_number lock = 0;
+    std::uint32_t depth = 0;  // how often the thread has locked it
+    bool is_shared = false;
+    short_stack const* since = nullptr;  // where it was locked; null: unknown
+};
+
+/// A thread, at a moment.
+struct acting_thread {
+    std::uint32_t number = 0;  // never used again, as the others are
+    pid_t id = 0;
+    std::array<char, 16> name{};
+};
+
+/// Where a thread wanted a lock, or waited.
+struct acting_place {
+    acting_thread thread;
+    whole_stack stack;
+    std::array<char, 200> python{};  // "f (file.py:12)": the Python function; empty: none
+};
+
+/// A thread that holds one lock wants another. All of the first occurrence, but where it says so.
+struct lock_edge {
+    lock_number from = 0;
+    lock_number to = 0;
+    acting_place wanted;
+    short_stack const* held_since = nullptr;
+    std::array<lock_number, 6> gates{};       // of all occurrences; 0: no more
+    std::array<std::uint32_t, 2> threads{};   // the first two that did it; 0: no more
+    bool held_exclusively = false;            // in any occurrence
+    bool wanted_exclusively = false;          // in any occurrence
+    bool beside_threads = false;              // in any: there was more than one
+    bool predicted = false;  // it did not want the GIL, but called Python, which may let go of it
+    // The graph's own: lists of edges, by index, and whether this is one.
+    std::uint32_t next_out = 0, previous_out = 0, next_in = 0, previous_in = 0, next_in_bucket = 0;
+};
+
+/// A lock as a report describes it.
+struct lock_seen {
+    lock_number number = 0;
+    lock_kind kind{};
+    void const* object = nullptr;
+};
+
+/// Edges that end where the next begins, and the last where the first does.
+struct lock_cycle {
+    static constexpr std::size_t longest = 6;
+    std::array<lock_edge, longest> edges;
+    std::array<lock_seen, longest> locks;  // that each edge comes from
+    std::size_t count = 0;
+};
+
+/// Threads: all calls under one mutex of the caller's. Allocates nothing after it was made.
+class lock_graph {
+public:
+    /// How many locks and edges there is room for. The oldest make room for new ones.
+    lock_graph(std::size_t locks, std::size_t edges);
+
+    /// in_use: whether a thread holds or wants that lock, which then stays.
+    /// Returns: 0: all are in use.
+    lock_number add(lock_kind kind, void const* object, bool (*in_use)(lock_number));
+    /// The lock is no more. Nothing happens if it is not.
+    void remove(lock_number lock);
+    /// Its edges are no order: it is given back by threads that did not take it.
+    void ignore(lock_number lock) noexcept { nodes_[lock].ignored = true; }
+    /// It was given back by who took it.
+    void is_paired(lock_number lock) noexcept { nodes_[lock].paired = true; }
+
+    [[nodiscard]] lock_seen seen(lock_number lock) const noexcept;
+    /// What the number stands for. Threads: any, without the mutex.
+    [[nodiscard]] void const* object_of(lock_number lock) const noexcept;
+
+    struct want {
+        std::uint32_t thread;
+        lock_number lock;
+        bool is_shared;
+        bool predicted;
+        bool beside_threads;
+        std::span<held_lock const> held;
+    };
+    /// Whether it would make a new edge, for which a place is wanted.
+    [[nodiscard]] bool is_new(want const& wanted) const noexcept;
+    /// Adds its edges. place: of the new ones; null: they are left out.
+    /// Returns: whether there is a cycle with one of them, which is written to found.
+    bool add(want const& wanted, acting_place const* place, lock_cycle& found);
+
+    /// How many locks and edges were given up for want of room.
+    [[nodiscard]] std::uint64_t given_up() const noexcept { return given_up_; }
+    /// Changes when edges were given up: what was told before is to be told again.
+    [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_; }
+
+private:
+    struct node {
+        void const* object;
+        lock_kind kind;
+        bool ignored;
+        bool paired;
+        std::uint32_t first_out, first_in;
+    };
+    using edge_index = std::uint32_t;
+
+    [[nodiscard]] std::uint32_t& bucket(lock_number from, lock_number to) const noexcept;
+    [[nodiscard]] edge_index find(lock_number from, lock_number to) const noexcept;
+    edge_index make(lock_number from, lock_number to);
+    void unlink(edge_index gone) noexcept;
+    void give_up_edges();
+    bool find_cycle_with(edge_index edge, lock_cycle& found) const;
+    bool extend(std::array<edge_index, lock_cycle::longest>& path, std::size_t length,
+                std::size_t wanted) const;
+    [[nodiscard]] bool may_deadlock(std::span<edge_index const> path) const noexcept;
+
+    mapped_array<node> nodes_;
+    mapped_array<lock_edge> edges_;
+    mapped_array<edge_index> buckets_;
+    lock_number used_nodes_ = number_of_gil + 1;
+    lock_number next_node_to_give_up_ = number_of_gil + 1;
+    edge_index used_edges_ = 1;
+    edge_index free_edges_ = 0;
+    edge_index next_edge_to_give_up_ = 1;
+    std::uint64_t given_up_ = 0;
+    std::uint32_t epoch_ = 0;
+};
+
+}  // namespace handoff::detail

@@ -1,0 +1,195 @@
+// lock_numbers: marks in glibc's locks, and a table of the addresses of the others.
+#include "lock_numbers.hpp"
+
+#include "held_locks.hpp"
+#include "mapped_array.hpp"
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <mutex>
+
+namespace handoff::detail {
+
+namespace {
+
+// A mark is this and a number. Source: glibc's sysdeps/nptl/bits/struct_mutex.h, struct_rwlock.h:
+// of a mutex, __list is used where it is robust only; of a reader-writer lock, __pad2 never.
+constexpr std::uint64_t magic = 0x48616E646F66'0000U << 8U;
+constexpr std::uint64_t number_bits = (1U << 24U) - 1;
+
+/// A lock's bytes for a mark. Of a mutex they are a pointer, whatever they are read as.
+template <class Bytes>
+class mark_in {
+    static_assert(sizeof(Bytes) == sizeof(std::uint64_t));
+
+public:
+    explicit mark_in(Bytes& bytes) noexcept : bytes_(bytes) {}
+
+    [[nodiscard]] std::uint64_t load() const noexcept {
+        return std::bit_cast<std::uint64_t>(bytes_.load(std::memory_order_relaxed));
+    }
+    void store(std::uint64_t mark) const noexcept {
+        bytes_.store(std::bit_cast<Bytes>(mark), std::memory_order_relaxed);
+    }
+    bool replace(std::uint64_t expected, std::uint64_t mark) const noexcept {
+        auto before = std::bit_cast<Bytes>(expected);
+        return bytes_.compare_exchange_strong(before, std::bit_cast<Bytes>(mark));
+    }
+
+private:
+    std::atomic_ref<Bytes> bytes_;
+};
+
+auto mark_of(pthread_mutex_t* mutex) noexcept { return mark_in(mutex->__data.__list.__next); }
+auto mark_of(pthread_rwlock_t* lock) noexcept { return mark_in(lock->__data.__pad2); }
+
+// Source: nptl/pthreadP.h: PTHREAD_MUTEX_ROBUST_NORMAL_NP, _PRIO_INHERIT_NP, _PRIO_PROTECT_NP and
+// _PSHARED_BIT. What is destroyed is -1.
+constexpr int kinds_left_out = 16 | 32 | 64 | 128;
+
+bool is_watched(pthread_mutex_t const* mutex) noexcept {
+    return (mutex->__data.__kind & kinds_left_out) == 0;
+}
+
+bool is_watched(pthread_rwlock_t const* lock) noexcept { return lock->__data.__shared == 0; }
+
+template <class Lock>
+lock_number marked(Lock* lock) noexcept {
+    std::uint64_t const mark = mark_of(lock).load();
+    auto const number = static_cast<lock_number>(mark & number_bits);
+    return (mark & ~number_bits) == magic && object_of_lock(number) == lock ? number : 0;
+}
+
+template <class Lock>
+lock_number number_of_marked(Lock* lock, lock_kind kind) noexcept {
+    if (lock_number const known = marked(lock); known != 0) {
+        return known;
+    }
+    if (!is_watched(lock)) {
+        return 0;
+    }
+    std::uint64_t const before = mark_of(lock).load();
+    lock_number const made = number_new_lock(kind, lock);
+    if (made == 0 || mark_of(lock).replace(before, magic | made)) {
+        return made;
+    }
+    forget_lock(made);  // another thread was first
+    return marked(lock);
+}
+
+template <class Lock>
+void forget_marked(Lock* lock) noexcept {
+    if (lock_number const known = marked(lock); known != 0) {
+        mark_of(lock).store(0);
+        forget_lock(known);
+    }
+}
+
+/// Addresses and their numbers. What the graph has given up is found to be another's, or nobody's.
+struct addresses {
+    struct entry {
+        std::atomic<void const*> address;
+        std::atomic<lock_number> number;
+    };
+    mapped_array<entry> entries{1U << 16U};
+    std::mutex growing;
+
+    static constexpr std::size_t most_probes = 32;
+
+    entry& at(void const* address, std::size_t probe) noexcept {
+        auto const hash = (reinterpret_cast<std::uintptr_t>(address) >> 2U) * 0x9E3779B97F4A7C15U;
+        return entries[((hash >> 40U) + probe) & (entries.size() - 1)];
+    }
+
+    lock_number find(void const* address) noexcept {
+        for (std::size_t probe = 0; probe < most_probes; ++probe) {
+            entry const& its = at(address, probe);
+            if (its.address.load(std::memory_order_acquire) == address) {
+                lock_number const number = its.number.load(std::memory_order_relaxed);
+                return object_of_lock(number) == address ? number : 0;
+            }
+        }
+        return 0;
+    }
+
+    void add(void const* address, lock_number number) noexcept {
+        entry* free = nullptr;
+        for (std::size_t probe = 0; probe < most_probes; ++probe) {
+            entry& its = at(address, probe);
+            void const* const there = its.address.load(std::memory_order_relaxed);
+            if (there == address) {
+                free = &its;
+                break;
+            }
+            if (free == nullptr &&
+                (there == nullptr ||
+                 object_of_lock(its.number.load(std::memory_order_relaxed)) != there)) {
+                free = &its;
+            }
+        }
+        if (free == nullptr) {  // all are in use: one of them is made anew at its next lock
+            free = &at(address, 0);
+            forget_lock(free->number.load(std::memory_order_relaxed));
+        }
+        free->number.store(number, std::memory_order_relaxed);
+        free->address.store(address, std::memory_order_release);
+    }
+};
+
+addresses& known_addresses() {
+    static auto& only = *new addresses();
+    return only;
+}
+
+}  // namespace
+
+bool locks_can_be_marked() noexcept {
+    known_addresses();
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+    auto const keeps_its_mark = [](auto* marked, auto const&... uses) {
+        mark_of(marked).store(magic);
+        bool const all_work = ((uses(marked) == 0) && ...);
+        return all_work && mark_of(marked).load() == magic;
+    };
+    return keeps_its_mark(&mutex, &pthread_mutex_lock, &pthread_mutex_unlock,
+                          &pthread_mutex_trylock, &pthread_mutex_unlock) &&
+           keeps_its_mark(&lock, &pthread_rwlock_rdlock, &pthread_rwlock_unlock,
+                          &pthread_rwlock_wrlock, &pthread_rwlock_unlock);
+}
+
+lock_number number_of(pthread_mutex_t* mutex) noexcept {
+    return number_of_marked(mutex, lock_kind::mutex);
+}
+
+lock_number number_of(pthread_rwlock_t* lock) noexcept {
+    return number_of_marked(lock, lock_kind::shared_mutex);
+}
+
+lock_number number_of(lock_kind kind, void const* lock, bool is_new_wanted) noexcept {
+    addresses& known = known_addresses();
+    lock_number number = known.find(lock);
+    if (number == 0 && is_new_wanted) {
+        std::scoped_lock const held(known.growing);
+        number = known.find(lock);
+        if (number == 0) {
+            number = number_new_lock(kind, lock);
+            if (number != 0) {
+                known.add(lock, number);
+            }
+        }
+    }
+    return number;
+}
+
+void forget(pthread_mutex_t* mutex) noexcept { forget_marked(mutex); }
+void forget(pthread_rwlock_t* lock) noexcept { forget_marked(lock); }
+
+void forget(lock_kind /*kind*/, void const* lock) noexcept {
+    if (lock_number const known = known_addresses().find(lock); known != 0) {
+        forget_lock(known);
+    }
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,30 @@
+// lock_numbers: which number the graph knows a lock by.
+//
+// A mutex and a reader-writer lock carry their number themselves, in bytes that glibc does not use
+// for their kind: one load, and a lock that is made again at the same address has lost it. The
+// other locks have no such bytes, and are looked up by their address.
+#pragma once
+
+#include "lock_graph.hpp"
+
+#include <pthread.h>
+#include <semaphore.h>
+
+namespace handoff::detail {
+
+/// Whether this glibc leaves these bytes alone: tried, with a lock of each kind. Before the others.
+[[nodiscard]] bool locks_can_be_marked() noexcept;
+
+/// 0: it is not watched, as a robust one, one with a priority, or one that processes share is not;
+/// or there is no number left. Threads: any.
+[[nodiscard]] lock_number number_of(pthread_mutex_t* mutex) noexcept;
+[[nodiscard]] lock_number number_of(pthread_rwlock_t* lock) noexcept;
+/// Of another kind. is_new_wanted: else 0 where it has none yet.
+[[nodiscard]] lock_number number_of(lock_kind kind, void const* lock, bool is_new_wanted) noexcept;
+
+/// It is destroyed, or in use no more.
+void forget(pthread_mutex_t* mutex) noexcept;
+void forget(pthread_rwlock_t* lock) noexcept;
+void forget(lock_kind kind, void const* lock) noexcept;
+
+}  // namespace handoff::detail

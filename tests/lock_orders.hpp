@@ -1,0 +1,492 @@
+// Kinds of deadlock around the GIL, each by functions whose lines a report has to name. Each is run
+// so that nothing hangs: what would deadlock is done by one thread after the other. Each has a twin
+// in which it is mended. All are called with the GIL held, by a module lock_orders of some binding
+// library.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <pthread.h>
+#include <semaphore.h>
+#include <shared_mutex>
+#include <thread>
+#include <utility>
+
+namespace lock_orders {
+
+struct gil {
+    PyGILState_STATE found = PyGILState_Ensure();
+    gil() = default;
+    ~gil() { PyGILState_Release(found); }
+    gil(gil const&) = delete;
+    gil& operator=(gil const&) = delete;
+};
+
+struct no_gil {
+    PyThreadState* kept = PyEval_SaveThread();
+    no_gil() = default;
+    ~no_gil() { PyEval_RestoreThread(kept); }
+    no_gil(no_gil const&) = delete;
+    no_gil& operator=(no_gil const&) = delete;
+};
+
+/// Another thread does it, and has ended on return.
+template <class Work>
+void elsewhere(Work const& work) {
+    no_gil const while_joining;
+    std::thread(work).join();
+}
+
+template <class Work>
+void elsewhere_with_gil(Work const& work) {
+    elsewhere([&work] {
+        gil const held;
+        work();
+    });
+}
+
+inline void touch_python() { PyErr_CheckSignals(); }
+
+[[gnu::noinline]] inline void take_gil_and_touch() {
+    gil const held;
+    touch_python();
+}
+
+/// Locks it, and then the GIL.
+template <class Lock>
+[[gnu::noinline]] void notify_under(Lock& lock) {
+    std::unique_lock const held(lock);
+    take_gil_and_touch();
+}
+
+template <class Lock>
+[[gnu::noinline]] void look_into(Lock& lock) {
+    std::unique_lock const held(lock);
+}
+
+/// The GIL's holder locks, what locked takes the GIL; and the same, with the GIL released.
+template <class Lock>
+void both_orders(Lock& lock) {
+    elsewhere([&lock] { notify_under(lock); });
+    look_into(lock);
+}
+
+template <class Lock>
+void one_order(Lock& lock) {
+    elsewhere([&lock] { notify_under(lock); });
+    no_gil const while_locking;
+    look_into(lock);
+}
+
+inline std::mutex of_cache;
+inline std::mutex of_index;
+inline std::shared_mutex of_table;
+inline std::recursive_mutex of_tree;
+inline std::timed_mutex of_device;
+
+inline void mutex_faulty() { both_orders(of_cache); }
+inline void mutex_right() { one_order(of_cache); }
+
+inline void recursive_faulty() { both_orders(of_tree); }
+inline void recursive_right() { one_order(of_tree); }
+
+inline void timed_faulty() { both_orders(of_device); }
+/// Who waits for a moment only cannot deadlock.
+inline void timed_right() {
+    elsewhere([] { notify_under(of_device); });
+    if (of_device.try_lock_for(std::chrono::milliseconds(1))) {
+        of_device.unlock();
+    }
+}
+
+[[gnu::noinline]] inline void read_table() { std::shared_lock const held(of_table); }
+[[gnu::noinline]] inline void notify_readers() {
+    std::shared_lock const held(of_table);
+    take_gil_and_touch();
+}
+inline void shared_faulty() {
+    elsewhere([] { notify_under(of_table); });
+    read_table();
+}
+inline void shared_right() {
+    elsewhere([] { notify_readers(); });
+    read_table();
+}
+
+class spin_lock {
+public:
+    spin_lock() { pthread_spin_init(&native_, PTHREAD_PROCESS_PRIVATE); }
+    ~spin_lock() { pthread_spin_destroy(&native_); }
+    spin_lock(spin_lock const&) = delete;
+    spin_lock& operator=(spin_lock const&) = delete;
+    void lock() { pthread_spin_lock(&native_); }
+    void unlock() { pthread_spin_unlock(&native_); }
+
+private:
+    pthread_spinlock_t native_{};
+};
+inline spin_lock of_queue;
+inline void spin_faulty() { both_orders(of_queue); }
+inline void spin_right() { one_order(of_queue); }
+
+/// A semaphore that is used as a mutex.
+class slot {
+public:
+    slot() { sem_init(&native_, 0, 1); }
+    ~slot() { sem_destroy(&native_); }
+    slot(slot const&) = delete;
+    slot& operator=(slot const&) = delete;
+    void lock() { sem_wait(&native_); }
+    void unlock() { sem_post(&native_); }
+
+private:
+    sem_t native_{};
+};
+inline slot only_one;
+inline void semaphore_faulty() { both_orders(only_one); }
+inline void semaphore_right() { one_order(only_one); }
+
+/// It was tried for, and is held all the same.
+[[gnu::noinline]] inline void try_and_notify() {
+    if (of_cache.try_lock()) {
+        take_gil_and_touch();
+        of_cache.unlock();
+    }
+}
+inline void tried_faulty() {
+    elsewhere([] { try_and_notify(); });
+    look_into(of_cache);
+}
+inline void tried_right() {
+    elsewhere([] { try_and_notify(); });
+    while (!of_cache.try_lock()) {
+        no_gil const while_waiting;
+        std::this_thread::yield();
+    }
+    of_cache.unlock();
+}
+
+/// The GIL is let go of while the mutex is held, and wanted again.
+[[gnu::noinline]] inline void release_too_late() {
+    std::scoped_lock const held(of_index);
+    no_gil const while_writing;
+}
+[[gnu::noinline]] inline void release_first() {
+    no_gil const while_writing;
+    std::scoped_lock const held(of_index);
+}
+inline void late_release_faulty() {
+    elsewhere_with_gil([] { release_too_late(); });
+    look_into(of_index);
+}
+inline void late_release_right() {
+    elsewhere_with_gil([] { release_first(); });
+    release_first();
+}
+
+/// A Python callable is called under a mutex: the evaluation loop may let go of the GIL.
+inline PyObject* callback() {
+    static PyObject* const made = [] {
+        PyObject* const names = PyDict_New();
+        PyObject* const ran = PyRun_String("def log(): pass", Py_file_input, names, names);
+        PyObject* const function = PyDict_GetItemString(names, "log");
+        Py_XINCREF(function);
+        Py_XDECREF(ran);
+        Py_DECREF(names);
+        return function;
+    }();
+    return made;
+}
+[[gnu::noinline]] inline void log_under_lock() {
+    std::scoped_lock const held(of_cache);
+    Py_XDECREF(PyObject_CallNoArgs(callback()));
+}
+[[gnu::noinline]] inline void log_after_lock() {
+    {
+        no_gil const while_locking;
+        std::scoped_lock const held(of_cache);
+    }
+    Py_XDECREF(PyObject_CallNoArgs(callback()));
+}
+inline void callback_faulty() {
+    callback();
+    elsewhere_with_gil([] { log_under_lock(); });
+    log_under_lock();
+}
+inline void callback_right() {
+    callback();
+    elsewhere_with_gil([] { log_after_lock(); });
+    log_after_lock();
+}
+
+/// Three locks, three threads.
+[[gnu::noinline]] inline void index_then_cache() {
+    std::scoped_lock const first(of_index);
+    std::scoped_lock const second(of_cache);
+}
+inline void three_faulty() {
+    elsewhere([] { notify_under(of_cache); });
+    elsewhere([] { index_then_cache(); });
+    look_into(of_index);
+}
+inline void three_right() {
+    elsewhere([] { notify_under(of_cache); });
+    elsewhere([] { index_then_cache(); });
+    no_gil const while_locking;
+    look_into(of_index);
+}
+
+/// Without the GIL.
+[[gnu::noinline]] inline void cache_then_index() {
+    std::scoped_lock const first(of_cache);
+    std::scoped_lock const second(of_index);
+}
+[[gnu::noinline]] inline void cache_and_index() { std::scoped_lock const both(of_cache, of_index); }
+inline void native_faulty() {
+    elsewhere([] { cache_then_index(); });
+    elsewhere([] { index_then_cache(); });
+}
+inline void native_right() {
+    elsewhere([] { cache_and_index(); });
+    elsewhere([] { index_then_cache(); });
+}
+
+/// One of the two orders has the GIL for a gate, the other has not; or both have.
+inline void gate_faulty() {
+    elsewhere_with_gil([] { cache_then_index(); });
+    elsewhere([] { index_then_cache(); });
+}
+inline void gate_right() {
+    elsewhere_with_gil([] { cache_then_index(); });
+    elsewhere_with_gil([] { index_then_cache(); });
+}
+
+/// Waits for a condition, for a moment, and wants the mutex again with the GIL held.
+inline std::condition_variable has_changed;
+[[gnu::noinline]] inline void wait_a_moment() {
+    std::unique_lock held(of_cache);
+    has_changed.wait_for(held, std::chrono::milliseconds(1));
+}
+inline void relock_faulty() {
+    elsewhere([] { notify_under(of_cache); });
+    wait_a_moment();
+}
+inline void relock_right() {
+    elsewhere([] { notify_under(of_cache); });
+    no_gil const while_waiting;
+    wait_a_moment();
+}
+
+/// Something is initialised once, by Python code.
+inline int ask_python() {
+    PyRun_SimpleString("import time; time.sleep(0)");
+    return 1;
+}
+[[gnu::noinline]] inline int python_static() {
+    static int const only = ask_python();
+    return only;
+}
+[[gnu::noinline]] inline int other_static() {
+    no_gil const while_initialising;
+    static int const only = [] {
+        gil const held;
+        return ask_python();
+    }();
+    return only;
+}
+inline void static_faulty() {
+    elsewhere_with_gil([] { python_static(); });
+}
+inline void static_right() {
+    elsewhere_with_gil([] { other_static(); });
+}
+
+inline std::once_flag asked;
+inline std::once_flag asked_without;
+[[gnu::noinline]] inline void ask_once() { std::call_once(asked, &ask_python); }
+[[gnu::noinline]] inline void ask_once_without() {
+    no_gil const while_initialising;
+    std::call_once(asked_without, [] {
+        gil const held;
+        ask_python();
+    });
+}
+inline void once_faulty() {
+    elsewhere_with_gil([] { ask_once(); });
+}
+inline void once_right() {
+    elsewhere_with_gil([] { ask_once_without(); });
+}
+
+/// A thread that has taken the GIL, and is there a while longer.
+class worker {
+public:
+    explicit worker(void (*then)() = [] {}) : thread_([then, this] {
+        take_gil_and_touch();
+        took_ = true;
+        took_.notify_one();
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        then();
+    }) {
+        no_gil const while_waiting;
+        took_.wait(false);
+    }
+    ~worker() {
+        if (thread_.joinable()) {
+            no_gil const while_joining;
+            thread_.join();
+        }
+    }
+    worker(worker const&) = delete;
+    worker& operator=(worker const&) = delete;
+
+    [[gnu::noinline]] void join() { thread_.join(); }
+
+private:
+    std::atomic<bool> took_ = false;
+    std::thread thread_;
+};
+
+[[gnu::noinline]] inline void join_worker(worker& joined) {
+    joined.join();
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // no tail call: it is on the stack
+}
+inline void join_faulty() {
+    worker joined;
+    join_worker(joined);
+}
+inline void join_right() {
+    worker joined;
+    no_gil const while_joining;
+    join_worker(joined);
+}
+
+struct pool {
+    worker only;
+    pool() = default;
+    pool(pool const&) = delete;
+    pool& operator=(pool const&) = delete;
+    [[gnu::noinline]] ~pool() { join_worker(only); }
+};
+inline void destructor_faulty() { pool const destroyed; }
+inline void destructor_right() {
+    pool* const made = new pool();
+    no_gil const while_joining;
+    delete made;
+}
+
+inline bool is_ready = false;
+inline void make_ready() {
+    std::scoped_lock const held(of_cache);
+    is_ready = true;
+    has_changed.notify_all();
+}
+[[gnu::noinline]] inline void wait_until_ready() {
+    std::unique_lock held(of_cache);
+    has_changed.wait(held, [] { return std::exchange(is_ready, false); });
+}
+inline void condition_faulty() {
+    worker const wakes(&make_ready);
+    wait_until_ready();
+}
+inline void condition_right() {
+    worker const wakes(&make_ready);
+    no_gil const while_waiting;
+    wait_until_ready();
+}
+
+inline sem_t& done() {
+    static sem_t& only = [] () -> sem_t& {
+        static sem_t made;
+        sem_init(&made, 0, 0);
+        return made;
+    }();
+    return only;
+}
+inline void post_done() { sem_post(&done()); }
+[[gnu::noinline]] inline void wait_until_done() {
+    while (sem_wait(&done()) != 0) {
+    }
+}
+inline void event_faulty() {
+    worker const wakes(&post_done);
+    wait_until_done();
+}
+inline void event_right() {
+    worker const wakes(&post_done);
+    no_gil const while_waiting;
+    wait_until_done();
+}
+
+inline std::promise<int>& result() {
+    static auto& only = *new std::promise<int>();
+    return only;
+}
+inline void set_result() { result().set_value(1); }
+[[gnu::noinline]] inline int get_result() {
+    int const value = result().get_future().get();
+    result() = {};
+    return value;
+}
+inline void future_faulty() {
+    worker const wakes(&set_result);
+    get_result();
+}
+inline void future_right() {
+    worker const wakes(&set_result);
+    no_gil const while_waiting;
+    get_result();
+}
+
+/// For a binding library, by the names that a script knows.
+inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)()>>({
+    {"mutex_faulty", &mutex_faulty},
+    {"mutex_right", &mutex_right},
+    {"recursive_faulty", &recursive_faulty},
+    {"recursive_right", &recursive_right},
+    {"timed_faulty", &timed_faulty},
+    {"timed_right", &timed_right},
+    {"shared_faulty", &shared_faulty},
+    {"shared_right", &shared_right},
+    {"spin_faulty", &spin_faulty},
+    {"spin_right", &spin_right},
+    {"semaphore_faulty", &semaphore_faulty},
+    {"semaphore_right", &semaphore_right},
+    {"tried_faulty", &tried_faulty},
+    {"tried_right", &tried_right},
+    {"late_release_faulty", &late_release_faulty},
+    {"late_release_right", &late_release_right},
+    {"callback_faulty", &callback_faulty},
+    {"callback_right", &callback_right},
+    {"three_faulty", &three_faulty},
+    {"three_right", &three_right},
+    {"native_faulty", &native_faulty},
+    {"native_right", &native_right},
+    {"gate_faulty", &gate_faulty},
+    {"gate_right", &gate_right},
+    {"relock_faulty", &relock_faulty},
+    {"relock_right", &relock_right},
+    {"static_faulty", &static_faulty},
+    {"static_right", &static_right},
+    {"once_faulty", &once_faulty},
+    {"once_right", &once_right},
+    {"join_faulty", &join_faulty},
+    {"join_right", &join_right},
+    {"destructor_faulty", &destructor_faulty},
+    {"destructor_right", &destructor_right},
+    {"condition_faulty", &condition_faulty},
+    {"condition_right", &condition_right},
+    {"event_faulty", &event_faulty},
+    {"event_right", &event_right},
+    {"future_faulty", &future_faulty},
+    {"future_right", &future_right},
+});
+
+}  // namespace lock_orders
