@@ -89,7 +89,8 @@ std::vector<symbols::function> symbols::read(std::string const& name) {
         auto const& strings = sections[section.sh_link];
         auto const names = read_at<char>(file, strings.sh_offset, strings.sh_size);
         for (auto const& symbol : read_at<ElfW(Sym)>(file, section.sh_offset, section.sh_size)) {
-            if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_name < names.size()) {
+            auto const type = ELF64_ST_TYPE(symbol.st_info);
+            if ((type == STT_FUNC || type == STT_OBJECT) && symbol.st_name < names.size()) {
                 functions.push_back({.begin = symbol.st_value,
                                      .end = symbol.st_value + symbol.st_size,
                                      .name = names.data() + symbol.st_name});

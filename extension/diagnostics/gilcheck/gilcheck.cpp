@@ -96,11 +96,15 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     reporting = false;
 }
 
-/// That the process does not end before a report is made, nor as if nothing had been found.
-void exit_after_reports(int code, void* /*unused*/) {
+void finish_reports() {
     for (unsigned now = unfinished; now > 0 && !reporting; now = unfinished) {
         unfinished.wait(now);
     }
+}
+
+/// That the process does not end before a report is made, nor as if nothing had been found.
+void exit_after_reports(int code, void* /*unused*/) {
+    finish_reports();
     if (code == 0 && reports > 0) {
         std::fflush(nullptr);
         _exit(exit_code);
@@ -155,7 +159,10 @@ void watch_locks_if_wanted() {
     static bool begun = false;
     if (how.deadlocks && !std::exchange(begun, true)) {
         start_lock_order(*python,
-                         {.begin = &begin_report, .write = &write_report, .json = how.json});
+                         {.begin = &begin_report,
+                          .write = &write_report,
+                          .finish = &finish_reports,
+                          .json = how.json});
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
     }
 }

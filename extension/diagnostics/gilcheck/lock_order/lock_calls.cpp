@@ -14,7 +14,9 @@
 #include <ctime>
 #include <pthread.h>
 #include <semaphore.h>
+#include <span>
 #include <string_view>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -55,13 +57,14 @@ taken_lock taking(Lock* lock) noexcept {
 
 taken_lock taking(lock_kind kind, void const* lock) noexcept {
     thread_locks* const thread = thread_locks::current();
-    return {thread, thread != nullptr ? number_of(kind, lock, true) : 0};
+    return {thread, thread != nullptr ? number_of(kind, lock) : 0};
 }
 
 template <class Lock>
 void given_back(Lock* lock) noexcept {
     if (thread_locks* const thread = thread_locks::current()) {
-        if (lock_number const number = number_of(lock); number != 0 && !thread->gives(number)) {
+        if (lock_number const number = known_number_of(lock);
+            number != 0 && !thread->gives(number)) {
             note_given_back(number, false);
         }
     }
@@ -93,7 +96,7 @@ int unlock_mutex(pthread_mutex_t* mutex) {
 /// Somebody may hold it all the same: that is an error of the program's, and no order.
 int destroy_mutex(pthread_mutex_t* mutex) {
     if (thread_locks* const thread = thread_locks::current()) {
-        thread->gives_all(number_of(mutex));
+        thread->gives_all(known_number_of(mutex));
         forget(mutex);
     }
     return pthread_mutex_destroy(mutex);
@@ -143,7 +146,7 @@ int unlock_read_or_write(pthread_rwlock_t* lock) {
 
 int destroy_read_or_write(pthread_rwlock_t* lock) {
     if (thread_locks* const thread = thread_locks::current()) {
-        thread->gives_all(number_of(lock));
+        thread->gives_all(known_number_of(lock));
         forget(lock);
     }
     return pthread_rwlock_destroy(lock);
@@ -163,14 +166,14 @@ int try_spin(pthread_spinlock_t* lock) {
 
 int unlock_spin(pthread_spinlock_t* lock) {
     if (thread_locks* const thread = thread_locks::current()) {
-        thread->gives(number_of(lock_kind::spin_lock, const_cast<int const*>(lock), false));
+        thread->gives(known_number_of(lock_kind::spin_lock, const_cast<int const*>(lock)));
     }
     return pthread_spin_unlock(lock);
 }
 
 int destroy_spin(pthread_spinlock_t* lock) {
     if (thread_locks* const thread = thread_locks::current()) {
-        thread->gives_all(number_of(lock_kind::spin_lock, const_cast<int const*>(lock), false));
+        thread->gives_all(known_number_of(lock_kind::spin_lock, const_cast<int const*>(lock)));
         forget(lock_kind::spin_lock, const_cast<int const*>(lock));
     }
     return pthread_spin_destroy(lock);
@@ -186,7 +189,7 @@ public:
         if (thread_ == nullptr) {
             return;
         }
-        number_ = number_of(mutex);
+        number_ = known_number_of(mutex);
         depth_ = number_ == 0 ? 0 : thread_->gives_all(number_);
         if (depth_ > 0) {
             thread_->wants(number_, false);
@@ -343,7 +346,7 @@ int acquire_guard(std::int64_t* guard) {
 
 void give_guard_back(std::int64_t const* guard) noexcept {
     if (thread_locks* const thread = thread_locks::current()) {
-        thread->gives(number_of(lock_kind::static_guard, guard, false));
+        thread->gives(known_number_of(lock_kind::static_guard, guard));
     }
 }
 
@@ -407,7 +410,7 @@ int clock_wait_for_semaphore(sem_t* semaphore, clockid_t clock, timespec const* 
 
 int post_semaphore(sem_t* semaphore) {
     if (thread_locks* const thread = thread_locks::current()) {
-        if (lock_number const number = number_of(lock_kind::semaphore, semaphore, true);
+        if (lock_number const number = number_of(lock_kind::semaphore, semaphore);
             number != 0) {
             note_given_back(number, thread->gives(number));
         }
@@ -418,7 +421,7 @@ int post_semaphore(sem_t* semaphore) {
 
 int destroy_semaphore(sem_t* semaphore) {
     if (thread_locks* const thread = thread_locks::current()) {
-        thread->gives_all(number_of(lock_kind::semaphore, semaphore, false));
+        thread->gives_all(known_number_of(lock_kind::semaphore, semaphore));
         forget(lock_kind::semaphore, semaphore);
     }
     return sem_destroy(semaphore);
@@ -448,6 +451,14 @@ bool wait_for_future(void* self, unsigned* word, unsigned value, bool has_timeou
 void notify_future(unsigned* word) {
     thread_locks::signals(word);
     next_futex_notify(word);
+}
+
+void (*before_exit)() = nullptr;
+
+/// What the interpreter ends a process by without more ado, as a child of multiprocessing.
+[[noreturn]] void exit_at_once(int code) {
+    before_exit();
+    _exit(code);
 }
 
 struct replacement {
@@ -510,13 +521,19 @@ std::array const replacements = std::to_array<replacement>({
      next(next_futex_notify)},
 });
 
-bool is_left_out(loaded_object const& caller, loaded_object const& interpreter) {
+std::array const replacements_of_interpreter =
+    std::to_array<replacement>({{"_exit", address(&exit_at_once)}});
+
+bool is_same(loaded_object const& caller, loaded_object const& interpreter) {
+    return interpreter.contains(caller.find("_PyRuntime").address);
+}
+
+bool is_left_out(loaded_object const& caller) {
     std::string_view const path = caller.path();
     std::string_view const name = path.substr(path.rfind('/') + 1);
     static constexpr auto beginnings =
         std::to_array<std::string_view>({"libc.so", "libpthread.so", "ld-linux", "libgcc_s.so"});
     return caller.contains(reinterpret_cast<void const*>(&watch_lock_calls)) ||
-           interpreter.contains(caller.find("_PyRuntime").address) ||
            std::ranges::any_of(beginnings, [name](auto each) { return name.starts_with(each); });
 }
 
@@ -534,17 +551,21 @@ void* function_of(loaded_object const& caller, loaded_object::slot const& slot) 
 
 }  // namespace
 
-void watch_lock_calls(loaded_object const& interpreter) {
+void watch_lock_calls(loaded_object const& interpreter, void (*exits)()) {
+    before_exit = exits;
     for_each_loaded_object([&](loaded_object const& caller) {
-        if (is_left_out(caller, interpreter)) {
+        bool const is_interpreter = is_same(caller, interpreter);
+        if (!is_interpreter && is_left_out(caller)) {
             return;
         }
+        std::span<replacement const> const wanted =
+            is_interpreter ? std::span<replacement const>(replacements_of_interpreter)
+                           : replacements;
         std::vector<std::pair<loaded_object::slot, replacement const*>> slots;
         caller.for_each_slot([&](loaded_object::slot const& each) {
-            auto const* const found =
-                std::ranges::find(replacements, each.name, &replacement::name);
-            if (found != replacements.end() && *each.where != found->ours) {
-                slots.emplace_back(each, found);
+            auto const found = std::ranges::find(wanted, each.name, &replacement::name);
+            if (found != wanted.end() && *each.where != found->ours) {
+                slots.emplace_back(each, &*found);
             }
         });
         if (slots.empty()) {

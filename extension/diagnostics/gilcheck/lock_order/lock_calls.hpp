@@ -9,8 +9,9 @@ namespace handoff::detail {
 /// interpreter, of the C library, of the unwinder and of this code. Idempotent; to be repeated when
 /// others were loaded.
 ///
-/// interpreter: what contains it.
+/// interpreter: what contains it; of that, only what ends the process at once is watched.
+/// exits:       called before that.
 /// Threads:     one at a time.
-void watch_lock_calls(loaded_object const& interpreter);
+void watch_lock_calls(loaded_object const& interpreter, void (*exits)());
 
 }  // namespace handoff::detail

@@ -18,6 +18,7 @@
 #include "mapped_array.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -139,7 +140,10 @@ public:
     /// How many locks and edges were given up for want of room.
     [[nodiscard]] std::uint64_t given_up() const noexcept { return given_up_; }
     /// Changes when edges were given up: what was told before is to be told again.
-    [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_; }
+    /// Threads: any, without the mutex.
+    [[nodiscard]] std::uint32_t epoch() const noexcept {
+        return epoch_.load(std::memory_order_relaxed);
+    }
 
 private:
     struct node {
@@ -170,7 +174,7 @@ private:
     edge_index free_edges_ = 0;
     edge_index next_edge_to_give_up_ = 1;
     std::uint64_t given_up_ = 0;
-    std::uint32_t epoch_ = 0;
+    std::atomic<std::uint32_t> epoch_ = 0;
 };
 
 }  // namespace handoff::detail

@@ -167,10 +167,16 @@ lock_number number_of(pthread_rwlock_t* lock) noexcept {
     return number_of_marked(lock, lock_kind::shared_mutex);
 }
 
-lock_number number_of(lock_kind kind, void const* lock, bool is_new_wanted) noexcept {
+lock_number known_number_of(pthread_mutex_t* mutex) noexcept { return marked(mutex); }
+lock_number known_number_of(pthread_rwlock_t* lock) noexcept { return marked(lock); }
+lock_number known_number_of(lock_kind /*kind*/, void const* lock) noexcept {
+    return known_addresses().find(lock);
+}
+
+lock_number number_of(lock_kind kind, void const* lock) noexcept {
     addresses& known = known_addresses();
     lock_number number = known.find(lock);
-    if (number == 0 && is_new_wanted) {
+    if (number == 0) {
         std::scoped_lock const held(known.growing);
         number = known.find(lock);
         if (number == 0) {

@@ -15,12 +15,16 @@ namespace handoff::detail {
 /// Whether this glibc leaves these bytes alone: tried, with a lock of each kind. Before the others.
 [[nodiscard]] bool locks_can_be_marked() noexcept;
 
-/// 0: it is not watched, as a robust one, one with a priority, or one that processes share is not;
-/// or there is no number left. Threads: any.
+/// A new one where it has none yet. 0: it is not watched, as a robust one, one with a priority, or
+/// one that processes share is not; or there is no number left. Threads: any.
 [[nodiscard]] lock_number number_of(pthread_mutex_t* mutex) noexcept;
 [[nodiscard]] lock_number number_of(pthread_rwlock_t* lock) noexcept;
-/// Of another kind. is_new_wanted: else 0 where it has none yet.
-[[nodiscard]] lock_number number_of(lock_kind kind, void const* lock, bool is_new_wanted) noexcept;
+[[nodiscard]] lock_number number_of(lock_kind kind, void const* lock) noexcept;
+
+/// 0: it has none, as one that was locked before the watch began. Threads: any.
+[[nodiscard]] lock_number known_number_of(pthread_mutex_t* mutex) noexcept;
+[[nodiscard]] lock_number known_number_of(pthread_rwlock_t* lock) noexcept;
+[[nodiscard]] lock_number known_number_of(lock_kind kind, void const* lock) noexcept;
 
 /// It is destroyed, or in use no more.
 void forget(pthread_mutex_t* mutex) noexcept;

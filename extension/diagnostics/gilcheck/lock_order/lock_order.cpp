@@ -103,7 +103,7 @@ void start_lock_order(running_python const& python, finding_reports const& wante
 
 void watch_locks_of_what_is_loaded() {
     if (watched != nullptr) {
-        watch_lock_calls(watched->object);
+        watch_lock_calls(watched->object, reports.finish);
     }
 }
 

@@ -12,6 +12,7 @@ namespace handoff::detail {
 struct finding_reports {
     bool (*begin)() noexcept = nullptr;
     void (*write)(std::string const& text) = nullptr;
+    void (*finish)() = nullptr;  // waits until those that were begun are written
     bool json = false;
 };
 

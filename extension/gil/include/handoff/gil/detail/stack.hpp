@@ -20,7 +20,7 @@ public:
         std::uintptr_t offset = 0;  // in the file, as `addr2line -e` takes it
     };
 
-    /// Where an instruction is.
+    /// Where an instruction is; or an object with static storage, whose name is the function then.
     [[nodiscard]] place find(void const* instruction);
 
     /// The function at a place in a file, demangled. exported: its name, if the loader knows one.

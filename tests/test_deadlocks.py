@@ -1,0 +1,278 @@
+"""Deadlocks, foretold: under the stock interpreter, in the host, and preloaded."""
+
+import json
+import os
+import re
+import textwrap
+import unittest
+from pathlib import Path
+
+from host import HOST, STOCK, InFolder, environment, finish, start
+
+MODULES = Path(os.environ["MODULES_FOLDER"]) / "lock_orders"
+PACKAGES = os.environ["PYTHON_PACKAGES"]
+LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
+
+GIL = "the GIL"
+# What is found of each kind: of each of its threads what it holds, and the user's function in
+# which it wants the next one's lock.
+ORDERS = {
+    "mutex": [(GIL, "look_into"), ("mutex", "gil::gil")],
+    "recursive": [(GIL, "look_into"), ("mutex", "gil::gil")],
+    "timed": [(GIL, "look_into"), ("mutex", "gil::gil")],
+    "shared": [(GIL, "read_table"), ("reader-writer lock", "gil::gil")],
+    "spin": [(GIL, "spin_lock::lock"), ("spin lock", "gil::gil")],
+    "semaphore": [(GIL, "slot::lock"), ("semaphore", "gil::gil")],
+    "tried": [(GIL, "look_into"), ("mutex", "gil::gil")],
+    "late_release": [(GIL, "release_too_late|look_into"), ("mutex", "~no_gil")],
+    "callback": [(GIL, "log_under_lock"), ("mutex", "log_under_lock")],
+    "three": [(GIL, "look_into"), ("mutex", "index_then_cache"), ("mutex", "gil::gil")],
+    "native": [("mutex", "index_then_cache"), ("mutex", "cache_then_index")],
+    "gate": [("mutex", "index_then_cache"), ("mutex", "cache_then_index")],
+    "relock": [(GIL, "wait_a_moment"), ("mutex", "gil::gil")],
+    "static": [(GIL, "python_static"), ("static object", "ask_python")],
+    "once": [(GIL, "ask_once"), ("once flag", "ask_python")],
+}
+WAITS = {
+    "join": ("join_with_gil", "join_worker"),
+    "destructor": ("join_with_gil", "join_worker"),
+    "condition": ("wait_with_gil", "wait_until_ready"),
+    "event": ("wait_with_gil", "wait_until_done"),
+    "future": ("wait_with_gil", "get_result"),
+}
+KINDS = (*ORDERS, *WAITS)
+
+
+class Checked(InFolder):
+    def run_command(self, *command, **variables):
+        process = start(*command, cwd=self.folder, env=environment(**variables))
+        return finish(process)
+
+    def by_module(self, code, settings, binding="c"):
+        """Under stock Python, by the package's command."""
+        paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES / binding}"}
+        command = ("-m", "gilcheck", "--settings", settings, "-c", code)
+        return self.run_command(STOCK, *command, **paths)
+
+    def every_way(self, code, settings="deadlocks,json"):
+        """(the way, its outcome) of each."""
+        paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES / 'c'}"}
+        yield "module", self.by_module(code, settings)
+        yield "host", self.run_command(HOST, "-X", f"gilcheck={settings}", "-c", code, **paths)
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILCHECK": settings, **paths}
+        yield "preloaded", self.run_command(STOCK, "-c", code, **preloaded)
+
+    def the_finding(self, outcome):
+        self.assertEqual(outcome.code, 66, outcome)
+        findings = [json.loads(line) for line in outcome.stderr.splitlines() if line[:1] == "{"]
+        self.assertEqual(len(findings), 1, outcome)
+        return findings[0]
+
+    def assert_names(self, kind, finding):
+        """What is held, and where it is wanted, in the user's own code."""
+        self.assertFalse(finding["happens"])
+        threads = finding["threads"]
+        if kind in WAITS:
+            what, where = WAITS[kind]
+            self.assertEqual(finding["finding"], what)
+            self.assertRegex(threads[0]["at"], rf"^.*{where}\b.* at lock_orders\.hpp:\d+$")
+            return
+        self.assertEqual(finding["finding"], "lock_order")
+        self.assertEqual(len(threads), len(ORDERS[kind]))
+        for thread, (held, where) in zip(threads, ORDERS[kind], strict=True):
+            self.assertIn(held, thread["holds"])
+            self.assertRegex(thread["at"], rf"^.*(?:{where})\b.* at lock_orders\.hpp:\d+$")
+
+
+class Foretold(Checked):
+    """Each kind of deadlock, in a run in which nothing hangs; and nothing of its corrected twin."""
+
+    def test_every_kind_in_every_way(self):
+        for kind in KINDS:
+            code = f"import lock_orders; lock_orders.{kind}_faulty(); print('end')"
+            for way, outcome in self.every_way(code):
+                with self.subTest(kind, way=way):
+                    self.assertEqual(outcome.stdout, "end\n")
+                    self.assert_names(kind, self.the_finding(outcome))
+
+    def test_no_corrected_twin(self):
+        for kind in KINDS:
+            code = f"import lock_orders; lock_orders.{kind}_right(); print('end')"
+            for way, outcome in self.every_way(code):
+                with self.subTest(kind, way=way):
+                    self.assertEqual((outcome.code, outcome.stdout), (0, "end\n"), outcome)
+                    self.assertEqual(outcome.stderr, "")
+
+    def assert_of_binding(self, binding):
+        if not (MODULES / binding).exists():
+            self.skipTest(f"{binding} was not there when the tests were built")
+        for kind in KINDS:
+            with self.subTest(kind):
+                code = f"import lock_orders; lock_orders.{kind}_faulty()"
+                outcome = self.by_module(code, "deadlocks,json", binding)
+                self.assert_names(kind, self.the_finding(outcome))
+                code = f"import lock_orders; lock_orders.{kind}_right()"
+                outcome = self.by_module(code, "deadlocks,json", binding)
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+
+    def test_of_boost_python(self):
+        self.assert_of_binding("boost")
+
+    def test_of_pybind11(self):
+        self.assert_of_binding("pybind11")
+
+    def test_of_nanobind(self):
+        self.assert_of_binding("nanobind")
+
+    def test_that_of_sqlite(self):
+        """A deadlock of CPython's own: one connection, two threads; here one after the other."""
+        code = textwrap.dedent("""
+            import sqlite3, threading, time
+            connection = sqlite3.connect(":memory:", check_same_thread=False)
+            connection.create_function("slow", 1, lambda n: n)
+            connection.execute("create table t (n)")
+            connection.execute("insert into t values (1)")
+            def read(): connection.execute("select slow(n) from t").fetchall()
+            def add(): connection.create_function("other", 1, abs)
+            for work in read, add:
+                thread = threading.Thread(target=work)
+                thread.start()
+                thread.join()
+            """)
+        outcome = self.by_module(code, "deadlocks,json")
+        if "sqlite3" in outcome.stderr and "ModuleNotFoundError" in outcome.stderr:
+            self.skipTest("this Python has no sqlite3")
+        finding = self.the_finding(outcome)
+        self.assertEqual(finding["finding"], "lock_order")
+        self.assertIn("sqlite", json.dumps(finding["threads"]))
+
+
+class Text(Checked):
+    def test_begins_with_what_deadlocks_and_where(self):
+        code = "import lock_orders; lock_orders.mutex_faulty()"
+        outcome = self.by_module(code, "deadlocks")
+        lines = outcome.stderr.splitlines()
+        self.assertRegex(
+            lines[0],
+            r"^gilcheck: possible deadlock: .*look_into.* at lock_orders\.hpp:\d+ locks the mutex "
+            r"lock_orders::of_cache with the GIL held, and .*gil::gil\(\) at lock_orders\.hpp:\d+ "
+            r"takes the GIL with the mutex lock_orders::of_cache held$",
+        )
+        self.assertRegex(lines[-1], r"^  do +Release the GIL before you wait for the lock")
+        self.assertEqual(len([line for line in lines if re.match(r"^    > #", line)]), 2)
+        self.assertIn("in Python's <module> (<string>:1)", outcome.stderr)
+
+    def test_of_a_wait_begins_with_it(self):
+        code = "import lock_orders; lock_orders.condition_faulty()"
+        outcome = self.by_module(code, "deadlocks")
+        self.assertRegex(
+            outcome.stderr,
+            r"^gilcheck: possible deadlock: .*wait_until_ready\(\) at lock_orders\.hpp:\d+ waits "
+            r"with the GIL held, and the thread that wakes it takes the GIL\n",
+        )
+        self.assertRegex(outcome.stderr, r"make_ready\(\) +at \S*lock_orders\.hpp:\d+")
+
+    def test_says_each_place_once(self):
+        code = "import lock_orders\nfor _ in range(20): lock_orders.mutex_faulty()"
+        self.the_finding(self.by_module(code, "deadlocks,json"))
+
+    def test_is_of_the_first_alone_if_wanted_once(self):
+        code = "import lock_orders; lock_orders.mutex_faulty(); lock_orders.native_faulty()"
+        self.the_finding(self.by_module(code, "deadlocks,once,json"))
+
+
+class Happens(Checked):
+    """A deadlock that is there is told at once, by the process that hangs."""
+
+    def assert_told(self, code, expected):
+        folder = str(MODULES.parent / "hangs" / "lines")
+        code = f"import sys; sys.path.append({folder!r})\n{code}"
+        paths = {"PYTHONPATH": PACKAGES}
+        command = ("-m", "gilcheck", "--settings", "deadlocks", "-c", code)
+        process = start(STOCK, *command, cwd=self.folder, env=environment(**paths))
+        try:
+            self.assertRegex(process.stderr.readline().decode().rstrip(), expected)
+        finally:
+            process.kill()
+            process.communicate()
+
+    def test_of_a_join(self):
+        self.assert_told(
+            "import hangs; hangs.join()",
+            r"^gilcheck: deadlock: .*hangs::pool::~pool\(\) at hangs\.hpp:\d+ joins a thread with the GIL held, and "
+            r"that thread waits for the GIL$",
+        )
+
+    def test_of_a_mutex(self):
+        self.assert_told(
+            "import hangs; hangs.mutex()",
+            r"^gilcheck: possible deadlock: .*look_into_cache\(\) at hangs\.hpp:\d+ locks the mutex"
+            r" .* with the GIL held, and .*append_to_log\(\) at .*takes the GIL with the mutex",
+        )
+
+    def test_of_a_static_initialiser(self):
+        self.assert_told(
+            "import hangs; hangs.once()",
+            r"^gilcheck: possible deadlock: .* waits for the initialisation of the static object",
+        )
+
+
+class Settings(Checked):
+    def test_of_calls_and_deadlocks_go_together(self):
+        code = "import lock_orders; lock_orders.native_faulty()"
+        self.the_finding(self.by_module(code, "warn,deadlocks,no-calls,json"))
+
+    def test_without_either_are_refused(self):
+        outcome = self.by_module("pass", "no-calls")
+        self.assertEqual(outcome.code, 2)
+        self.assertRegex(outcome.stderr, "no-calls wants deadlocks beside it")
+
+    def test_hold_also_for_a_process_that_ends_at_once(self):
+        code = "import lock_orders, os; lock_orders.mutex_faulty(); os._exit(0)"
+        for way, outcome in self.every_way(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.stderr.count('"finding": "lock_order"'), 1, outcome)
+
+    def test_are_also_for_a_child(self):
+        code = textwrap.dedent("""
+            import lock_orders, os
+            child = os.fork()
+            if child == 0:
+                lock_orders.mutex_faulty()
+            else:
+                print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """)
+        for way, outcome in self.every_way(code):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (0, "66\n"), outcome)
+                self.assertEqual(outcome.stderr.count('"finding": "lock_order"'), 1)
+
+
+class Locks(Checked):
+    """What a program may do with its locks is no deadlock."""
+
+    def assert_silent(self, code):
+        for way, outcome in self.every_way(code):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_held_over_a_fork(self):
+        self.assert_silent(
+            "import lock_orders, os, threading\n"
+            "threading.Thread(target=lock_orders.mutex_right).start()\n"
+            "if os.fork() == 0: lock_orders.three_right(); os._exit(0)\n"
+            "os.wait()"
+        )
+
+    def test_of_many_threads_that_come_and_go(self):
+        self.assert_silent(
+            "import lock_orders, threading\n"
+            "for _ in range(30):\n"
+            "    all = [threading.Thread(target=lock_orders.gate_right) for _ in range(10)]\n"
+            "    for each in all: each.start()\n"
+            "    for each in all: each.join()\n"
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
