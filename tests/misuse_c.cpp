@@ -54,6 +54,23 @@ PyObject* beside_a_holder(PyObject* /*module*/, PyObject* list) {
     Py_RETURN_NONE;
 }
 
+[[gnu::noinline]] void from_levels_above(PyObject* list, int levels) {
+    if (levels == 0) {
+        seen = PyList_Size(list);
+    } else {
+        from_levels_above(list, levels - 1);
+        seen = levels;
+    }
+}
+
+/// The same below a deep stack: of so many calls more.
+PyObject* deep(PyObject* /*module*/, PyObject* levels) {
+    std::thread([levels, count = static_cast<int>(PyLong_AsLong(levels))] {
+        from_levels_above(levels, count);
+    }).join();
+    Py_RETURN_NONE;
+}
+
 /// A call within the region that released the GIL.
 PyObject* released(PyObject* /*module*/, PyObject* list) {
     PyThreadState* const state = PyEval_SaveThread();
@@ -167,6 +184,7 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"as_the_last_call", &as_the_last_call, METH_O, nullptr},
                          {"start", &start, METH_O, nullptr},
                          {"beside_a_holder", &beside_a_holder, METH_O, nullptr},
+                         {"deep", &deep, METH_O, nullptr},
                          {"released", &released, METH_O, nullptr},
                          {"after_a_holder_has_ended", &after_a_holder_has_ended, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,11 +205,70 @@ class Report(Checked):
                 self.assertRegex(
                     outcome.stderr,
                     r"gilcheck: PyList_Size\(\) was called without the GIL, by .*never_acquired\(.*"
-                    r" in misuse_c\.so, whose lines are not known: compile it with -g, .*\n",
+                    r" in misuse_c\.so, whose lines are not known: compile it with -g\n",
                 )
                 self.assertIn("which Python does not know\n  holder   ", outcome.stderr)
                 self.assertRegex(outcome.stderr, r"#0 .*never_acquired.*  in .*/misuse_c\.so\+0x")
                 self.assertIn("  do       This thread never acquired the GIL.", outcome.stderr)
+
+    def test_in_words_of_where_the_holders_python_is(self):
+        code = "import misuse_c\ndef holds():\n    misuse_c.beside_a_holder([])\nholds()"
+        for way, outcome in self.checked(code, "warn"):
+            with self.subTest(way):
+                self.assertRegex(
+                    outcome.stderr,
+                    r"'.*' holds the GIL now\n"
+                    r"    Python: holds\(\) at <string>:4\n"
+                    r"            <module> at <string>:5\n"
+                    r"  C\+\+\n",
+                )
+
+    def test_of_a_deep_stack_says_how_much_is_left_out(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.deep(150)"):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertGreater(report["left_out"], 50)
+                self.assertLess(len(report["stack"]) + report["left_out"], 170)
+                self.assertGreaterEqual(len(report["stack"]) + report["left_out"], 151)
+        for way, outcome in self.checked("import misuse_c; misuse_c.deep(150)", "warn"):
+            with self.subTest(way):
+                self.assertRegex(outcome.stderr, r"    #\d+  .*\n    … \d+ more\n  do ")
+        for way, outcome in self.checked("import misuse_c; misuse_c.deep(5)"):
+            with self.subTest(way):
+                self.assertEqual(self.the_report(outcome)["left_out"], 0)
+
+    def test_says_what_is_missing_for_lines_and_no_more(self):
+        """The tool, debug information, or both; and where it is stripped, that."""
+        stripped = self.folder / "misuse_c.so"
+        strip = shutil.which("strip")
+        self.assertIsNotNone(strip, "binutils is not installed, which is there with a compiler")
+        subprocess.run([strip, "-o", stripped, f"{MODULES}/misuse_c.so"], check=True)
+        (self.folder / "empty").mkdir()
+        install = r"install addr2line \(package binutils\), which is in no folder of PATH"
+        with_tool, without_tool = os.environ["PATH"], str(self.folder / "empty")
+        question = "import misuse_boost, time; f = misuse_boost.Foo(); f.start(); time.sleep(10)"
+        never = "import misuse_c; misuse_c.never_acquired([])"
+        for code, path, folder, said in (
+            (never, with_tool, MODULES, r"in misuse_c\.so, whose lines .*: compile it with -g"),
+            (
+                *(never, without_tool, MODULES),
+                rf"in misuse_c\.so, whose lines .*: compile it with -g; and {install}",
+            ),
+            (question, without_tool, MODULES, rf"in misuse_boost\.so, whose lines .*: {install}"),
+            (
+                *(never, with_tool, self.folder),
+                r"in misuse_c\.so\+0x\w+, which has no symbols: link it without -s, and do not "
+                r"strip it",
+            ),
+        ):
+            with self.subTest(code=code, path=path):
+                code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"
+                outcome = self.run_command(
+                    *(STOCK, "-m", "gilcheck", "--settings", "abort", "-c", code),
+                    PYTHONPATH=PACKAGES,
+                    PATH=path,
+                )
+                self.assertRegex(outcome.stderr, rf"^gilcheck: .* {said}\n")
 
     def test_of_a_call_that_left_no_frame(self):
         """The compiler has made it a jump: libstdc++, which is the caller now, is not to blame."""

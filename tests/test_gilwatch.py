@@ -148,12 +148,27 @@ class FirstLine(Watched):
     def test_without_debug_information_names_the_function_and_says_why_no_line(self):
         command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang("read", "names"))
         report = self.first_report(STOCK, *command)
-        self.assertRegex(report[0], r"read_sensor\(\) in hangs.so, whose lines are not known: .*-g")
+        self.assertRegex(
+            report[0],
+            r"read_sensor\(\) in hangs.so, whose lines are not known: compile it with -g; 1 ",
+        )
 
     def test_of_a_stripped_module_says_why_no_name(self):
         command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang("read", "stripped"))
         report = self.first_report(STOCK, *command)
         self.assertRegex(report[0], r"hangs.so\+0x\w+, which has no symbols: .*do not strip")
+
+    def test_of_a_deep_stack_says_how_much_is_left_out(self):
+        code = (
+            f"{self.hang('join').rpartition(';')[0]}\n"
+            "def down(levels):\n"
+            "    return sorted([1], key=lambda _: down(levels - 1) if levels else hangs.join())\n"
+            "down(100)"
+        )
+        report = self.first_report(STOCK, "-m", "gilwatch", "--after", "0.3", "-c", code)
+        self.assertRegex(
+            "\n".join(report), r"tid \d+, holds the GIL\n(?:    .*\n)+      … \d+ more\n"
+        )
 
     def test_of_python_code_names_the_line_of_the_script(self):
         script = self.write(

@@ -5,6 +5,7 @@
 #include "gil_events.hpp"
 #include "json.hpp"
 #include "python_stacks.hpp"
+#include "stack_walk.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,11 +14,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <execinfo.h>
 #include <fstream>
+#include <span>
 #include <string_view>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -35,20 +37,26 @@ std::string name_of(pid_t thread) {
     return name;
 }
 
-/// The call of each frame: a return address is that of the next instruction.
-[[gnu::noinline]] std::vector<void const*> stack_from(void const* return_address) {
-    std::array<void*, 100> found{};
-    auto const count =
-        static_cast<std::size_t>(backtrace(found.data(), static_cast<int>(found.size())));
-    auto const* first = std::find(found.begin(), found.begin() + count, return_address);
+/// The calls that led to a place, the innermost first.
+struct calls_to {
     std::vector<void const*> calls;
-    for (; first != found.begin() + count; ++first) {
-        calls.push_back(static_cast<char const*>(*first) - 1);
+    std::size_t left_out = 0;  // further out
+};
+
+/// The call of each frame: a return address is that of the next instruction.
+[[gnu::noinline]] calls_to stack_from(void const* return_address) {
+    std::array<void*, 100> found{};
+    auto const walked = walk_stack(found);
+    std::span<void* const> const frames = std::span(found).first(walked.taken);
+    auto first = std::ranges::find(frames, return_address);
+    if (first == frames.end()) {
+        return {.calls = {static_cast<char const*>(return_address) - 1}, .left_out = 0};
     }
-    if (calls.empty()) {
-        calls.push_back(static_cast<char const*>(return_address) - 1);
+    calls_to all{.calls = {}, .left_out = walked.left_out};
+    for (; first != frames.end(); ++first) {
+        all.calls.push_back(static_cast<char const*>(*first) - 1);
     }
-    return calls;
+    return all;
 }
 
 std::string in_words(named_thread const& thread) {
@@ -95,6 +103,7 @@ violation violation::here(char const* function, void const* return_address, bool
                     .holder = {},
                     .holders_python = {},
                     .stack = {},
+                    .left_out = 0,
                     .released_at = {}};
     if (holder.id != 0 && found.why != because::finalized) {  // faulthandler has gone first
         found.holder = {.id = holder.id,
@@ -103,7 +112,9 @@ violation violation::here(char const* function, void const* return_address, bool
                         .ended = has_ended(holder.id)};
         found.holders_python = python_stack_of(holder.thread, python_stacks());
     }
-    found.stack = call_frames(stack_from(return_address));
+    auto const [calls, left_out] = stack_from(return_address);
+    found.stack = call_frames(calls);
+    found.left_out = left_out;
     if (void const* const released_by = last_release();
         found.why == because::released && released_by != nullptr) {
         std::array<void const*, 1> const call{static_cast<char const*>(released_by) - 1};
@@ -138,8 +149,7 @@ std::string violation::advice() const {
                    "nanobind::gil_scoped_acquire, or PyGILState_Ensure() and PyGILState_Release().";
         case because::released:
             return "This thread has released the GIL" +
-                   (released_at.empty() ? std::string()
-                                        : ", in " + in_words(released_at[0]) + ",") +
+                   (released_at.empty() ? std::string() : ", in " + briefly(released_at[0]) + ",") +
                    " and not taken it back. Move the call out of that region, or acquire the GIL "
                    "again around it.";
         case because::finalized:
@@ -169,7 +179,7 @@ std::string violation::where() const {
                "done: compile your module with -fno-optimize-sibling-calls to see it";
     }
     return ", in " + stack.front().file +
-           ", of which no function of its own is seen: compile it with -g, and link it without -s";
+           ", of which no function of its own is seen: " + cure_of_lines(stack.front().file);
 }
 
 std::string violation::text() const {
@@ -188,8 +198,9 @@ std::string violation::text() const {
                       : holder.ended
                           ? in_words(holder) + " took the GIL last, and ended without releasing it"
                           : in_words(holder) + " holds the GIL now");
-    if (!holders_python.empty()) {
-        told += holders_python + (holders_python.back() == '\n' ? "" : "\n");
+    char const* label = "    Python: ";
+    for (std::string const& each : python_lines(holders_python)) {
+        told += std::exchange(label, "            ") + each + "\n";
     }
     line("C++", "");
     call_frame const* const users = users_frame(stack);
@@ -197,6 +208,9 @@ std::string violation::text() const {
         bool const is_users = &stack[each] == users;
         told += (is_users ? "  > #" : "    #") + std::to_string(each) + "  " +
                 in_full(stack[each]) + "\n";
+    }
+    if (left_out > 0) {
+        told += "    " + more_frames(left_out) + "\n";
     }
     line("do       ", advice());
     return told;
@@ -213,7 +227,8 @@ std::string violation::json() const {
     told += holder.id == 0 ? "null"
                            : json_of(holder) + ", \"ended\": " + (holder.ended ? "true" : "false") +
                                  ", \"python\": " + json_string(holders_python) + "}";
-    return told + ", \"stack\": " + json_of(stack) + ", \"released_at\": " + json_of(released_at) +
+    return told + ", \"stack\": " + json_of(stack) + ", \"left_out\": " + std::to_string(left_out) +
+           ", \"released_at\": " + json_of(released_at) +
            ", \"what_to_do\": " + json_string(advice()) + "}\n";
 }
 
@@ -229,7 +244,7 @@ void prepare_violations(loaded_object const& interpreter) {
     }
     prepare_python_stacks(interpreter);
     std::array<void*, 1> first{};
-    backtrace(first.data(), 1);  // loads libgcc now
+    static_cast<void>(walk_stack(first));  // has the loader find the unwinder now
 }
 
 void note_held() noexcept { ever_held = true; }

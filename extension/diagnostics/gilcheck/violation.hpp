@@ -5,6 +5,7 @@
 #include "gil_events.hpp"
 #include "loaded_objects.hpp"
 
+#include <cstddef>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -34,6 +35,7 @@ struct violation {
     named_thread holder;         // its id is 0: nobody
     std::string holders_python;  // its Python stack, as faulthandler writes it; empty: unknown
     std::vector<call_frame> stack;   // the innermost first
+    std::size_t left_out = 0;        // frames further out; see walk_stack()
     std::vector<call_frame> released_at;  // one, or none; why == released
 
     /// What is known of a call by this thread, that returns there.
@@ -41,7 +43,8 @@ struct violation {
 
     /// Several lines; with colours where stderr is a terminal that shows them.
     [[nodiscard]] std::string text() const;
-    /// One line. Keys: tool, function, at, because, thread, holder, stack, released_at, what_to_do.
+    /// One line. Keys: tool, function, at, because, thread, holder, stack, left_out, released_at,
+    /// what_to_do.
     [[nodiscard]] std::string json() const;
     /// Who made the call, in the user's code; empty where none of the stack is the user's.
     [[nodiscard]] std::string where() const;

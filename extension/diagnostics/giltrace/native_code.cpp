@@ -49,7 +49,6 @@ stack_in_words stack_of(std::vector<call_frame> const& all) {
     }
     if (call_frame const* const found = users_frame(frames)) {
         call_frame users = *found;
-        users.file.erase(0, users.file.rfind('/') + 1);
         without(users.function, "(anonymous namespace)::");
         std::tie(told.name, told.hint) = parted(in_words(users));
         told.function = users.function.empty() ? users.file : users.function;

@@ -257,6 +257,9 @@ std::string stack_of(thread_seen const& thread) {
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
     text += stack_lines(thread.frames);
+    if (thread.left_out > 0) {
+        text += "      " + more_frames(thread.left_out) + "\n";
+    }
     return text + thread.python +
            (thread.python.empty() || thread.python.ends_with('\n') ? "" : "\n");
 }

@@ -5,6 +5,7 @@
 #include "uninterrupted_wait.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -22,6 +23,7 @@ struct thread_seen {
     bool holds_gil = false;
     std::optional<std::chrono::duration<double>> waits{};  // for the GIL; zero: who knows how long
     std::vector<call_frame> frames{};  // the innermost first
+    std::size_t left_out = 0;  // frames further out
     std::string python{};  // as faulthandler writes it
 
     [[nodiscard]] bool waits_for_gil() const noexcept { return waits.has_value(); }

@@ -185,13 +185,14 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
     for (auto const& answer : answers) {
         // A thread has its creator's name, until it is given one.
         bool const is_named = main == answers.end() || answer.name != main->name;
-        thread_seen seen{.id = answer.id,
-                         .name = is_named ? answer.name : std::string(),
-                         .silent = answer.silent,
-                         .spared = answer.spared,
-                         .is_main = answer.id == getpid(),
-                         .holds_gil = answer.silent.empty() ? answer.holds_gil
-                                                            : holder_of_gil().id == answer.id};
+        thread_seen seen{
+            .id = answer.id,
+            .name = is_named ? answer.name : std::string(),
+            .silent = answer.silent,
+            .spared = answer.spared,
+            .is_main = answer.id == getpid(),
+            .holds_gil = answer.silent.empty() ? answer.holds_gil : holder_of_gil().id == answer.id,
+            .left_out = answer.left_out};
         auto const wait = std::ranges::find(waiting, answer.id, &seen_wait::thread);
         if (wait != waiting.end() && !seen.holds_gil) {
             seen.waits = now - wait->since;

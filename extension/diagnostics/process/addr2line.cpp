@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <fcntl.h>
 #include <map>
 #include <memory>
@@ -99,6 +100,17 @@ std::vector<std::vector<source_line>> source_lines(std::span<file_place const> p
         }
     }
     return of_each;
+}
+
+bool has_addr2line() {
+    char const* const path = std::getenv("PATH");
+    std::istringstream folders(path != nullptr ? path : "/bin:/usr/bin");  // as confstr(3) has it
+    for (std::string folder; std::getline(folders, folder, ':');) {
+        if (access((folder + (folder.empty() ? "" : "/") + "addr2line").c_str(), X_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace handoff::detail

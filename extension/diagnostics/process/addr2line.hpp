@@ -26,4 +26,7 @@ struct source_line {
 [[nodiscard]] std::vector<std::vector<source_line>> source_lines(
     std::span<file_place const> places);
 
+/// Whether the tool is there: in a folder of the variable PATH. Threads: as getenv().
+[[nodiscard]] bool has_addr2line();
+
 }  // namespace handoff::detail

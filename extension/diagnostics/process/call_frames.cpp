@@ -2,7 +2,9 @@
 #include "call_frames.hpp"
 
 #include "addr2line.hpp"
+#include "line_information.hpp"
 #include "running_python.hpp"
+#include "stack_walk.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
@@ -23,6 +25,8 @@ namespace {
 bool begins_with_one_of(std::string_view text, std::span<std::string_view const> beginnings) {
     return std::ranges::any_of(beginnings, [text](auto each) { return text.starts_with(each); });
 }
+
+constexpr char const* no_file = "?";
 
 std::string_view base_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
@@ -50,23 +54,36 @@ std::string_view name_in(std::string_view function) {
 }
 
 constexpr std::array binding_names = std::to_array<std::string_view>(
-    {"boost::python::", "pybind11::", "nanobind::", "handoff::", "nb_", "nanobind_", "gilcheck_",
-     "giltrace_", "gilwatch_"});
+    {"boost::python::", "pybind11::", "nanobind::", "handoff::", "gilcheck_", "giltrace_",
+     "gilwatch_"});
+// Of pybind11's functions with C's names, which are compiled into each module, those that hold the
+// user's code, as PYBIND11_MODULE makes them.
+constexpr std::string_view names_of_pybind11 = "pybind11_";
+constexpr std::array users_names_of_pybind11 =
+    std::to_array<std::string_view>({"pybind11_init_", "pybind11_exec_"});
 constexpr std::array standard_names = std::to_array<std::string_view>(
-    {"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "__interceptor_", "___interceptor_",
-     "__sanitizer", "__asan", "__lsan", "__tsan", "__ubsan"});
+    {"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "tsl::",  // the last: nanobind's tables
+     "__interceptor_", "___interceptor_", "__sanitizer", "__asan", "__lsan", "__tsan", "__ubsan"});
 constexpr std::array python_names =
     std::to_array<std::string_view>({"Py", "_Py", "take_gil", "drop_gil", "call_function"});
+constexpr std::array binding_libraries =
+    std::to_array<std::string_view>({"libboost_python", "libnanobind"});
 constexpr std::array standard_libraries = std::to_array<std::string_view>(
     {"libc.so", "libc-", "libpthread", "libm.so", "libm-", "libdl", "librt", "libstdc++", "libc++",
      "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi", "libasan", "liblsan",
      "libtsan", "libubsan"});
 
+bool is_of_binding(std::string_view name) {
+    return begins_with_one_of(name, binding_names) ||
+           (name.starts_with(names_of_pybind11) &&
+            !begins_with_one_of(name, users_names_of_pybind11));
+}
+
 /// By a function's name alone.
 code_of whose_is(std::string_view function) {
     std::string_view const name = name_in(function);
     return begins_with_one_of(name, python_names)     ? code_of::python
-           : begins_with_one_of(name, binding_names)  ? code_of::binding
+           : is_of_binding(name)                      ? code_of::binding
            : begins_with_one_of(name, standard_names) ? code_of::standard
                                                       : code_of::user;
 }
@@ -113,7 +130,7 @@ code_of owner_of(call_frame const& frame, bool beside_python) {
     if (code_of const by_name = whose_is(frame.function); by_name != code_of::user) {
         return by_name;
     }
-    if (library.starts_with("libboost_python") || made_from("/pybind11/") ||
+    if (begins_with_one_of(library, binding_libraries) || made_from("/pybind11/") ||
         made_from("/nanobind/") || made_from("/boost/python/") || made_from("/include/handoff/")) {
         return code_of::binding;
     }
@@ -199,7 +216,7 @@ code_place place_of(void const* instruction) {
     Dl_info known{};
     void* map = nullptr;
     if (dladdr1(instruction, &known, &map, RTLD_DL_LINKMAP) == 0) {
-        return {.file = "?",
+        return {.file = no_file,
                 .offset = reinterpret_cast<std::uintptr_t>(instruction),
                 .exported = {},
                 .beside_python = false};
@@ -268,27 +285,55 @@ call_frame const* users_frame(std::span<call_frame const> frames) noexcept {
 
 namespace {
 
-std::string place_in(call_frame const& frame) {
-    std::array<char, 24> offset{};
-    std::snprintf(offset.data(), offset.size(), "+0x%" PRIxPTR, frame.offset);
-    return frame.file + offset.data();
+std::string place_in(std::string const& file, std::uintptr_t offset) {
+    std::array<char, 24> text{};
+    std::snprintf(text.data(), text.size(), "+0x%" PRIxPTR, offset);
+    return file + text.data();
 }
 
 }  // namespace
 
-std::string in_words(call_frame const& frame) {
+std::string briefly(call_frame const& frame) {
     std::string const library(base_of(frame.file));
     if (!frame.source.empty()) {
         return (frame.function.empty() ? "a function" : frame.function) + " at " +
                std::string(base_of(frame.source));
     }
-    if (!frame.function.empty()) {
-        return frame.function + " in " + library +
-               ", whose lines are not known: compile it with -g, and install addr2line "
-               "(package binutils)";
+    return !frame.function.empty() ? frame.function + " in " + library
+           : frame.file == no_file ? "code of no file, which was made at run time"
+                                   : "a function in " + place_in(library, frame.offset);
+}
+
+std::string cure_of_lines(std::string const& file) {
+    auto const known = line_information_in(file);
+    std::string const install =
+        has_addr2line() ? ""
+                        : "install addr2line (package binutils), which is in no folder of PATH";
+    if (known.has_lines) {
+        return install.empty() ? "compile all of its source with -g" : install;
     }
-    return "a function in " + place_in(frame) +
-           ", which has no symbols: link it without -s, and do not strip it";
+    std::string const compile = std::string("compile it with -g") +
+                                (known.is_read && !known.has_names ? ", and do not strip it" : "");
+    return install.empty() ? compile : compile + "; and " + install;
+}
+
+std::string in_words(call_frame const& frame) {
+    std::string const what = briefly(frame);
+    if (!frame.source.empty() || frame.file == no_file) {
+        return what;
+    }
+    if (!frame.function.empty()) {
+        return what + ", whose lines are not known: " + cure_of_lines(frame.file);
+    }
+    auto const known = line_information_in(frame.file);
+    return known.is_read && !known.has_names
+               ? what + ", which has no symbols: link it without -s, and do not strip it"
+               : what + ", whose name is not known";
+}
+
+std::string more_frames(std::size_t left_out) {
+    return "… " + std::string(left_out == most_left_out ? "at least " : "") +
+           std::to_string(left_out) + " more";
 }
 
 std::string in_full(call_frame const& frame) {
@@ -296,7 +341,7 @@ std::string in_full(call_frame const& frame) {
     if (!frame.source.empty()) {
         text += "  at " + frame.source;
     }
-    return text + "  in " + place_in(frame);
+    return text + "  in " + place_in(frame.file, frame.offset);
 }
 
 }  // namespace handoff::detail

@@ -1,6 +1,7 @@
 // call_frames: a C++ stack with inlined functions, source lines, and which frame is the user's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -61,10 +62,19 @@ struct code_place {
 /// The first that is the user's: where to look. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
 
-/// "f() at file.cpp:12", or, where the line or the name is not to be had, the file instead and why.
+/// "f() at file.cpp:12", or, where the line or the name is not to be had, the file instead.
+[[nodiscard]] std::string briefly(call_frame const& frame);
+
+/// The same, and why it is not to be had, which reads the file.
 [[nodiscard]] std::string in_words(call_frame const& frame);
+
+/// What to do to have the lines of a file's functions that are not known: no more than it lacks.
+[[nodiscard]] std::string cure_of_lines(std::string const& file);
 
 /// The same in one line of a stack, with the file it is in.
 [[nodiscard]] std::string in_full(call_frame const& frame);
+
+/// "… 57 more", of frames that a stack has further out: see walk_stack().
+[[nodiscard]] std::string more_frames(std::size_t left_out);
 
 }  // namespace handoff::detail

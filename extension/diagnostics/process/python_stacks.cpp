@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <sstream>
 #include <string_view>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -153,6 +154,30 @@ std::string python_stack_of(pthread_t thread, std::string const& stacks) {
     auto const begin = std::min(stacks.find('\n', found), stacks.size() - 1) + 1;
     auto const end = std::min(stacks.find("\n\n", begin), stacks.find("hread 0x", begin));
     return without_our_own(stacks.substr(begin, end - begin));
+}
+
+std::vector<std::string> python_lines(std::string const& stack) {
+    static constexpr std::string_view begin = "  File \"";
+    static constexpr std::string_view before_number = "\", line ";
+    static constexpr std::string_view before_name = " in ";
+    std::vector<std::string> found;
+    std::istringstream lines(stack);
+    for (std::string line; std::getline(lines, line);) {
+        auto const number = line.rfind(before_number);
+        auto const name = number == std::string::npos ? number : line.find(before_name, number);
+        if (!line.starts_with(begin) || name == std::string::npos) {
+            if (line == "  ...") {  // as it ends where there are more
+                found.emplace_back("…");
+            }
+            continue;
+        }
+        std::string place = line.substr(name + before_name.size());
+        place += place.ends_with('>') ? " at " : "() at ";
+        place.append(line, begin.size(), number - begin.size()).append(":");
+        auto const digits = number + before_number.size();
+        found.push_back(place.append(line, digits, name - digits));
+    }
+    return found;
 }
 
 std::optional<pthread_t> python_thread(pid_t thread, std::string const& stacks) {

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 namespace handoff::detail {
 
@@ -25,6 +26,9 @@ void ask_for_python_stacks(bool held);
 /// Of these the lines of one thread, the innermost function first, `  File "f.py", line 1 in f`
 /// each; without those that run a program for `python3 -m`. Empty: it is none of Python's.
 [[nodiscard]] std::string python_stack_of(pthread_t thread, std::string const& stacks);
+
+/// Of these lines the ones that tell of Python code, as "f() at f.py:1" each.
+[[nodiscard]] std::vector<std::string> python_lines(std::string const& stack);
 
 /// That thread of Python's, by the system's number; nothing: it is none of Python's, or glibc keeps
 /// the number where it is not found. Threads: one at a time, not the main thread.

@@ -2,6 +2,7 @@
 #include "thread_stacks.hpp"
 
 #include "monotonic_time.hpp"
+#include "stack_walk.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +11,6 @@
 #include <chrono>
 #include <cstdint>
 #include <ctime>
-#include <execinfo.h>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -26,6 +26,8 @@ namespace handoff {
 namespace {
 
 using detail::wait_until;
+using detail::walk_stack;
+using detail::walked_stack;
 using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds longest_answer{100};
@@ -48,7 +50,7 @@ struct question {
     bool (*holds_it)() noexcept = nullptr;
     pthread_t thread{};
     bool holds_gil = false;
-    int count = 0;
+    walked_stack walked{};
     std::array<void*, 100> frames{};
     std::uintptr_t interrupted_at = 0;
 };
@@ -76,7 +78,7 @@ void answer(int, siginfo_t* received, void* context) {
     asked.thread = pthread_self();
     asked.holds_gil = asked.holds_it();
     asked.interrupted_at = interrupted_at(context);
-    asked.count = backtrace(asked.frames.data(), static_cast<int>(asked.frames.size()));
+    asked.walked = walk_stack(asked.frames);
     asked.written.store(true, std::memory_order_release);
     sem_post(&asked.answered);
     errno = saved;
@@ -119,8 +121,8 @@ stack_signal::stack_signal(bool (*holds_gil)() noexcept)
     if (number_ == 0) {
         throw std::runtime_error("every real-time signal is in use");
     }
-    std::array<void*, 1> loads_libgcc{};
-    backtrace(loads_libgcc.data(), 1);
+    std::array<void*, 1> first{};
+    static_cast<void>(walk_stack(first));  // has the loader find the unwinder now
     struct sigaction action{};
     action.sa_sigaction = &answer;
     action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
@@ -208,7 +210,8 @@ void stack_signal::ask(thread_stack& asked) const {
     }
     asked.handle = asking->thread;
     asked.holds_gil = asking->holds_gil;
-    auto const end = asking->frames.begin() + asking->count;
+    asked.left_out = asking->walked.left_out;
+    auto* const end = asking->frames.begin() + asking->walked.taken;
     // Without the handler's own frames.
     auto const begin = std::find_if(asking->frames.begin(), end, [&](void const* frame) {
         return reinterpret_cast<std::uintptr_t>(frame) == asking->interrupted_at;

@@ -4,6 +4,7 @@
 #include "uninterrupted_wait.hpp"
 
 #include <csignal>
+#include <cstddef>
 #include <optional>
 #include <pthread.h>
 #include <string>
@@ -21,6 +22,7 @@ struct thread_stack {
     pthread_t handle{};           // this and what follows: of one that answered
     bool holds_gil = false;
     std::vector<void*> frames{};  // the innermost first
+    std::size_t left_out = 0;     // frames further out; see walk_stack()
 };
 
 /// A signal that no one else uses, for as long as it lives. A thread that gets it notes its own
@@ -28,8 +30,8 @@ struct thread_stack {
 /// as for any other signal: see uninterrupted_wait.hpp.
 ///
 /// GIL:     not needed; unchanged.
-/// Source:  backtrace(3): async-signal-safe once libgcc has been loaded, since glibc 2.35 also
-///          beside a dlopen().
+/// Source:  walk_stack(), as backtrace(3): async-signal-safe once libgcc has been loaded, since
+///          glibc 2.35 also beside a dlopen().
 class stack_signal {
 public:
     /// holds_gil: whether the calling thread holds the GIL; called in the signal's handler.

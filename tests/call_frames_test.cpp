@@ -1,0 +1,93 @@
+// call_frames: whose a function is, by its name, and what is said of one that is not known.
+#include "call_frames.hpp"
+
+#include "line_information.hpp"
+#include "stack_walk.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace {
+
+using handoff::detail::call_frame;
+using handoff::detail::code_of;
+
+/// Of a function in a module that was compiled without -g.
+code_of owner_of(std::string const& function) {
+    call_frame frame{.function = function, .source = {}, .file = "/home/you/module.so"};
+    handoff::detail::find_owner(frame, false);
+    return frame.whose;
+}
+
+TEST(CallFrames, OfABindingLibraryThatIsCompiledInAreItsOwn) {
+    for (auto const* const function :
+         {"pybind11_object_dealloc", "pybind11_meta_call", "pybind11_clear", "pybind11_getbuffer",
+          "pybind11::cpp_function::dispatcher(_object*, _object*, _object*)",
+          "pybind11::detail::clear_instance(_object*)",
+          "void pybind11::class_<foo>::init_instance<std::unique_ptr<foo>, 0>()",
+          "nanobind::detail::inst_dealloc(_object*)", "nanobind::detail::nb_type_dealloc(_object*)",
+          "nanobind::detail::nb_func_vectorcall_simple_1(_object*, _object* const*, unsigned long)",
+          "boost::python::objects::function::call(_object*, _object*) const"}) {
+        EXPECT_EQ(owner_of(function), code_of::binding) << function;
+    }
+}
+
+TEST(CallFrames, OfAModulesOwnFunctionsAreTheUsers) {
+    for (auto const* const function :
+         {"pybind11_init_module(pybind11::module_&)", "pybind11_exec_module(_object*)",
+          "pybind11_init_module(pybind11::module_&)::{lambda(int)#1}::operator()(int) const",
+          "nanobind_module_exec_impl(nanobind::module_)",
+          "nanobind_module_exec_impl(nanobind::module_)::{lambda(int)#1}::operator()(int) const",
+          "nb_add", "init_module_module()", "foo::start()",
+          "(anonymous namespace)::foo::start()"}) {
+        EXPECT_EQ(owner_of(function), code_of::user) << function;
+    }
+}
+
+TEST(CallFrames, OfNoFileAreNotSaidToBeOfOne) {
+    call_frame const made_at_run_time{.function = {}, .source = {}, .file = "?", .offset = 4096};
+    EXPECT_EQ(handoff::detail::in_words(made_at_run_time),
+              "code of no file, which was made at run time");
+}
+
+TEST(CallFrames, OfAFileThatIsGoneAreSaidToBeWithoutLines) {
+    call_frame const known{.function = "f()", .source = {}, .file = "/nowhere/module.so"};
+    EXPECT_THAT(handoff::detail::in_words(known),
+                testing::StartsWith("f() in module.so, whose lines are not known: compile it with "
+                                    "-g"));
+    EXPECT_FALSE(handoff::detail::line_information_in(known.file).is_read);
+}
+
+[[gnu::noinline]] handoff::detail::walked_stack walk_from(std::size_t levels,
+                                                          std::span<void*> frames) {
+    auto walked = levels == 0 ? handoff::detail::walk_stack(frames) : walk_from(levels - 1, frames);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // so that the call is not the last
+    return walked;
+}
+
+TEST(WalkedStack, CountsWhatItLeavesOut) {
+    std::array<void*, 20> frames{};
+    auto const shallow = walk_from(0, frames);
+    auto const deep = walk_from(100, frames);
+    EXPECT_EQ(deep.taken, frames.size());
+    EXPECT_EQ(deep.taken + deep.left_out, shallow.taken + shallow.left_out + 100);
+    auto const endless = walk_from(2 * handoff::detail::most_left_out, frames);
+    EXPECT_EQ(endless.left_out, handoff::detail::most_left_out);
+    EXPECT_EQ(handoff::detail::more_frames(57), "… 57 more");
+    EXPECT_EQ(handoff::detail::more_frames(endless.left_out), "… at least 10000 more");
+}
+
+TEST(WalkedStack, IsTheWholeWhereThereIsRoom) {
+    std::array<void*, 100> frames{};
+    auto const walked = walk_from(0, frames);
+    EXPECT_EQ(walked.left_out, 0U);
+    EXPECT_GT(walked.taken, 2U);
+}
+
+}  // namespace
