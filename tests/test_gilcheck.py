@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -281,6 +282,83 @@ class Report(Checked):
                 )
 
 
+class Crash(Checked):
+    """A program that dies without a report is told of what the checker does not see."""
+
+    SENTENCE = re.compile(r"^gilcheck: the program dies of (\w+), and nothing was reported: ", re.M)
+
+    def dies(self, code, number, *others, times=1):
+        for way, outcome in self.checked(code, "warn"):
+            with self.subTest(code, way=way):
+                self.assertEqual(outcome.code, -number, outcome)
+                found = self.SENTENCE.findall(outcome.stderr)
+                self.assertEqual(found, [signal.Signals(number).name] * times, outcome)
+                for other in others:
+                    self.assertIn(other, outcome.stderr)
+
+    def test_by_a_fault_or_an_abort(self):
+        counts = "import misuse_inline as m; m.count([]); import ctypes, os; "
+        self.dies(f"{counts}ctypes.string_at(0)", signal.SIGSEGV, "gilcheck_inline.h")
+        self.dies(f"{counts}os.abort()", signal.SIGABRT, "gilcheck_inline.h")
+
+    def test_by_a_signal_that_is_sent(self):
+        self.dies("import os; os.kill(os.getpid(), 7)", signal.SIGBUS)
+
+    def test_in_the_child_of_a_fork(self):
+        self.goes_down("ctypes.string_at(0)", 1)
+
+    def goes_down(self, crash, times):
+        code = (
+            "import ctypes, os\n"
+            f"if os.fork() == 0: {crash}\n"
+            "print(os.waitstatus_to_exitcode(os.wait()[1]))"
+        )
+        for way, outcome in self.checked(code, "warn"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (0, f"{-signal.SIGSEGV}\n"))
+                self.assertEqual(len(self.SENTENCE.findall(outcome.stderr)), times)
+
+    def test_is_not_where_there_was_a_report(self):
+        code = "import ctypes, misuse_c; misuse_c.never_acquired([]); ctypes.string_at(0)"
+        self.dies(code, signal.SIGSEGV, "PyList_Size", times=0)
+
+    def test_beside_faulthandler(self):
+        stack = "most recent call first"
+        code = "import ctypes, faulthandler; faulthandler.enable(); ctypes.string_at(0)"
+        self.dies(code, signal.SIGSEGV, stack)
+        code = "import ctypes; ctypes.string_at(0)"
+        for command in (
+            (STOCK, "-X", "faulthandler", "-m", "gilcheck", "-c", code),
+            (HOST, "-X", "faulthandler", "-X", "gilcheck", "-c", code),
+        ):
+            with self.subTest(command):
+                outcome = self.run_command(*command, PYTHONPATH=PACKAGES)
+                self.assertEqual(outcome.code, -signal.SIGSEGV, outcome)
+                self.assertEqual(len(self.SENTENCE.findall(outcome.stderr)), 1)
+                self.assertIn(stack, outcome.stderr)
+
+    def test_leaves_the_programs_handlers_alone(self):
+        """Python knows of none but its own, and one that was there before stays."""
+        code = (
+            "import signal\n"
+            "for each in signal.SIGSEGV, signal.SIGABRT:\n"
+            "    assert signal.getsignal(each) == signal.SIG_DFL, signal.getsignal(each)\n"
+            "signal.signal(signal.SIGABRT, lambda *_: print('handled', flush=True))\n"
+            "signal.raise_signal(signal.SIGABRT)"
+        )
+        for way, outcome in self.checked(code, "warn"):
+            with self.subTest(way):
+                self.assertEqual(outcome, Outcome(0, "handled\n", ""))
+        code = (
+            "import signal\n"
+            "signal.signal(signal.SIGABRT, lambda *_: print('handled', flush=True))\n"
+            "import gilcheck; gilcheck.start()\n"
+            "signal.raise_signal(signal.SIGABRT)"
+        )
+        outcome = self.run_command(STOCK, "-c", code, PYTHONPATH=PACKAGES)
+        self.assertEqual(outcome, Outcome(0, "handled\n", ""))
+
+
 class HarmsNothing(Checked):
     """A report is made in the program's process, which goes on as if there had been none."""
 
@@ -308,6 +386,22 @@ class HarmsNothing(Checked):
             "misuse_c.beside_a_holder([])",
             "for n in range(2): os.dup2(saved[n], n)",
         )
+
+    def test_a_file_that_has_the_number_of_stderr_which_was_closed(self):
+        """From the beginning, as `2>&-` in a shell has it."""
+        code = (
+            "import misuse_c\n"
+            "file = open('mine', 'w+'); assert file.fileno() == 2, file\n"
+            "file.write('precious'); file.flush()\n"
+            "misuse_c.never_acquired([])\n"
+            "file.write(' things'); file.close()\n"
+            "print('end')"
+        )
+        self.write("program.py", f"import sys; sys.path.insert(0, {MODULES!r})\n{code}\n")
+        script = f'"{STOCK}" -m gilcheck program.py 2>&-'
+        outcome = self.run_command("/bin/sh", "-c", script, PYTHONPATH=PACKAGES)
+        self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
+        self.assertEqual((self.folder / "mine").read_text(), "precious things")
 
     def test_whoever_waits_for_children(self):
         self.check(

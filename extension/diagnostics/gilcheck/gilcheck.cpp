@@ -1,10 +1,12 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
+#include "crash_notice.hpp"
 #include "gil_events.hpp"
 #include "lock_order.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
 #include "running_python.hpp"
+#include "standard_error.hpp"
 #include "violation.hpp"
 #include <handoff/gilcheck.hpp>
 
@@ -13,6 +15,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <mutex>
 #include <pthread.h>
 #include <stdexcept>
@@ -39,6 +42,9 @@ std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
 std::atomic<unsigned> unfinished = 0;  // of them, those being made
 thread_local bool reporting = false;
+std::atomic<bool> tells_of_crashes = false;
+// Of a program that begins with its stderr closed, what has that number later is another file.
+std::atomic<bool> has_stderr = false;
 
 /// Guards what was checked and reported.
 std::mutex& guard() {
@@ -73,9 +79,9 @@ bool begin_report() noexcept {
 }
 
 void write_report(std::string const& text) {
-    std::fflush(stdout);
-    std::fwrite(text.data(), 1, text.size(), stderr);
-    std::fflush(stderr);
+    if (has_stderr) {
+        write_stderr(text);
+    }
     if (how.then == reaction::abort) {
         std::abort();
     }
@@ -91,6 +97,7 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_first_from(return_address) && begin_report()) {
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
+        std::fflush(stdout);
         write_report(how.json ? found.json() : found.text());
     }
     reporting = false;
@@ -112,7 +119,7 @@ void exit_after_reports(int code, void* /*unused*/) {
 }
 
 [[noreturn]] void refuse(std::string const& why) {
-    throw std::runtime_error("gilcheck cannot check this Python: " + why);
+    throw std::runtime_error("gilcheck: cannot check this Python: " + why);
 }
 
 /// Returns whether there is one yet.
@@ -125,9 +132,18 @@ bool find_python() {
     return python != nullptr;
 }
 
+/// As soon as there is a Python that has noted who handles which signal. GIL: held.
+void begin_to_tell_of_crashes() noexcept {
+    if (!tells_of_crashes.load(std::memory_order_relaxed) && python->is_initialized() != 0 &&
+        !tells_of_crashes.exchange(true)) {
+        tell_of_crashes(python->object, []() noexcept { return reports == 0 && has_stderr; });
+    }
+}
+
 void on_take() noexcept {
     was_initialized.store(true, std::memory_order_relaxed);
     note_held();
+    begin_to_tell_of_crashes();
 }
 
 constinit gil_listener const listener{.takes = &on_take};
@@ -135,6 +151,7 @@ constinit gil_listener const listener{.takes = &on_take};
 void begin_checking() {
     bool const held = python->is_initialized() != 0;
     was_initialized = held;
+    has_stderr = fcntl(STDERR_FILENO, F_GETFD) >= 0;
     try {
         listen_to_gil(*python, listener);
     } catch (std::runtime_error const& wrong) {
@@ -144,6 +161,7 @@ void begin_checking() {
     if (held) {
         note_held();
         ask_for_python_stacks(held);
+        begin_to_tell_of_crashes();
     }
     on_violation.store(&on_call_without_gil, std::memory_order_release);
     pthread_atfork([] { guard().lock(); }, [] { guard().unlock(); },
@@ -221,7 +239,7 @@ settings settings_from(std::string_view text) {
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
         if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction) {
             throw std::invalid_argument(
-                "gilcheck's settings are abort, warn or once; deadlocks; no-calls; and json, with "
+                "gilcheck: the settings are abort, warn or once; deadlocks; no-calls; and json, with "
                 "commas between (warn,deadlocks,json), not '" +
                 std::string(text) + "'");
         }
@@ -233,7 +251,7 @@ settings settings_from(std::string_view text) {
     }
     if (!read.calls && !read.deadlocks) {
         throw std::invalid_argument(
-            "gilcheck's setting no-calls wants deadlocks beside it, else nothing is checked");
+            "gilcheck: no-calls wants deadlocks beside it, else nothing is checked");
     }
     return read;
 }
@@ -243,7 +261,7 @@ void start(settings const& wanted) {
         return;
     }
     one_at_a_time const this_start(starts,
-                                   "another thread starts gilcheck just now: once is enough");
+                                   "gilcheck: another thread starts it just now: once is enough");
     how = wanted;
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
         watch_locks_if_wanted();
