@@ -576,11 +576,28 @@ class Program(InFolder):
             (("-m",), "-m wants a module's name"),
             (("-c",), "-c wants code"),
             (("--nothing", "script.py"), "--nothing"),
+            (("--includes", "script.py"), "--includes runs nothing: give it alone"),
+            (("--includes", "--settings", "warn"), "--includes runs nothing: give it alone"),
+            (("--within", "3", "script.py"), "--within goes with --pid"),
+            (("--settings", "loud", "-c", "1"), "not 'loud'"),
         ):
             with self.subTest(arguments):
                 outcome = self.run_with("", "-m", "gilcheck", *arguments)
                 self.assertEqual((outcome.code, outcome.stdout), (2, ""))
-                self.assertIn(said, outcome.stderr)
+                self.assertRegex(outcome.stderr, rf"\Agilcheck: .*{re.escape(said)}.*\n\Z")
+
+    def test_the_help_lists_every_option_and_fits_a_screen(self):
+        process = start(
+            *(STOCK, "-m", "gilcheck", "--help"),
+            env=environment(PYTHONPATH=PACKAGES, COLUMNS="80"),
+        )
+        told = finish(process).stdout.replace("PYTHON", "python3")
+        rows = sum(1 + (len(line) - 1) // 80 for line in told.splitlines())
+        self.assertLess(rows, 24)
+        usage, _, described = told.partition("\n\n")
+        for option in ("--settings", "--pid", "--within", "--includes", "--version", "-m", "-c"):
+            self.assertIn(f"{option} ", usage)
+            self.assertIn(f"  {option} ", described)
 
 
 class LooksLegal(Checked):

@@ -1,6 +1,5 @@
 """python3 -m gilcheck [--settings SETTINGS] (SCRIPT | - | -m MODULE | -c CODE | --pid PID) …."""
 
-import argparse
 import shlex
 from pathlib import Path
 
@@ -10,40 +9,46 @@ from . import __version__, program, start
 
 
 def main(prog: str = "gilcheck") -> None:
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog=prog,
         usage=f"%(prog)s [--settings SETTINGS] {program.USAGE}\n"
-        "       %(prog)s [--settings SETTINGS] --pid PID\n"
-        "       %(prog)s --includes",
-        description="Run a Python program, and report each call into Python's C API that a thread "
-        "makes without the GIL.",
+        "       %(prog)s [--settings SETTINGS] --pid PID [--within SECONDS]\n"
+        "       %(prog)s --includes | --version | --help",
+        description="Run a program, and report each call into Python made without the GIL.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--settings",
-        default="warn",
-        help="warn of each place once, go on, and exit with 66 (default), or once; or abort at the "
-        "first report, for a debugger; with ,json a report is a line of JSON",
+        help="warn (default): of each place once, exit with 66; once: of the first; abort: at "
+        "the first; JSON: with ,json",
     )
     command_line.add_arguments(parser)
+    within = parser.get_default("within")
+    parser.set_defaults(within=None)  # so that it is seen whether it was given
     parser.add_argument(
         "--includes",
         action="store_true",
-        help="run nothing: print the compiler's option for -include handoff/gilcheck_inline.h",
+        help="print what -include handoff/gilcheck_inline.h needs",
     )
     parser.add_argument("--version", action="version", version=f"gilcheck {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.includes:
+        others = (asked.settings, asked.pid, asked.within)
+        if any(each is not None for each in others) or command_line.has_program(asked):
+            parser.error("--includes runs nothing: give it alone, or leave it out")
         print(shlex.quote(f"-I{Path(__file__).with_name('include')}"))
         return
+    if asked.within is None:
+        asked.within = within
+    elif asked.pid is None:
+        parser.error("--within goes with --pid: leave it out where a program is run")
+    settings = "warn" if asked.settings is None else asked.settings
     if asked.pid is not None:
-        command_line.attach(
-            parser, asked, lambda: command_line.start(asked, "gilcheck", asked.settings)
-        )
+        command_line.attach(parser, asked, lambda: command_line.start(asked, "gilcheck", settings))
     run = program.find(parser, asked)
     try:
-        start(asked.settings)
+        start(settings)
     except RuntimeError as failure:
         parser.exit(2, f"{failure}\n")
     run()

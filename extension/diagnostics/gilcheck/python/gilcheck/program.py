@@ -12,12 +12,20 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # What python3 -m itself calls.
 _RUN_AS_MAIN: Callable[..., None] = runpy._run_module_as_main  # type: ignore[attr-defined]
 
 USAGE = "(SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]"
+
+
+class Parser(argparse.ArgumentParser):
+    """Of a tool's command line: what is wrong with it is one line, which begins with the tool."""
+
+    def error(self, message: str) -> NoReturn:
+        tool = self.prog.rpartition(" ")[2]
+        self.exit(2, f"{tool}: {message}; `{self.prog} --help` lists the options\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "script",
         nargs="?",
-        help="a file, a folder or an archive with __main__.py, or - for stdin",
+        help="a file, folder or archive with __main__.py; -: stdin",
     )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="are the program's own")
 
