@@ -16,6 +16,7 @@ from host import HOST, STOCK, InFolder, Outcome, environment, finish, start, wai
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
 
 
@@ -280,6 +281,53 @@ class Report(Checked):
                     r"gilcheck: PyList_Size\(\) was called without the GIL, by a function that is "
                     r"not on its stack, .* -fno-optimize-sibling-calls to see it\n",
                 )
+
+
+class Documented(Checked):
+    """What the pages show of a report is what a reader gets who does what they show."""
+
+    def shown(self, page):
+        """The page's first report, as a pattern: any process, build and folder."""
+        text = re.search(r"^gilcheck: .*?(?=^```)", (DOCS / page).read_text(), re.M | re.S)[0]
+        for shown, meant in (
+            (r"\n    …\n", r"\n(?:    .*\n)+"),
+            (r"…\n", r".*\n"),
+            (r"  (\d+) '\w+'", r"  \d+ '\w+'"),
+            (r"\+0x\w+", r"\+0x\w+"),
+            (r"/(?:home/you|usr/include)/", r"\S*/"),
+            (r"(?<!Foo\.cpp):\d+", r":\d+"),
+            (r"\{lambda\(\)#1\}", r"(?:\{lambda\(\)#1\}|\$_0)"),  # as GCC and Clang name it
+            # Or the main thread, on its way to where it sleeps.
+            (r"nobody holds the GIL now\n", r"(?:nobody .*|\d+ .*\n    Python: .*)\n"),
+        ):
+            text = re.sub(shown, lambda _, its=meant: f"\0{its}\0", text)
+        parts = text.split("\0")
+        return "".join(re.escape(part) if n % 2 == 0 else part for n, part in enumerate(parts))
+
+    def report_of(self, script):
+        self.write("script.py", script)
+        outcome = self.run_command(
+            *(STOCK, "-m", "gilcheck", "--settings", "abort", "script.py"),
+            PYTHONPATH=f"{MODULES}/crash:{PACKAGES}",  # which have a Foo, too
+        )
+        return outcome.stderr
+
+    def test_of_the_crash(self):
+        script = (DOCS / "crash" / "script.py").read_text()
+        self.assertRegex(self.report_of(script), f"^{self.shown('crash.md')}$")
+        code = re.search(r"```cpp\n(.*?)```", (DOCS / "crash.md").read_text(), re.DOTALL)[1]
+        source = re.sub("^    ", "", (DOCS / "crash" / "Foo.cpp").read_text(), flags=re.MULTILINE)
+        self.assertIn(code, source)
+
+    def test_of_one_beside_a_holder(self):
+        script = """
+            import Foo
+            foo = Foo.Foo()
+            foo.start()
+            while True:
+                pass
+            """
+        self.assertRegex(self.report_of(script), f"^{self.shown('gilcheck.md')}$")
 
 
 class Crash(Checked):

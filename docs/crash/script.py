@@ -1,0 +1,10 @@
+"""Runs Foo, beside a main thread that sleeps."""
+
+import time
+
+import Foo
+
+foo = Foo.Foo()
+foo.start()
+time.sleep(3)
+foo.stop()
