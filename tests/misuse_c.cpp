@@ -71,6 +71,21 @@ PyObject* deep(PyObject* /*module*/, PyObject* levels) {
     Py_RETURN_NONE;
 }
 
+/// A native thread with a name of its own calls a function of Python's, and then without the GIL.
+PyObject* after_a_call(PyObject* /*module*/, PyObject* function) {
+    std::thread thread([function] {
+        pthread_setname_np(pthread_self(), "native");
+        PyGILState_STATE const found = PyGILState_Ensure();
+        Py_XDECREF(PyObject_CallNoArgs(function));
+        PyGILState_Release(found);
+        seen = PyObject_Size(function);
+    });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
 /// A call within the region that released the GIL.
 PyObject* released(PyObject* /*module*/, PyObject* list) {
     PyThreadState* const state = PyEval_SaveThread();
@@ -185,6 +200,7 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"start", &start, METH_O, nullptr},
                          {"beside_a_holder", &beside_a_holder, METH_O, nullptr},
                          {"deep", &deep, METH_O, nullptr},
+                         {"after_a_call", &after_a_call, METH_O, nullptr},
                          {"released", &released, METH_O, nullptr},
                          {"after_a_holder_has_ended", &after_a_holder_has_ended, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},

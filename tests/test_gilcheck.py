@@ -164,6 +164,24 @@ class Report(Checked):
                 report = self.the_report(outcome)
                 self.assertEqual(report["because"], "finalized")
 
+    def test_names_a_thread_of_pythons_as_python_does(self):
+        code = (
+            "import misuse_c, threading\n"
+            "work = threading.Thread(target=misuse_c.released, args=([],), name='loader')\n"
+            "work.start(); work.join()"
+        )
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                self.assertEqual(self.the_report(outcome)["thread"]["name"], "loader")
+
+    def test_names_a_native_thread_that_python_has_seen_as_it_is_named(self):
+        code = "import misuse_c, threading; misuse_c.after_a_call(threading.current_thread)"
+        for way, outcome in self.checked(code):
+            with self.subTest(way):
+                report = self.the_report(outcome)
+                self.assertEqual(report["function"], "PyObject_Size")
+                self.assertEqual(report["thread"]["name"], "native")
+
     def test_of_a_captured_object_that_dies_after_the_guard(self):
         for way, outcome in self.checked("import misuse_c; misuse_c.captured()"):
             with self.subTest(way):
@@ -450,6 +468,16 @@ class HarmsNothing(Checked):
         outcome = self.run_command("/bin/sh", "-c", script, PYTHONPATH=PACKAGES)
         self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
         self.assertEqual((self.folder / "mine").read_text(), "precious things")
+
+    def test_a_thread_that_may_open_no_file_as_it_begins(self):
+        self.check(
+            "import sys, threading",
+            "thread = threading.Thread(target=misuse_c.beside_a_holder, args=([],), name='sealed')",
+            "def refuse(event, arguments):",
+            "    if event == 'open': raise RuntimeError('none is opened')",
+            "sys.addaudithook(refuse)",
+            "thread.start(); thread.join()",
+        )
 
     def test_whoever_waits_for_children(self):
         self.check(

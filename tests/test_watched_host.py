@@ -112,7 +112,8 @@ print("done")
 """)
         self.assertRegex(
             report,
-            "^thread [0-9]+ holds the GIL and .*in hold.* 1 thread waits .* the main thread in",
+            r"^thread 'Thread-1 \(hold\)' holds the GIL and .*in hold.* 1 thread waits .* the main "
+            "thread in",
         )
 
     def test_again_when_the_time_has_doubled_and_not_before(self):

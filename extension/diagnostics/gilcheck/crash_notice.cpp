@@ -64,9 +64,10 @@ void on_fault(int number, siginfo_t* sent, void* /*context*/) {
 /// faulthandler's, which ends the process; or none. Others may go on: a virtual machine's does.
 /// Source: CPython's Modules/faulthandler.c: it alone sets SA_NODEFER.
 bool ends_the_process(struct sigaction const& found, loaded_object const& interpreter) noexcept {
-    return (found.sa_flags & SA_SIGINFO) == 0 &&
+    auto const flags = static_cast<unsigned>(found.sa_flags);
+    return (flags & SA_SIGINFO) == 0 &&
            (found.sa_handler == SIG_DFL ||
-            ((found.sa_flags & SA_NODEFER) != 0 &&
+            ((flags & SA_NODEFER) != 0 &&
              interpreter.contains(reinterpret_cast<void const*>(found.sa_handler))));
 }
 

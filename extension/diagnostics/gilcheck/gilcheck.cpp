@@ -7,6 +7,7 @@
 #include "python_stacks.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
+#include "thread_names.hpp"
 #include "violation.hpp"
 #include <handoff/gilcheck.hpp>
 
@@ -161,6 +162,7 @@ void begin_checking() {
     if (held) {
         note_held();
         ask_for_python_stacks(held);
+        name_threads(*python, held);
         begin_to_tell_of_crashes();
     }
     on_violation.store(&on_call_without_gil, std::memory_order_release);
@@ -203,6 +205,7 @@ void check_what_is_loaded() {
         if (python != nullptr) {
             if (python->is_initialized() != 0) {
                 ask_for_python_stacks(false);
+                name_threads(*python, false);
             }
             watch_locks_of_what_is_loaded();
         }

@@ -5,6 +5,7 @@
 #include "request_signal.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
+#include "thread_names.hpp"
 #include "timeline.hpp"
 #include "timeline_output.hpp"
 #include <handoff/giltrace.hpp>
@@ -65,28 +66,6 @@ void tie_to_the_process() {
     static constinit bool is_tied = false;
     if (!std::exchange(is_tied, true)) {
         on_exit([](int, void*) { finish(); }, nullptr);
-    }
-}
-
-/// Gives the system the names of threads that begin from now on, as Python does from 3.14 on.
-/// GIL: held.
-void name_threads(running_python const& python) {
-    static constexpr auto code = R"(exec("""
-import contextlib, threading
-def name(thread, set_native_id=threading.Thread._set_native_id):
-    set_native_id(thread)
-    text = thread.name.encode()[:15].decode(errors="ignore")
-    with contextlib.suppress(OSError), open(f"/proc/self/task/{thread.native_id}/comm", "w") as to:
-        to.write(text)
-threading.Thread._set_native_id = name
-""", {}))";
-    if (python.version < 0x030E0000 && python.is_initialized() != 0) {
-        int (*run)(char const*, void*) = nullptr;
-        python.look_up(run, "PyRun_SimpleStringFlags");
-        static constinit bool done = false;  // guarded by the GIL
-        if (!std::exchange(done, true)) {
-            run(code, nullptr);
-        }
     }
 }
 
@@ -296,7 +275,9 @@ void start(std::string_view wanted, options const& how) {
     is_recording = true;
     snapshots = 0;
     answer_signals(how.signal);
-    name_threads(python);
+    if (python.is_initialized() != 0) {
+        name_threads(python, true);
+    }
     tie_to_the_process();
 }
 

@@ -7,6 +7,7 @@
 #include "request_signal.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
+#include "thread_names.hpp"
 #include "thread_stacks.hpp"
 #include "tool_thread.hpp"
 #include <handoff/gilwatch.hpp>
@@ -295,6 +296,7 @@ private:
         if (found != nullptr && found->is_initialized() != 0 &&
             !std::exchange(asked_for_stacks_, true)) {
             ask_for_python_stacks(false);
+            name_threads(*found, false);
         }
     }
 
@@ -568,6 +570,7 @@ void start(settings const& wanted) {
                 "gilwatch cannot watch this Python: its symbols are hidden, or there is none");
         }
         ask_for_python_stacks(true);
+        name_threads(*python, true);
     }
     begin(wanted);
     run_watch(std::unique_lock(life));

@@ -318,7 +318,7 @@ std::string cure_of_lines(std::string const& file) {
 }
 
 std::string in_words(call_frame const& frame) {
-    std::string const what = briefly(frame);
+    std::string what = briefly(frame);
     if (!frame.source.empty() || frame.file == no_file) {
         return what;
     }

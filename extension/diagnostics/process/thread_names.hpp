@@ -1,0 +1,19 @@
+// thread_names: has the system know the names that Python's threads have.
+#pragma once
+
+#include "running_python.hpp"
+
+namespace handoff::detail {
+
+/// Threads that `threading` begins from now on have their names for the system as well, of which it
+/// keeps the first 15 bytes: for the reports, `top -H` and debuggers. Python 3.14 and later do so
+/// themselves. A native thread keeps its own name, though Python calls it Dummy-1, and so does the
+/// main thread. The main thread imports `threading`, if nobody has.
+///
+/// held:     whether the calling thread holds the GIL; otherwise it happens soon.
+/// REQUIRES: Python is initialized.
+/// Threads:  any.
+/// Source:   CPython's Lib/threading.py: a thread that begins calls _set_native_id().
+void name_threads(running_python const& python, bool held);
+
+}  // namespace handoff::detail
