@@ -44,10 +44,22 @@ TEST(CallFrames, OfAModulesOwnFunctionsAreTheUsers) {
           "pybind11_init_module(pybind11::module_&)::{lambda(int)#1}::operator()(int) const",
           "nanobind_module_exec_impl(nanobind::module_)",
           "nanobind_module_exec_impl(nanobind::module_)::{lambda(int)#1}::operator()(int) const",
-          "nb_add", "init_module_module()", "foo::start()",
-          "(anonymous namespace)::foo::start()"}) {
+          "PyInit_module", "PyFoo_read", "PyWorker::run()",
+          "(anonymous namespace)::PyWorker::run()", "take_gil(Gil&)", "nb_add",
+          "init_module_module()", "foo::start()", "(anonymous namespace)::foo::start()"}) {
         EXPECT_EQ(owner_of(function), code_of::user) << function;
     }
+}
+
+TEST(CallFrames, OfPythonsHeadersArePythons) {
+    for (auto const* const function : {"Py_DECREF", "_Py_NewRef", "PyType_HasFeature"}) {
+        EXPECT_EQ(owner_of(function), code_of::python) << function;
+    }
+    call_frame inlined{.function = "_Py_CAST_impl<_object*>",
+                       .source = "/opt/python/include/python3.11/pyport.h:39",
+                       .file = "/home/you/module.so"};
+    handoff::detail::find_owner(inlined, false);
+    EXPECT_EQ(inlined.whose, code_of::python);
 }
 
 TEST(CallFrames, OfNoFileAreNotSaidToBeOfOne) {

@@ -257,6 +257,18 @@ class Report(Checked):
             with self.subTest(way):
                 self.assertEqual(self.the_report(outcome)["left_out"], 0)
 
+    def test_names_the_program_as_it_is_found_from_anywhere(self):
+        """Also where it was found in a folder of PATH."""
+        python = Path(STOCK)
+        code = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c; misuse_c.released(1)"
+        outcome = self.run_command(
+            *(python.name, "-m", "gilcheck", "--settings", "abort,json", "-c", code),
+            PYTHONPATH=PACKAGES,
+            PATH=f"{python.parent}:{os.environ['PATH']}",
+        )
+        files = {each["file"] for each in self.the_report(outcome)["stack"]}
+        self.assertEqual({each for each in files if not each.startswith("/")}, set())
+
     def test_says_what_is_missing_for_lines_and_no_more(self):
         """The tool, debug information, or both; and where it is stripped, that."""
         stripped = self.folder / "misuse_c.so"

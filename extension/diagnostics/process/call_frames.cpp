@@ -64,8 +64,15 @@ constexpr std::array users_names_of_pybind11 =
 constexpr std::array standard_names = std::to_array<std::string_view>(
     {"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "tsl::",  // the last: nanobind's tables
      "__interceptor_", "___interceptor_", "__sanitizer", "__asan", "__lsan", "__tsan", "__ubsan"});
-constexpr std::array python_names =
-    std::to_array<std::string_view>({"Py", "_Py", "take_gil", "drop_gil", "call_function"});
+// What Python.h has compiled into each module, where it is not inlined; and NumPy's C API, whose
+// caller is of interest. Source: the `static inline` functions of CPython's Include, 3.11 to 3.15.
+constexpr std::array python_names = std::to_array<std::string_view>(
+    {"Py_",          "_Py",         "PyArray_",   "PyByteArray_",      "PyBytes_",
+     "PyCFunction_", "PyCell_",     "PyCode_",    "PyDTrace_",         "PyDict_",
+     "PyFloat_",     "PyFunction_", "PyList_",    "PyInstanceMethod_", "PyLong_",
+     "PyMethod_",    "PyModule_",   "PySet_",     "PyMemoryView_",     "PyObject_",
+     "PyTuple_",     "PyType_",     "PyUFunc_",   "PyUnicode_",        "PyUnstable_",
+     "PyWeakref_",   "PyErr_",      "PyGILState", "PyThreadState_",    "PyVectorcall_"});
 constexpr std::array binding_libraries =
     std::to_array<std::string_view>({"libboost_python", "libnanobind"});
 constexpr std::array standard_libraries = std::to_array<std::string_view>(
@@ -82,10 +89,11 @@ bool is_of_binding(std::string_view name) {
 /// By a function's name alone.
 code_of whose_is(std::string_view function) {
     std::string_view const name = name_in(function);
-    return begins_with_one_of(name, python_names)     ? code_of::python
-           : is_of_binding(name)                      ? code_of::binding
-           : begins_with_one_of(name, standard_names) ? code_of::standard
-                                                      : code_of::user;
+    bool const is_cplusplus = function.find_first_of("(:<") != std::string_view::npos;
+    return !is_cplusplus && begins_with_one_of(name, python_names) ? code_of::python
+           : is_of_binding(name)                                   ? code_of::binding
+           : begins_with_one_of(name, standard_names)              ? code_of::standard
+                                                                   : code_of::user;
 }
 
 /// The user's lambda that a library's template was made for, and into which it was inlined perhaps:
@@ -124,7 +132,8 @@ code_of owner_of(call_frame const& frame, bool beside_python) {
     auto const made_from = [&](std::string_view folder) {
         return frame.source.find(folder) != std::string::npos;
     };
-    if ((beside_python && is_c) || frame.file.find("/lib-dynload/") != std::string::npos) {
+    if ((beside_python && is_c) || frame.file.find("/lib-dynload/") != std::string::npos ||
+        made_from("/include/python3.")) {
         return code_of::python;
     }
     if (code_of const by_name = whose_is(frame.function); by_name != code_of::user) {
@@ -174,39 +183,29 @@ void find_owners_of_inlined(std::span<call_frame> frames) {
     }
 }
 
-/// beside_python: of each.
-std::vector<std::vector<call_frame>> frames_of(std::span<symbols::place const> found,
-                                               std::vector<bool> const& beside_python) {
-    std::vector<file_place> places;
-    for (auto const& each : found) {
-        places.push_back({.file = each.file, .offset = each.offset});
-    }
-    auto const lines = source_lines(places);
-    std::vector<std::vector<call_frame>> frames(found.size());
-    for (std::size_t each = 0; each < found.size(); ++each) {
-        symbols::place const& place = found[each];
-        auto const& of_place = lines[each];
-        for (std::size_t nth = 0; nth < std::max<std::size_t>(of_place.size(), 1); ++nth) {
-            call_frame frame{.function = place.function,
-                             .source = {},
-                             .file = place.file,
-                             .offset = place.offset};
-            if (nth < of_place.size()) {
-                frame.source = of_place[nth].line;
-                bool const is_inlined = nth + 1 < of_place.size();
-                // The function itself has its parameters in the symbol's name alone; and that name
-                // is what binutils calls the innermost that was inlined, which is another.
-                if (is_inlined && nth == 0 && of_place[nth].function == place.function) {
-                    frame.function = "(inlined in " + of_place[nth + 1].function + ")";
-                } else if (is_inlined || frame.function.empty()) {
-                    frame.function = of_place[nth].function;
-                }
+/// A place's frames: of what was inlined there, the innermost first, and of the function itself.
+/// function: its name, as the file's symbols have it.
+std::vector<call_frame> frames_at(code_place const& place, std::string const& function,
+                                  std::span<source_line const> lines) {
+    std::vector<call_frame> frames;
+    for (std::size_t nth = 0; nth < std::max<std::size_t>(lines.size(), 1); ++nth) {
+        call_frame frame{
+            .function = function, .source = {}, .file = place.file, .offset = place.offset};
+        if (nth < lines.size()) {
+            frame.source = lines[nth].line;
+            bool const is_inlined = nth + 1 < lines.size();
+            // The function itself has its parameters in the symbol's name alone; and that name is
+            // what binutils calls the innermost that was inlined, which is another.
+            if (is_inlined && nth == 0 && lines[nth].function == function) {
+                frame.function = "(inlined in " + lines[nth + 1].function + ")";
+            } else if (is_inlined || frame.function.empty()) {
+                frame.function = lines[nth].function;
             }
-            find_owner(frame, beside_python[each]);
-            frames[each].push_back(std::move(frame));
         }
-        find_owners_of_inlined(frames[each]);
+        find_owner(frame, place.beside_python);
+        frames.push_back(std::move(frame));
     }
+    find_owners_of_inlined(frames);
     return frames;
 }
 
@@ -238,29 +237,26 @@ code_place place_of(void const* instruction) {
 
 std::vector<std::vector<call_frame>> call_frames_of_each(
     std::span<void const* const> instructions) {
-    symbols names;
-    std::vector<symbols::place> found;
-    std::vector<bool> beside_python;
-    auto const python = object_with_python();
-    for (void const* each : instructions) {
-        found.push_back(names.find(each));
-        beside_python.push_back(python && python->contains(each));
-    }
-    return frames_of(found, beside_python);
+    std::vector<code_place> places;
+    std::ranges::transform(instructions, std::back_inserter(places), &place_of);
+    return call_frames_of_each(places);
 }
 
 std::vector<std::vector<call_frame>> call_frames_of_each(std::span<code_place const> places) {
-    symbols names;
-    std::vector<symbols::place> found;
-    std::vector<bool> beside_python;
+    std::vector<file_place> in_files;
     for (code_place const& each : places) {
-        char const* const exported = each.exported.empty() ? nullptr : each.exported.c_str();
-        found.push_back({.function = names.function_at(each.file, each.offset, exported),
-                         .file = each.file,
-                         .offset = each.offset});
-        beside_python.push_back(each.beside_python);
+        in_files.push_back({.file = each.file, .offset = each.offset});
     }
-    return frames_of(found, beside_python);
+    auto const lines = source_lines(in_files);
+    symbols names;
+    std::vector<std::vector<call_frame>> frames;
+    for (std::size_t each = 0; each < places.size(); ++each) {
+        code_place const& place = places[each];
+        char const* const exported = place.exported.empty() ? nullptr : place.exported.c_str();
+        frames.push_back(
+            frames_at(place, names.function_at(place.file, place.offset, exported), lines[each]));
+    }
+    return frames;
 }
 
 std::vector<call_frame> call_frames(std::span<void const* const> instructions) {
