@@ -308,7 +308,7 @@ class Contended(Watched):
             "def work():\n    while True: sum(range(200))\n"
             "for _ in range(40): threading.Thread(target=work).start()\n"
         )
-        for way, report in self.watched(code, after="0.1"):
+        for way, report in self.watched(code, after="0.5"):
             with self.subTest(way):
                 self.assertRegex(
                     report[0], r"^gilwatch: the GIL changes hands, \d+ threads or more want"

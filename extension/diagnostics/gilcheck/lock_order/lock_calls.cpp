@@ -16,7 +16,6 @@
 #include <semaphore.h>
 #include <span>
 #include <string_view>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -453,12 +452,14 @@ void notify_future(unsigned* word) {
     next_futex_notify(word);
 }
 
+// Not called by its name: in the host, that leads here.
+void (*next_exit)(int) = nullptr;
 void (*before_exit)() = nullptr;
 
 /// What the interpreter ends a process by without more ado, as a child of multiprocessing.
-[[noreturn]] void exit_at_once(int code) {
+void exit_at_once(int code) {
     before_exit();
-    _exit(code);
+    next_exit(code);
 }
 
 struct replacement {
@@ -522,7 +523,7 @@ std::array const replacements = std::to_array<replacement>({
 });
 
 std::array const replacements_of_interpreter =
-    std::to_array<replacement>({{"_exit", address(&exit_at_once)}});
+    std::to_array<replacement>({{"_exit", address(&exit_at_once), next(next_exit)}});
 
 bool is_same(loaded_object const& caller, loaded_object const& interpreter) {
     return interpreter.contains(caller.find("_PyRuntime").address);
