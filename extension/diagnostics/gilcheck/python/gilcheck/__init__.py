@@ -19,7 +19,9 @@ def start(settings: str = "warn") -> None:
     """Check every call that an extension module makes, from now on, in this process.
 
     settings: "warn", which reports each place once, goes on, and has the process exit with 66;
-    "once", one report; "abort" at the first. With ",json" a report is a line of JSON.
+    "once", one report; "abort" at the first. With ",json" a report is a line of JSON; with
+    ",deadlocks" the orders are watched, too, in which the GIL and locks are taken, and with
+    ",deadlocks,no-calls" alone.
 
     Where it checks already, the settings are those from now on.
 

@@ -1,4 +1,4 @@
-"""python3 -m gilcheck [--settings SETTINGS] (SCRIPT | - | -m MODULE | -c CODE | --pid PID) …."""
+"""python3 -m gilcheck [OPTIONS] (SCRIPT | - | -m MODULE | -c CODE | --pid PID) …."""
 
 import shlex
 from pathlib import Path
@@ -11,8 +11,9 @@ from . import __version__, program, start
 def main(prog: str = "gilcheck") -> None:
     parser = program.Parser(
         prog=prog,
-        usage=f"%(prog)s [--settings SETTINGS] {program.USAGE}\n"
-        "       %(prog)s [--settings SETTINGS] --pid PID [--within SECONDS]\n"
+        usage=f"%(prog)s [--deadlocks [--no-calls]] [--settings SETTINGS]\n"
+        f"                {program.USAGE}\n"
+        "       %(prog)s [--deadlocks …] --pid PID [--within SECONDS]\n"
         "       %(prog)s --includes | --version | --help",
         description="Run a program, and report each call into Python made without the GIL.",
         allow_abbrev=False,
@@ -21,6 +22,14 @@ def main(prog: str = "gilcheck") -> None:
         "--settings",
         help="warn (default): of each place once, exit with 66; once: of the first; abort: at "
         "the first; JSON: with ,json",
+    )
+    parser.add_argument(
+        "--deadlocks",
+        action="store_true",
+        help="report also what will deadlock: the GIL and locks, taken in two orders",
+    )
+    parser.add_argument(
+        "--no-calls", action="store_true", help="with --deadlocks: check nothing else"
     )
     command_line.add_arguments(parser)
     within = parser.get_default("within")
@@ -34,7 +43,7 @@ def main(prog: str = "gilcheck") -> None:
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.includes:
-        others = (asked.settings, asked.pid, asked.within)
+        others = (asked.settings, asked.pid, asked.within, asked.deadlocks or None)
         if any(each is not None for each in others) or command_line.has_program(asked):
             parser.error("--includes runs nothing: give it alone, or leave it out")
         print(shlex.quote(f"-I{Path(__file__).with_name('include')}"))
@@ -43,12 +52,14 @@ def main(prog: str = "gilcheck") -> None:
         asked.within = within
     elif asked.pid is None:
         parser.error("--within goes with --pid: leave it out where a program is run")
-    settings = "warn" if asked.settings is None else asked.settings
+    settings = ["warn" if asked.settings is None else asked.settings]
+    settings += ["deadlocks"] * asked.deadlocks + ["no-calls"] * asked.no_calls
+    wanted = ",".join(settings)
     if asked.pid is not None:
-        command_line.attach(parser, asked, lambda: command_line.start(asked, "gilcheck", settings))
+        command_line.attach(parser, asked, lambda: command_line.start(asked, "gilcheck", wanted))
     run = program.find(parser, asked)
     try:
-        start(settings)
+        start(wanted)
     except RuntimeError as failure:
         parser.exit(2, f"{failure}\n")
     run()
