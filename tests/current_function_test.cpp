@@ -38,6 +38,9 @@ py::str caller() {
                    std::to_string(found.line) + ")");
 }
 
+/// What a script calls: the line of the call.
+int line() { return function_reader(*running_python::find()).current_line(PyThreadState_Get()); }
+
 /// The list `seen` that a script leaves, in which caller() is known.
 std::vector<std::string> seen_by(std::string const& script) {
     std::vector<std::string> seen;
@@ -46,6 +49,7 @@ std::vector<std::string> seen_by(std::string const& script) {
         names["__builtins__"] = py::import("builtins");
         names["seen"] = py::list();
         names["caller"] = py::make_function(&caller);
+        names["line"] = py::make_function(&line);
         py::exec(py::str(script), names);
         py::stl_input_iterator<std::string> begin(names["seen"]);
         seen.assign(begin, {});
@@ -63,6 +67,9 @@ TEST(CurrentFunction, HasTheLayoutOfThisPythonsHeaders) {
     EXPECT_EQ(known->frame_executable, of_headers.frame_executable);
     EXPECT_EQ(known->frame_previous, of_headers.frame_previous);
     EXPECT_EQ(known->frame_owner, of_headers.frame_owner);
+    EXPECT_EQ(known->frame_instruction, of_headers.frame_instruction);
+    EXPECT_EQ(known->code_lines, of_headers.code_lines);
+    EXPECT_EQ(known->code_instructions, of_headers.code_instructions);
     EXPECT_EQ(known->code_line, of_headers.code_line);
     EXPECT_EQ(known->code_file, of_headers.code_file);
     EXPECT_EQ(known->code_name, of_headers.code_name);
@@ -97,6 +104,23 @@ TEST(CurrentFunction, IsTheInnermostOfPython) {
                 ElementsAre("outer.<locals>.inner (<string>:2)", "outer (<string>:1)",
                             "Sensor.read (<string>:8)", "generated (<string>:11)",
                             "<module> (<string>:1)"));
+}
+
+TEST(CurrentFunction, IsAtTheLineThatIsExecuted) {
+    EXPECT_THAT(seen_by("def f():\n"
+                        "    seen.append(str(line()))\n"
+                        "    text = (\n"
+                        "        '',\n"
+                        "        str(line()),\n"
+                        "    )\n"
+                        "    for n in range(2):\n"
+                        "        n += 1\n"
+                        "        seen.append(str(line()) + text[1])\n" +
+                        std::string(100, '\n') +
+                        "    seen.append(str(line()))\n"
+                        "f()\n"
+                        "seen.append(str(line()))\n"),
+                ElementsAre("2", "95", "95", "110", "112"));
 }
 
 TEST(CurrentFunction, HasItsNameInAnyLanguage) {

@@ -28,9 +28,16 @@ struct handoff_python_layout handoff_python_layout_of_headers(void) {
 #endif
         .frame_previous = offsetof(struct _PyInterpreterFrame, previous),
         .frame_owner = offsetof(struct _PyInterpreterFrame, owner),
+#if PY_VERSION_HEX < 0x030D0000
+        .frame_instruction = offsetof(struct _PyInterpreterFrame, prev_instr),
+#else
+        .frame_instruction = offsetof(struct _PyInterpreterFrame, instr_ptr),
+#endif
         .code_line = offsetof(PyCodeObject, co_firstlineno),
+        .code_lines = offsetof(PyCodeObject, co_linetable),
         .code_file = offsetof(PyCodeObject, co_filename),
         .code_name = offsetof(PyCodeObject, co_qualname),
+        .code_instructions = offsetof(PyCodeObject, co_code_adaptive),
         .text_ascii = sizeof(PyASCIIObject),
         .text_other = sizeof(PyCompactUnicodeObject),
     };

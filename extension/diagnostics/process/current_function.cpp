@@ -13,6 +13,8 @@ namespace {
 // What is the same in all of them.
 constexpr int type_of_object = 8;
 constexpr int text_length = 16;
+constexpr int bytes_length = 16;
+constexpr int bytes_content = 32;
 constexpr int text_state = 32;
 constexpr unsigned char owned_by_the_interpreter = 3;  // and above: no function's
 constexpr std::uintptr_t tags = 3;  // of a _PyStackRef
@@ -23,9 +25,12 @@ constexpr handoff_python_layout python_3_11{.version = 0x030B,
                                             .frame_executable = 32,
                                             .frame_previous = 48,
                                             .frame_owner = 69,
+                                            .frame_instruction = 56,
                                             .code_line = 72,
+                                            .code_lines = 136,
                                             .code_file = 112,
                                             .code_name = 128,
+                                            .code_instructions = 184,
                                             .text_ascii = 48,
                                             .text_other = 72};
 constexpr handoff_python_layout python_3_12{.version = 0x030C,
@@ -34,9 +39,12 @@ constexpr handoff_python_layout python_3_12{.version = 0x030C,
                                             .frame_executable = 0,
                                             .frame_previous = 8,
                                             .frame_owner = 70,
+                                            .frame_instruction = 56,
                                             .code_line = 68,
+                                            .code_lines = 136,
                                             .code_file = 112,
                                             .code_name = 128,
+                                            .code_instructions = 192,
                                             .text_ascii = 40,
                                             .text_other = 56};
 constexpr handoff_python_layout python_3_13 = [] {
@@ -44,12 +52,14 @@ constexpr handoff_python_layout python_3_13 = [] {
     layout.version = 0x030D;
     layout.thread_frame = 72;
     layout.cframe_frame = -1;
+    layout.code_instructions = 200;
     return layout;
 }();
 constexpr handoff_python_layout python_3_14 = [] {
     auto layout = python_3_13;
     layout.version = 0x030E;
     layout.frame_owner = 74;
+    layout.code_instructions = 208;
     return layout;
 }();
 constexpr handoff_python_layout python_3_15 = [] {
@@ -109,6 +119,49 @@ std::size_t utf8_of(std::uint32_t character, std::array<char, 4>& to) noexcept {
     return 4;
 }
 
+/// The next number of a table of lines: six bits a byte, the lowest first; the seventh: more
+/// follow.
+unsigned number_in(unsigned char const*& place, unsigned char const* end) noexcept {
+    unsigned number = 0;
+    bool more = true;
+    for (unsigned shift = 0; more && place != end && shift < 32; shift += 6) {
+        number |= (*place & 0x3FU) << shift;
+        more = (*place++ & 0x40U) != 0;
+    }
+    return number;
+}
+
+/// The line of an instruction. Returns: 0: it is of none.
+/// Source: CPython's InternalDocs/code_objects.md, which 3.11's Objects/locations.md began.
+int line_of(std::size_t instruction, int first_line, unsigned char const* place,
+            unsigned char const* end) noexcept {
+    constexpr unsigned one_line = 10;     // and the two above: so many lines further
+    constexpr unsigned no_columns = 13;   // a signed number of lines, as of the next
+    constexpr unsigned with_columns = 14;
+    constexpr unsigned no_line = 15;
+    int line = first_line;
+    std::size_t covered = 0;  // two bytes each
+    while (place != end) {
+        unsigned const kind = *place >> 3U & 15U;
+        covered += (*place & 7U) + 1;
+        ++place;
+        if (kind == no_columns || kind == with_columns) {
+            unsigned const number = number_in(place, end);
+            int const lines = static_cast<int>(number >> 1U);
+            line += (number & 1U) != 0 ? -lines : lines;
+        } else if (kind >= one_line && kind < no_columns) {
+            line += static_cast<int>(kind - one_line);
+        }
+        if (instruction < covered) {
+            return kind == no_line ? 0 : line;
+        }
+        while (place != end && (*place & 0x80U) == 0) {  // the columns
+            ++place;
+        }
+    }
+    return 0;
+}
+
 }  // namespace
 
 handoff_python_layout const* function_reader::layout_of(unsigned long version) noexcept {
@@ -126,7 +179,7 @@ function_reader::function_reader(running_python const& python) noexcept
     }
 }
 
-python_function function_reader::current(void const* state) const noexcept {
+function_reader::python_frame function_reader::innermost(void const* state) const noexcept {
     auto const* frame = read<void const*>(state, layout_->thread_frame);
     if (layout_->cframe_frame >= 0 && frame != nullptr) {
         frame = read<void const*>(frame, layout_->cframe_frame);
@@ -139,13 +192,38 @@ python_function function_reader::current(void const* state) const noexcept {
         auto const* const tagged = read<char const*>(frame, layout_->frame_executable);
         void const* const code = tagged - (reinterpret_cast<std::uintptr_t>(tagged) & tags);
         if (code != nullptr && read<void const*>(code, type_of_object) == code_type_) {
-            return {.code = code,
-                    .name = read<void const*>(code, layout_->code_name),
-                    .file = read<void const*>(code, layout_->code_file),
-                    .line = read<int>(code, layout_->code_line)};
+            return {.its = frame, .code = code};
         }
     }
     return {};
+}
+
+python_function function_reader::current(void const* state) const noexcept {
+    void const* const code = innermost(state).code;
+    if (code == nullptr) {
+        return {};
+    }
+    return {.code = code,
+            .name = read<void const*>(code, layout_->code_name),
+            .file = read<void const*>(code, layout_->code_file),
+            .line = read<int>(code, layout_->code_line)};
+}
+
+int function_reader::current_line(void const* state) const noexcept {
+    auto const [its, code] = innermost(state);
+    if (code == nullptr) {
+        return 0;
+    }
+    auto const* const instruction = read<char const*>(its, layout_->frame_instruction);
+    auto const* const first = static_cast<char const*>(code) + layout_->code_instructions;
+    void const* const lines = read<void const*>(code, layout_->code_lines);
+    if (instruction < first || lines == nullptr) {
+        return 0;
+    }
+    auto const* const table = static_cast<unsigned char const*>(lines) + bytes_content;
+    return line_of(static_cast<std::size_t>(instruction - first) / 2,
+                   read<int>(code, layout_->code_line), table,
+                   table + read<std::size_t>(lines, bytes_length));
 }
 
 char* function_reader::write_utf8(void const* str, std::span<char> to) const noexcept {

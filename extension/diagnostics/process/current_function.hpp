@@ -41,6 +41,10 @@ public:
     /// REQUIRES: knows().
     [[nodiscard]] python_function current(void const* state) const noexcept;
 
+    /// The line that it executes; of a call, that of the call. Returns: 0: there is none, or it is
+    /// not known. REQUIRES: as current().
+    [[nodiscard]] int current_line(void const* state) const noexcept;
+
     /// Writes a str as UTF-8, as much of it as has room, without a zero. Returns: the end of it.
     /// REQUIRES: knows().
     char* write_utf8(void const* str, std::span<char> to) const noexcept;
@@ -49,6 +53,13 @@ public:
     static handoff_python_layout const* layout_of(unsigned long version) noexcept;
 
 private:
+    /// Of Python's; null: there is none.
+    struct python_frame {
+        void const* its = nullptr;
+        void const* code = nullptr;
+    };
+    [[nodiscard]] python_frame innermost(void const* state) const noexcept;
+
     handoff_python_layout const* layout_ = nullptr;
     void const* code_type_ = nullptr;
 };

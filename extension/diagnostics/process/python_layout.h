@@ -9,9 +9,12 @@ struct handoff_python_layout {
     int frame_executable; /* _PyInterpreterFrame: a code object, or what marks a call from C */
     int frame_previous;
     int frame_owner;
-    int code_line; /* PyCodeObject: where the function begins */
+    int frame_instruction; /* the one that is being executed, or, before 3.13, was the last */
+    int code_line;  /* PyCodeObject: where the function begins */
+    int code_lines; /* bytes: of which lines its instructions are */
     int code_file;
     int code_name;
+    int code_instructions; /* the first of them */
     int text_ascii; /* str: the characters, of one that is ASCII only, ... */
     int text_other; /* ... and of another */
 };
