@@ -17,6 +17,7 @@
 #include <link.h>
 #include <string_view>
 #include <system_error>
+#include <unwind.h>
 
 namespace handoff::detail {
 
@@ -217,6 +218,7 @@ code_place place_of(void const* instruction) {
     if (dladdr1(instruction, &known, &map, RTLD_DL_LINKMAP) == 0) {
         return {.file = no_file,
                 .offset = reinterpret_cast<std::uintptr_t>(instruction),
+                .function = 0,
                 .exported = {},
                 .beside_python = false};
     }
@@ -229,8 +231,12 @@ code_place place_of(void const* instruction) {
         file = std::filesystem::absolute(file, is_none);
     }
     auto const python = object_with_python();
+    // It takes a return address, which is behind the instruction.
+    auto const function = reinterpret_cast<std::uintptr_t>(_Unwind_FindEnclosingFunction(
+        const_cast<char*>(static_cast<char const*>(instruction)) + 1));
     return {.file = file,
             .offset = reinterpret_cast<std::uintptr_t>(instruction) - loaded.l_addr,
+            .function = function == 0 ? 0 : function - loaded.l_addr,
             .exported = known.dli_sname == nullptr ? "" : known.dli_sname,
             .beside_python = python && python->contains(instruction)};
 }

@@ -34,7 +34,8 @@ void find_owner(call_frame& frame, bool beside_python);
 struct code_place {
     std::string file;  // with its whole path; "?": of none
     std::uintptr_t offset = 0;
-    std::string exported;        // the function's name, if the loader knows one; not demangled
+    std::uintptr_t function = 0;  // where its function begins, as the unwinder knows it; 0: unknown
+    std::string exported;  // the function's name, if the loader knows one; not demangled
     bool beside_python = false;  // in the object that contains the interpreter
 };
 
