@@ -49,6 +49,7 @@ def main(
         # Signals are for the program's own threads; SIGPIPE may end a program that embeds Python.
         signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
         try:
+            name_thread(tool)
             tell(to_attaching, "begun")
             try:
                 work()
@@ -83,6 +84,18 @@ def open_apart(path: str, flags: int) -> int:
     for each in low:
         posix.close(each)
     return descriptor
+
+
+def name_thread(name: str) -> None:
+    """For who lists the process's threads, and for giltrace, which leaves its own out."""
+    try:
+        file = open_apart(f"/proc/self/task/{_thread.get_native_id()}/comm", posix.O_WRONLY)
+    except OSError:
+        return
+    try:
+        posix.write(file, name.encode())
+    finally:
+        posix.close(file)
 
 
 def tell(pipe: int, line: str) -> None:
