@@ -338,6 +338,9 @@ class Starts(Attached):
         events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
         names = [each["args"]["name"] for each in events if each["name"] == "thread_name"]
         self.assertIn(f"'MainThread' {process.pid}", names)
+        self.assertRegex(
+            outcome.stderr, rf"\ngiltrace: nobody waited .*\nGIL of .*, process {process.pid}: "
+        )
         self.assertEqual(self.assert_unharmed(process), "")
         self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
 
@@ -370,8 +373,10 @@ class Starts(Attached):
         command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")
         attached = start(*map(str, command), cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
         self.assertIn(b"records process", attached.stderr.readline())
-        self.assert_unharmed(process)
-        self.assertEqual(finish(attached).code, 0)
+        self.assertEqual(self.assert_unharmed(process), "")
+        outcome = finish(attached)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertRegex(outcome.stderr, r"^giltrace: .*\nGIL of ")
         self.assertTrue((self.folder / "trace.html").exists())
 
     @with_either

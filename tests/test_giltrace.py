@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import textwrap
@@ -174,6 +175,48 @@ class Trace(Traced):
                     r"'(spinner|MainThread)' \d+ held it for .* most of it in spin \(<string>:4\)",
                 )
 
+    def test_begins_with_what_cost_most(self):
+        for way, outcome in self.traced(TWO_BUSY_THREADS):
+            with self.subTest(way):
+                self.assertRegex(
+                    outcome.stderr,
+                    r"^giltrace: spin \(<string>:4\) held the GIL for \d+ ms, in "
+                    r"'(spinner|MainThread)' \d+ and 1 more, while '.*' \d+( and \d more)? waited "
+                    r"for it \(\d+ holds, the longest [\d.]+ ms\)\nGIL of ",
+                )
+        for way, outcome in self.traced("pass"):
+            with self.subTest(way):
+                self.assertRegex(outcome.stderr, "^giltrace: nobody waited for the GIL\nGIL of ")
+
+    def test_has_the_summary_in_each_output(self):
+        for output in "trace.json", "trace.html", "trace.svg":
+            for way, outcome in self.traced("pass", output):
+                with self.subTest(way, output=output):
+                    said = "giltrace: nobody waited for the GIL"
+                    self.assertIn(said, (self.folder / output).read_text())
+                    self.assertIn(said, outcome.stderr)
+
+    def test_of_many_threads_is_written_in_little_time(self):
+        """Each of 500 waits for all the others: 10 s of a processor are more than enough, unless
+        each wait is compared with each thread for each hold."""
+        threads, rounds = 500, 200
+        waits, takes, drops = 1, 3, 4
+        moments = (0, 0, 10**9, 10**9)  # one tick is a nanosecond
+        header = struct.pack("8sIi4QI4x3Qi4xQ64s", b"giltrace", 3, 1, *moments, *[0] * 6, b"made")
+        recording = bytearray(header.ljust(4096, b"\0"))
+        for thread in range(threads):
+            recording += struct.pack("IIIi16sQ24x", 1, 12288, thread + 1, 100 + thread, b"t", 0)
+            for turn in range(rounds):
+                begin = 10 + (turn * threads + thread) * 10
+                for when, what in (begin, takes), (begin + 9, drops), (begin + 10, waits):
+                    recording += struct.pack("QII", when, what, 0)
+            recording += bytes(12288 - 64 - rounds * 48)
+        (self.folder / "made.recording").write_bytes(recording)
+        left = (STOCK, "-m", "giltrace", "-o", "trace.html", "--recording", "made.recording")
+        outcome = self.run_command("sh", "-c", 'ulimit -t 10; exec "$@"', "sh", *left)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn(f"{threads} threads, {threads * rounds} holds", outcome.stderr)
+
     def test_of_a_part_of_a_program(self):
         code = (
             "import giltrace, threading\n"
@@ -241,7 +284,7 @@ for each in threads: each.join()
                     self.assertGreater(len(self.lanes()), 1)
             for trace in self.folder.glob("trace*.json"):
                 told = json.loads(trace.read_text())["otherData"]
-                self.assertEqual(told, {"contradiction": ""})
+                self.assertEqual(told["contradiction"], "")
 
     def test_of_both_tools_at_once(self):
         code = "import gilcheck; gilcheck.start()\n" + TWO_BUSY_THREADS
@@ -456,7 +499,9 @@ def poll():
 thread = threading.Thread(target=poll, name="waiter")
 thread.start()
 waits.wait()
-def call(): print(long_holds.{name}())
+def call():
+    held = long_holds.{name}()
+    print(held)
 call()
 over.set()
 thread.join()
@@ -471,6 +516,9 @@ thread.join()
         return max((end - begin, name) for begin, end, name in self.lanes()[thread].holds)
 
     def assert_named(self, name, thread, said, kind="lines"):
+        answer = (
+            rf"{said}.* held the GIL for \d+ ms at once, in '{thread}' \d+, while 'waiter' \d+ "
+        )
         for way, outcome in self.traced(self.code(name, kind)):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 0, outcome)
@@ -479,12 +527,13 @@ thread.join()
                 self.assertRegex(named, said)
                 blamed = rf"'waiter' \d+ at .*, while '{thread}' .* most of it in "
                 self.assertRegex(outcome.stderr, blamed + said.lstrip("^"))
+                self.assertRegex(outcome.stderr, "^giltrace: " + answer.lstrip("^"))
 
     def test_that_python_called_is_named(self):
         self.assert_named(
             "works",
             "MainThread",
-            r"^simulate\(\) at long_holds\.cpp:\d+, called by call \(<string>:11\)",
+            r"^simulate\(\) at long_holds\.cpp:\d+, called by call \(<string>:12\)",
         )
 
     def test_of_a_native_thread_is_named(self):
@@ -518,6 +567,17 @@ thread.join()
                     *(STOCK, "-m", "giltrace", "-o", "trace.html", "-c"), self.code("works", kind)
                 )
                 self.assertRegex(outcome.stderr, rf"\n.* long_holds\.so.*: .*{hint}")
+
+    def test_without_symbols_is_one_function_wherever_in_it_the_thread_was(self):
+        code = self.code("works", "stripped").replace("\ncall()\n", "\ncall(); call(); call()\n")
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                holds = self.lanes()["MainThread"].holds
+                names = [name for begin, end, name in holds if end - begin > 300_000]
+                self.assertEqual(len(names), 3)
+                self.assertRegex(names[0], r"^a function in long_holds\.so\+0x\w+, called by call ")
+                self.assertEqual(set(names), {names[0]})
 
     def test_is_shown_with_its_stack(self):
         for output in "trace.json", "trace.html":
@@ -590,7 +650,7 @@ thread.join()
             outcome = self.run_command(HOST, "-X", f"giltrace=trace.json,{option}", "-c", "pass")
             self.assertEqual(outcome.code, 2, outcome)
             self.assertIn(
-                f"giltrace does not know '{option.removeprefix('stack-after=1,')}'", outcome.stderr
+                f"giltrace: does not know '{option.removeprefix('stack-after=1,')}'", outcome.stderr
             )
         outcome = self.run_command(
             *(STOCK, "-m", "giltrace", "-o", "trace.json", "--stack-after", "-1", "-c", "pass")
@@ -896,6 +956,11 @@ time.sleep(60)
                 self.assertEqual(killed.code, -signal.SIGKILL)
                 left = ("-o", "late.json", "--recording", "trace.json.recording")
                 told = self.run_command(STOCK, "-m", "giltrace", *left).stderr
+                self.assertRegex(
+                    told,
+                    r"^giltrace: 'MainThread' \d+ waited for the GIL in the end, for .*, while "
+                    r"'hangs' \d+ held it: a hold that did not end\n",
+                )
                 unfinished = re.search(
                     r"\nwaited for the GIL when the process was killed, or left\n"
                     r"  (\S+ s|\d{3} ms)  'MainThread' \d+ since .*\n"
@@ -1010,6 +1075,126 @@ time.sleep(60)
                 self.assertEqual(list(self.folder.glob("*.recording")), [])
 
 
+class NoRoom(Traced):
+    def test_for_the_output_is_told_and_leaves_the_recording(self):
+        (self.folder / "trace.json").symlink_to("/dev/full")
+        for way, outcome in self.traced(TWO_BUSY_THREADS):
+            with self.subTest(way):
+                self.assertIn(
+                    f"giltrace: cannot write '{self.folder}/trace.json': No space left on device; ",
+                    outcome.stderr,
+                )
+                (command,) = re.findall("`python3 (.*)`", outcome.stderr)
+                again = self.run_command(STOCK, *command.replace("OUTPUT", "late.json").split())
+                self.assertEqual(again.code, 0, again)
+                self.assertIn("spinner", self.lanes("late.json"))
+
+    def test_for_the_output_leaves_what_was_there(self):
+        self.run_command(
+            STOCK, "-m", "giltrace", "-o", "trace.json", "-c", TWO_BUSY_THREADS + KILLED
+        )
+        left = (STOCK, "-m", "giltrace", "-o", "late.html", "--recording", "trace.json.recording")
+        for earlier in None, "<!-- written by giltrace -->":
+            with self.subTest(earlier):
+                if earlier:
+                    (self.folder / "late.html").write_text(earlier)
+                before = {each.name for each in self.folder.iterdir()}
+                outcome = self.run_command("sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *left)
+                self.assertEqual(outcome.code, 2, outcome)
+                self.assertIn("giltrace: cannot write 'late.html': File too large", outcome.stderr)
+                self.assertEqual({each.name for each in self.folder.iterdir()}, before)
+                if earlier:
+                    self.assertEqual((self.folder / "late.html").read_text(), earlier)
+
+    def test_for_a_snapshot_leaves_no_part_of_it(self):
+        code = (
+            "import giltrace, resource\n"
+            "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+            "giltrace.start('trace.json')\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))\n"
+            "try: giltrace.snapshot('now.html')\n"
+            "except RuntimeError as error: print(error)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        )
+        outcome = self.run_command(STOCK, "-c", code)
+        self.assertEqual(outcome.stdout, "giltrace: cannot write 'now.html': File too large\n")
+        self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
+
+    def test_for_events_is_a_gap_that_no_hold_is_drawn_over(self):
+        code = (
+            "import os, resource, time\n"
+            "def lost():\n"
+            "    for _ in range(10_000): time.sleep(0)\n"
+            "def found():\n"
+            "    for _ in range(10_000): time.sleep(0)\n"
+            "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+            "size = os.path.getsize('trace.json.recording')\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))\n"
+            "lost()\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+            "found()\n"
+        )
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertNotIn("contradicts", outcome.stderr)
+                self.assertRegex(outcome.stderr, r"^giltrace: .*; \d+ events are missing\n")
+                self.assertRegex(
+                    outcome.stderr,
+                    r"\n\d+ events are missing, from .* on to .*: there was no room for them in "
+                    r"the recording \(File too large\): make room",
+                )
+                events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
+                ((begin, end, name),) = Lane.intervals(events, "gap")
+                self.assertEqual(name, "events are missing")
+                holds = self.lanes()["MainThread"].holds
+                self.assertEqual([h for h in holds if h[0] < begin - 1 and h[1] > begin + 1], [])
+                self.assertGreater(sum(h[1] <= begin + 1 for h in holds), 10)
+                after = [h for h in holds if h[0] >= end - 1]
+                self.assertGreater(len(after), 9_000)
+                self.assertIn("found (<string>:4)", {name for _, _, name in after})
+
+
+class CommandLine(Traced):
+    def test_has_help_with_every_option_that_fits_a_screen(self):
+        packages = Path(PACKAGES)
+        wanted = {"--last", "--when-wait-exceeds", "--stack-after", "-m", "-c"}
+        for each in "giltrace/__main__.py", "handoff_attach/command_line.py":
+            text = (packages / each).read_text()
+            wanted |= set(re.findall(r'add_argument\(\s*"(--?[a-z-]+)"', text))
+        self.assertGreater(wanted, {"-o", "--pid", "--within", "--seconds", "--signal"})
+        outcome = self.run_command(STOCK, "-m", "giltrace", "--help")
+        self.assertEqual(
+            [each for each in wanted if each not in outcome.stdout.split("PROGRAM")[-1]], []
+        )
+        lines = outcome.stdout.splitlines()
+        self.assertLessEqual(len(lines), 24)
+        self.assertLessEqual(max(map(len, lines)), 80)
+
+    def test_that_is_wrong_is_told_in_one_line_of_giltraces(self):
+        (self.folder / "other.html").write_text("mine")
+        for arguments in (
+            ("script.py",),
+            ("-o", "x.html"),
+            ("-o", "x.txt", "-c", "pass"),
+            ("-o", "nowhere/x.html", "-c", "pass"),
+            ("-o", "other.html", "-c", "pass"),
+            ("-o", "x.html", "--last", "x", "-c", "pass"),
+            ("-o", "x.html", "--last", "-1", "-c", "pass"),
+            ("-o", "x.html", "--signal", "9", "-c", "pass"),
+            ("-o", "x.html", "--unknown"),
+            ("-o", "x.html", "--recording", "nothing"),
+            ("-o", "x.html", "--recording", "other.html"),
+            ("-o", "x.html", "--recording", "other.html", "script.py"),
+            ("-o", "x.html", "--pid", "0"),
+        ):
+            with self.subTest(arguments):
+                outcome = self.run_command(STOCK, "-m", "giltrace", *arguments)
+                self.assertEqual(outcome.code, 2, outcome)
+                self.assertRegex(outcome.stderr, r"^giltrace: .*\n$")
+                self.assertEqual([each.name for each in self.folder.iterdir()], ["other.html"])
+
+
 class Refused(Traced):
     def assert_refused(self, code, output, *said):
         for way, outcome in self.traced(code, output):
@@ -1051,6 +1236,22 @@ class Refused(Traced):
                 with self.subTest(f"{way}, {output}"):
                     self.assertEqual(outcome.code, 0, outcome)
                     self.assertIn(f"written to {self.folder / output}", outcome.stderr)
+
+    def test_an_output_that_is_a_pipe_or_a_socket_before_the_run(self):
+        os.mkfifo(self.folder / "pipe.html")
+        os.mkfifo(self.folder / "beside.html.recording")
+        with socket.socket(socket.AF_UNIX) as name:
+            name.bind(str(self.folder / "socket.html"))
+        for output, said in (
+            ("pipe.html", "pipe.html' is a pipe"),
+            ("socket.html", "socket.html' is a socket"),
+            ("beside.html", "beside.html.recording' is none"),
+        ):
+            self.assert_refused("print(1)", output, said, "choose another name")
+        left = ("-o", "late.html", "--recording", "beside.html.recording")
+        outcome = self.run_command(STOCK, "-m", "giltrace", *left)
+        self.assertEqual(outcome.code, 2)
+        self.assertIn("beside.html.recording' is no file", outcome.stderr)
 
     def test_an_unknown_ending(self):
         self.assert_refused("print(1)", "trace.txt", "'trace.txt'", ".json, .html or .svg")

@@ -42,10 +42,21 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
     auto const process = static_cast<unsigned>(shown.process) | beside;
     std::fprintf(
         to,
-        "{\"displayTimeUnit\": \"ns\", \"otherData\": {\"contradiction\": %s}, \"traceEvents\": [\n"
+        "{\"displayTimeUnit\": \"ns\", \"otherData\": {\"contradiction\": %s, \"summary\": %s}, "
+        "\"traceEvents\": [\n"
         "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %u, \"args\": {\"name\": %s}}",
-        json_string(shown.contradiction()).c_str(), process,
+        json_string(shown.contradiction()).c_str(), json_string(summary_of(shown)).c_str(), process,
         json_string("GIL of " + shown.program + " " + std::to_string(shown.process)).c_str());
+    if (shown.lost != 0) {
+        // Of the process, as no thread's number is zero.
+        std::fprintf(to,
+                     ",\n{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": %u, \"tid\": 0, "
+                     "\"args\": {\"name\": \"missing\"}}"
+                     ",\n{\"ph\": \"X\", \"cat\": \"gap\", \"name\": \"events are missing\", "
+                     "\"pid\": %u, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f}",
+                     process, process, microseconds(shown.gap_begin),
+                     microseconds(shown.gap_end - shown.gap_begin));
+    }
     std::vector<std::string> names;
     std::vector<std::string> stacks;
     for (auto const& each : shown.activities) {

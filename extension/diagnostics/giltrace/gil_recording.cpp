@@ -24,6 +24,7 @@
 #include <memory>
 #include <pthread.h>
 #include <span>
+#include <stdexcept>
 #include <string_view>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -33,6 +34,7 @@
 #include <unistd.h>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace handoff::detail {
 
@@ -67,8 +69,9 @@ struct recording {
     header* head = nullptr;
     std::uint32_t lanes = 0;
     numbered_names names;
+    chunk* name_chunk = nullptr;
     char* name_place = nullptr;  // where the next is written
-    char* names_end = nullptr;
+    std::vector<std::pair<std::uint32_t, std::string>> unwritten;  // names: there was no room yet
     bool begins = false;  // in a child, with its first event
     std::deque<full_chunk> full;  // the first to be used again first
 };
@@ -79,7 +82,7 @@ struct buffer {
     event* next = nullptr;
     event* end = nullptr;
     chunk* mapped = nullptr;
-    off_t where = 0;                // in the file
+    off_t where = 0;  // in the file
     std::uint64_t waits_since = 0;  // ticks; 0: it does not wait for the GIL
     python_function function{};  // of the last hold ...
     std::uint32_t name = 0;  // ... which was called that
@@ -98,23 +101,27 @@ function_reader functions;
 std::uint64_t last_event = 0;  // its ticks: the lock orders events, where the counter may not
 std::uint64_t held_since = 0;  // ticks
 std::uint64_t look_after = 0;  // so many ticks of a hold; 0: never
-std::uint64_t next_look = 0;   // when who holds the GIL has held it for long
-std::uint32_t stacks = 0;      // different ones, that were recorded
-std::uint64_t keeps = 0;       // so many ticks; 0: all
-std::uint64_t long_wait = 0;   // so many ticks; 0: none is
-std::uint64_t next_long_wait = 0;   // not told of before
-unsigned long_waits = 0;            // that were told of
+std::uint64_t next_look = 0;  // when who holds the GIL has held it for long
+std::uint32_t stacks = 0;  // different ones, that were recorded
+std::uint64_t keeps = 0;  // so many ticks; 0: all
+std::uint64_t long_wait = 0;  // so many ticks; 0: none is
+std::uint64_t next_long_wait = 0;  // not told of before
+unsigned long_waits = 0;  // that were told of
 std::atomic<unsigned> readers = 0;  // of the file, while it is written
 pthread_key_t own_key{};
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local buffer own{};
 
-/// Of zeros, at the end of this file, the recording's. Returns null if there is no room for it.
+/// Of zeros, at the end of this file, the recording's. Returns null if there is no room for it, and
+/// errno says why.
 void* add(recording& now, int file, std::size_t size) {
     void* mapped = MAP_FAILED;
     static constexpr std::array<char, largest_chunk> zeros{};
-    if (pwrite(file, zeros.data(), size, now.size) == static_cast<ssize_t>(size)) {
+    ssize_t const written = pwrite(file, zeros.data(), size, now.size);
+    if (written == static_cast<ssize_t>(size)) {
         mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, now.size);
+    } else if (written >= 0) {
+        errno = ENOSPC;  // a part of it had room
     }
     if (mapped == MAP_FAILED) {
         return nullptr;
@@ -125,7 +132,7 @@ void* add(recording& now, int file, std::size_t size) {
 
 /// What is done with the file, as it is found anew. Its descriptor is not kept: a program may close
 /// those that it does not know, as every daemon does, and the number is then that of a file of its
-/// own. Returns null if it is not found.
+/// own. Returns null if it is not found, and errno says why.
 /// Source: python-daemon's close_all_open_files().
 template <class Done>
 void* with_file(recording const& now, Done const& done) {
@@ -136,8 +143,11 @@ void* with_file(recording const& now, Done const& done) {
     struct stat found{};
     bool const is_it = fstat(file, &found) == 0 && found.st_dev == now.file.st_dev &&
                        found.st_ino == now.file.st_ino;
+    errno = ENOENT;
     void* const mapped = is_it ? done(file) : nullptr;
+    int const failure = errno;
     close(file);
+    errno = failure;
     return mapped;
 }
 
@@ -159,8 +169,8 @@ void leave(recording& over) {
     if (over.head != nullptr) {
         munmap(over.head, page);
     }
-    if (over.names_end != nullptr) {
-        munmap(over.names_end - largest_chunk, largest_chunk);
+    if (over.name_chunk != nullptr) {
+        munmap(over.name_chunk, over.name_chunk->size);
     }
     recording fresh;
     fresh.path = std::move(over.path);
@@ -183,35 +193,34 @@ bool is_mapped_by(pid_t process, ino_t file) {
     return false;
 }
 
-/// Throws: std::system_error: there is a file of that name, and it is no recording, or one that
+/// Throws: std::invalid_argument: there is a file of that name, and it is no recording, or one that
 ///         another process writes.
 void make_sure_of_recording(std::string const& path) {
     header begin{};
-    int const file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    int const file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (file < 0) {
         return;  // there is none, or creating it says what is wrong
     }
     struct stat its{};
-    auto const length = fstat(file, &its) == 0 ? read(file, &begin, sizeof begin) : 0;
+    bool const is_file = fstat(file, &its) == 0 && S_ISREG(its.st_mode);
+    auto const length = is_file ? read(file, &begin, sizeof begin) : 0;
     close(file);
     if (length == sizeof begin && begin.process != getpid() &&
         is_mapped_by(begin.process, its.st_ino)) {
-        throw std::system_error(EBUSY, std::generic_category(),
-                                std::string("process ")
-                                    .append(std::to_string(begin.process))
-                                    .append(" writes '")
-                                    .append(path)
-                                    .append("' now: choose another name"));
+        throw std::invalid_argument(std::string("giltrace: process ")
+                                        .append(std::to_string(begin.process))
+                                        .append(" writes '")
+                                        .append(path)
+                                        .append("' now: choose another name"));
     }
-    if (length > 0 &&
-        std::string_view(std::data(begin.magic), sizeof begin.magic) != recording_signature) {
-        throw std::system_error(EEXIST, std::generic_category(),
-                                "giltrace replaces only its own recordings, and '" + path +
+    if (!is_file || (length > 0 && std::string_view(std::data(begin.magic), sizeof begin.magic) !=
+                                       recording_signature)) {
+        throw std::invalid_argument("giltrace: only its own recordings are replaced, and '" + path +
                                     "' is none: remove that, or choose another name");
     }
 }
 
-/// Throws: std::system_error.
+/// Throws: as start_recording().
 void begin(recording& now) {
     make_sure_of_recording(now.path);
     now.place = std::filesystem::absolute(now.path);
@@ -227,7 +236,8 @@ void begin(recording& now) {
         if (file >= 0) {
             unlink(now.path.c_str());
         }
-        throw std::system_error(failure, std::generic_category(), now.path);
+        throw std::system_error(failure, std::generic_category(),
+                                "giltrace: cannot write the recording, '" + now.path + "'");
     }
     now.head = static_cast<header*>(mapped);
     recording_signature.copy(now.head->magic, sizeof now.head->magic);
@@ -316,6 +326,7 @@ chunk* use_again(recording& now, off_t& where) {
     now.full.pop_front();
     where = oldest.where;
     mapped->what = content::nothing;  // as long as it is neither the one nor the other
+    mapped->lost_since = 0;
     std::memset(static_cast<void*>(mapped + 1), 0, oldest.size - sizeof(chunk));
     return mapped;
 }
@@ -325,13 +336,6 @@ bool open_chunk(recording& now) {
     bool const is_new = own.of != number.load(std::memory_order_relaxed) || own.mapped == nullptr;
     std::uint32_t const size =
         is_new ? page : std::min<std::uint32_t>(2 * own.mapped->size, largest_chunk);
-    std::uint32_t const lane = is_new ? ++now.lanes : own.mapped->lane;
-    if (is_new) {
-        unmap(own);  // what is there is another recording's
-        own = {.of = number.load(std::memory_order_relaxed)};
-    } else {
-        now.full.push_back(finish(own));
-    }
     off_t where = now.size;
     chunk* added = use_again(now, where);
     if (added == nullptr) {
@@ -340,6 +344,14 @@ bool open_chunk(recording& now) {
             return false;
         }
         added->size = size;
+    }
+    // The one before is kept as long as there is no other: it says since when events are missing.
+    std::uint32_t const lane = is_new ? ++now.lanes : own.mapped->lane;
+    if (is_new) {
+        unmap(own);  // what is there is another recording's
+        own = {.of = number.load(std::memory_order_relaxed)};
+    } else {
+        now.full.push_back(finish(own));
     }
     now.head->latest = tick_clock::this_moment();
     added->lane = lane;
@@ -355,6 +367,62 @@ bool open_chunk(recording& now) {
     return true;
 }
 
+/// Room for names. Returns false if there is none.
+bool open_name_chunk(recording& now, std::uint32_t size) {
+    auto* const added = static_cast<chunk*>(add(now, size));
+    if (added == nullptr) {
+        return false;
+    }
+    if (now.name_chunk != nullptr) {
+        munmap(now.name_chunk, now.name_chunk->size);
+    }
+    added->size = size;
+    added->what = content::names;
+    now.name_chunk = added;
+    now.name_place = reinterpret_cast<char*>(added + 1);
+    return true;
+}
+
+/// Returns false if there is no room for it.
+bool write_name(recording& now, std::uint32_t called, std::string_view text) {
+    text = text.substr(0, largest_chunk / 2);
+    std::size_t const needed = (sizeof(recorded::name) + text.size() + 7) / 8 * 8;
+    bool const has_room =
+        now.name_chunk != nullptr &&
+        now.name_place + needed <= reinterpret_cast<char*>(now.name_chunk) + now.name_chunk->size;
+    if (!has_room && !open_name_chunk(now, largest_chunk) &&
+        (sizeof(chunk) + needed > page || !open_name_chunk(now, page))) {
+        return false;
+    }
+    auto* const made = reinterpret_cast<recorded::name*>(now.name_place);
+    made->number = called;
+    text.copy(now.name_place + sizeof *made, text.size());
+    made->length = static_cast<std::uint32_t>(text.size());
+    now.name_place += needed;
+    return true;
+}
+
+/// Now that there is room, perhaps.
+void write_unwritten(recording& now) {
+    std::erase_if(now.unwritten,
+                  [&now](auto const& each) { return write_name(now, each.first, each.second); });
+}
+
+bool is_of_this_recording() noexcept { return own.of == number.load(std::memory_order_relaxed); }
+
+/// There is no room for an event of the calling thread's. error: of errno.
+void note_loss(header& head, int error) noexcept {
+    auto const now = std::max(last_event, tick_clock::now());
+    if (head.lost++ == 0) {
+        head.lost_since = now;
+        head.lost_error = error;
+    }
+    head.lost_until = now;
+    if (is_of_this_recording() && own.mapped != nullptr && own.mapped->lost_since == 0) {
+        own.mapped->lost_since = now;
+    }
+}
+
 /// Returns false if there is none, or the recording is over: its file is not touched after that.
 [[gnu::noinline]] bool make_room() noexcept {
     recording& now = current();
@@ -367,18 +435,19 @@ bool open_chunk(recording& now) {
                 begin(now);
             }
             made = now.head != nullptr && open_chunk(now);
+            if (made && !now.unwritten.empty()) {
+                write_unwritten(now);
+            }
         } catch (std::exception const&) {
-            made = false;
+            errno = ENOMEM;  // or it is not there at all
         }
         if (!made && now.head != nullptr) {
-            ++now.head->lost;
+            note_loss(*now.head, errno);
         }
     }
     --making_room;
     return made;
 }
-
-bool is_of_this_recording() noexcept { return own.of == number.load(std::memory_order_relaxed); }
 
 /// when: ticks; 0: now.
 void record(kind what, std::uint32_t name = 0, std::uint64_t when = 0) noexcept {
@@ -394,29 +463,6 @@ void record(kind what, std::uint32_t name = 0, std::uint64_t when = 0) noexcept 
     std::atomic_ref(made.when).store(when, std::memory_order_release);
 }
 
-/// Writes a name. Without room it is not written, and what is called so has no name.
-void write_name(recording& now, std::uint32_t called, std::string_view text) {
-    std::size_t const needed = (sizeof(recorded::name) + text.size() + 7) / 8 * 8;
-    if (now.name_place == nullptr || now.name_place + needed > now.names_end) {
-        auto* const added = static_cast<chunk*>(add(now, largest_chunk));
-        if (added == nullptr) {
-            return;
-        }
-        if (now.names_end != nullptr) {
-            munmap(now.names_end - largest_chunk, largest_chunk);
-        }
-        added->size = largest_chunk;
-        added->what = content::names;
-        now.name_place = reinterpret_cast<char*>(added + 1);
-        now.names_end = reinterpret_cast<char*>(added) + largest_chunk;
-    }
-    auto* const made = reinterpret_cast<recorded::name*>(now.name_place);
-    made->number = called;
-    text.copy(now.name_place + sizeof *made, text.size());
-    made->length = static_cast<std::uint32_t>(text.size());
-    now.name_place += needed;
-}
-
 std::uint32_t number_of(recording& now, std::string_view text, std::uint32_t kind) {
     auto const known = now.names.find(text);
     if (known != now.names.end()) {
@@ -424,12 +470,14 @@ std::uint32_t number_of(recording& now, std::string_view text, std::uint32_t kin
     }
     auto const fresh = static_cast<std::uint32_t>(now.names.size() + 1);
     now.names.emplace(text, fresh);
-    write_name(now, fresh | kind, text);
+    if (!write_name(now, fresh | kind, text)) {
+        now.unwritten.emplace_back(fresh | kind, text);
+    }
     return fresh;
 }
 
 /// As in "Queue.get (queue.py:154)".
-std::string_view text_of(python_function const& function, std::span<char> room) {
+std::string_view text_of(python_function const& function, int line, std::span<char> room) {
     std::array<char, 512> path;
     std::string_view file(path.data(), functions.write_utf8(function.file, path));
     file.remove_prefix(file.rfind('/') + 1);
@@ -439,7 +487,7 @@ std::string_view text_of(python_function const& function, std::span<char> room) 
     append(" (");
     append(file.substr(0, 256));
     append(":");
-    end = std::to_chars(end, room.data() + room.size(), function.line).ptr;
+    end = std::to_chars(end, room.data() + room.size(), line).ptr;
     append(")");
     return {room.data(), end};
 }
@@ -456,8 +504,11 @@ constexpr char const* not_known =
     }
     std::array<char, 1024> room;
     std::string_view const text = running.name != nullptr
-                                      ? text_of(running, room)
+                                      ? text_of(running, running.line, room)
                                       : std::string_view(static_cast<char const*>(running.code));
+    if (text.empty()) {
+        return 0;
+    }
     std::uint32_t const found =
         number_of(now, text.substr(0, room.size()),
                   hold_label != nullptr && running.code == hold_label ? is_label : 0);
@@ -544,8 +595,9 @@ void record_stack(recording& now, holder_stacks::sighting const& seen) {
     }
     std::string text = seen.places.empty() ? "?" + seen.unknown : std::string();
     for (code_place const& each : seen.places) {
-        std::array<char, 20> offset{};
-        std::snprintf(offset.data(), offset.size(), "%jx ", std::uintmax_t{each.offset});
+        std::array<char, 40> offset{};
+        std::snprintf(offset.data(), offset.size(), "%jx %jx ", std::uintmax_t{each.offset},
+                      std::uintmax_t{each.function});
         std::string place(each.beside_python ? "p" : "-");
         place.append(offset.data()).append(each.file).append("\n").append(each.exported);
         text.append(text.empty() ? "" : " ")
@@ -575,6 +627,31 @@ void record_stacks(recording& now) noexcept {
             holder_stacks::note_own_stack();
         }
         record_stacks(now);
+    }
+    --making_room;
+}
+
+/// Of a hold that was looked at: where in Python it ends. A long call of native code ends it as it
+/// returns, with which the call's line is still the one that is executed.
+[[gnu::noinline]] void note_line() noexcept {
+    recording& now = current();
+    void* const state = functions.knows() ? python->this_threads_state() : nullptr;
+    if (state == nullptr) {
+        return;
+    }
+    python_function const running = functions.current(state);
+    int const line = running.code == nullptr ? 0 : functions.current_line(state);
+    if (line <= 0) {
+        return;
+    }
+    ++making_room;
+    if (is_on && now.head != nullptr) {
+        try {
+            std::array<char, 1024> room{'@'};
+            std::string_view const text = text_of(running, line, std::span(room).subspan(1));
+            record(kind::at_line, number_of(now, {room.data(), text.size() + 1}, is_line));
+        } catch (std::exception const&) {  // NOLINT(bugprone-empty-catch): it is not told then
+        }
     }
     --making_room;
 }
@@ -613,6 +690,10 @@ void on_take() noexcept {
 void on_drop() noexcept {
     if (holder_stacks::are_waiting()) {
         attend_to_stacks(true);
+    }
+    bool const was_looked_at = next_look != held_since + look_after;
+    if (was_looked_at) {
+        note_line();
     }
     record(kind::drops, name_of_hold());
 }
@@ -711,6 +792,7 @@ std::string stop_recording() {
     record_stacks(now);
     now.head->latest = tick_clock::this_moment();
     now.head->was_ended = 1;
+    write_unwritten(now);
     write_thread_names(now);
     ++number;
     leave(now);

@@ -17,7 +17,7 @@ namespace handoff::detail {
 /// one thread each, or of names. What was not written is zero.
 namespace recorded {
 
-inline constexpr std::uint32_t version = 2;
+inline constexpr std::uint32_t version = 3;
 inline constexpr std::size_t page = 4096;  // bytes
 inline constexpr std::size_t largest_chunk = 16 * page;
 inline constexpr std::size_t thread_name = 16;  // bytes, with the zero
@@ -29,18 +29,22 @@ struct header {
     moment begin;
     moment latest;            // of two moments the scale of all ticks is known
     std::uint32_t was_ended;  // at `latest`; else it is zero
-    std::uint64_t lost;       // events that there was no room for
+    std::uint64_t lost;       // events that there was no room for, ...
+    std::uint64_t lost_since;  // ... ticks, of the first ...
+    std::uint64_t lost_until;  // ... and of the last of them
+    int lost_error;            // of errno, with the first
     std::uint64_t kept;       // nanoseconds, of the end; zero: all
     char program[64];     // its name
 };
 
-/// The last is no event of the thread's: whoever held the GIL at that moment was seen in a stack.
-enum class kind : std::uint32_t { nothing, waits, asks, takes, drops, seen };
+/// The last two are no events of the thread's. Whoever held the GIL at that moment was seen in a
+/// stack, or was at a line of Python, from which native code may have been called.
+enum class kind : std::uint32_t { nothing, waits, asks, takes, drops, seen, at_line };
 
 struct event {
     std::uint64_t when;  // ticks; zero: there is none
     kind what;
-    std::uint32_t name;  // of a hold that ends, or of a stack
+    std::uint32_t name;  // of a hold that ends, of a stack, or of a line
 };
 
 enum class content : std::uint32_t { nothing, events, names };
@@ -51,7 +55,9 @@ struct chunk {
     std::uint32_t lane;  // which of the process's threads; a thread's id may be used again
     pid_t thread;
     char name[thread_name];  // the thread's, as the system has it
-    char unused[32];
+    std::uint64_t lost_since;  // ticks: from then on events of the thread are missing, up to its
+                               // next chunk; zero: none
+    char unused[24];
 };
 
 /// In a chunk of names. The text follows, and zeros up to the next multiple of eight bytes.
@@ -66,10 +72,12 @@ inline constexpr std::uint32_t is_label = 0x40000000U;  // a gil_label's
 /// The places' numbers in decimal, the innermost first, a space between; or "?" and why there are
 /// none.
 inline constexpr std::uint32_t is_stack = 0x20000000U;
-/// "p" or "-", whether it is beside Python; the offset in hexadecimal, a space, and the file; in a
-/// second line the function's name, if it is exported.
+/// "p" or "-", whether it is beside Python; the offset in hexadecimal, a space, where its function
+/// begins, a space, and the file; in a second line the function's name, if it is exported.
 inline constexpr std::uint32_t is_place = 0x10000000U;
-inline constexpr std::uint32_t is_of_a_kind = is_thread | is_label | is_stack | is_place;
+/// "@", and a function of Python's with the line that it executes.
+inline constexpr std::uint32_t is_line = 0x08000000U;
+inline constexpr std::uint32_t is_of_a_kind = is_thread | is_label | is_stack | is_place | is_line;
 
 static_assert(sizeof(event) == 16 && sizeof(chunk) == 64 && sizeof(header) <= page);
 
@@ -91,8 +99,9 @@ struct recording_options {
 ///
 /// GIL:     held.
 /// Threads: one recording at a time.
-/// Throws:  std::system_error, with the path: it cannot be written. std::runtime_error: this
-///          Python's GIL cannot be listened to.
+/// Throws:  std::system_error, with the path: it cannot be written. std::invalid_argument: what is
+///          there is no recording, or another process writes it. std::runtime_error: this Python's
+///          GIL cannot be listened to.
 void start_recording(running_python const& python, std::string const& path,
                      recording_options const& wanted,
                      std::string (*child_path)(std::string const& path, pid_t process));

@@ -54,12 +54,13 @@ std::string path_in_child(std::string const& recording, pid_t process) {
 }
 
 bool is_recording = false;
+summary at_exit = summary::on_stderr;
 
 /// A recording begins or ends: that lets go of the GIL, and another thread would find a recording
 /// that is half there.
 constinit one_at_a_time::process changes{0};
 constexpr auto refusal =
-    "another thread begins or ends a recording of the GIL just now: one at a time";
+    "giltrace: another thread begins or ends a recording of the GIL just now: one at a time";
 
 /// REQUIRES: a change.
 void tie_to_the_process() {
@@ -79,7 +80,7 @@ running_python const& this_python() {
     } catch (std::runtime_error const& wrong) {
         why = wrong.what();
     }
-    throw std::runtime_error("giltrace cannot record this Python: " + why);
+    throw std::runtime_error("giltrace: cannot record this Python: " + why);
 }
 
 /// Where its reader has gone, the program is not to end by SIGPIPE for our sake.
@@ -100,9 +101,18 @@ void say(std::string_view text) {
     pthread_sigmask(SIG_SETMASK, &former, nullptr);
 }
 
+/// Throws: as timeline::read(); std::runtime_error: the output cannot be written, why, and where
+/// the
+///         recording is.
 void write(std::string const& recording, std::string const& output, summary told) {
     timeline const read = timeline::read(recording);
-    detail::write(read, output);
+    try {
+        detail::write(read, output);
+    } catch (std::exception const& failure) {
+        throw std::runtime_error(std::string(failure.what()) + "; the recording is left, which `" +
+                                 "python3 -m giltrace -o OUTPUT --recording " + recording +
+                                 "` draws elsewhere, or later");
+    }
     if (told == summary::on_stderr) {
         std::string const text = summary_of(read) + "written to " + output + "\n";
         std::fflush(stdout);
@@ -120,33 +130,38 @@ unsigned snapshots = 0;  // that were written by themselves
 
 constinit one_at_a_time::process writes{0};
 
-/// Returns the output's path. Throws: as snapshot().
+struct written {
+    std::string output;
+    std::string answer;  // what it shows first of all, as the summary says it
+};
+
+/// Throws: as snapshot().
 template <class OutputOf>
-std::string write_snapshot(OutputOf const& output_of_recording) {
+written write_snapshot(OutputOf const& output_of_recording) {
     one_at_a_time const this_one(
-        writes, "another thread writes a snapshot of the GIL just now: one at a time");
+        writes, "giltrace: another thread writes a snapshot of the GIL just now: one at a time");
     std::string output;
     timeline read;
     {
         recording_reader const now;
         if (now.path().empty()) {
-            throw std::invalid_argument("there is no recording of the GIL");
+            throw std::invalid_argument("giltrace: there is no recording of the GIL");
         }
         output = output_of_recording(now.path());
         read = timeline::read(now.path(), now.now());
     }
     detail::write(read, output);
-    return output;
+    return {.output = output, .answer = answer_of(read)};
 }
 
 /// On giltrace's own thread.
 void write_next_snapshot() {
     try {
-        auto const output = write_snapshot(
+        auto const [output, answer] = write_snapshot(
             [](std::string const& recording) { return snapshot_of(recording, ++snapshots); });
-        say("giltrace: a snapshot is written to " + output + "\n");
+        say("giltrace: a snapshot is written to " + output + "\n" + answer);
     } catch (std::exception const& failure) {
-        say(std::string("giltrace: there is no snapshot: ") + failure.what() + "\n");
+        say(std::string(failure.what()) + ": there is no snapshot\n");
     }
 }
 
@@ -199,7 +214,7 @@ void answer_signals(int number) {
 }
 /// Throws: std::invalid_argument.
 [[noreturn]] void refuse(std::string_view option) {
-    throw std::invalid_argument("giltrace does not know '" + std::string(option) +
+    throw std::invalid_argument("giltrace: does not know '" + std::string(option) +
                                 "': it knows last=SECONDS, when-wait-exceeds=SECONDS, "
                                 "stack-after=SECONDS and signal=NUMBER, as in trace.html,last=30");
 }
@@ -247,7 +262,8 @@ void start(std::string_view wanted, options const& how) {
     check(how);
     one_at_a_time const change(changes, refusal);
     if (is_recording) {
-        throw std::invalid_argument("there is a recording of the GIL already: one at a time");
+        throw std::invalid_argument(
+            "giltrace: there is a recording of the GIL already: one at a time");
     }
     running_python const& python = this_python();
     std::string const output = std::filesystem::absolute(wanted);  // whatever chdir() comes
@@ -262,7 +278,7 @@ void start(std::string_view wanted, options const& how) {
     } catch (std::system_error const&) {
         throw;
     } catch (std::runtime_error const& wrong) {
-        throw std::runtime_error(std::string("giltrace cannot record this Python: ") +
+        throw std::runtime_error(std::string("giltrace: cannot record this Python: ") +
                                  wrong.what());
     }
     try {
@@ -273,6 +289,7 @@ void start(std::string_view wanted, options const& how) {
         throw;
     }
     is_recording = true;
+    at_exit = how.at_exit;
     snapshots = 0;
     answer_signals(how.signal);
     if (python.is_initialized() != 0) {
@@ -284,7 +301,7 @@ void start(std::string_view wanted, options const& how) {
 void stop(summary told) {
     one_at_a_time const change(changes, refusal);
     if (!is_recording) {
-        throw std::invalid_argument("there is no recording of the GIL");
+        throw std::invalid_argument("giltrace: there is no recording of the GIL");
     }
     is_recording = false;
     answer_signals(0);
@@ -308,9 +325,9 @@ void finish() noexcept {
         return;
     }
     try {
-        stop();
+        stop(at_exit);
     } catch (std::exception const& failure) {
-        std::fprintf(stderr, "%s\n", failure.what());
+        say(std::string(failure.what()) + "\n");
     }
 }
 

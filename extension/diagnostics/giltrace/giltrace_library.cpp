@@ -9,13 +9,16 @@ extern "C" {
 
 [[gnu::visibility("default")]] char const* giltrace_start(char const* output, double stack_after,
                                                           double last, double when_wait_exceeds,
-                                                          int signal) {
+                                                          int signal, bool summary_at_exit) {
+    using handoff::giltrace::summary;
     using seconds = std::chrono::duration<double>;
     return failure_of([=] {
-        handoff::giltrace::start(output, {.stack_after = seconds(stack_after),
-                                          .last = seconds(last),
-                                          .when_wait_exceeds = seconds(when_wait_exceeds),
-                                          .signal = signal});
+        handoff::giltrace::start(output,
+                                 {.stack_after = seconds(stack_after),
+                                  .last = seconds(last),
+                                  .when_wait_exceeds = seconds(when_wait_exceeds),
+                                  .signal = signal,
+                                  .at_exit = summary_at_exit ? summary::on_stderr : summary::none});
     });
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 /// A stack in words.
 struct stack_in_words {
-    std::string function;  // the user's first, or the library it is in; empty: there is none
+    std::string function;  // the user's first, or its place; empty: there is none
     std::string name;      // the same as it is shown, with the line
     std::string hint;      // how to know it better
     std::string text;      // the frames, a line each
@@ -41,7 +41,9 @@ void without(std::string& text, std::string_view part) {
     }
 }
 
-stack_in_words stack_of(std::vector<call_frame> const& all) {
+/// begins: of each frame, where its function begins; 0: unknown.
+stack_in_words stack_of(std::vector<call_frame> const& all,
+                        std::vector<std::uintptr_t> const& begins) {
     auto const frames = called_by_python(all);
     stack_in_words told;
     for (call_frame const& each : frames) {
@@ -49,9 +51,12 @@ stack_in_words stack_of(std::vector<call_frame> const& all) {
     }
     if (call_frame const* const found = users_frame(frames)) {
         call_frame users = *found;
+        // Without a symbol it is one function all the same, wherever in it the thread was.
+        auto const begin = begins.at(static_cast<std::size_t>(found - frames.data()));
+        users.offset = users.function.empty() && begin != 0 ? begin : users.offset;
         without(users.function, "(anonymous namespace)::");
         std::tie(told.name, told.hint) = parted(in_words(users));
-        told.function = users.function.empty() ? users.file : users.function;
+        told.function = users.function.empty() ? told.name : users.function;
     }
     return told;
 }
@@ -72,14 +77,16 @@ std::map<std::uint32_t, stack_in_words> stacks_of(stacks_seen const& seen) {
             continue;
         }
         std::vector<call_frame> frames;
+        std::vector<std::uintptr_t> begins;
         std::istringstream numbers(text);
         for (std::uint32_t each = 0; numbers >> each;) {
             if (auto const known = index.find(each); known != index.end()) {
                 auto const& its = of_each[known->second];
                 frames.insert(frames.end(), its.begin(), its.end());
+                begins.resize(frames.size(), places[known->second].function);
             }
         }
-        told[number] = stack_of(frames);
+        told[number] = stack_of(frames, begins);
     }
     return told;
 }
@@ -107,17 +114,26 @@ void timeline::name_native_code(stacks_seen const& seen) {
         return;
     }
     auto const words = stacks_of(seen);
+    auto const hold_at = [this](std::uint64_t when) -> hold* {
+        auto const after = std::ranges::upper_bound(
+            all_holds_, when, {}, [](holding const& held) { return held.what->begin; });
+        hold* const held = after == all_holds_.begin() ? nullptr : std::prev(after)->what;
+        return held != nullptr && held->end >= when ? held : nullptr;
+    };
     std::map<hold*, std::vector<stack_in_words const*>> of_holds;
     for (auto const& each : seen.sightings) {
-        auto const after = std::ranges::upper_bound(
-            all_holds_, each.when, {}, [](holding const& held) { return held.what->begin; });
+        hold* const held = hold_at(each.when);
         auto const stack = words.find(each.stack);
-        if (after == all_holds_.begin() || stack == words.end()) {
-            continue;
-        }
-        hold* const held = std::prev(after)->what;
-        if (held->end >= each.when) {
+        if (held != nullptr && stack != words.end()) {
             of_holds[held].push_back(&stack->second);
+        }
+    }
+    std::map<hold const*, std::string> callers;
+    for (auto const& each : seen.ends) {
+        hold const* const held = hold_at(each.when);
+        auto const line = seen.lines.find(each.line);
+        if (held != nullptr && line != seen.lines.end()) {
+            callers[held] = line->second;
         }
     }
     std::map<std::string, std::uint32_t> known;
@@ -136,7 +152,9 @@ void timeline::name_native_code(stacks_seen const& seen) {
             now.hint = stack->hint;
             now.stack = stack->text;
             if (before.what == activity::kind::function) {
-                now.name += ", called by " + before.name;
+                auto const caller = callers.find(held);
+                now.name +=
+                    ", called by " + (caller == callers.end() ? before.name : caller->second);
             } else if (held->end == end && !was_ended && !goes_on) {
                 now.name += ", in a hold that did not end";
             }

@@ -25,14 +25,22 @@ using namespace recorded;
 
 namespace {
 
+[[noreturn]] void refuse(std::string const& path, std::string_view why) {
+    throw std::runtime_error("giltrace: '" + path + "' " + std::string(why) +
+                             " of the GIL: a process that was killed leaves one beside the output, "
+                             "OUTPUT.recording");
+}
+
 /// A file, mapped for reading.
 class mapped_file {
 public:
     explicit mapped_file(std::string const& path) {
-        int const file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        // Of a pipe it is not waited for who writes into it.
+        int const file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         struct stat status{};
         void* mapped = MAP_FAILED;
-        if (file >= 0 && fstat(file, &status) == 0 && status.st_size > 0) {
+        bool const is_file = file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode);
+        if (is_file && status.st_size > 0) {
             size_ = static_cast<std::size_t>(status.st_size);
             mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
         }
@@ -41,10 +49,12 @@ public:
             close(file);
         }
         if (mapped == MAP_FAILED) {
-            if (size_ == 0 && file >= 0) {
-                throw std::runtime_error(path + " is empty, and no recording of the GIL");
+            if (file >= 0 && size_ == 0) {
+                refuse(path,
+                       is_file ? "is empty, and no recording" : "is no file, and no recording");
             }
-            throw std::system_error(failure, std::generic_category(), path);
+            throw std::system_error(failure, std::generic_category(),
+                                    "giltrace: cannot read '" + path + "'");
         }
         begin_ = static_cast<std::byte const*>(mapped);
     }
@@ -70,6 +80,9 @@ struct reading {
     std::optional<std::uint64_t> waits_since;
     std::optional<std::uint64_t> holds_since;
     bool began = false;  // with an event; a thread may have held the GIL before
+    // Where it did not begin: what it did then, it has done since that moment at the latest.
+    std::uint64_t unknown_until = 0;
+    bool after_gap = false;  // of events that are missing
 
     /// Whether that can follow, in one thread.
     [[nodiscard]] bool may_follow(kind what) const {
@@ -83,6 +96,7 @@ struct reading {
             case kind::drops:
                 return holds_since || !began;
             case kind::seen:
+            case kind::at_line:
                 return true;
             case kind::nothing:
                 return false;
@@ -109,11 +123,16 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head, 
             seen.sightings.push_back({.when = when, .stack = each.name});
             continue;
         }
-        if (each.what == kind::asks && !state.began) {
-            state.waits_since = head.begin.nanoseconds;
+        if (each.what == kind::at_line) {
+            seen.ends.push_back({.when = when, .line = each.name});
+            continue;
         }
-        if (each.what == kind::drops && !state.began && head.kept != 0) {
-            state.holds_since = head.begin.nanoseconds;  // what it was before is kept no more
+        if (each.what == kind::asks && !state.began) {
+            state.waits_since = std::min(state.unknown_until, when);
+        }
+        if (each.what == kind::drops && !state.began && (head.kept != 0 || state.after_gap)) {
+            // What it was before is kept no more, or missing.
+            state.holds_since = std::min(state.unknown_until, when);
         }
         if (wrong == 0 && !state.may_follow(each.what)) {
             wrong = when;
@@ -142,6 +161,7 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head, 
                 state.holds_since.reset();
                 break;
             case kind::seen:
+            case kind::at_line:
             case kind::nothing:
                 break;
         }
@@ -149,16 +169,19 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head, 
     return wrong;
 }
 
-/// "p" or "-", the offset, a space, the file, a line feed, and what the file exports there.
+/// See recorded::is_place.
 code_place place_in(std::string const& text) {
-    auto const space = text.find(' ');
+    auto const first = text.find(' ');
+    auto const second = text.find(' ', first + 1);
     auto const line = text.find('\n');
-    code_place place{.file = "?", .offset = 0, .exported = {}, .beside_python = false};
-    if (space != std::string::npos && line != std::string::npos && space < line) {
-        place.file = text.substr(space + 1, line - space - 1);
+    code_place place{
+        .file = "?", .offset = 0, .function = 0, .exported = {}, .beside_python = false};
+    if (first < second && second < line && line != std::string::npos) {
+        place.file = text.substr(second + 1, line - second - 1);
         place.exported = text.substr(line + 1);
         place.beside_python = text.starts_with('p');
-        std::from_chars(text.data() + 1, text.data() + space, place.offset, 16);
+        std::from_chars(text.data() + 1, text.data() + first, place.offset, 16);
+        std::from_chars(text.data() + first + 1, text.data() + second, place.function, 16);
     }
     return place;
 }
@@ -184,6 +207,9 @@ void read_names(std::span<std::byte const> bytes, timeline& into,
             case is_place:
                 seen.places[number] = place_in(read);
                 break;
+            case is_line:
+                seen.lines[number] = read.substr(1);
+                break;
             default:
                 into.activities.resize(std::max<std::size_t>(into.activities.size(), number + 1));
                 into.activities[number] = {.name = std::move(read),
@@ -195,6 +221,27 @@ void read_names(std::span<std::byte const> bytes, timeline& into,
     }
 }
 
+/// Events of a thread are missing from a moment on: what it did before ended then at the latest.
+/// missing: what a hold is called whose end is.
+void end_at_gap(timeline::lane& thread, reading& state, std::uint64_t when, std::uint64_t gap_end,
+                std::uint32_t missing) {
+    if (state.holds_since) {
+        thread.holds.push_back({.begin = *state.holds_since,
+                                .end = std::max(when, *state.holds_since),
+                                .activity = missing});
+    }
+    if (state.waits_since) {
+        thread.waits.push_back({.begin = *state.waits_since,
+                                .end = std::max(when, *state.waits_since),
+                                .ended_in_a_take = false});
+    }
+    state = {.lane = state.lane,
+             .waits_since = {},
+             .holds_since = {},
+             .unknown_until = std::max(when, gap_end),
+             .after_gap = true};
+}
+
 }  // namespace
 
 timeline timeline::read(std::string const& path) { return read(path, nullptr); }
@@ -204,9 +251,13 @@ timeline timeline::read(std::string const& path, moment until) { return read(pat
 timeline timeline::read(std::string const& path, moment const* until) {
     mapped_file const file(path);
     auto const bytes = file.bytes();
-    if (bytes.size() < page || std::memcmp(bytes.data(), "giltrace", 8) != 0 ||
-        at<header>(bytes).version != version) {
-        throw std::runtime_error(path + " is no recording of the GIL");
+    if (bytes.size() < page || std::memcmp(bytes.data(), "giltrace", 8) != 0) {
+        refuse(path, "is no recording");
+    }
+    if (at<header>(bytes).version != version) {
+        throw std::runtime_error("giltrace: '" + path +
+                                 "' is a recording of another version of giltrace: draw it with "
+                                 "the one that has recorded it");
     }
     auto const& head = at<header>(bytes);
     timeline made;
@@ -215,10 +266,15 @@ timeline timeline::read(std::string const& path, moment const* until) {
     made.begin = head.begin.nanoseconds;
     made.was_ended = head.was_ended != 0;
     made.goes_on = until != nullptr;
-    made.lost = head.lost;
     made.activities.push_back({.name = "native code"});
     moment const latest = until != nullptr ? *until : head.latest;
     tick_scale const scale(head.begin, latest);
+    if (head.lost != 0 && (until == nullptr || head.lost_since <= latest.ticks)) {
+        made.lost = head.lost;
+        made.lost_why = std::generic_category().message(head.lost_error);
+        made.gap_begin = scale.nanoseconds(head.lost_since);
+        made.gap_end = scale.nanoseconds(head.lost_until);
+    }
     std::map<std::uint32_t, reading> readings;  // by the recording's lane
     std::map<pid_t, std::string> threads;
     stacks_seen seen;
@@ -241,11 +297,16 @@ timeline timeline::read(std::string const& path, moment const* until) {
         auto const first = at<event>(each, sizeof(chunk)).when;
         return first == 0 ? std::numeric_limits<std::uint64_t>::max() : first;
     });
+    auto const missing = static_cast<std::uint32_t>(made.activities.size());
+    if (made.lost != 0) {
+        made.activities.push_back({.name = "a hold whose end is missing"});
+    }
     for (auto const& content : chunks) {
         auto const& each = at<chunk>(content);
         auto const [known, is_new] = readings.try_emplace(each.lane);
         if (is_new) {
             known->second.lane = made.lanes.size();
+            known->second.unknown_until = head.begin.nanoseconds;
             made.lanes.emplace_back();
         }
         lane& thread = made.lanes[known->second.lane];
@@ -255,6 +316,10 @@ timeline timeline::read(std::string const& path, moment const* until) {
         if (wrong != 0 && made.disorder.empty()) {
             made.disorder = "what thread " + std::to_string(thread.thread) + " did at " +
                             std::to_string(wrong) + " cannot follow what it did before";
+        }
+        if (made.lost != 0 && each.lost_since != 0 && each.lost_since <= latest.ticks) {
+            end_at_gap(thread, known->second, scale.nanoseconds(each.lost_since), made.gap_end,
+                       missing);
         }
     }
     made.end = latest.nanoseconds;
@@ -301,13 +366,35 @@ timeline timeline::read(std::string const& path, moment const* until) {
     if (head.kept != 0 && made.end - made.begin > head.kept) {
         made.begin_at(made.end - head.kept);
     }
+    made.name_unnamed();
     made.sort_holds();
     made.name_native_code(seen);
     return made;
 }
 
+/// There was no room for a name.
+void timeline::name_unnamed() {
+    auto const unnamed = static_cast<std::uint32_t>(activities.size());
+    bool is_any = false;
+    for (lane& each : lanes) {
+        for (hold& held : each.holds) {
+            if (held.activity >= unnamed || activities[held.activity].name.empty()) {
+                held.activity = unnamed;
+                is_any = true;
+            }
+        }
+    }
+    if (is_any) {
+        activities.push_back({.name = "a function whose name is missing"});
+    }
+}
+
 void timeline::begin_at(std::uint64_t time) {
     begin = time;
+    if (gap_end < time) {
+        lost = 0;
+    }
+    gap_begin = std::max(gap_begin, time);
     auto const keep_later = [time](auto& intervals) {
         std::erase_if(intervals, [time](auto const& each) { return each.end <= time; });
         for (auto& each : intervals) {
@@ -347,46 +434,6 @@ std::string timeline::contradiction() const {
         before = &each;
     }
     return disorder;
-}
-
-timeline::culprit timeline::culprit_of(wait const& waited) const {
-    auto const& all = all_holds();
-    auto each = std::ranges::upper_bound(all, waited.begin, {},
-                                         [](holding const& held) { return held.what->begin; });
-    if (each != all.begin()) {
-        --each;
-    }
-    struct share {
-        lane const* who;
-        hold const* what;
-        std::uint64_t took;
-        std::uint64_t longest;
-    };
-    std::vector<share> shares;  // few, if any: those who held the GIL during one wait
-    std::uint64_t free = waited.end - waited.begin;
-    for (; each != all.end() && each->what->begin < waited.end; ++each) {
-        auto const from = std::max(each->what->begin, waited.begin);
-        auto const to = std::min(each->what->end, waited.end);
-        if (to <= from) {
-            continue;
-        }
-        free -= to - from;
-        auto known = std::ranges::find(shares, each->who, &share::who);
-        if (known == shares.end()) {
-            known =
-                shares.insert(known, {.who = each->who, .what = nullptr, .took = 0, .longest = 0});
-        }
-        known->took += to - from;
-        if (to - from > known->longest) {
-            known->longest = to - from;
-            known->what = each->what;
-        }
-    }
-    auto const worst = std::ranges::max_element(shares, {}, &share::took);
-    if (worst == shares.end() || worst->took < free) {
-        return {.took = free};
-    }
-    return {.who = worst->who, .what = worst->what, .took = worst->took};
 }
 
 }  // namespace handoff::detail

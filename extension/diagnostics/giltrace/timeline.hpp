@@ -31,7 +31,7 @@ struct timeline {
     struct wait {
         std::uint64_t begin;
         std::uint64_t end;
-        bool ended_in_a_take;  // or the recording ended, or the thread
+        bool ended_in_a_take;  // or the recording ended, or the thread, or events are missing
     };
     struct lane {
         pid_t thread = 0;
@@ -39,22 +39,20 @@ struct timeline {
         std::vector<hold> holds;
         std::vector<wait> waits;
         std::vector<std::uint64_t> asked;  // whoever held the GIL to drop it
-    };
-    /// Who a wait is owed to.
-    struct culprit {
-        lane const* who = nullptr;  // null: most of it nobody held the GIL, as who was to take it
-                                    // did not run: the system ran others
-        hold const* what = nullptr;  // of who's holds the one that took most of the wait
-        std::uint64_t took = 0;  // of the wait: how long who, or nobody, held the GIL
-    };
 
+        /// What it does is not the program's: it is the thread that records an attached process.
+        [[nodiscard]] bool is_giltraces() const { return name == "giltrace"; }
+    };
     pid_t process = 0;
     std::string program;
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     bool goes_on = false;  // as it is read
     bool was_ended = false;  // else the process was killed, or left, meanwhile
-    std::uint64_t lost = 0;  // events that there was no room for
+    std::uint64_t lost = 0;  // events that there was no room for, ...
+    std::string lost_why;  // ... as the system says it, ...
+    std::uint64_t gap_begin = 0;  // ... from the first of them ...
+    std::uint64_t gap_end = 0;  // ... to the last: who held the GIL then is not all known
     std::string disorder;  // empty; else the first event that cannot follow the one before it
     std::vector<lane> lanes;  // in the order of their first event
     std::vector<activity> activities;
@@ -72,10 +70,11 @@ struct timeline {
     /// Empty, or what cannot be: two threads held the GIL at once, or `disorder`.
     [[nodiscard]] std::string contradiction() const;
 
-    [[nodiscard]] culprit culprit_of(wait const& waited) const;
-
-private:
-    static timeline read(std::string const& path, moment const* until);
+    /// Whether events are missing that were within an interval.
+    template <class Interval>
+    [[nodiscard]] bool is_incomplete(Interval const& each) const {
+        return lost != 0 && each.begin <= gap_end && gap_begin <= each.end;
+    }
 
     struct holding {
         lane* who;
@@ -83,9 +82,16 @@ private:
     };
     /// All threads' holds, in their order.
     [[nodiscard]] std::vector<holding> const& all_holds() const { return all_holds_; }
+
+private:
+    static timeline read(std::string const& path, moment const* until);
+
     void sort_holds();
     /// Keeps what is later.
     void begin_at(std::uint64_t time);
+
+    /// Calls holds something whose name is not in the recording.
+    void name_unnamed();
 
     /// Calls holds after the native functions in which their threads were seen.
     void name_native_code(stacks_seen const& seen);

@@ -4,6 +4,7 @@
 #include "timeline.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -14,7 +15,11 @@ enum class timeline_format { chrome_trace, page, picture };
 /// By the ending: .json, .html, .svg. Throws: std::invalid_argument, with the path and the endings.
 [[nodiscard]] timeline_format format_of(std::string_view path);
 
-/// A table of threads, and the worst waits; lines of text.
+/// What cost most, in one line: the function that held the GIL longest while others waited, how
+/// long, and who waited; or that nobody waited.
+[[nodiscard]] std::string answer_of(timeline const& shown);
+
+/// The answer, a table of threads, and the worst waits; lines of text.
 [[nodiscard]] std::string summary_of(timeline const& shown);
 
 /// What stands at the beginning of each file that is written here, so that nothing else is
@@ -22,19 +27,22 @@ enum class timeline_format { chrome_trace, page, picture };
 inline constexpr std::string_view signature = "<!-- written by giltrace -->";
 inline constexpr std::string_view json_signature = R"("otherData": {"contradiction": )";
 
-/// Throws: std::system_error, with the path: it cannot be written, or what is there was not written
-/// by giltrace. What is there is left as it is, and nothing is left that was not.
-void make_sure_of(std::string const& path);
+/// Throws: std::system_error, with the path: it cannot be written. std::invalid_argument: what is
+/// there was not written by giltrace, or is a pipe, or something else that is no file. What is
+/// there is left as it is, and nothing is left that was not. Returns: the file itself, to which
+/// links lead.
+std::filesystem::path make_sure_of(std::string const& path);
 
 /// Removes what an earlier run has written, which would be taken for this run's.
 /// REQUIRES: make_sure_of(path). Throws: std::system_error, with the path.
 void remove_earlier(std::string const& path);
 
-/// Writes the file. Tells on stderr how far it is, where that takes long.
-/// Throws: as make_sure_of().
+/// Writes the file, which is there when it is whole. Tells on stderr how far it is, where that
+/// takes long. Throws: as make_sure_of(); what was there before is there then.
 void write(timeline const& shown, std::string const& path);
 
-/// Of each format; whether all could be written, the caller sees in the file's state.
+/// Of each format, with the summary in it; whether all could be written, the caller sees in the
+/// file's state.
 void write_chrome_trace(timeline const& shown, std::FILE* to);
 void write_page(timeline const& shown, std::FILE* to);
 void write_picture(timeline const& shown, std::FILE* to);

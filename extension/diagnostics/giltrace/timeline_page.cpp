@@ -1,6 +1,7 @@
 // timeline_page: a timeline as one page that needs no network: timeline_page.html with the data.
 #include "json.hpp"
 #include "timeline_output.hpp"
+#include "wait_causes.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -91,7 +92,7 @@ char const* in_words(timeline::activity::kind what) {
 }
 
 void write_lane(timeline const& shown, timeline::lane const& lane, std::uint64_t least,
-                std::FILE* to) {
+                wait_causes& causes, std::FILE* to) {
     std::fprintf(to, R"({"name": %s, "thread": %d, "takes": %zu, "holds": )",
                  script_string(lane.name).c_str(), lane.thread, lane.holds.size());
     {
@@ -111,7 +112,7 @@ void write_lane(timeline const& shown, timeline::lane const& lane, std::uint64_t
         moments passed(shown.begin);
         for (timeline::wait const& each : lane.waits) {
             if (each.end - each.begin >= least) {
-                auto const culprit = shown.culprit_of(each);
+                auto const culprit = causes.of(each);
                 waits.add(passed.since_latest(each.begin));
                 waits.add(passed.since_latest(each.end));
                 waits.add(each.ended_in_a_take ? 1 : 0);
@@ -143,13 +144,18 @@ void write_page(timeline const& shown, std::FILE* to) {
     auto const place = page.find(here);
     std::fwrite(page.data(), 1, place, to);
     std::uint64_t const least = least_drawn(shown);
-    std::fprintf(to,
-                 "{\"program\": %s, \"process\": %d, \"duration\": %llu, \"least\": %llu, "
-                 "\"notes\": %s, \"summary\": %s, \"activities\": ",
-                 script_string(shown.program).c_str(), shown.process,
-                 static_cast<unsigned long long>(shown.end - shown.begin),
-                 static_cast<unsigned long long>(least), script_string(notes_on(shown)).c_str(),
-                 script_string(summary_of(shown)).c_str());
+    std::fprintf(
+        to,
+        "{\"program\": %s, \"process\": %d, \"duration\": %llu, \"least\": %llu, "
+        "\"gap\": [%llu, %llu], \"answer\": %s, \"notes\": %s, \"summary\": %s, "
+        "\"activities\": ",
+        script_string(shown.program).c_str(), shown.process,
+        static_cast<unsigned long long>(shown.end - shown.begin),
+        static_cast<unsigned long long>(least),
+        static_cast<unsigned long long>(shown.lost == 0 ? 0 : shown.gap_begin - shown.begin),
+        static_cast<unsigned long long>(shown.lost == 0 ? 0 : shown.gap_end - shown.begin),
+        script_string(answer_of(shown)).c_str(), script_string(notes_on(shown)).c_str(),
+        script_string(summary_of(shown)).c_str());
     {
         list activities(to);
         for (auto const& each : shown.activities) {
@@ -162,9 +168,10 @@ void write_page(timeline const& shown, std::FILE* to) {
     std::fputs(", \"lanes\": ", to);
     {
         list lanes(to);
+        wait_causes causes(shown);
         for (timeline::lane const& each : shown.lanes) {
             lanes.next();
-            write_lane(shown, each, least, to);
+            write_lane(shown, each, least, causes, to);
         }
     }
     std::fputc('}', to);

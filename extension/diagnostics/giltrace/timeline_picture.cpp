@@ -33,7 +33,7 @@ std::string escaped(std::string_view text) {
                 break;
             default:
                 // Nothing else that XML 1.0 forbids, nor half a character of UTF-8.
-                made += static_cast<unsigned char>(each) < 0x20 ? ' ' : each;
+                made += static_cast<unsigned char>(each) < 0x20 && each != '\n' ? ' ' : each;
         }
     }
     return made;
@@ -108,9 +108,17 @@ void write_picture(timeline const& shown, std::FILE* to) {
                  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
                  "font-family=\"sans-serif\" font-size=\"12\">\n"
                  "<!-- written by giltrace -->\n"
+                 "<desc>%s</desc>\n"
                  "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-                 left + width + 20, height);
+                 left + width + 20, height, escaped(summary_of(shown)).c_str());
     pen draw(shown, to);
+    if (shown.lost != 0) {
+        double const from = draw.x(shown.gap_begin);
+        std::fprintf(to,
+                     "<rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%.0f\" fill=\"#ddd\">"
+                     "<title>events are missing</title></rect>\n",
+                     from, top, std::max(draw.x(shown.gap_end) - from, thinnest), bottom - top);
+    }
     draw_axis(shown, draw, bottom, to);
     double y = top;
     for (timeline::lane const& each : shown.lanes) {

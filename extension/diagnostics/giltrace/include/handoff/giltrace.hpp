@@ -7,6 +7,11 @@
 
 namespace handoff::giltrace {
 
+/// What cost most, in one line: the function that held the GIL longest while others waited, and who
+/// waited. Of each thread how often it took the GIL, how long it held it and waited for it; and the
+/// longest waits with who caused them.
+enum class summary { on_stderr, none };
+
 /// What a recording has beside the GIL's events.
 struct options {
     /// Of a thread that holds the GIL for longer, in seconds, while another waits for it, the C++
@@ -21,6 +26,8 @@ struct options {
     std::chrono::duration<double> when_wait_exceeds{0};
     /// The same when the process gets this signal. Zero: none.
     int signal = 0;
+    /// Where the end of the process ends it; stop() is told itself.
+    summary at_exit = summary::on_stderr;
 };
 
 /// The output and the options of "trace.html,stack-after=0.05": the output, and after a comma each
@@ -39,25 +46,21 @@ struct settings {
 /// written is removed as the recording begins, so that nobody takes it for this run's; a file of
 /// that name that giltrace did not write is refused, and left as it is.
 ///
-/// output:  ends with .json (Chrome's Trace Event Format), .html or .svg.
+/// output:  ends with .json (Chrome's Trace Event Format), .html or .svg. It is there when it is
+///          whole.
 /// GIL:     held.
 /// Threads: one recording at a time.
-/// Throws:  std::invalid_argument: the ending, an option, or there is a recording already;
-///          std::system_error: a file cannot be written, or is another's; std::runtime_error: the
-///          sentence says why this Python's GIL cannot be recorded, or that another thread starts
-///          or stops just now.
+/// Throws:  std::invalid_argument: the ending, an option, a file that is another's or a pipe, or
+///          there is a recording already; std::system_error: a file cannot be written;
+///          std::runtime_error: the sentence says why this Python's GIL cannot be recorded, or that
+///          another thread starts or stops just now.
 void start(std::string_view output, options const& wanted = {});
-
-/// Of each thread how often it took the GIL, how long it held it and waited for it; and the longest
-/// waits with who caused them.
-enum class summary { on_stderr, none };
 
 /// Ends the recording, and writes the output and the summary.
 ///
 /// GIL:     held, or Python is gone. Keeps it.
-/// Throws:  std::invalid_argument: there is no recording; std::system_error: the output cannot be
-///          written, and the recording is kept; std::runtime_error: another thread starts or stops
-///          just now.
+/// Throws:  std::invalid_argument: there is no recording; std::runtime_error: the output cannot be
+///          written, and the recording is kept, or another thread starts or stops just now.
 void stop(summary told = summary::on_stderr);
 
 /// Writes what has been recorded until now, or the last seconds of it, and goes on recording.
@@ -65,8 +68,9 @@ void stop(summary told = summary::on_stderr);
 /// output:  as of start().
 /// GIL:     any, unchanged; better not held, as it may take seconds.
 /// Threads: one at a time.
-/// Throws:  std::invalid_argument: the ending, or there is no recording; std::system_error: the
-///          output cannot be written; std::runtime_error: another snapshot is written just now.
+/// Throws:  std::invalid_argument: the ending, a file that is another's or a pipe, or there is no
+///          recording; std::system_error: the output cannot be written; std::runtime_error: another
+///          snapshot is written just now.
 void snapshot(std::string_view output);
 
 /// stop(), if there is a recording, as the end of a process does by itself; what fails is said on

@@ -39,6 +39,7 @@ def start(
     last: float = 0,
     when_wait_exceeds: float = 0,
     signal: int = 0,
+    summary: bool = True,
 ) -> None:
     """Record every take, drop and wait of the GIL, of every thread, until stop() or the exit.
 
@@ -54,12 +55,13 @@ def start(
     into a file of its own, as snapshot() does, and go on: of trace.html, trace.snapshot1.html, and
     so on. Once in `last` seconds at most, and ten times in all. 0: never.
     signal: the same whenever the process gets this signal. 0: none.
+    summary: whether it is written to stderr where the end of the process ends the recording.
 
-    Raises RuntimeError if a file cannot be written, for another ending, while there is a recording,
-    and where this Python's GIL cannot be recorded.
+    Raises RuntimeError if a file cannot be written, for another ending, a pipe, while there is a
+    recording, and where this Python's GIL cannot be recorded.
     """
     seconds = map(ctypes.c_double, (stack_after, last, when_wait_exceeds))
-    _call("giltrace_start", os.fsencode(output), *seconds, ctypes.c_int(signal))
+    _call("giltrace_start", os.fsencode(output), *seconds, ctypes.c_int(signal), summary)
 
 
 def stop(*, summary: bool = True) -> None:
@@ -87,6 +89,7 @@ def record(
         last=last,
         when_wait_exceeds=when_wait_exceeds,
         signal=signal,
+        summary=summary,
     )
     try:
         yield

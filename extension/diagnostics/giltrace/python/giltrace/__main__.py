@@ -1,67 +1,68 @@
 """python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE | --pid PID) [ARGUMENT ...]."""
 
 import argparse
+from typing import NoReturn
 
 from gilcheck import program
 from handoff_attach import command_line
 
 from . import __version__, attached, start, write
 
+HELP = """\
+usage: {prog} -o OUTPUT [OPTION ...] PROGRAM
+       {prog} -o OUTPUT [OPTION ...] --pid PID
+       {prog} -o OUTPUT --recording OUTPUT.recording
 
-def main(prog: str = "giltrace") -> None:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        usage=f"%(prog)s -o OUTPUT {program.USAGE}\n"
-        "       %(prog)s -o OUTPUT --pid PID [--seconds SECONDS]\n"
-        "       %(prog)s -o OUTPUT --recording OUTPUT.recording",
-        description="Run a Python program, and draw who holds the GIL and who waits for it.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "-o",
-        dest="output",
-        metavar="OUTPUT",
-        help="a file that ends with .json (Chrome's Trace Event Format, for Perfetto and "
-        "vizviewer), .html or .svg",
-    )
-    parser.add_argument(
-        "--recording", help="run nothing: draw what a process has left that was killed"
-    )
+Run a Python program, and draw who holds the GIL and who waits for it.
+
+PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
+
+  -o OUTPUT                    ends with .html, .svg, or .json (Perfetto)
+  --last SECONDS               keep the last seconds only
+  --when-wait-exceeds SECONDS  write a snapshot after so long a wait, and go on
+  --signal NUMBER              write one for this signal, too
+  --stack-after SECONDS        take C++ stacks of longer holds (0.01); 0: none
+  --recording FILE             run nothing: draw what a killed process has left
+  --pid PID                    record a Python process that runs already ...
+  --seconds SECONDS            ... for so long (until Ctrl-C)
+  --within SECONDS             ... if that can begin within this time (5)
+  --version, -h, --help
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Help that fits a screen; and what is wrong in one line, as each of giltrace's begins."""
+
+    def format_help(self) -> str:
+        return HELP.format(prog=self.prog)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"giltrace: {message} (`{self.prog} --help`)\n")
+
+
+def options(prog: str) -> Parser:
+    parser = Parser(prog=prog, allow_abbrev=False)
+    parser.add_argument("-o", dest="output")
+    for each, default in (("last", 0.0), ("when-wait-exceeds", 0.0), ("stack-after", 0.01)):
+        parser.add_argument(f"--{each}", type=float, default=default)
+    parser.add_argument("--signal", type=int, default=0)
+    parser.add_argument("--recording")
+    parser.add_argument("--seconds", type=command_line.seconds)
     command_line.add_arguments(parser)
-    parser.add_argument(
-        "--seconds",
-        type=command_line.seconds,
-        help="how long the process with --pid is recorded (until Ctrl-C)",
-    )
-    parser.add_argument(
-        "--stack-after",
-        type=float,
-        default=0.01,
-        metavar="SECONDS",
-        help="of a thread that holds the GIL for so long, while another waits, take the C++ stack "
-        "(%(default)s); 0: never",
-    )
-    parser.add_argument(
-        "--last", type=float, default=0, metavar="SECONDS", help="keep the last seconds only"
-    )
-    parser.add_argument(
-        "--when-wait-exceeds",
-        type=float,
-        default=0,
-        metavar="SECONDS",
-        help="when a thread has waited for the GIL for longer, write a snapshot, and go on: of "
-        "trace.html, trace.snapshot1.html, and so on",
-    )
-    parser.add_argument(
-        "--signal", type=int, default=0, metavar="NUMBER", help="write one for this signal, too"
-    )
     parser.add_argument("--version", action="version", version=f"giltrace {__version__}")
     program.add_arguments(parser)
+    return parser
+
+
+def main(prog: str = "giltrace") -> None:
+    parser = options(prog)
     asked = parser.parse_args()
     if asked.output is None:
         parser.error("where is it to be written? -o OUTPUT, before the program")
     if asked.pid is not None:
         command_line.attach(parser, asked, lambda: attached.record(asked))
+    if asked.recording is not None and command_line.has_program(asked):
+        parser.error("either --recording, or a program to run")
     if asked.seconds is not None:
         parser.error("--seconds goes with --pid; --last keeps the last seconds of a program")
     run = program.find(parser, asked) if asked.recording is None else None

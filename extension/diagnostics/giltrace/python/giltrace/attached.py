@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import html
+import json
+import re
 import select
 from pathlib import Path
 
@@ -12,19 +15,30 @@ from handoff_attach.injection import started
 from handoff_attach.process import Process, RefusedError
 
 _LONGEST = 2**31 - 1  # milliseconds, as poll() takes them: 24 days
+_BEGINNING = 2**20  # characters, which have a summary of some thousand threads
 _WRITING = 600.0  # seconds that the process has to write its recording
 
 
 def record(asked: argparse.Namespace) -> None:
     """Until so many seconds have passed, Ctrl-C, or the end of that process.
 
-    That process writes the file, with its own rights. Raises RefusedError.
+    That process writes the file, with its own rights, and says nothing of it; the summary is read
+    from there. Raises RefusedError.
     """
     output = Path.cwd() / asked.output
     with (
         Process(asked.pid) as process,
         started(
-            process, "giltrace", str(output), within=asked.within, until_ended=True
+            process,
+            "giltrace",
+            str(output),
+            within=asked.within,
+            until_ended=True,
+            stack_after=asked.stack_after,
+            last=asked.last,
+            when_wait_exceeds=asked.when_wait_exceeds,
+            signal=asked.signal,
+            summary=False,
         ) as recording,
     ):
         end = f"for {asked.seconds:g} s" if asked.seconds else "until Ctrl-C"
@@ -46,4 +60,18 @@ def record(asked: argparse.Namespace) -> None:
                 f" which `python3 -m giltrace -o {asked.output} --recording {output}.recording` "
                 "draws"
             )
-    say(f"giltrace: {output}")
+    say(f"{summary_in(output)}written to {output}")
+
+
+def summary_in(output: Path) -> str:
+    """What giltrace has written there in words, too. Empty: it cannot be read."""
+    begin = ""
+    with contextlib.suppress(OSError):
+        if output.is_file():
+            with output.open(errors="replace") as file:
+                begin = file.read(_BEGINNING)
+    if found := re.search(r'"summary": ("(?:[^"\\]|\\.)*")', begin):
+        return str(json.loads(found[1]))
+    if found := re.search("<desc>(.*?)</desc>", begin, re.DOTALL):
+        return html.unescape(found[1])
+    return ""
