@@ -180,8 +180,8 @@ class Trace(Traced):
             with self.subTest(way):
                 self.assertRegex(
                     outcome.stderr,
-                    r"^giltrace: spin \(<string>:4\) held the GIL for \d+ ms, in "
-                    r"'(spinner|MainThread)' \d+ and 1 more, while '.*' \d+( and \d more)? waited "
+                    r"^giltrace: spin \(<string>:4\)(, ending in line \d,)? held the GIL for \d+ ms, "
+                    r"in '(spinner|MainThread)' \d+ and 1 more, while '.*' \d+( and \d more)? waited "
                     r"for it \(\d+ holds, the longest [\d.]+ ms\)\nGIL of ",
                 )
         for way, outcome in self.traced("pass"):
@@ -536,6 +536,14 @@ thread.join()
             r"^simulate\(\) at long_holds\.cpp:\d+, called by call \(<string>:12\)",
         )
 
+    def test_of_python_is_told_with_the_line_in_which_it_ended(self):
+        for way, outcome in self.traced(self.code("dozes")):
+            with self.subTest(way):
+                self.assertRegex(
+                    outcome.stderr,
+                    r"^giltrace: call \(<string>:11\), ending in line 12, held the GIL for \d+ ms ",
+                )
+
     def test_of_a_native_thread_is_named(self):
         self.assert_named("thread_works", "native", r"^simulate\(\) at long_holds\.cpp:\d+")
 
@@ -588,6 +596,29 @@ thread.join()
                 r'"stack": "[^"]*simulate\(\)  at [^"]*long_holds\.cpp:\d+  in [^"]*'
                 r"compute_in_thread\(\)  at ",
             )
+
+    def test_is_looked_up_while_other_threads_go_on(self):
+        """An addr2line that waits for one of them, while stop() waits for its answer."""
+        tool = self.folder / "bin" / "addr2line"
+        tool.parent.mkdir()
+        tool.write_text("#!/bin/sh\ntouch asked\nwhile ! test -e go; do sleep 0.01; done\n")
+        tool.chmod(0o755)
+        code = (
+            "import giltrace, os, time\ngiltrace.start('trace.json')\n"
+            + self.code("works")
+            + "\ndef answer():\n"
+            "    while not os.path.exists('asked'): time.sleep(0.01)\n"
+            "    open('go', 'w').close()\n"
+            "thread = threading.Thread(target=answer)\n"
+            "thread.start()\n"
+            "giltrace.stop()\n"
+            "thread.join()\n"
+        )
+        path = f"{tool.parent}:{os.environ['PATH']}"
+        outcome = self.run_command(STOCK, "-c", code, PATH=path)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertTrue((self.folder / "go").exists())
+        self.assertTrue((self.folder / "trace.json").exists())
 
     def test_is_named_in_a_recording_that_was_left(self):
         """By a process that hangs with the GIL held."""

@@ -118,7 +118,7 @@ void* add(recording& now, int file, std::size_t size) {
     void* mapped = MAP_FAILED;
     static constexpr std::array<char, largest_chunk> zeros{};
     ssize_t const written = pwrite(file, zeros.data(), size, now.size);
-    if (written == static_cast<ssize_t>(size)) {
+    if (std::cmp_equal(written, size)) {
         mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, now.size);
     } else if (written >= 0) {
         errno = ENOSPC;  // a part of it had room

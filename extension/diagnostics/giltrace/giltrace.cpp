@@ -11,8 +11,9 @@
 #include <handoff/giltrace.hpp>
 
 #include <algorithm>
-#include <cerrno>
+#include <atomic>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -53,8 +54,21 @@ std::string path_in_child(std::string const& recording, pid_t process) {
     return path;
 }
 
-bool is_recording = false;
+enum class phase { none, records, is_over, is_written };
+
+/// Of this process's recording: whoever makes it `is_written` writes it, without the GIL.
+std::atomic<phase> state = phase::none;
+pid_t recorded_by = 0;  // a child of fork() goes on recording, and writes nothing of its parent's
+std::string over;  // the recording's path, from is_over on
 summary at_exit = summary::on_stderr;
+
+constexpr std::chrono::milliseconds a_moment{1};
+
+phase current_phase() {
+    phase const now = state;
+    bool const is_parents = now > phase::records && recorded_by != getpid();
+    return is_parents ? phase::none : now;
+}
 
 /// A recording begins or ends: that lets go of the GIL, and another thread would find a recording
 /// that is half there.
@@ -261,7 +275,10 @@ void start(std::string_view wanted, options const& how) {
     static_cast<void>(format_of(wanted));
     check(how);
     one_at_a_time const change(changes, refusal);
-    if (is_recording) {
+    if (current_phase() > phase::records) {
+        throw std::runtime_error(refusal);
+    }
+    if (current_phase() == phase::records) {
         throw std::invalid_argument(
             "giltrace: there is a recording of the GIL already: one at a time");
     }
@@ -288,7 +305,7 @@ void start(std::string_view wanted, options const& how) {
         unlink(stop_recording().c_str());
         throw;
     }
-    is_recording = true;
+    state = phase::records;
     at_exit = how.at_exit;
     snapshots = 0;
     answer_signals(how.signal);
@@ -298,21 +315,44 @@ void start(std::string_view wanted, options const& how) {
     tie_to_the_process();
 }
 
-void stop(summary told) {
+void end() {
     one_at_a_time const change(changes, refusal);
-    if (!is_recording) {
+    if (current_phase() > phase::records) {
+        throw std::runtime_error(refusal);
+    }
+    if (current_phase() == phase::none) {
         throw std::invalid_argument("giltrace: there is no recording of the GIL");
     }
-    is_recording = false;
     answer_signals(0);
-    std::string const recording = stop_recording();
-    while (writes == getpid()) {  // that needs nothing of who waits here
-        std::this_thread::yield();
+    over = stop_recording();
+    recorded_by = getpid();
+    state = phase::is_over;
+}
+
+void write_ended(summary told) {
+    phase expected = phase::is_over;
+    if (current_phase() != expected ||
+        !state.compare_exchange_strong(expected, phase::is_written)) {
+        return;
     }
-    if (!recording.empty()) {
-        write(recording, output_of(recording), told);
-        unlink(recording.c_str());
+    while (writes == getpid()) {  // a snapshot: that needs nothing of who waits here
+        std::this_thread::sleep_for(a_moment);
     }
+    try {
+        if (!over.empty()) {
+            write(over, output_of(over), told);
+            unlink(over.c_str());
+        }
+    } catch (...) {
+        state = phase::none;
+        throw;
+    }
+    state = phase::none;
+}
+
+void stop(summary told) {
+    end();
+    write_ended(told);
 }
 
 void snapshot(std::string_view output) {
@@ -321,13 +361,16 @@ void snapshot(std::string_view output) {
 }
 
 void finish() noexcept {
-    if (!is_recording) {
-        return;
-    }
     try {
-        stop(at_exit);
+        if (current_phase() == phase::records) {
+            end();
+        }
+        write_ended(at_exit);
     } catch (std::exception const& failure) {
         say(std::string(failure.what()) + "\n");
+    }
+    while (current_phase() == phase::is_written) {  // by a thread that would end with the process
+        std::this_thread::sleep_for(a_moment);
     }
 }
 

@@ -22,10 +22,15 @@ extern "C" {
     });
 }
 
-[[gnu::visibility("default")]] char const* giltrace_stop(bool with_summary) {
+[[gnu::visibility("default")]] char const* giltrace_end() {
+    return failure_of([] { handoff::giltrace::end(); });
+}
+
+// For ctypes.CDLL. GIL: not held.
+[[gnu::visibility("default")]] char const* giltrace_write_ended(bool with_summary) {
     using handoff::giltrace::summary;
     return failure_of(
-        [=] { handoff::giltrace::stop(with_summary ? summary::on_stderr : summary::none); });
+        [=] { handoff::giltrace::write_ended(with_summary ? summary::on_stderr : summary::none); });
 }
 
 [[gnu::visibility("default")]] char const* giltrace_write(char const* recording,
@@ -33,7 +38,6 @@ extern "C" {
     return failure_of([=] { handoff::giltrace::write(recording, output); });
 }
 
-// For ctypes.CDLL. GIL: not held.
 [[gnu::visibility("default")]] char const* giltrace_snapshot(char const* output) {
     return failure_of([=] { handoff::giltrace::snapshot(output); });
 }

@@ -91,6 +91,16 @@ std::map<std::uint32_t, stack_in_words> stacks_of(stacks_seen const& seen) {
     return told;
 }
 
+/// "f (defined at x.py:12)" of "f (x.py:12)": the line of the call is not known.
+std::string by_definition(std::string const& function) {
+    auto const place = function.rfind(" (");
+    auto const line = function.find_last_of("0123456789");
+    if (place == std::string::npos || line + 2 != function.size()) {
+        return function;
+    }
+    return function.substr(0, place) + " (defined at " + function.substr(place + 2);
+}
+
 /// The one whose function most of them have. Null: at most half of them are in the user's native
 /// code, or they are not known.
 stack_in_words const* most_common(std::vector<stack_in_words const*> const& stacks) {
@@ -110,30 +120,29 @@ stack_in_words const* most_common(std::vector<stack_in_words const*> const& stac
 }  // namespace
 
 void timeline::name_native_code(stacks_seen const& seen) {
-    if (seen.sightings.empty()) {
-        return;
-    }
-    auto const words = stacks_of(seen);
     auto const hold_at = [this](std::uint64_t when) -> hold* {
         auto const after = std::ranges::upper_bound(
             all_holds_, when, {}, [](holding const& held) { return held.what->begin; });
         hold* const held = after == all_holds_.begin() ? nullptr : std::prev(after)->what;
         return held != nullptr && held->end >= when ? held : nullptr;
     };
+    for (auto const& each : seen.ends) {
+        hold const* const held = hold_at(each.when);
+        auto const line = seen.lines.find(each.line);
+        if (held != nullptr && line != seen.lines.end()) {
+            ends_[held] = line->second;
+        }
+    }
+    if (seen.sightings.empty()) {
+        return;
+    }
+    auto const words = stacks_of(seen);
     std::map<hold*, std::vector<stack_in_words const*>> of_holds;
     for (auto const& each : seen.sightings) {
         hold* const held = hold_at(each.when);
         auto const stack = words.find(each.stack);
         if (held != nullptr && stack != words.end()) {
             of_holds[held].push_back(&stack->second);
-        }
-    }
-    std::map<hold const*, std::string> callers;
-    for (auto const& each : seen.ends) {
-        hold const* const held = hold_at(each.when);
-        auto const line = seen.lines.find(each.line);
-        if (held != nullptr && line != seen.lines.end()) {
-            callers[held] = line->second;
         }
     }
     std::map<std::string, std::uint32_t> known;
@@ -152,9 +161,9 @@ void timeline::name_native_code(stacks_seen const& seen) {
             now.hint = stack->hint;
             now.stack = stack->text;
             if (before.what == activity::kind::function) {
-                auto const caller = callers.find(held);
+                std::string const* const caller = end_of(*held);
                 now.name +=
-                    ", called by " + (caller == callers.end() ? before.name : caller->second);
+                    ", called by " + (caller == nullptr ? by_definition(before.name) : *caller);
             } else if (held->end == end && !was_ended && !goes_on) {
                 now.name += ", in a hold that did not end";
             }

@@ -86,7 +86,7 @@ std::pair<std::vector<waiting>, std::size_t> longest_waits(timeline const& shown
 
 constexpr auto why_nobody = ": the system ran other threads, or processes";
 
-std::string nobody(bool is_incomplete) {
+char const* nobody(bool is_incomplete) {
     return is_incomplete ? "nobody that is known (events are missing)" : "nobody";
 }
 
@@ -102,15 +102,15 @@ std::string worst_waits(timeline const& shown) {
             told += ", while " + in_words(*culprit.who) + " held it for " + in_words(culprit.took) +
                     " of that, most of it in " + shown.name_of(*culprit.what);
         } else {
-            told += ", while " + nobody(shown.is_incomplete(*each.how_long)) + " held it for " +
-                    in_words(culprit.took) + " of that" +
+            told += std::string(", while ") + nobody(shown.is_incomplete(*each.how_long)) +
+                    " held it for " + in_words(culprit.took) + " of that" +
                     (shown.is_incomplete(*each.how_long) ? "" : why_nobody);
         }
         if (!each.how_long->ended_in_a_take) {
             told +=
                 each.how_long->end == shown.end ? "; it did not get it" : "; its end is missing";
         }
-        told += "\n";
+        told += '\n';
     }
     return told;
 }
@@ -241,7 +241,13 @@ std::string answer(timeline const& shown) {
                " in which threads waited, " + nobody(shown.lost != 0) + " held it for " +
                in_words(cause.nobody) + (shown.lost != 0 ? "" : why_nobody);
     }
-    std::string const& name = shown.activities[cause.activity].name;
+    auto const& activity = shown.activities[cause.activity];
+    std::string name = activity.name;
+    if (activity.what == timeline::activity::kind::function && !cause.end.empty() &&
+        cause.end != name) {
+        auto const line = cause.end.rfind(':') + 1;
+        name += ", ending in line " + cause.end.substr(line, cause.end.size() - line - 1);
+    }
     std::string told = name + (name.find(", ") == std::string::npos ? "" : ",") +
                        " held the GIL for " + in_words(cause.held) +
                        (cause.holds == 1 ? " at once, in " : ", in ") + in_words(*cause.holder) +

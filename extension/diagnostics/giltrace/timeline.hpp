@@ -4,6 +4,7 @@
 #include "tick_clock.hpp"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -63,6 +64,12 @@ struct timeline {
     /// Of one that goes on, up to that moment. REQUIRES: nothing in it is used again meanwhile.
     static timeline read(std::string const& path, moment until);
 
+    /// Where in Python a long hold ended: a function and the line that it executed. Null: unknown.
+    [[nodiscard]] std::string const* end_of(hold const& held) const {
+        auto const known = ends_.find(&held);
+        return known == ends_.end() ? nullptr : &known->second;
+    }
+
     [[nodiscard]] std::string const& name_of(hold const& held) const {
         return activities.at(held.activity).name;
     }
@@ -97,6 +104,7 @@ private:
     void name_native_code(stacks_seen const& seen);
 
     std::vector<holding> all_holds_;
+    std::map<hold const*, std::string> ends_;
 };
 
 }  // namespace handoff::detail

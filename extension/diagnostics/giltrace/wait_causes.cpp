@@ -2,7 +2,9 @@
 #include "wait_causes.hpp"
 
 #include <algorithm>
+#include <map>
 #include <span>
+#include <string_view>
 #include <utility>
 
 namespace handoff::detail {
@@ -142,6 +144,7 @@ worst_cause worst_cause_of(timeline const& shown) {
 
     std::vector<interval> its;
     std::vector<std::uint64_t> by_holder(shown.lanes.size());
+    std::map<std::string_view, std::uint64_t> by_end;
     for (auto const& [who, what] : shown.all_holds()) {
         std::uint64_t const took =
             what->activity == found.activity ? waited.within(what->begin, what->end) : 0;
@@ -150,6 +153,14 @@ worst_cause worst_cause_of(timeline const& shown) {
             by_holder[static_cast<std::size_t>(who - shown.lanes.data())] += took;
             found.longest = std::max(found.longest, took);
             ++found.holds;
+            if (std::string const* const end = shown.end_of(*what)) {
+                by_end[*end] += took;
+            }
+        }
+    }
+    for (auto const& [end, took] : by_end) {
+        if (2 * took > found.held) {
+            found.end = end;
         }
     }
     coverage const of_it(std::move(its));

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace handoff::detail {
@@ -51,6 +52,7 @@ struct worst_cause {
     std::size_t holds = 0;
     std::uint64_t held = 0;  // while others waited; zero: nobody held it then
     std::uint64_t longest = 0;  // of one hold
+    std::string end{};  // where in Python most of that ended; empty: in no one line, or unknown
     timeline::lane const* holder = nullptr;  // who did it most
     std::size_t holders = 0;
     timeline::lane const* waiter = nullptr;  // who waited most because of it

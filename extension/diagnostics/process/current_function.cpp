@@ -142,9 +142,9 @@ int line_of(std::size_t instruction, int first_line, unsigned char const* place,
     int line = first_line;
     std::size_t covered = 0;  // two bytes each
     while (place != end) {
-        unsigned const kind = *place >> 3U & 15U;
-        covered += (*place & 7U) + 1;
-        ++place;
+        unsigned const begins = *place++;
+        unsigned const kind = begins >> 3U & 15U;
+        covered += (begins & 7U) + 1;
         if (kind == no_columns || kind == with_columns) {
             unsigned const number = number_in(place, end);
             int const lines = static_cast<int>(number >> 1U);

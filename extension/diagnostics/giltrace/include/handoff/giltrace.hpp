@@ -63,6 +63,14 @@ void start(std::string_view output, options const& wanted = {});
 ///          written, and the recording is kept, or another thread starts or stops just now.
 void stop(summary told = summary::on_stderr);
 
+/// stop() in two parts: the recording ends, and is written then, while others may hold the GIL.
+/// Nothing is begun between the two. The end of the process does the second, if nobody has.
+///
+/// GIL:     of end(): as of stop(); of write_ended(): any, unchanged.
+/// Throws:  as stop().
+void end();
+void write_ended(summary told = summary::on_stderr);
+
 /// Writes what has been recorded until now, or the last seconds of it, and goes on recording.
 ///
 /// output:  as of start().

@@ -67,9 +67,12 @@ def start(
 def stop(*, summary: bool = True) -> None:
     """End the recording, write the output, and a summary to stderr if it is wanted.
 
+    It is written without the GIL: other threads go on.
+
     Raises RuntimeError if there is no recording, or the output cannot be written.
     """
-    _call("giltrace_stop", summary)
+    _call("giltrace_end")
+    _call("giltrace_write_ended", summary, with_gil=False)
 
 
 @contextlib.contextmanager
@@ -108,4 +111,4 @@ def snapshot(output: str | os.PathLike[str]) -> None:
 
 def write(recording: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
     """Write the output of a recording that was left behind. Raises RuntimeError."""
-    _call("giltrace_write", os.fsencode(recording), os.fsencode(output))
+    _call("giltrace_write", os.fsencode(recording), os.fsencode(output), with_gil=False)
