@@ -23,6 +23,23 @@ constexpr std::chrono::milliseconds so_long{400};
     return steps;
 }
 
+/// In one place of it, and in the next call in another.
+[[gnu::noinline]] unsigned simulate_in_turns() {
+    static unsigned calls = 0;
+    unsigned volatile steps = 0;
+    auto const end = steady_clock::now() + so_long;
+    if (++calls % 2 == 1) {
+        while (steady_clock::now() < end) {
+            steps = steps + 1;
+        }
+    } else {
+        while (steady_clock::now() < end) {
+            steps = steps + 2;
+        }
+    }
+    return steps;
+}
+
 /// Returns: for how many seconds. usleep() returns early where a signal comes.
 [[gnu::noinline]] double doze() {
     auto const begin = steady_clock::now();
@@ -71,11 +88,16 @@ PyObject* works(PyObject* /*module*/, PyObject* /*none*/) {
     return PyLong_FromUnsignedLong(simulate());
 }
 
+PyObject* works_in_turns(PyObject* /*module*/, PyObject* /*none*/) {
+    return PyLong_FromUnsignedLong(simulate_in_turns());
+}
+
 PyObject* dozes(PyObject* /*module*/, PyObject* /*none*/) { return PyFloat_FromDouble(doze()); }
 
 // NOLINTBEGIN(modernize-use-designated-initializers): as every module writes them
 PyMethodDef methods[] = {
     {"works", &works, METH_NOARGS, nullptr},
+    {"works_in_turns", &works_in_turns, METH_NOARGS, nullptr},
     {"dozes", &dozes, METH_NOARGS, nullptr},
     {"thread_works", &in_thread<&compute_in_thread>, METH_NOARGS, nullptr},
     {"thread_dozes", &in_thread<&poll_device>, METH_NOARGS, nullptr},
