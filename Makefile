@@ -103,7 +103,7 @@ detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who find
 	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python \
 	    $(STRESS) tests/stress/detect.py $(or $(TIMES),50) $(KINDS)
 
-attach: .venv/attach build ## Attach to busy and hung processes, TIMES=100 each; count harm (TARGET=python3.13)
+attach: .venv/attach build ## Attach to busy, waiting and hung processes, TIMES=100 each; count harm (TARGET=python3.13)
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/attach.py $(or $(TIMES),100) \
 	    '$(or $(TARGET),$(PYTHON))' $(VENV)/python
 

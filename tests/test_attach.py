@@ -405,20 +405,87 @@ class Starts(Attached):
             self.assertEqual(self.attach("gilcheck", process).code, 0)
         self.assert_unharmed(process)
 
+    # What the main thread waits in, without the GIL, until a byte comes; and nobody else runs.
+    WAITS = {
+        "time.sleep": (
+            "import os, signal, threading, time\n"
+            "def wake(*_): raise InterruptedError\n"
+            "signal.signal(signal.SIGUSR1, wake)\n"
+            "def read(): os.read(0, 1); os.kill(os.getpid(), signal.SIGUSR1)\n"
+            "threading.Thread(target=read).start()\n",
+            "try:\n    time.sleep(3600)\n    print('too early')\nexcept InterruptedError: pass\n",
+        ),
+        "select": ("import select\n", "assert select.select([0], [], [], 3600)[0]\n"),
+        "poll": (
+            "import select\nfiles = select.poll(); files.register(0, select.POLLIN)\n",
+            "assert files.poll(3_600_000)\n",
+        ),
+        "read": ("import os\n", "os.read(0, 1)\n"),
+        "a lock": (
+            "import os, threading\n"
+            "ended = threading.Event()\n"
+            "threading.Thread(target=lambda: (os.read(0, 1), ended.set())).start()\n",
+            "ended.wait()\n",
+        ),
+        "a thread": (
+            "import os, threading\n"
+            "other = threading.Thread(target=os.read, args=(0, 1)); other.start()\n",
+            "other.join()\n",
+        ),
+        "a process": (
+            "import subprocess\nother = subprocess.Popen(['head', '-c1'], stdout=-1)\n",
+            "assert other.wait() == 0\n",
+        ),
+    }
+
     @with_gdb
-    def test_where_the_main_thread_waits_for_a_lock(self):
+    def test_where_the_main_thread_waits(self):
+        for what, (before, wait) in self.WAITS.items():
+            with self.subTest(what):
+                process = self.target(f"{before}print('ready', flush=True)\n{wait}print('end')")
+                wait_until_asleep(process)
+                outcome = self.attach("gilcheck", process)
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertEqual(self.assert_unharmed(process), "")
+
+    @with_gdb
+    def test_again_and_again_where_the_main_thread_waits(self):
+        process = self.target("print('ready', flush=True); input(); print('end')")
+        wait_until_asleep(process)
+        for _ in range(3):
+            self.assertEqual(self.attach("gilcheck", process).code, 0)
+        outcome = self.attach("giltrace", process, "--seconds", "0.1", "-o", "trace.json")
+        self.assertEqual(outcome.code, 0, outcome)
+        process.stdin.write(b"\n")
+        self.assertEqual(self.assert_unharmed(process), "")
+
+    @with_gdb
+    def test_where_the_main_thread_waits_and_another_computes(self):
         process = self.target(
             "import sys, threading\n"
             "ended = threading.Event()\n"
-            "threading.Thread(target=lambda: (sys.stdin.read(1), ended.set())).start()\n"
-            "print('ready', flush=True)\n"
-            "ended.wait()\n"
-            "print('end')"
+            "def compute():\n    while not ended.is_set(): sum(range(100))\n"
+            "threading.Thread(target=compute).start()\n"
+            "print('ready', flush=True); sys.stdin.read(1); ended.set(); print('end')"
         )
-        wait_until_asleep(process)
         outcome = self.attach("gilcheck", process)
         self.assertEqual(outcome.code, 0, outcome)
         self.assert_unharmed(process)
+
+    @with_gdb
+    def test_where_it_hung_once_and_the_main_thread_waits_now(self):
+        """A call is queued since then, and comes to nothing."""
+        wait = "import os; print('ready', flush=True); os.read(0, 1); print('end')"
+        process = self.target(HUNG.replace("print('end')", wait))
+        wait_until_asleep(process)
+        outcome = self.attach("gilcheck", process, "--within", "0.3")
+        self.assert_refused(outcome, "ran no Python code")
+        process.stdin.write(b"x")
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        wait_until_asleep(process)
+        outcome = self.attach("giltrace", process, "--seconds", "0.1", "-o", "trace.json")
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual(self.assert_unharmed(process), "")
 
 
 class Unharmed(Attached):
@@ -434,7 +501,7 @@ class Unharmed(Attached):
             ("giltrace", "-o", "t.json"),
         ):
             outcome = self.attach(tool, process, *options, "--within", "0.3")
-            said = rf"^{tool}: process \d+ ran no Python code .* says where it hangs or waits$"
+            said = rf"^{tool}: process \d+ ran no Python code .* says where it hangs or waits"
             self.assert_refused(outcome, said)
         self.assertEqual(self.assert_unharmed(process), "")
         self.assertEqual(list(self.folder.iterdir()), [])
@@ -551,6 +618,26 @@ class Unharmed(Attached):
         attached.send_signal(signal.SIGINT)
         self.assertIn(finish(attached).code, (0, 130))
         self.assert_unharmed(process)
+
+    @with_gdb
+    def test_a_kill_while_gdb_is_at_it(self):
+        """gdb does to the end what it has begun, and lets go of the process."""
+        for code in (BUSY, "print('ready', flush=True); input(); print('end')"):
+            process = self.target(code)
+            command = (STOCK, "-m", "gilcheck", "--pid", str(process.pid))
+            attached = start(*command, env=environment(PYTHONPATH=PACKAGES, TMPDIR=self.folder))
+            status = Path(f"/proc/{process.pid}/status")
+            while re.search(r"TracerPid:\s+0", status.read_text()):
+                self.assertIsNone(attached.poll())
+                os.sched_yield()
+            attached.kill()
+            attached.communicate()
+            deadline = time.monotonic() + TIMEOUT
+            while not re.search(r"TracerPid:\s+0", status.read_text()):
+                self.assertLess(time.monotonic(), deadline, "gdb does not let go")
+                os.sched_yield()
+            process.stdin.write(b"\n")
+            self.assertEqual(self.assert_unharmed(process), "")
 
 
 class Refuses(Attached):

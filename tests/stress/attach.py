@@ -1,4 +1,4 @@
-"""Attaches to processes that compute and to processes that hang, again and again; counts harm.
+"""Attaches to processes that compute, that wait and that hang, again and again; counts harm.
 
 Usage: attach.py TIMES [PYTHON [ATTACHING_PYTHON]]: the target's Python, and the one that attaches,
 which needs pystack. A target is harmed if it is stopped or traced afterwards, computes no further,
@@ -48,6 +48,38 @@ print("ready", flush=True)
 ctypes.PyDLL(None).read(0, bytes(1), 1)
 worker.join()
 """
+# Sleeps, and waits for input or output: nobody runs Python. A byte wakes it.
+ASLEEP = """
+import ctypes, os, signal, sys, threading, time
+class Woken(Exception): pass
+def wake(*_): raise Woken
+signal.signal(signal.SIGUSR1, wake)
+main = threading.main_thread().ident
+def read():
+    os.read(0, 1)
+    signal.pthread_kill(main, signal.SIGUSR1)
+threading.Thread(target=read, daemon=True).start()
+print("ready", flush=True)
+try:
+    time.sleep(3600)
+    print("woken early")
+except Woken:
+    pass
+n, x = 0, 1
+for _ in range(1000):
+    n, x = n + 1, x * 3 % 2147483647
+print(n, x)
+"""
+SELECTING = """
+import ctypes, os, select
+print("ready", flush=True)
+if select.select([0], [], [], 3600) != ([0], [], []): print("woken early")
+n, x = 0, 1
+for _ in range(1000):
+    n, x = n + 1, x * 3 % 2147483647
+print(n, x)
+"""
+PROGRAMS = {"busy": BUSY, "asleep": ASLEEP, "selecting": SELECTING, "hung": HUNG}
 KINDS = {
     "gilwatch": ("gilwatch",),
     "gilcheck": ("gilcheck", "--within", "{within}"),
@@ -85,6 +117,7 @@ class Target:
     def __init__(self, python, program, progress):
         self.progress = progress
         self.hangs = program is HUNG
+        self.computes = program is BUSY
         progress.write_bytes(bytes(8))
         shared = os.open(progress, os.O_RDWR)
         os.dup2(shared, 3)
@@ -116,7 +149,7 @@ class Target:
         count = settled(lambda: threads_of(self.pid), lambda seen: seen <= threads + 1)
         if count > threads + 1:
             return f"has {count} threads, not {threads}"
-        if not self.hangs:
+        if self.computes:
             seen = self.count()
             if settled(self.count, lambda count: count > seen, TIMEOUT) <= seen:
                 return "computes no further"
@@ -172,7 +205,7 @@ def main(times, python=sys.executable, attaching=None):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tmp").mkdir()
-        for what, program in (("busy", BUSY), ("hung", HUNG)):
+        for what, program in PROGRAMS.items():
             target = Target(python, program, folder / "progress")
             before, threads = state_of(target.pid), threads_of(target.pid)
             begin = time.monotonic()

@@ -1,9 +1,12 @@
-"""Run by gdb, inside it: has the process that it traces queue a call of Python's.
+"""Run by gdb, inside it: has the process that it traces make a call of Python's.
 
-The call itself comes from Python's evaluation loop, between two instructions, where neither
-malloc's nor the loader's lock is held. What is called here, on a thread that was stopped anywhere,
-are mmap(), which takes no lock, and Py_AddPendingCall(), which needs neither the GIL nor a thread
+The call comes from Python's evaluation loop, between two instructions, where neither malloc's nor
+the loader's lock is held; or, where the main thread waits in the system, from a new thread, which
+takes the GIL as every other does. What is called here, on a thread that was stopped anywhere, are
+mmap(), which takes no lock, and Py_AddPendingCall(), which needs neither the GIL nor a thread
 state; it takes a lock for a few instructions, and CPython's own signal handlers call it as well.
+pthread_create() is called on a thread that waits in one of the system's calls: libc holds no lock
+of its own there.
 
 HANDOFF_ASKED names a file with what queued_call.py asks for; without content, nothing is called.
 The last line that it writes is "handoff-attach: " and JSON: {"result": NUMBER}, or {"thread": TID,
@@ -13,10 +16,11 @@ The last line that it writes is "handoff-attach: " and JSON: {"result": NUMBER},
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 gdb: Any = importlib.import_module("gdb")
 
@@ -33,25 +37,42 @@ PENDING = {
     *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_MakePendingCalls"),
     *("make_pending_calls", "_make_pending_calls", "_push_pending_call", "_pop_pending_call"),
 }
+# Of libc's functions those that wait, without a lock of libc's, for what others do.
+WAITS = {
+    *("clock_nanosleep", "nanosleep", "sleep", "usleep", "pause"),
+    *("select", "pselect", "poll", "ppoll", "epoll_wait", "epoll_pwait"),
+    *("read", "readv", "recv", "recvfrom", "recvmsg", "write", "writev", "send", "sendto"),
+    *("sendmsg", "accept", "accept4", "connect", "flock"),
+    *("wait4", "waitpid", "waitid", "sigwait", "sigwaitinfo", "sigtimedwait"),
+    *("sem_wait", "sem_timedwait", "sem_clockwait", "pthread_cond_wait"),
+    *("pthread_cond_timedwait", "pthread_cond_clockwait", "pthread_join"),
+    *("pthread_clockjoin_np", "pthread_timedjoin_np"),
+}
 # How Python waits for its own locks: up to 3.12; from 3.13 on.
-WAITS = {"PyThread_acquire_lock_timed", "_PySemaphore_Wait"}
+WAITS_OF_PYTHON = {"PyThread_acquire_lock_timed", "_PySemaphore_Wait"}
+LIBC = ("libc.so", "libc-2", "libpthread", "ld-linux", "ld-2")  # how its files' names begin
 DEEP = 300  # frames
-FUTEX = 202  # x86-64's number of the system call
-EINTR = 4
 
 
-def functions(thread: Any) -> list[str]:
-    """The names on a thread's stack, the innermost first."""
+class Frame(NamedTuple):
+    function: str
+    instruction: int
+    is_of_signal: bool  # between a signal's handler and what it has interrupted
+
+
+def frames_of(thread: Any) -> list[Frame]:
+    """The innermost first."""
     thread.switch()
-    names: list[str] = []
+    frames: list[Frame] = []
     try:
         frame = gdb.newest_frame()
-        while frame is not None and len(names) < DEEP:
-            names.append((frame.name() or "").partition("@")[0])
+        while frame is not None and len(frames) < DEEP:
+            name = (frame.name() or "").partition("@")[0]
+            frames.append(Frame(name, int(frame.pc()), frame.type() == gdb.SIGTRAMP_FRAME))
             frame = frame.older()
     except gdb.error:  # nor is it known further out
         pass
-    return names
+    return frames
 
 
 def call(function: int, kind: str, *arguments: int) -> int:
@@ -59,66 +80,156 @@ def call(function: int, kind: str, *arguments: int) -> int:
     return int(gdb.parse_and_eval(f"(({kind}){function})({', '.join(map(str, arguments))})"))
 
 
+class Memory:
+    """What is where in the process."""
+
+    def __init__(self, pid: int) -> None:
+        self._regions: list[tuple[range, str]] = []
+        for line in Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape").splitlines():
+            words = line.split(maxsplit=5)
+            begin, _, end = words[0].partition("-")
+            file = words[5] if len(words) == 6 else ""
+            self._regions.append((range(int(begin, 16), int(end, 16)), file))
+
+    def file_at(self, address: int) -> str:
+        return next((file for region, file in self._regions if address in region), "")
+
+    def is_mapped(self, address: int) -> bool:
+        return any(address in region for region, _ in self._regions)
+
+    def is_of_libc(self, frame: Frame) -> bool:
+        return self.file_at(frame.instruction).rpartition("/")[2].startswith(LIBC)
+
+
+def is_in_wait(stack: list[Frame], memory: Memory) -> bool:
+    """Whether who has called libc is in a wait of the system's, and in no handler of a signal."""
+    in_libc = list(itertools.takewhile(memory.is_of_libc, stack))
+    if not 0 < len(in_libc) < len(stack) or any(frame.is_of_signal for frame in stack):
+        return False
+    # sem_wait() leaves no frame: it ends with a jump to a function that may have no name.
+    called, caller = in_libc[-1], stack[len(in_libc)]
+    return bare(called.function) in WAITS or caller.function in WAITS_OF_PYTHON
+
+
+def bare(function: str) -> str:
+    """Of libc's names: __GI___libc_read, ___pthread_cond_timedwait64 and the like."""
+    name = function.lstrip("_")
+    for prefix in ("GI_", "libc_", "new_"):
+        name = name.removeprefix(prefix).lstrip("_")
+    return name.removesuffix("64")
+
+
 def work() -> dict[str, Any]:
     parameters = json.loads(Path(os.environ["HANDOFF_ASKED"]).read_text())
-    program = Path(f"/proc/{parameters['main']}/auxv").read_bytes().hex()
+    main = parameters["main"]
+    program = Path(f"/proc/{main}/auxv").read_bytes().hex()
     if program != parameters["program"]:  # exec(): there is something else at those addresses
         return {"result": -4}
     asleep = set(parameters["asleep"])
     threads = {thread.ptid[1]: thread for thread in gdb.selected_inferior().threads()}
-    stacks = {number: functions(thread) for number, thread in threads.items()}
+    stacks = {number: frames_of(thread) for number, thread in threads.items()}
+    functions = {number: {each.function for each in stack} for number, stack in stacks.items()}
     for number in asleep & set(stacks):
-        inside = next((name for name in stacks[number] if name in HOLD_LOCKS), None)
+        inside = next((each.function for each in stacks[number] if each.function in HOLD_LOCKS), "")
         if inside:
             return {"thread": number, "inside": inside}
     if not parameters["content"]:
         return {"result": 0}
-    main = parameters["main"]
+    memory = Memory(main)
+    waiting = [
+        number
+        for number in (main, *sorted(asleep))
+        if number in threads and is_in_wait(stacks[number], memory)
+    ]
     # One that sleeps does not hold that lock. Python 3.11 sees the call at once only if it is the
     # main thread that queues it.
     candidates = [main, *sorted(asleep), *sorted(threads)] if parameters["interpreter"] else [main]
     candidates.sort(key=lambda number: number not in asleep)
-    for number in candidates:
-        if number in threads and not PENDING & set(stacks[number]):
-            threads[number].switch()
-            break
-    else:
+    caller = next(
+        (each for each in candidates if each in threads and not PENDING & functions[each]), None
+    )
+    if caller is None:
         return {"thread": main, "inside": "Py_MakePendingCalls"}
     print("handoff-attach: calls", flush=True)
     gdb.execute("set scheduler-locking on")
+    threads[caller].switch()
     if not call(parameters["initialized"], "int(*)()"):
         return {"result": -3}
-    if parameters["mmap"]:
-        # PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
-        how = (parameters["page"], 4096, 3, 0x100022, -1, 0)
-        if call(parameters["mmap"], "long(*)(long,long,int,int,int,long)", *how) != how[0]:
-            return {"result": -2}
-    gdb.selected_inferior().write_memory(parameters["page"], bytes.fromhex(parameters["content"]))
+    readable_and_writable = 3
+    if not parameters["is_there"] and not map_page(
+        parameters["mmap"], parameters["page"], readable_and_writable
+    ):
+        return {"result": -2}
+    write(parameters["page"], parameters["content"])
+    if parameters["thread"] is not None and main in asleep and waiting:
+        in_python = [
+            threads[number]
+            for number in sorted(asleep & set(threads))
+            if any(
+                memory.file_at(each.instruction) == parameters["python"] for each in stacks[number]
+            )
+        ]
+        if not is_held(in_python, parameters["thread"]) and begin_thread(
+            threads[waiting[0]], parameters, memory
+        ):
+            return {"result": 0}
+        threads[caller].switch()
+    if parameters["is_queued"]:
+        return {"result": 0}
     gdb.execute("set scheduler-locking off")  # who holds that lock goes on, and gives it up
     arguments = (parameters["run"], parameters["page"])
     if parameters["interpreter"]:  # from 3.12 on: whichever thread runs Python's code
         interpreter = call(parameters["interpreter"], "long(*)()")
         kind = "int(*)(long,long,long,int)"
-        result = call(parameters["add"], kind, interpreter, *arguments, 0)
-    else:
-        result = call(parameters["add"], "int(*)(long,long)", *arguments)
-    if result == 0 and WAITS & set(stacks.get(main, [])[:8]):
-        wake(threads[main])
-    return {"result": result}
+        return {"result": call(parameters["add"], kind, interpreter, *arguments, 0)}
+    return {"result": call(parameters["add"], "int(*)(long,long)", *arguments)}
 
 
-def wake(thread: Any) -> None:
-    """Its wait for a lock of Python's returns as if a signal had come.
+def map_page(mmap: int, page: int, protection: int) -> bool:
+    private_anonymous_fixed_noreplace = 0x100022
+    how = (page, 4096, protection, private_anonymous_fixed_noreplace, -1, 0)
+    return call(mmap, "long(*)(long,long,int,int,int,long)", *how) == page
 
-    Python runs the queued calls then, and waits on (PEP 475).
+
+def write(where: int, content: str) -> None:
+    gdb.selected_inferior().write_memory(where, bytes.fromhex(content))
+
+
+def is_held(asleep: list[Any], functions: dict[str, int]) -> bool:
+    """Whether a thread sleeps with the GIL: the process hangs, and another thread would wait.
+
+    asleep: threads that have Python's functions on their stacks, so what these look up is there.
     """
-    thread.switch()
-    number, result = (int(gdb.parse_and_eval(f"(long)${name}")) for name in ("orig_rax", "rax"))
-    if (
-        number == FUTEX and -516 <= result <= -512
-    ):  # it would be begun again: ERESTARTSYS and others
-        gdb.execute(f"set $rax = -{EINTR}")
-        gdb.execute("set $orig_rax = -1")
+    for thread in asleep:
+        thread.switch()
+        current = call(functions["current"], "long(*)()")
+        if current != 0 and current == call(functions["own"], "long(*)()"):
+            return True
+    return False
+
+
+def begin_thread(caller: Any, parameters: dict[str, Any], memory: Memory) -> bool:
+    """Whether there is a thread that runs the call, as soon as it has the GIL."""
+    thread = parameters["thread"]
+    caller.switch()
+    if call(thread["finalizing"], "int(*)()"):
+        return False
+    page, content = thread["page"], bytes.fromhex(thread["content"])
+    if memory.is_mapped(page):  # since the last time; or the program uses it
+        if bytes(gdb.selected_inferior().read_memory(page, len(content))) != content:
+            return False
+    else:
+        readable_and_executable = 5
+        if not map_page(parameters["mmap"], page, readable_and_executable):
+            return False
+        write(page, thread["content"])
+    write(parameters["state"], thread["on_thread"])
+    gdb.execute("set scheduler-locking off")  # others may hold locks that it needs
+    kind = "int(*)(long,long,long,long)"
+    if call(thread["create"], kind, thread["handle"], 0, thread["begin"], 0) == 0:
+        return True
+    write(parameters["state"], parameters["queued"])
+    return False
 
 
 for setting in (

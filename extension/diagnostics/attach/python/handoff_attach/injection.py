@@ -2,9 +2,9 @@
 
 Into Python 3.14 and later by sys.remote_exec() (PEP 768), from a Python of the same version, which
 the process's main thread obeys; if that comes to no Python code, and for other Pythons, gdb has the
-process queue a call (queued_call.py). Either way a thread runs starter.py between two instructions
-of Python's. If none gets there in time, as it hangs, the request is taken back: what would have
-been run is gone by then.
+process make a call (queued_call.py). Either way a thread runs starter.py, between two instructions
+of Python's or as the first that it runs. If none gets there in time, as it hangs, the request is
+taken back: what would have been run is gone by then.
 
 Source: https://docs.python.org/3/howto/remote_debugging.html; the C API's Py_AddPendingCall().
 """
@@ -28,6 +28,7 @@ from .process import Process, RefusedError, cannot_write, what_allows_ptrace
 from .queued_call import has_gdb, queue_call, require_no_lock_held
 
 _HERE = Path(__file__).parent
+_NEEDS_GDB = "; if it only waits, in a sleep or for input, install gdb (`apt-get install gdb`)"
 _STARTING = 60.0  # seconds that starting a tool may take, once the process has begun with it
 
 
@@ -170,7 +171,7 @@ def _start(process: Process, injected: Injected, script: Path, deadline: float) 
         raise RefusedError(
             f"process {process.pid} ran no Python code{where} for {time.monotonic() - begins:.0f} "
             f"s, and was left as it was: `python3 -m gilwatch --pid {process.pid}` says where it "
-            "hangs or waits"
+            f"hangs or waits{'' if has_gdb() else _NEEDS_GDB}"
         )
     if not injected.expect("started", _STARTING):
         raise RefusedError(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .elf_symbols import exported, is_of_32_bits
+from .thread_code import Functions
 
 OLDEST = (3, 11)  # whose frames and GIL the tools know
 
@@ -24,9 +25,14 @@ _IN_PYTHON = frozenset(
     {
         *("Py_Version", "Py_GetVersion", "PyRun_SimpleString", "PyInterpreterState_Main"),
         *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_IsInitialized"),
+        *("PyGILState_Ensure", "PyGILState_Release", "PyGILState_GetThisThreadState"),
+        # From 3.13 on, and before.
+        *("PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"),
+        *("Py_IsFinalizing", "_Py_IsFinalizing"),
     }
 )
 _IN_LIBC = frozenset({"mmap", "gnu_get_libc_version"})
+_OF_THREADS = frozenset(Functions._fields)
 _IN_LOADER = frozenset({"_rtld_global"})
 
 
@@ -289,6 +295,15 @@ class Process:
             f"process {self.pid} has no glibc to attach by (musl, or linked statically): "
             "start the tool with the program instead"
         )
+
+    @cached_property
+    def of_threads(self) -> Functions | None:
+        """None: the program has a pthread_create() of its own, a sanitizer's perhaps."""
+        found = [self._addresses(_OF_THREADS, mapped) for mapped in self.mapped]
+        found = [each for each in found if "pthread_create" in each]
+        if len(found) != 1 or len(found[0]) != len(_OF_THREADS):
+            return None
+        return Functions(**{name: address for name, (address, _) in found[0].items()})
 
     @cached_property
     def loader(self) -> Loader | None:

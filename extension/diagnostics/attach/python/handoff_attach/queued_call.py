@@ -1,15 +1,16 @@
-"""Has a process of any Python queue a call, by gdb: what Py_AddPendingCall() does.
+"""Has a process of any Python make a call, by gdb: as Py_AddPendingCall() does, or on a new thread.
 
 One page of the process's memory, always at the same address, has the source of that call, which is
-the same for ever; whether it is still queued; and which file it shall run. So a process that hangs
+the same for ever; whether it is still to come; and which file it shall run. So a process that hangs
 has one call queued however often somebody attaches to it; and it does nothing once that file is
-gone.
+gone. The next page, where there is one, has the machine code of the thread.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -20,23 +21,27 @@ from pathlib import Path
 from typing import Any
 
 from .process import Process, RefusedError, cannot_write, what_allows_ptrace
+from .thread_code import ALL_SIGNALS, thread_code
 
 _IN_GDB = Path(__file__).with_name("in_gdb.py")
 _ATTACHING = 60.0  # seconds that gdb may take until it calls something
 
 _PAGE = 0x68616E640000  # "hand"; one page of 4 KiB
 _STATE = _PAGE + 2048
-_QUEUED, _DONE = b"q", b"d"
+_HANDLE = _STATE - 8  # a pthread_t, which nobody reads
+_CODE_PAGE = _PAGE + 4096
+_QUEUED, _ON_THREAD, _DONE = b"q", b"t", b"d"
 _CALL = f"""
 try:
     with __import__("_io").open("/proc/self/mem", "r+b", 0) as memory:
         memory.seek({_STATE})
-        path = memory.read(2048)[1:].partition(bytes(1))[0]
+        asked = memory.read(2048)
         memory.seek({_STATE})
         memory.write({_DONE!r})
-    with __import__("_io").open(path, "rb") as file:
-        source = file.read()
-    exec(compile(source, "handoff_attach/starter.py", "exec"), {{}})
+    if asked[:1] != {_DONE!r}:
+        with __import__("_io").open(asked[1:].partition(bytes(1))[0], "rb") as file:
+            source = file.read()
+        exec(compile(source, "handoff_attach/starter.py", "exec"), {{}})
 except Exception:
     pass
 except BaseException:
@@ -50,7 +55,8 @@ _MARK = _SOURCE.encode()[:40]
 def queue_call(process: Process, script: Path, deadline: float) -> None:
     """A thread runs that file when it next is between two instructions of Python's.
 
-    From Python 3.12 on whichever thread is; before, the main thread.
+    From Python 3.12 on whichever thread is; before, the main thread. Where the main thread waits in
+    the system, and no thread waits with the GIL held, a new thread does.
     deadline: of time.monotonic(), for a thread that keeps the process from being stopped safely.
     Raises RefusedError.
     """
@@ -60,13 +66,20 @@ def queue_call(process: Process, script: Path, deadline: float) -> None:
             "not installed (`apt-get install gdb`)"
         )
     path = os.fsencode(script) + b"\0"
-    content = _SOURCE.encode().ljust(_STATE - _PAGE, b"\0") + _QUEUED + path
-    if not _page_is_there(process):
-        _by_gdb(process, script.parent, deadline, mmap=process.mmap, content=content.hex())
-    elif process.read(_STATE, 1) == _QUEUED:  # since somebody attached while it hung
+    is_there = _page_is_there(process)
+    state = process.read(_STATE, 1) if is_there else _DONE
+    if state == _ON_THREAD:  # which waits for the GIL, since somebody attached
         process.write(_STATE + 1, path)
-    else:
-        _by_gdb(process, script.parent, deadline, mmap=0, content=content.hex())
+        return
+    content = _SOURCE.encode().ljust(_STATE - _PAGE, b"\0") + _QUEUED + path
+    _by_gdb(
+        process,
+        script.parent,
+        deadline,
+        content=content.hex(),
+        is_there=is_there,
+        is_queued=state == _QUEUED,  # since somebody attached while it hung
+    )
 
 
 def has_gdb() -> bool:
@@ -148,7 +161,11 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         "interpreter": 0,
         "add": process.python_function("Py_AddPendingCall"),
         "run": process.python_function("PyRun_SimpleString"),
-        "mmap": 0,
+        "python": str(process.python.file),
+        "mmap": process.mmap,
+        "state": _STATE,
+        "queued": _QUEUED.hex(),
+        "thread": _by_thread(process),
         **parameters,
     }
     if process.version >= (3, 12):
@@ -196,6 +213,34 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         raise RefusedError("this gdb was built without Python: install your system's own gdb")
     last = complaints[-1] if complaints else f"nothing, and ended with {gdb.returncode}"
     raise RefusedError(f"gdb could not attach to process {process.pid}; it said: {last}")
+
+
+def _by_thread(process: Process) -> dict[str, Any] | None:
+    """What in_gdb.py needs to have a new thread make the call. None: it cannot be done here."""
+    functions = process.of_threads
+    if functions is None or platform.machine() != "x86_64":
+        return None
+    since_3_13 = process.version >= (3, 13)
+    ensure, run, release = (
+        process.python_function(name)
+        for name in ("PyGILState_Ensure", "PyRun_SimpleString", "PyGILState_Release")
+    )
+    code = thread_code(functions, ensure, run, release, source=_PAGE, all_signals=_CODE_PAGE)
+    return {
+        "page": _CODE_PAGE,
+        "content": (ALL_SIGNALS + code).hex(),
+        "begin": _CODE_PAGE + len(ALL_SIGNALS),
+        "on_thread": _ON_THREAD.hex(),
+        "create": functions.pthread_create,
+        "handle": _HANDLE,
+        "current": process.python_function(
+            "PyThreadState_GetUnchecked" if since_3_13 else "_PyThreadState_UncheckedGet"
+        ),
+        "own": process.python_function("PyGILState_GetThisThreadState"),
+        "finalizing": process.python_function(
+            "Py_IsFinalizing" if since_3_13 else "_Py_IsFinalizing"
+        ),
+    }
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Runs inside the process that was attached to, in its main thread, between two instructions.
+"""Runs inside the process that was attached to, between two instructions, or on a new thread.
 
 At once it leaves the work to a thread of its own: what that may wait for (an import of another
 thread's, the loader) keeps nobody else from going on. It imports nothing but what is built into
