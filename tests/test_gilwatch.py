@@ -427,6 +427,36 @@ class SparesWaits(Watched):
                 )
 
 
+class LoadedLater(Watched):
+    """Preloaded into a program that loads Python by dlopen(), as one does that has plugins."""
+
+    def embedding(self, code):
+        program = Path(os.environ["MODULES_FOLDER"]) / "plugin_host"
+        if not program.exists():
+            self.skipTest("this Python has no shared libpython")
+        return (program, "1", program.with_name("plugin_with_python.so"), code)
+
+    def test_is_watched(self):
+        program = self.embedding(self.hang("join"))
+        report = self.first_report(*program, LD_PRELOAD=LIBRARY, GILWATCH="0.3")
+        self.assertRegex(
+            report[0],
+            r"^gilwatch: the main thread holds the GIL and waits for the end of a thread in .* at "
+            r"hangs\.hpp:\d+; 1 thread waits for it, \S+ s: thread '\w+' in .*append_to_log",
+        )
+
+    def test_is_told_of_a_setting_that_is_none(self):
+        program = self.embedding("print('run')")
+        outcome = finish(start(*program, env=environment(LD_PRELOAD=LIBRARY, GILWATCH="soon")))
+        self.assertEqual((outcome.code, outcome.stdout), (2, ""), outcome)
+        self.assertRegex(outcome.stderr, r"^gilwatch's settings are .*, not 'soon'\n$")
+
+    def test_is_as_without_where_nothing_hangs(self):
+        program = self.embedding("import time; time.sleep(0.5); print('end')")
+        outcome = finish(start(*program, env=environment(LD_PRELOAD=LIBRARY, GILWATCH="0.1")))
+        self.assertEqual(outcome, (0, "end\n", ""))
+
+
 class Child(Watched):
     def test_of_a_fork_is_watched_too(self):
         code = (

@@ -8,7 +8,8 @@ from host import HOST, STOCK, InFolder, Outcome, environment, finish, start
 
 MODULES = Path(os.environ["MODULES_FOLDER"])
 PACKAGES = os.environ["PYTHON_PACKAGES"]
-LIBRARIES = {tool: str(Path(PACKAGES, tool, f"lib{tool}.so")) for tool in ("gilcheck", "giltrace")}
+TOOLS = ("gilcheck", "giltrace", "gilwatch")
+LIBRARIES = {tool: str(Path(PACKAGES, tool, f"lib{tool}.so")) for tool in TOOLS}
 CHECKED = {"GILCHECK": "abort"}
 
 
@@ -33,7 +34,8 @@ class Unloaded(InFolder):
         yield "gilcheck", checked
         # Which does nothing until it is asked to.
         yield "giltrace", {"LD_PRELOAD": LIBRARIES["giltrace"]}
-        yield "both", {**checked, "LD_PRELOAD": " ".join(LIBRARIES.values())}
+        yield "gilwatch", {"LD_PRELOAD": LIBRARIES["gilwatch"]}
+        yield "all", {**checked, "LD_PRELOAD": " ".join(LIBRARIES.values())}
 
     def test_library_that_was_first_to_call_a_function(self):
         code = f"""

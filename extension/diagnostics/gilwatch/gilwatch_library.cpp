@@ -1,9 +1,12 @@
-// libgilwatch.so: gilwatch for any Python. Preloaded, it starts by itself; else who loads it
-// does.
+// libgilwatch.so: gilwatch for any Python. Preloaded, it starts by itself, also of a Python that the
+// program loads later; else who loads it does.
 #include "tool_library.hpp"
 #include "written_stacks.hpp"
 #include <handoff/gilwatch.hpp>
 
+#include <atomic>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <string>
 
 using handoff::detail::failure_of;
@@ -33,11 +36,38 @@ extern "C" {
 
 namespace {
 
+constinit std::atomic<bool> is_started = false;
+
+/// For the first Python that there is; a program without one is left alone.
 [[gnu::constructor]] void start_where_preloaded() {
+    if (!handoff::detail::object_with_python() || is_started.exchange(true)) {
+        return;
+    }
     handoff::detail::start_where_preloaded(
         reinterpret_cast<void*>(&gilwatch_start), "GILWATCH", [](std::string const& settings) {
             handoff::gilwatch::start_with_python(handoff::gilwatch::settings_from(settings));
         });
 }
 
+bool is_of_python(void const* code) {
+    auto const python = handoff::detail::object_with_python();
+    return python && python->contains(code);
+}
+
 }  // namespace
+
+/// The system's own, and where this library is preloaded, also how it hears of a Python that the
+/// program has loaded by dlopen(): CPython calls it once, before it makes its GIL, and nobody calls
+/// it often.
+///
+/// Source: init_condattr() in CPython's Python/thread_pthread.h; dlopen(3): what is preloaded comes
+///         first in the scope in which a library's symbols are found, but with RTLD_DEEPBIND.
+extern "C" [[gnu::visibility("default")]] int pthread_condattr_setclock(
+    pthread_condattr_t* attributes, clockid_t clock) noexcept {
+    static auto const of_the_system = reinterpret_cast<decltype(&pthread_condattr_setclock)>(
+        dlsym(RTLD_NEXT, "pthread_condattr_setclock"));
+    if (!is_started && is_of_python(__builtin_return_address(0))) {
+        start_where_preloaded();
+    }
+    return of_the_system(attributes, clock);
+}
