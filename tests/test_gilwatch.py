@@ -538,13 +538,41 @@ class Settings(Watched):
         self.assertIn("gilwatch: ", outcome.stderr)
 
 
+class Help(Watched):
+    def test_tells_every_option_on_one_screen(self):
+        variables = environment(PYTHONPATH=PACKAGES, COLUMNS="80")
+        outcome = finish(start(STOCK, "-m", "gilwatch", "--help", env=variables))
+        self.assertEqual(outcome.code, 0, outcome)
+        usage, _, told = outcome.stdout.partition("\n\n")
+        explained = set(re.findall(r"^  (?:-h, )?(--\w+|-\w)\b", told, re.MULTILINE))
+        self.assertGreaterEqual(explained, {"--after", "--within", "--watch", "--core", "-m"})
+        for option in explained:
+            self.assertRegex(usage, rf"(?<![\w-]){option}\b", "the usage lines lack it")
+        self.assertIn("examples:\n", told)
+        lines = outcome.stdout.splitlines()
+        self.assertLess(len(lines), 40)
+        self.assertLessEqual(max(map(len, lines)), 80)
+
+    def test_of_an_option_that_does_not_apply(self):
+        for options, said in {
+            ("--within", "3", "-c", "pass"): "--within goes with --pid and --watch",
+            ("--watch", "-c", "pass"): "--watch goes with --pid",
+            ("--executable", "x", "-c", "pass"): "--executable goes with --core",
+        }.items():
+            with self.subTest(options):
+                command = (STOCK, "-m", "gilwatch", *options)
+                outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
+                self.assertEqual(outcome.code, 2, outcome)
+                self.assertIn(f"\npython3 -m gilwatch: error: {said}", outcome.stderr)
+
+
 class BadInput(Watched):
     def test_is_refused_in_one_line(self):
         for bad, said in {
-            "0": "must be a positive number of seconds, not 0.0",
-            "inf": "must be a positive number of seconds, not inf",
-            "-1": "must be a positive number of seconds, not -1.0",
-            "soon": "invalid float value: 'soon'",
+            "0": "'0' is not a positive number of seconds",
+            "inf": "'inf' is not a positive number of seconds",
+            "-1": "'-1' is not a positive number of seconds",
+            "soon": "'soon' is not a positive number of seconds",
         }.items():
             with self.subTest(bad):
                 outcome = finish(
@@ -557,12 +585,32 @@ class BadInput(Watched):
                 self.assertIn(said, outcome.stderr)
 
     def test_of_the_variable_ends_the_program(self):
-        for bad in ("soon", "5,signal=9", "5,signal=11", "5,signal=x", "5,5"):
+        for bad in ("soon", "5,signal=9", "5,signal=11", "5,signal=32", "5,signal=x", "5,5"):
             with self.subTest(bad):
                 variables = environment(LD_PRELOAD=LIBRARY, GILWATCH=bad)
                 outcome = finish(start(STOCK, "-c", "pass", env=variables))
                 self.assertEqual(outcome.code, 2, outcome)
-                self.assertRegex(outcome.stderr, rf"not '{re.escape(bad)}'\n$")
+                self.assertRegex(outcome.stderr, rf"^gilwatch's .* '{re.escape(bad)}'\n$")
+
+    def test_of_a_signal_is_refused_in_each_way(self):
+        """By the library, which alone knows what it handles."""
+        said = "gilwatch's signal is one that can be handled, as 12, not"
+        paths = environment(PYTHONPATH=PACKAGES)
+        for bad in (signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGTRAP, 32, -1, 65):
+            with self.subTest(bad):
+                code = f"import gilwatch; gilwatch.start(5, signal={int(bad)})"
+                outcome = finish(start(STOCK, "-c", code, env=paths))
+                self.assertIn(f"ValueError: {said} {int(bad)}, in '5", outcome.stderr)
+                command = (STOCK, "-m", "gilwatch", f"--signal={int(bad)}", "-c", "pass")
+                outcome = finish(start(*command, env=paths))
+                self.assertEqual(outcome.code, 2)
+                called = said.replace("gilwatch's", "gilwatch:")
+                self.assertRegex(outcome.stderr, rf"^{called} {int(bad)}, in '5.*\n$")
+        for bad in ("True", "'USR1'", "1.0"):
+            with self.subTest(bad):
+                code = f"import gilwatch; gilwatch.start(5, signal={bad})"
+                outcome = finish(start(STOCK, "-c", code, env=paths))
+                self.assertIn(f"a signal's number, not {bad}", outcome.stderr)
 
     def test_of_an_older_python_is_told_of_and_harms_nothing(self):
         """It may be a child of the program that is to be watched, or checked."""

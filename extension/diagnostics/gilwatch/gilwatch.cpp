@@ -548,9 +548,14 @@ settings settings_from(std::string_view text) {
         rest.remove_prefix(key.size());
         auto const [end, error] =
             std::from_chars(rest.data(), rest.data() + rest.size(), read.signal);
-        if (error != std::errc() || end != rest.data() + rest.size() || read.signal <= 0 ||
-            read.signal > SIGRTMAX || !may_request(read.signal)) {
+        if (error != std::errc() || end != rest.data() + rest.size()) {
             refuse();
+        }
+        struct sigaction used{};
+        if (!may_request(read.signal) || sigaction(read.signal, nullptr, &used) != 0) {
+            throw std::invalid_argument(
+                "gilwatch's signal is one that can be handled, as 12, not " +
+                std::to_string(read.signal) + ", in '" + std::string(text) + "'");
         }
     }
     return read;

@@ -13,17 +13,18 @@ from typing import Any, NoReturn
 from .injection import started
 from .process import Process, RefusedError
 
+_WITHIN = 5.0  # seconds
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--pid", type=int, help="instead of a program to run: a Python process that runs already"
+        "--pid", type=int, metavar="PID", help="a Python process that runs already, in the place of a program"
     )
     parser.add_argument(
         "--within",
         metavar="SECONDS",
         type=seconds,
-        default=5.0,
-        help="how long that process has to come to where the tool can begin, or is refused (5)",
+        help=f"how long it has to come to where the tool can begin, or is refused ({_WITHIN:g})",
     )
 
 
@@ -45,9 +46,14 @@ def has_program(asked: argparse.Namespace) -> bool:
 def attach(
     parser: argparse.ArgumentParser, asked: argparse.Namespace, work: Callable[[], None]
 ) -> NoReturn:
-    """Exits with 0 when the work is done, 2 where it was refused, 130 after Ctrl-C."""
+    """Exits with 0 when the work is done, 2 where it was refused, 130 after Ctrl-C.
+
+    work: finds asked.within set.
+    """
     if has_program(asked):
         parser.error("either --pid, or a program to run")
+    if asked.within is None:
+        asked.within = _WITHIN
     try:
         work()
     except RefusedError as refusal:

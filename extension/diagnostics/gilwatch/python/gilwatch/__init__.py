@@ -9,17 +9,12 @@ from __future__ import annotations  # on a Python that is too old, the library s
 
 import ctypes
 from pathlib import Path
-from signal import SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTRAP, valid_signals
 
 __version__ = "@PROJECT_VERSION@"
 
 LIBRARY = Path(__file__).with_name("libgilwatch.so")
 if not LIBRARY.exists():
     raise ImportError(f"there is no {LIBRARY}: `make build` makes it", name=__name__)
-
-
-# Nobody handles the first two; after the others a program goes on to the same fault.
-_SIGNALS = valid_signals() - {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}
 
 
 def start(after: float = 5.0, *, signal: int = 0) -> None:
@@ -39,15 +34,15 @@ def start(after: float = 5.0, *, signal: int = 0) -> None:
         raise TypeError(f"gilwatch's after is a number of seconds, not {after!r}")
     if not 0 < after < float("inf"):
         raise ValueError(f"gilwatch's after must be a positive number of seconds, not {after!r}")
-    if signal and signal not in _SIGNALS:
-        raise ValueError(f"gilwatch's signal must be one that can be handled, not {signal!r}")
+    if isinstance(signal, bool) or not isinstance(signal, int):
+        raise TypeError(f"gilwatch's signal is a signal's number, not {signal!r}")
     settings = f"{after!r},signal={int(signal)}" if signal else repr(after)
     library = ctypes.PyDLL(str(LIBRARY))
     library.gilwatch_start.restype = ctypes.c_char_p
     failure = library.gilwatch_start(settings.encode())
     if failure is not None:
         text = failure.decode()
-        raise ValueError(text) if "settings" in text else RuntimeError(text)
+        raise ValueError(text) if text.startswith("gilwatch's ") else RuntimeError(text)
 
 
 def stop() -> None:
