@@ -18,7 +18,10 @@ _WITHIN = 5.0  # seconds
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--pid", type=int, metavar="PID", help="a Python process that runs already, in the place of a program"
+        "--pid",
+        type=int,
+        metavar="PID",
+        help="a Python process that runs already, not a program",
     )
     parser.add_argument(
         "--within",

@@ -221,11 +221,26 @@ def _by_thread(process: Process) -> dict[str, Any] | None:
     if functions is None or platform.machine() != "x86_64":
         return None
     since_3_13 = process.version >= (3, 13)
-    ensure, run, release = (
-        process.python_function(name)
-        for name in ("PyGILState_Ensure", "PyRun_SimpleString", "PyGILState_Release")
+    names = {
+        "ensure": "PyGILState_Ensure",
+        "run": "PyRun_SimpleString",
+        "release": "PyGILState_Release",
+        "current": "PyThreadState_GetUnchecked" if since_3_13 else "_PyThreadState_UncheckedGet",
+        "own": "PyGILState_GetThisThreadState",
+        "finalizing": "Py_IsFinalizing" if since_3_13 else "_Py_IsFinalizing",
+    }
+    try:
+        python = {what: process.python_function(name) for what, name in names.items()}
+    except RefusedError:
+        return None
+    code = thread_code(
+        functions,
+        python["ensure"],
+        python["run"],
+        python["release"],
+        source=_PAGE,
+        all_signals=_CODE_PAGE,
     )
-    code = thread_code(functions, ensure, run, release, source=_PAGE, all_signals=_CODE_PAGE)
     return {
         "page": _CODE_PAGE,
         "content": (ALL_SIGNALS + code).hex(),
@@ -233,13 +248,7 @@ def _by_thread(process: Process) -> dict[str, Any] | None:
         "on_thread": _ON_THREAD.hex(),
         "create": functions.pthread_create,
         "handle": _HANDLE,
-        "current": process.python_function(
-            "PyThreadState_GetUnchecked" if since_3_13 else "_PyThreadState_UncheckedGet"
-        ),
-        "own": process.python_function("PyGILState_GetThisThreadState"),
-        "finalizing": process.python_function(
-            "Py_IsFinalizing" if since_3_13 else "_Py_IsFinalizing"
-        ),
+        **{what: python[what] for what in ("current", "own", "finalizing")},
     }
 
 
