@@ -256,6 +256,7 @@ class Explains(Attached):
         self.addCleanup(self.end, process)
         self.assertEqual(process.stdout.readline(), b"ready\n")
         process.stdin.write(b"x")
+        self.assertEqual(process.stdout.readline(), b"stops\n")
         wait_until_asleep(process)
         said = (
             r"^gilwatch: nobody holds the GIL; the main thread stops the interpreter, and waits "

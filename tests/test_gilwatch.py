@@ -6,6 +6,7 @@ import re
 import select
 import shutil
 import signal
+import subprocess
 import unittest
 from pathlib import Path
 
@@ -246,6 +247,30 @@ class OnDemand(Watched):
             "begun.wait(); print('ready', flush=True); load()",
             r"main thread waits for another thread's import in load\(\) at <string>:5",
         )
+
+    def test_of_an_interpreter_that_waits_for_a_call_without_python(self):
+        """Who is called through it, and where, though no line of Python's leads there."""
+        program = Path(os.environ["MODULES_FOLDER"]) / "stopping"
+        if not program.exists():
+            self.skipTest("there is no handoff::interpreter")
+        number = int(signal.SIGUSR1)
+        variables = environment(HANDOFF_WATCHDOG=f"60,signal={number}")
+        process = start(program, "natively", stdin=subprocess.PIPE, env=variables)
+        try:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            process.stdin.write(b"x")
+            self.assertEqual(process.stdout.readline(), b"stops\n")
+            wait_until_asleep(process)
+            process.send_signal(number)
+            self.assertRegex(
+                self.report_of(process)[0],
+                r"^gilwatch: nobody holds the GIL; the main thread stops the interpreter, and "
+                r"waits for calls in .*leave\(.*; thread \d+ waits for a condition variable in .*, "
+                r"called by .*wait_for_device\(\) at stopping\.cpp:\d+$",
+            )
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def test_by_a_call(self):
         code = "import gilwatch\ngilwatch.start(60)\ngilwatch.report()\nprint('end')"
