@@ -457,7 +457,6 @@ class Starts(Attached):
             self.assertEqual(self.attach("gilcheck", process).code, 0)
         outcome = self.attach("giltrace", process, "--seconds", "0.1", "-o", "trace.json")
         self.assertEqual(outcome.code, 0, outcome)
-        process.stdin.write(b"\n")
         self.assertEqual(self.assert_unharmed(process), "")
 
     @with_gdb
@@ -506,6 +505,17 @@ class Unharmed(Attached):
             self.assert_refused(outcome, said)
         self.assertEqual(self.assert_unharmed(process), "")
         self.assertEqual(list(self.folder.iterdir()), [])
+
+    @unittest.skipUnless(needs_no_gdb(), "needs sys.remote_exec()")
+    def test_one_that_sleeps_while_there_is_no_gdb(self):
+        """The request is taken back: what the signal's handler raises later is not lost in it."""
+        before, wait = Starts.WAITS["time.sleep"]
+        process = self.target(f"{before}print('ready', flush=True)\n{wait}print('end')")
+        wait_until_asleep(process)
+        variables = {"PATH": str(self.folder)}
+        outcome = self.attach("gilcheck", process, "--within", "0.3", variables=variables)
+        self.assert_refused(outcome, "ran no Python code .*; if it only waits, .* install gdb")
+        self.assertEqual(self.assert_unharmed(process), "")
 
     @with_either
     def test_one_that_hung_gets_a_tool_later(self):
@@ -637,7 +647,6 @@ class Unharmed(Attached):
             while not re.search(r"TracerPid:\s+0", status.read_text()):
                 self.assertLess(time.monotonic(), deadline, "gdb does not let go")
                 os.sched_yield()
-            process.stdin.write(b"\n")
             self.assertEqual(self.assert_unharmed(process), "")
 
 

@@ -16,6 +16,7 @@ import os
 import select
 import shutil
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -188,9 +189,13 @@ def _ways(process: Process) -> list[_Request]:
     """Raises RefusedError."""
     if b"PYTHON_DISABLE_REMOTE_DEBUG=" in _environment(process):
         raise RefusedError(_disabled(process))
-    if process.version < (3, 14) or process.version != sys.version_info[:2]:
+    knows_remote_exec = process.version >= (3, 14) and process.version == sys.version_info[:2]
+    if not has_gdb():
+        return [_ask_by_remote_exec if knows_remote_exec else _ask_by_gdb]
+    # A main thread that sleeps runs no Python code soon.
+    if not knows_remote_exec or process.state_of(process.pid) == "S":
         return [_ask_by_gdb]
-    return [_ask_by_remote_exec, _ask_by_gdb] if has_gdb() else [_ask_by_remote_exec]
+    return [_ask_by_remote_exec, _ask_by_gdb]
 
 
 def _ask_by_gdb(process: Process, script: Path, deadline: float) -> Callable[[], None]:
@@ -202,7 +207,23 @@ def _ask_by_remote_exec(process: Process, script: Path, deadline: float) -> Call
     if has_gdb():
         require_no_lock_held(process, script.parent, deadline)
     _by_remote_exec(process, script)
-    return lambda: _by_remote_exec(process, Path("/dev/null"))
+    return lambda: _forget_remote_exec(process, script)
+
+
+def _forget_remote_exec(process: Process, script: Path) -> None:
+    """Without this, the process would run the file later, or say that it is not there.
+
+    Nor is it to run an empty one: were it woken by a signal, what the signal's handler raises would
+    be the script's error, and be lost.
+
+    Source: _PyRemoteDebuggerSupport in CPython's Include/cpython/pystate.h: a number that is 1
+            while there is a script to run, and its path; that of the first thread is in _PyRuntime.
+    """
+    process.require_same_program()
+    begin, size = process.runtime
+    at = process.read(begin, size).find(struct.pack("=i", 1) + os.fsencode(script) + b"\0")
+    if at >= 0:
+        process.write(begin + at, bytes(4))
 
 
 def _by_remote_exec(process: Process, script: Path) -> None:

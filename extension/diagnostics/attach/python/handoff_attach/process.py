@@ -24,7 +24,7 @@ OLDEST = (3, 11)  # whose frames and GIL the tools know
 _IN_PYTHON = frozenset(
     {
         *("Py_Version", "Py_GetVersion", "PyRun_SimpleString", "PyInterpreterState_Main"),
-        *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_IsInitialized"),
+        *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_IsInitialized", "_PyRuntime"),
         *("PyGILState_Ensure", "PyGILState_Release", "PyGILState_GetThisThreadState"),
         # From 3.13 on, and before.
         *("PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"),
@@ -264,15 +264,21 @@ class Process:
             "Py_Version (`pgrep -a python` shows those that do)"
         )
 
-    def python_function(self, name: str) -> int:
-        """The address of a function of the interpreter's. Raises RefusedError."""
+    def python_symbol(self, name: str) -> int:
+        """The address of what the interpreter exports. Raises RefusedError."""
         file = self.python.file
         if name not in self._python_symbols:
             raise RefusedError(
-                f"process {self.pid} runs a Python of another build, which has no {name}() "
+                f"process {self.pid} runs a Python of another build, which has no {name} "
                 f"({file}): start the tool with the program instead"
             )
         return self._python_symbols[name][0]
+
+    @property
+    def runtime(self) -> tuple[int, int]:
+        """Where the interpreter's global state is, and its size in bytes. Raises RefusedError."""
+        address = self.python_symbol("_PyRuntime")
+        return address, self._python_symbols["_PyRuntime"][1]
 
     def require_python(self) -> None:
         """That it runs one that the tools know, or has loaded it."""
@@ -281,7 +287,7 @@ class Process:
     @cached_property
     def version(self) -> tuple[int, int]:
         """Of its Python: (3, 14). Raises RefusedError."""
-        number = struct.unpack("<Q", self.read(self.python_function("Py_Version"), 8))[0]
+        number = struct.unpack("<Q", self.read(self.python_symbol("Py_Version"), 8))[0]
         return (number >> 24) & 0xFF, (number >> 16) & 0xFF
 
     @cached_property

@@ -157,10 +157,10 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         "program": process.program,
         "asleep": [each for each in process.threads() if process.state_of(each) == "S"],
         "page": _PAGE,
-        "initialized": process.python_function("Py_IsInitialized"),
+        "initialized": process.python_symbol("Py_IsInitialized"),
         "interpreter": 0,
-        "add": process.python_function("Py_AddPendingCall"),
-        "run": process.python_function("PyRun_SimpleString"),
+        "add": process.python_symbol("Py_AddPendingCall"),
+        "run": process.python_symbol("PyRun_SimpleString"),
         "python": str(process.python.file),
         "mmap": process.mmap,
         "state": _STATE,
@@ -169,8 +169,8 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         **parameters,
     }
     if process.version >= (3, 12):
-        asked["interpreter"] = process.python_function("PyInterpreterState_Main")
-        asked["add"] = process.python_function("_PyEval_AddPendingCall")
+        asked["interpreter"] = process.python_symbol("PyInterpreterState_Main")
+        asked["add"] = process.python_symbol("_PyEval_AddPendingCall")
     try:
         (folder / "asked.json").write_text(json.dumps(asked))
         said, complaint = (folder / name for name in ("gdb.said", "gdb.complaint"))
@@ -230,7 +230,7 @@ def _by_thread(process: Process) -> dict[str, Any] | None:
         "finalizing": "Py_IsFinalizing" if since_3_13 else "_Py_IsFinalizing",
     }
     try:
-        python = {what: process.python_function(name) for what, name in names.items()}
+        python = {what: process.python_symbol(name) for what, name in names.items()}
     except RefusedError:
         return None
     code = thread_code(
