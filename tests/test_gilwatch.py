@@ -400,6 +400,18 @@ class HarmsNothing(Watched):
         outcome = finish(start("/bin/grep", "Threads", "/proc/self/status", env=variables))
         self.assertEqual((outcome.code, outcome.stdout.split()), (0, ["Threads:", "1"]))
 
+    def test_of_a_call_that_needs_one_thread_between_a_stop_and_a_start(self):
+        code = (
+            "import gilwatch, os\n"
+            "def threads(): return len(os.listdir('/proc/self/task'))\n"
+            "seen = [threads()]\n"
+            "gilwatch.stop(); seen.append(threads())\n"
+            "gilwatch.start(60); seen.append(threads())\n"
+            "print(seen)"
+        )
+        outcome = self.ended(code)
+        self.assertEqual(outcome, (0, "[2, 1, 2]\n", ""))
+
     def test_of_a_fork_while_a_report_is_due(self):
         outcome = self.ended(
             "import ctypes, os, threading, time\n"
