@@ -1,6 +1,7 @@
-// Library lock_holders: threads that sleep with the loader's lock, or as if with malloc's. Loaded
-// with SLEEPS_WHEN_LOADED in the environment, it does not get further than that.
+// Library lock_holders: threads that sleep with the loader's lock, or as if with malloc's, or compute
+// with the GIL. Loaded with SLEEPS_WHEN_LOADED in the environment, it does not get further than that.
 #include <dlfcn.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,3 +45,14 @@ static void start(void* (*work)(void*), void* argument) {
 // In a thread each, which Python does not know.
 void hold_loader(char const* name) { start(&load_library, strdup(name)); }
 void hold_malloc(void) { start(&allocate, (void*)1); }
+
+// On the caller's thread, with the GIL if that is held: until there is a byte on stdin.
+void compute_until_byte(void) {
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    unsigned volatile computed = 0;
+    while (poll(&input, 1, 0) == 0) {
+        for (int each = 0; each < 100000; ++each) {
+            computed = computed * 3 + 1;
+        }
+    }
+}

@@ -495,6 +495,7 @@ class Unharmed(Attached):
     def test_one_that_hangs(self):
         process = self.target(HUNG)
         wait_until_asleep(process)
+        threads = sorted(Path(f"/proc/{process.pid}/task").iterdir())
         for tool, *options in (
             ("gilcheck",),
             ("gilwatch", "--watch"),
@@ -503,6 +504,8 @@ class Unharmed(Attached):
             outcome = self.attach(tool, process, *options, "--within", "0.3")
             said = rf"^{tool}: process \d+ ran no Python code .* says where it hangs or waits"
             self.assert_refused(outcome, said)
+            # None that would wait for the GIL as well.
+            self.assertEqual(sorted(Path(f"/proc/{process.pid}/task").iterdir()), threads)
         self.assertEqual(self.assert_unharmed(process), "")
         self.assertEqual(list(self.folder.iterdir()), [])
 
@@ -527,6 +530,25 @@ class Unharmed(Attached):
         self.assertEqual(process.stdout.readline(), b"ready\n")
         self.assertEqual(self.attach("gilcheck", process).code, 0)
         self.assertEqual(self.assert_unharmed(process), "")
+
+    @with_gdb
+    def test_one_that_computes_with_the_gil_while_the_main_thread_waits(self):
+        """One thread waits for the GIL, however often somebody attaches, and then does nothing."""
+        holders = str(Path(MODULES) / "lock_holders.so")
+        process = self.target(
+            "import ctypes, threading\n"
+            "def compute():\n"
+            "    print('ready', flush=True)\n"
+            f"    ctypes.PyDLL({holders!r}).compute_until_byte()\n"
+            "other = threading.Thread(target=compute); other.start(); other.join(); print('end')"
+        )
+        for _ in range(3):
+            outcome = self.attach("gilcheck", process, "--within", "0.3")
+            self.assert_refused(outcome, "ran no Python code")
+            names = [each.read_text() for each in Path(f"/proc/{process.pid}/task").glob("*/comm")]
+            self.assertEqual(names.count("handoff-attach\n"), 1, names)
+        self.assertEqual(self.assert_unharmed(process), "")
+        self.assertEqual(list(self.folder.iterdir()), [])
 
     @with_either
     def test_one_whose_thread_loads_a_library(self):

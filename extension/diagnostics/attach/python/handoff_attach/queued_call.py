@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .process import Process, RefusedError, cannot_write, what_allows_ptrace
-from .thread_code import ALL_SIGNALS, thread_code
+from .thread_code import CONSTANTS, thread_code
 
 _IN_GDB = Path(__file__).with_name("in_gdb.py")
 _ATTACHING = 60.0  # seconds that gdb may take until it calls something
@@ -239,12 +239,12 @@ def _by_thread(process: Process) -> dict[str, Any] | None:
         python["run"],
         python["release"],
         source=_PAGE,
-        all_signals=_CODE_PAGE,
+        constants=_CODE_PAGE,
     )
     return {
         "page": _CODE_PAGE,
-        "content": (ALL_SIGNALS + code).hex(),
-        "begin": _CODE_PAGE + len(ALL_SIGNALS),
+        "content": (CONSTANTS + code).hex(),
+        "begin": _CODE_PAGE + len(CONSTANTS),
         "on_thread": _ON_THREAD.hex(),
         "create": functions.pthread_create,
         "handle": _HANDLE,
