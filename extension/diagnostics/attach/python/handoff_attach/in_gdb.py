@@ -15,6 +15,7 @@ The last line that it writes is "handoff-attach: " and JSON: {"result": NUMBER},
 
 from __future__ import annotations
 
+import bisect
 import importlib
 import itertools
 import json
@@ -84,18 +85,24 @@ class Memory:
     """What is where in the process."""
 
     def __init__(self, pid: int) -> None:
-        self._regions: list[tuple[range, str]] = []
+        self._begins: list[int] = []  # in their order
+        self._regions: list[tuple[int, str]] = []  # where each ends, and its file
         for line in Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape").splitlines():
             words = line.split(maxsplit=5)
             begin, _, end = words[0].partition("-")
-            file = words[5] if len(words) == 6 else ""
-            self._regions.append((range(int(begin, 16), int(end, 16)), file))
+            self._begins.append(int(begin, 16))
+            self._regions.append((int(end, 16), words[5] if len(words) == 6 else ""))
 
     def file_at(self, address: int) -> str:
-        return next((file for region, file in self._regions if address in region), "")
+        end, file = self._region(address)
+        return file if address < end else ""
 
     def is_mapped(self, address: int) -> bool:
-        return any(address in region for region, _ in self._regions)
+        return address < self._region(address)[0]
+
+    def _region(self, address: int) -> tuple[int, str]:
+        at = bisect.bisect_right(self._begins, address) - 1
+        return self._regions[at] if at >= 0 else (0, "")
 
     def is_of_libc(self, frame: Frame) -> bool:
         return self.file_at(frame.instruction).rpartition("/")[2].startswith(LIBC)
@@ -162,14 +169,12 @@ def work() -> dict[str, Any]:
         return {"result": -2}
     write(parameters["page"], parameters["content"])
     if parameters["thread"] is not None and main in asleep and waiting:
-        in_python = [
+        may_hold = [
             threads[number]
             for number in sorted(asleep & set(threads))
-            if any(
-                memory.file_at(each.instruction) == parameters["python"] for each in stacks[number]
-            )
+            if is_in_python(stacks[number], parameters["python"], memory)
         ]
-        if not is_held(in_python, parameters["thread"]) and begin_thread(
+        if not is_held(may_hold, parameters["thread"]) and begin_thread(
             threads[waiting[0]], parameters, memory
         ):
             return {"result": 0}
@@ -195,17 +200,29 @@ def write(where: int, content: str) -> None:
     gdb.selected_inferior().write_memory(where, bytes.fromhex(content))
 
 
+def is_in_python(stack: list[Frame], python: str, memory: Memory) -> bool:
+    """Whether it may have the GIL: in a function of Python's, but not in a wait for Python's locks,
+    for which nearly nobody keeps it."""
+    return any(memory.file_at(each.instruction) == python for each in stack) and not any(
+        each.function in WAITS_OF_PYTHON for each in stack
+    )
+
+
 def is_held(asleep: list[Any], functions: dict[str, int]) -> bool:
     """Whether a thread sleeps with the GIL: the process hangs, and another thread would wait.
 
     asleep: threads that have Python's functions on their stacks, so what these look up is there.
     """
-    for thread in asleep:
-        thread.switch()
-        current = call(functions["current"], "long(*)()")
-        if current != 0 and current == call(functions["own"], "long(*)()"):
-            return True
-    return False
+    current = functions["current"]
+    if not functions["is_of_process"]:
+        return any(call_on(thread, current) != 0 for thread in asleep)
+    holder = call(current, "long(*)()")
+    return holder != 0 and any(call_on(thread, functions["own"]) == holder for thread in asleep)
+
+
+def call_on(thread: Any, function: int) -> int:
+    thread.switch()
+    return call(function, "long(*)()")
 
 
 def begin_thread(caller: Any, parameters: dict[str, Any], memory: Memory) -> bool:

@@ -249,6 +249,7 @@ def _by_thread(process: Process) -> dict[str, Any] | None:
         "create": functions.pthread_create,
         "handle": _HANDLE,
         **{what: python[what] for what in ("current", "own", "finalizing")},
+        "is_of_process": process.version < (3, 12),  # the current thread state; later the thread's
     }
 
 
