@@ -16,7 +16,8 @@ using handoff::detail::lock_kind;
 using handoff::detail::lock_number;
 using handoff::detail::number_of_gil;
 
-struct LockGraph : testing::Test {
+class LockGraph : public testing::Test {
+protected:
     std::unique_ptr<lock_graph> graph = std::make_unique<lock_graph>(16, 16);
     std::unique_ptr<lock_cycle> found = std::make_unique<lock_cycle>();
     int objects[64]{};  // to have addresses
@@ -32,8 +33,9 @@ struct LockGraph : testing::Test {
     }
 
     /// Whether that makes a cycle.
-    bool wants(std::uint32_t thread, lock_number lock, std::vector<held_lock> const& held,
-               bool is_shared = false, bool beside_threads = true) {
+    [[nodiscard]] bool wants(std::uint32_t thread, lock_number lock,
+                             std::vector<held_lock> const& held, bool is_shared = false,
+                             bool beside_threads = true) const {
         acting_place const place;
         return graph->add({.thread = thread,
                            .lock = lock,
@@ -152,13 +154,13 @@ TEST_F(LockGraph, GivesUpTheOldestOrdersAndSaysSo) {
     for (lock_number const from : others) {
         for (lock_number const to : others) {
             if (from < to) {
-                wants(1, to, {exclusively(from)});
+                EXPECT_FALSE(wants(1, to, {exclusively(from)}));
             }
         }
     }
     for (lock_number const to : others) {
-        wants(1, to, {exclusively(first)});
-        wants(1, to, {exclusively(number_of_gil)});
+        EXPECT_FALSE(wants(1, to, {exclusively(first)}));
+        EXPECT_FALSE(wants(1, to, {exclusively(number_of_gil)}));
     }
     EXPECT_NE(graph->epoch(), epoch);
     EXPECT_GT(graph->given_up(), 0);

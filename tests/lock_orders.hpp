@@ -122,7 +122,7 @@ inline void shared_right() {
 
 class spin_lock {
 public:
-    spin_lock() { pthread_spin_init(&native_, PTHREAD_PROCESS_PRIVATE); }
+    spin_lock() noexcept { pthread_spin_init(&native_, PTHREAD_PROCESS_PRIVATE); }
     ~spin_lock() { pthread_spin_destroy(&native_); }
     spin_lock(spin_lock const&) = delete;
     spin_lock& operator=(spin_lock const&) = delete;
@@ -139,7 +139,7 @@ inline void spin_right() { one_order(of_queue); }
 /// A semaphore that is used as a mutex.
 class slot {
 public:
-    slot() { sem_init(&native_, 0, 1); }
+    slot() noexcept { sem_init(&native_, 0, 1); }
     ~slot() { sem_destroy(&native_); }
     slot(slot const&) = delete;
     slot& operator=(slot const&) = delete;
@@ -228,8 +228,8 @@ inline void callback_right() {
 
 /// Three locks, three threads.
 [[gnu::noinline]] inline void index_then_cache() {
-    std::scoped_lock const first(of_index);
-    std::scoped_lock const second(of_cache);
+    std::unique_lock const first(of_index);
+    std::unique_lock const second(of_cache);
 }
 inline void three_faulty() {
     elsewhere([] { notify_under(of_cache); });
@@ -245,8 +245,8 @@ inline void three_right() {
 
 /// Without the GIL.
 [[gnu::noinline]] inline void cache_then_index() {
-    std::scoped_lock const first(of_cache);
-    std::scoped_lock const second(of_index);
+    std::unique_lock const first(of_cache);
+    std::unique_lock const second(of_index);
 }
 [[gnu::noinline]] inline void cache_and_index() { std::scoped_lock const both(of_cache, of_index); }
 inline void native_faulty() {
@@ -328,13 +328,14 @@ inline void once_right() {
 /// A thread that has taken the GIL, and is there a while longer.
 class worker {
 public:
-    explicit worker(void (*then)() = [] {}) : thread_([then, this] {
-        take_gil_and_touch();
-        took_ = true;
-        took_.notify_one();
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        then();
-    }) {
+    explicit worker(void (*then)() = [] {})
+        : thread_([then, this] {
+              take_gil_and_touch();
+              took_ = true;
+              took_.notify_one();
+              std::this_thread::sleep_for(std::chrono::milliseconds(50));
+              then();
+          }) {
         no_gil const while_waiting;
         took_.wait(false);
     }
@@ -403,7 +404,7 @@ inline void condition_right() {
 }
 
 inline sem_t& done() {
-    static sem_t& only = [] () -> sem_t& {
+    static sem_t& only = []() -> sem_t& {
         static sem_t made;
         sem_init(&made, 0, 0);
         return made;

@@ -122,8 +122,8 @@ class FirstLine(Watched):
         self.assertRegex(
             self.first_report(STOCK, *command)[0],
             r"^gilwatch: the main thread holds the GIL and waits for the end of a thread in "
-            r"(?:<string>:1: std::thread::join\(\), called from hangs\.so by a function that left no "
-            r"frame, .* -fno-optimize-sibling-calls .*|"
+            r"(?:<string>:1: std::thread::join\(\), called from hangs\.so by a function that left "
+            r"no frame, .* -fno-optimize-sibling-calls .*|"
             r"std::thread::join\(\), called by hangs::join_last\(\) at hangs\.hpp:\d+)"
             r"; 1 thread waits for it",
         )

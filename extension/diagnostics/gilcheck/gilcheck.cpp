@@ -178,11 +178,10 @@ void begin_checking() {
 void watch_locks_if_wanted() {
     static bool begun = false;
     if (how.deadlocks && !std::exchange(begun, true)) {
-        start_lock_order(*python,
-                         {.begin = &begin_report,
-                          .write = &write_report,
-                          .finish = &finish_reports,
-                          .json = how.json});
+        start_lock_order(*python, {.begin = &begin_report,
+                                   .write = &write_report,
+                                   .finish = &finish_reports,
+                                   .json = how.json});
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
     }
 }
@@ -242,7 +241,8 @@ settings settings_from(std::string_view text) {
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
         if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction) {
             throw std::invalid_argument(
-                "gilcheck: the settings are abort, warn or once; deadlocks; no-calls; and json, with "
+                "gilcheck: the settings are abort, warn or once; deadlocks; no-calls; and json, "
+                "with "
                 "commas between (warn,deadlocks,json), not '" +
                 std::string(text) + "'");
         }

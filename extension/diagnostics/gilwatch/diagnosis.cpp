@@ -1,5 +1,6 @@
 // diagnosis: which frame is the wait, which is the user's, and what follows from both.
 #include "diagnosis.hpp"
+
 #include "stack_lines.hpp"
 
 #include <algorithm>

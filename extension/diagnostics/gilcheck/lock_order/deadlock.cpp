@@ -24,6 +24,7 @@ namespace {
 template <std::size_t Most>
 std::vector<call_frame> frames_of(calls<Most> const& stack) {
     std::vector<void const*> instructions;
+    instructions.reserve(stack.count);
     for (std::uint32_t each = 0; each < stack.count; ++each) {
         // A return address is that of the next instruction.
         instructions.push_back(static_cast<char const*>(stack.addresses.at(each)) - 1);
@@ -34,8 +35,7 @@ std::vector<call_frame> frames_of(calls<Most> const& stack) {
 std::string name_of(acting_thread const& thread) {
     std::string name(thread.name.data());
     if (name.empty()) {
-        std::getline(
-            std::ifstream("/proc/self/task/" + std::to_string(thread.id) + "/comm"), name);
+        std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread.id) + "/comm"), name);
     }
     return std::to_string(thread.id) + (name.empty() ? "" : " '" + name + "'");
 }
@@ -125,7 +125,7 @@ std::string takes(lock_edge const& edge, lock_seen const& wanted) {
            in_words(wanted);
 }
 
-std::string advice(lock_finding const& found) {
+std::string_view advice(lock_finding const& found) {
     if (found.what != lock_finding::kind::cycle) {
         return "Release the GIL before you wait for a thread that takes it: handoff::gil_release "
                "while_waiting; or, for a function that Boost.Python binds, "
@@ -137,8 +137,7 @@ std::string advice(lock_finding const& found) {
     for (std::size_t each = 0; each < found.cycle.count; ++each) {
         lock_kind const kind = found.cycle.locks.at(each).kind;
         of_gil = of_gil || kind == lock_kind::gil;
-        of_static =
-            of_static || kind == lock_kind::static_guard || kind == lock_kind::once_flag;
+        of_static = of_static || kind == lock_kind::static_guard || kind == lock_kind::once_flag;
     }
     if (of_gil && of_static) {
         return "Run no Python code where something is initialised once: it lets go of the GIL, and "
@@ -152,7 +151,8 @@ std::string advice(lock_finding const& found) {
                "while you hold it: copy under the lock what the call needs, unlock, and call "
                "then. A handoff::mutex asserts this in a debug build.";
     }
-    return "Take these locks in the same order everywhere, or all at once: std::scoped_lock both(a, "
+    return "Take these locks in the same order everywhere, or all at once: std::scoped_lock "
+           "both(a, "
            "b) never deadlocks.";
 }
 
@@ -215,9 +215,10 @@ std::string text_of(lock_finding const& found) {
         described_place const other = described(found.other);
         auto const takes_gil = frames_of(found.takes_gil);
         bool const joins = found.what == lock_finding::kind::joins_with_gil;
-        told.head(std::string("gilcheck: ") + (found.happens ? "deadlock: " : "possible deadlock: ") +
-                  waits.users + (joins ? " joins a thread" : " waits") +
-                  " with the GIL held, and " + (joins ? "that thread" : "the thread that wakes it") +
+        told.head(std::string("gilcheck: ") +
+                  (found.happens ? "deadlock: " : "possible deadlock: ") + waits.users +
+                  (joins ? " joins a thread" : " waits") + " with the GIL held, and " +
+                  (joins ? "that thread" : "the thread that wakes it") +
                   (found.happens ? " waits for the GIL" : " takes the GIL"));
         told.line("waits    ", "thread " + name_of(found.waits.thread) +
                                    (waits.python.empty() ? "" : ", in " + waits.python));
@@ -230,7 +231,7 @@ std::string text_of(lock_finding const& found) {
             told.line("took the GIL first at", "");
             told.stack(takes_gil);
         }
-        told.line("do       ", advice(found));
+        told.line("do       ", std::string(advice(found)));
         return told.text;
     }
     lock_cycle const& cycle = found.cycle;
@@ -240,7 +241,9 @@ std::string text_of(lock_finding const& found) {
         lock_edge const& edge = cycle.edges.at(each);
         lock_seen const& wanted = cycle.locks.at((each + 1) % cycle.count);
         places.push_back(described(edge.wanted));
-        summary += (each == 0 ? "" : each + 1 == cycle.count ? ", and " : ", ") +
+        summary += (each == 0                 ? ""
+                    : each + 1 == cycle.count ? ", and "
+                                              : ", ") +
                    places.back().users + ' ' + takes(edge, wanted) + " with " +
                    (cycle.locks.at(each).kind == lock_kind::gil
                         ? "the GIL held"
@@ -256,7 +259,7 @@ std::string text_of(lock_finding const& found) {
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames);
     }
-    told.line("do       ", advice(found));
+    told.line("do       ", std::string(advice(found)));
     return told.text;
 }
 
@@ -268,8 +271,8 @@ std::string json_of_place(acting_place const& place) {
     for (call_frame const& each : told.frames) {
         frames += (frames.empty() ? "" : ", ") + json_string(in_words(each));
     }
-    return "\"thread\": " + std::to_string(place.thread.id) + ", \"at\": " +
-           json_string(told.users) + ", \"python\": " + json_string(told.python) +
+    return "\"thread\": " + std::to_string(place.thread.id) +
+           ", \"at\": " + json_string(told.users) + ", \"python\": " + json_string(told.python) +
            ", \"stack\": [" + frames + "]";
 }
 
@@ -287,13 +290,13 @@ std::string json_of(lock_finding const& found) {
                        json_of_place(cycle.edges.at(each).wanted) + "}";
         }
     } else {
-        threads = "{\"holds\": \"the GIL\", " + json_of_place(found.waits) +
-                  "}, {\"wants\": \"the GIL\", " + json_of_place(found.other) + "}";
+        threads = R"({"holds": "the GIL", )" + json_of_place(found.waits) +
+                  R"(}, {"wants": "the GIL", )" + json_of_place(found.other) + "}";
     }
     return R"({"tool": "gilcheck", "finding": )" +
            json_string(names.at(static_cast<std::size_t>(found.what))) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
-           "], \"what_to_do\": " + json_string(advice(found)) + "}\n";
+           "], \"what_to_do\": " + json_string(std::string(advice(found))) + "}\n";
 }
 
 }  // namespace handoff::detail

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <bit>
 #include <cstdio>
-#include <cstring>
 #include <execinfo.h>
 #include <mutex>
 #include <optional>
@@ -47,7 +46,8 @@ running_python const* python = nullptr;
 struct event_waited_for {
     std::atomic<void const*> event = nullptr;
     std::atomic<bool> was_signalled = false;
-    bool by_a_taker = false;  // who signalled it has taken the GIL, ever; guarded by the graph's mutex
+    bool by_a_taker =
+        false;  // who signalled it has taken the GIL, ever; guarded by the graph's mutex
     acting_place signalled;
     whole_stack takes_gil;
 };
@@ -117,7 +117,7 @@ struct thread_pool {
         return found;
     }
 
-    thread_locks* of(pthread_t handle) {
+    [[nodiscard]] thread_locks* of(pthread_t handle) const {
         for (std::size_t each = 0; each < used; ++each) {
             thread_locks& thread = all[each];
             if (thread.id_ != 0 && pthread_equal(thread.handle_, handle) != 0) {
@@ -127,7 +127,7 @@ struct thread_pool {
         return nullptr;
     }
 
-    thread_locks* of(pid_t id) {
+    [[nodiscard]] thread_locks* of(pid_t id) const {
         for (std::size_t each = 0; id != 0 && each < used; ++each) {
             if (all[each].id_ == id) {
                 return &all[each];
@@ -197,20 +197,18 @@ void take_stack(calls<Most>& taken, void const* return_address) noexcept {
 /// frame pointer is not followed out of the page of the stack that the wrapper's frame is on.
 std::uint64_t key_of_calls(void const* return_address, void const* frame) noexcept {
     constexpr std::uintptr_t page = 4096;
+    constexpr std::uintptr_t word = sizeof(void*);
     auto key = reinterpret_cast<std::uintptr_t>(return_address);
-    auto at = reinterpret_cast<std::uintptr_t>(frame);
+    auto const* at = static_cast<std::uintptr_t const*>(frame);
     for (int outer = 0; outer < 4; ++outer) {
-        std::uintptr_t next = 0;
-        std::memcpy(&next, reinterpret_cast<void const*>(at), sizeof next);
-        if (next <= at || next % sizeof next != 0 || (next ^ at) >= page ||
-            next % page > page - 2 * sizeof next) {
+        auto const here = reinterpret_cast<std::uintptr_t>(at);
+        std::uintptr_t const next = at[0];
+        if (next <= here || next % word != 0 || (next ^ here) >= page ||
+            next % page > page - 2 * word) {
             break;
         }
-        std::uintptr_t called_from = 0;
-        std::memcpy(&called_from, reinterpret_cast<void const*>(next + sizeof next),
-                    sizeof called_from);
-        key = std::rotl(key, 13) ^ called_from;
-        at = next;
+        at += (next - here) / word;
+        key = std::rotl(key, 13) ^ at[1];
     }
     return key | 1U;  // 0 is none
 }
@@ -318,10 +316,8 @@ void thread_locks::has(lock_number lock, bool is_shared, void const* return_addr
         ++too_many_;
         return;
     }
-    held_.at(count) = {.lock = lock,
-                       .depth = 1,
-                       .is_shared = is_shared,
-                       .since = where(return_address, frame)};
+    held_.at(count) = {
+        .lock = lock, .depth = 1, .is_shared = is_shared, .since = where(return_address, frame)};
     set_ += hash_of(lock, is_shared);
     count_.store(count + 1, std::memory_order_relaxed);
     handoff_calls_go_on = false;
@@ -386,7 +382,8 @@ acting_place thread_locks::here() const noexcept {
     seen.thread = {.number = number_, .id = own_thread_id(), .name = {}};
     prctl(PR_GET_NAME, seen.thread.name.data());
     take_stack(seen.stack, nullptr);
-    void const* const state = python->is_initialized() != 0 ? python->this_threads_state() : nullptr;
+    void const* const state =
+        python->is_initialized() != 0 ? python->this_threads_state() : nullptr;
     if (state == nullptr || !python_functions.knows()) {
         return seen;
     }
@@ -659,9 +656,7 @@ void watch_locks(running_python const& watched, finding_handler handler) {
     watching.store(true, std::memory_order_release);
 }
 
-bool is_of_interpreter(void const* address) noexcept {
-    return python->object.contains(address);
-}
+bool is_of_interpreter(void const* address) noexcept { return python->object.contains(address); }
 
 void note_call_of_python() noexcept { lock_watch::calls_python(); }
 

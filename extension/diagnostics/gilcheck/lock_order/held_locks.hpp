@@ -23,15 +23,15 @@ struct running_python;
 /// What was found, for a report.
 struct lock_finding {
     enum class kind : std::uint8_t {
-        cycle,           // of orders
+        cycle,  // of orders
         waits_with_gil,  // for a thread that takes the GIL
         joins_with_gil,  // the same, to its end
     };
     kind what{};
-    lock_cycle cycle;            // of a cycle
-    acting_place waits;            // else: who waits with the GIL
-    acting_place other;            // who woke it, and where; of a join: the thread waited for
-    whole_stack takes_gil;       // where that thread took the GIL first
+    lock_cycle cycle;  // of a cycle
+    acting_place waits;  // else: who waits with the GIL
+    acting_place other;  // who woke it, and where; of a join: the thread waited for
+    whole_stack takes_gil;  // where that thread took the GIL first
     bool happens = false;  // it is no prediction: both wait now
 };
 

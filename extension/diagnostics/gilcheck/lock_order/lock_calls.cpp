@@ -182,8 +182,8 @@ int destroy_spin(pthread_spinlock_t* lock) {
 /// also by a thread that is cancelled.
 class mutex_given_up {
 public:
-    mutex_given_up(pthread_cond_t* condition, pthread_mutex_t* mutex, bool for_ever, void const* caller,
-                   void const* frame) noexcept
+    mutex_given_up(pthread_cond_t* condition, pthread_mutex_t* mutex, bool for_ever,
+                   void const* caller, void const* frame) noexcept
         : thread_(thread_locks::current()), condition_(condition), caller_(caller), frame_(frame) {
         if (thread_ == nullptr) {
             return;
@@ -249,6 +249,18 @@ int broadcast_condition(pthread_cond_t* condition) {
 /// A thread that ends of itself meanwhile needs no GIL any more.
 constexpr long moment = 5'000'000;  // nanoseconds
 
+/// Also of a thread that is cancelled.
+class end_of_join {
+public:
+    explicit end_of_join(thread_locks* joining) noexcept : joining_(joining) {}
+    ~end_of_join() { joining_->has_joined(); }
+    end_of_join(end_of_join const&) = delete;
+    end_of_join& operator=(end_of_join const&) = delete;
+
+private:
+    thread_locks* joining_;
+};
+
 int join(pthread_t thread, void** result) {
     thread_locks* const joining = thread_locks::current();
     if (joining == nullptr || !joining->holds_gil()) {
@@ -258,10 +270,7 @@ int join(pthread_t thread, void** result) {
         return ended;
     }
     joining->begins_to_join(thread);
-    struct end {
-        thread_locks* joining;
-        ~end() { joining->has_joined(); }
-    } const at_return{joining};
+    end_of_join const at_return(joining);
     timespec until{};
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += moment;
@@ -297,16 +306,34 @@ private:
     taken_lock taken_;
 };
 
-struct once_call {
-    pthread_once_t* flag;
-    void (*routine)();
-    void const* caller;
-    void const* frame;
+/// A call of pthread_once(): what is run is given no argument.
+class once_call {
+public:
+    once_call(pthread_once_t* flag_called, void (*routine_called)(), void const* called_from,
+              void const* its_frame) noexcept
+        : flag(flag_called),
+          routine(routine_called),
+          caller(called_from),
+          frame(its_frame),
+          before_(std::exchange(innermost, this)) {}
+    ~once_call() { innermost = before_; }
+    once_call(once_call const&) = delete;
+    once_call& operator=(once_call const&) = delete;
+
+    pthread_once_t* const flag;
+    void (*const routine)();
+    void const* const caller;
+    void const* const frame;
+
+    [[gnu::tls_model("initial-exec")]] static constinit thread_local once_call const* innermost;
+
+private:
+    once_call const* before_;
 };
-[[gnu::tls_model("initial-exec")]] constinit thread_local once_call const* runs_now = nullptr;
+constinit thread_local once_call const* once_call::innermost = nullptr;
 
 void run_once() {
-    once_call const& call = *runs_now;
+    once_call const& call = *once_call::innermost;
     held_while_running const held(lock_kind::once_flag, call.flag, call.caller, call.frame);
     call.routine();
 }
@@ -317,14 +344,7 @@ int once(pthread_once_t* flag, void (*routine)()) {
         return 0;
     }
     taking(lock_kind::once_flag, flag).wanted();
-    once_call const call{.flag = flag,
-                         .routine = routine,
-                         .caller = __builtin_return_address(0),
-                         .frame = __builtin_frame_address(0)};
-    struct restored {
-        once_call const* before;
-        ~restored() { runs_now = before; }
-    } const at_return{std::exchange(runs_now, &call)};
+    once_call const call(flag, routine, HANDOFF_CALLER);
     return pthread_once(flag, &run_once);
 }
 
@@ -409,8 +429,7 @@ int clock_wait_for_semaphore(sem_t* semaphore, clockid_t clock, timespec const* 
 
 int post_semaphore(sem_t* semaphore) {
     if (thread_locks* const thread = thread_locks::current()) {
-        if (lock_number const number = number_of(lock_kind::semaphore, semaphore);
-            number != 0) {
+        if (lock_number const number = number_of(lock_kind::semaphore, semaphore); number != 0) {
             note_given_back(number, thread->gives(number));
         }
         thread_locks::signals(semaphore);
@@ -465,65 +484,73 @@ void exit_at_once(int code) {
 struct replacement {
     std::string_view name;
     void* ours;
-    void** next = nullptr;  // the function itself, where it is not called by its name
+    void** next;  // null, or what is to lead to the function itself
 };
 
+/// ours: is called instead. next: is set to the function itself, where ours does not call it by its
+/// name.
 template <class Function>
-void* address(Function* function) noexcept {
-    return reinterpret_cast<void*>(function);
+replacement of(std::string_view name, Function* ours, Function** next = nullptr) noexcept {
+    return {.name = name,
+            .ours = reinterpret_cast<void*>(ours),
+            .next = reinterpret_cast<void**>(next)};
 }
 
-template <class Function>
-void** next(Function*& function) noexcept {
-    return reinterpret_cast<void**>(&function);
+// Made when they are first asked for: a library that is preloaded starts before its statics are
+// there.
+std::span<replacement const> replacements() {
+    static std::array const all = std::to_array<replacement>({
+        of("pthread_mutex_lock", &lock_mutex),
+        of("pthread_mutex_trylock", &try_mutex),
+        of("pthread_mutex_timedlock", &timed_mutex),
+        of("pthread_mutex_clocklock", &clock_mutex),
+        of("pthread_mutex_unlock", &unlock_mutex),
+        of("pthread_mutex_destroy", &destroy_mutex),
+        of("pthread_rwlock_rdlock", &read_lock),
+        of("pthread_rwlock_wrlock", &write_lock),
+        of("pthread_rwlock_tryrdlock", &try_read_lock),
+        of("pthread_rwlock_trywrlock", &try_write_lock),
+        of("pthread_rwlock_timedrdlock", &timed_read_lock),
+        of("pthread_rwlock_timedwrlock", &timed_write_lock),
+        of("pthread_rwlock_clockrdlock", &clock_read_lock),
+        of("pthread_rwlock_clockwrlock", &clock_write_lock),
+        of("pthread_rwlock_unlock", &unlock_read_or_write),
+        of("pthread_rwlock_destroy", &destroy_read_or_write),
+        of("pthread_spin_lock", &spin),
+        of("pthread_spin_trylock", &try_spin),
+        of("pthread_spin_unlock", &unlock_spin),
+        of("pthread_spin_destroy", &destroy_spin),
+        of("pthread_cond_wait", &wait_for_condition),
+        of("pthread_cond_timedwait", &timed_wait_for_condition),
+        of("pthread_cond_clockwait", &clock_wait_for_condition),
+        of("pthread_cond_signal", &signal_condition),
+        of("pthread_cond_broadcast", &broadcast_condition),
+        of("pthread_join", &join),
+        of("pthread_once", &once),
+        of("__cxa_guard_acquire", &acquire_guard, &next_guard_acquire),
+        of("__cxa_guard_release", &release_guard, &next_guard_release),
+        of("__cxa_guard_abort", &abort_guard, &next_guard_abort),
+        of("sem_wait", &wait_for_semaphore),
+        of("sem_trywait", &try_semaphore),
+        of("sem_timedwait", &timed_wait_for_semaphore),
+        of("sem_clockwait", &clock_wait_for_semaphore),
+        of("sem_post", &post_semaphore),
+        of("sem_destroy", &destroy_semaphore),
+        of("_ZNSt28__atomic_futex_unsigned_base19_M_futex_wait_"
+           "untilEPjjbNSt6chrono8durationIlSt5ratio"
+           "ILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE",
+           &wait_for_future, &next_futex_wait),
+        of("_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj", &notify_future,
+           &next_futex_notify),
+    });
+    return all;
 }
 
-std::array const replacements = std::to_array<replacement>({
-    {"pthread_mutex_lock", address(&lock_mutex)},
-    {"pthread_mutex_trylock", address(&try_mutex)},
-    {"pthread_mutex_timedlock", address(&timed_mutex)},
-    {"pthread_mutex_clocklock", address(&clock_mutex)},
-    {"pthread_mutex_unlock", address(&unlock_mutex)},
-    {"pthread_mutex_destroy", address(&destroy_mutex)},
-    {"pthread_rwlock_rdlock", address(&read_lock)},
-    {"pthread_rwlock_wrlock", address(&write_lock)},
-    {"pthread_rwlock_tryrdlock", address(&try_read_lock)},
-    {"pthread_rwlock_trywrlock", address(&try_write_lock)},
-    {"pthread_rwlock_timedrdlock", address(&timed_read_lock)},
-    {"pthread_rwlock_timedwrlock", address(&timed_write_lock)},
-    {"pthread_rwlock_clockrdlock", address(&clock_read_lock)},
-    {"pthread_rwlock_clockwrlock", address(&clock_write_lock)},
-    {"pthread_rwlock_unlock", address(&unlock_read_or_write)},
-    {"pthread_rwlock_destroy", address(&destroy_read_or_write)},
-    {"pthread_spin_lock", address(&spin)},
-    {"pthread_spin_trylock", address(&try_spin)},
-    {"pthread_spin_unlock", address(&unlock_spin)},
-    {"pthread_spin_destroy", address(&destroy_spin)},
-    {"pthread_cond_wait", address(&wait_for_condition)},
-    {"pthread_cond_timedwait", address(&timed_wait_for_condition)},
-    {"pthread_cond_clockwait", address(&clock_wait_for_condition)},
-    {"pthread_cond_signal", address(&signal_condition)},
-    {"pthread_cond_broadcast", address(&broadcast_condition)},
-    {"pthread_join", address(&join)},
-    {"pthread_once", address(&once)},
-    {"__cxa_guard_acquire", address(&acquire_guard), next(next_guard_acquire)},
-    {"__cxa_guard_release", address(&release_guard), next(next_guard_release)},
-    {"__cxa_guard_abort", address(&abort_guard), next(next_guard_abort)},
-    {"sem_wait", address(&wait_for_semaphore)},
-    {"sem_trywait", address(&try_semaphore)},
-    {"sem_timedwait", address(&timed_wait_for_semaphore)},
-    {"sem_clockwait", address(&clock_wait_for_semaphore)},
-    {"sem_post", address(&post_semaphore)},
-    {"sem_destroy", address(&destroy_semaphore)},
-    {"_ZNSt28__atomic_futex_unsigned_base19_M_futex_wait_untilEPjjbNSt6chrono8durationIlSt5ratio"
-     "ILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE",
-     address(&wait_for_future), next(next_futex_wait)},
-    {"_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj", address(&notify_future),
-     next(next_futex_notify)},
-});
-
-std::array const replacements_of_interpreter =
-    std::to_array<replacement>({{"_exit", address(&exit_at_once), next(next_exit)}});
+std::span<replacement const> replacements_of_interpreter() {
+    static std::array const all =
+        std::to_array<replacement>({of("_exit", &exit_at_once, &next_exit)});
+    return all;
+}
 
 bool is_same(loaded_object const& caller, loaded_object const& interpreter) {
     return interpreter.contains(caller.find("_PyRuntime").address);
@@ -560,8 +587,7 @@ void watch_lock_calls(loaded_object const& interpreter, void (*exits)()) {
             return;
         }
         std::span<replacement const> const wanted =
-            is_interpreter ? std::span<replacement const>(replacements_of_interpreter)
-                           : replacements;
+            is_interpreter ? replacements_of_interpreter() : replacements();
         std::vector<std::pair<loaded_object::slot, replacement const*>> slots;
         caller.for_each_slot([&](loaded_object::slot const& each) {
             auto const found = std::ranges::find(wanted, each.name, &replacement::name);

@@ -68,8 +68,7 @@ lock_number lock_graph::add(lock_kind kind, void const* object, bool (*in_use)(l
     } else {
         for (std::size_t tried = 0; made == 0 && tried < nodes_.size(); ++tried) {
             lock_number const next = next_node_to_give_up_;
-            next_node_to_give_up_ =
-                next + 1 < nodes_.size() ? next + 1 : number_of_gil + 1;
+            next_node_to_give_up_ = next + 1 < nodes_.size() ? next + 1 : number_of_gil + 1;
             if (!in_use(next)) {
                 given_up_ += nodes_[next].kind == lock_kind::none ? 0 : 1;
                 remove(next);
@@ -270,8 +269,9 @@ bool lock_graph::extend(std::array<edge_index, lock_cycle::longest>& path, std::
     for (edge_index next = backwards ? nodes_[end].first_in : nodes_[end].first_out; next != 0;
          next = backwards ? edges_[next].next_in : edges_[next].next_out) {
         lock_number const reached = backwards ? edges_[next].from : edges_[next].to;
-        bool const again = reached == begin || std::ranges::any_of(
-            std::span(path.data(), length), [&](edge_index each) {
+        bool const again =
+            reached == begin ||
+            std::ranges::any_of(std::span(path.data(), length), [&](edge_index each) {
                 return edges_[each].from == reached || edges_[each].to == reached;
             });
         path.at(length) = next;
@@ -292,10 +292,9 @@ bool lock_graph::may_deadlock(std::span<edge_index const> path) const noexcept {
         std::size_t const next_one = (each + (backwards ? path.size() - 1 : 1)) % path.size();
         lock_edge const& next = edges_[path[next_one]];
         node const& lock = nodes_[edge.to];
-        runs_once = runs_once || lock.kind == lock_kind::once_flag ||
-                    lock.kind == lock_kind::static_guard;
-        several_threads =
-            several_threads || edge.threads[1] != 0 || edge.threads[0] != thread;
+        runs_once =
+            runs_once || lock.kind == lock_kind::once_flag || lock.kind == lock_kind::static_guard;
+        several_threads = several_threads || edge.threads[1] != 0 || edge.threads[0] != thread;
         if (!edge.beside_threads || lock.ignored ||
             (lock.kind == lock_kind::semaphore && !lock.paired) ||
             (!edge.wanted_exclusively && !next.held_exclusively)) {

@@ -78,11 +78,11 @@ struct lock_edge {
     lock_number to = 0;
     acting_place wanted;
     short_stack const* held_since = nullptr;
-    std::array<lock_number, 6> gates{};       // of all occurrences; 0: no more
-    std::array<std::uint32_t, 2> threads{};   // the first two that did it; 0: no more
-    bool held_exclusively = false;            // in any occurrence
-    bool wanted_exclusively = false;          // in any occurrence
-    bool beside_threads = false;              // in any: there was more than one
+    std::array<lock_number, 6> gates{};  // of all occurrences; 0: no more
+    std::array<std::uint32_t, 2> threads{};  // the first two that did it; 0: no more
+    bool held_exclusively = false;  // in any occurrence
+    bool wanted_exclusively = false;  // in any occurrence
+    bool beside_threads = false;  // in any: there was more than one
     bool predicted = false;  // it did not want the GIL, but called Python, which may let go of it
     // The graph's own: lists of edges, by index, and whether this is one.
     std::uint32_t next_out = 0, previous_out = 0, next_in = 0, previous_in = 0, next_in_bucket = 0;

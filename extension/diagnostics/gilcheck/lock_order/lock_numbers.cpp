@@ -46,10 +46,10 @@ auto mark_of(pthread_rwlock_t* lock) noexcept { return mark_in(lock->__data.__pa
 
 // Source: nptl/pthreadP.h: PTHREAD_MUTEX_ROBUST_NORMAL_NP, _PRIO_INHERIT_NP, _PRIO_PROTECT_NP and
 // _PSHARED_BIT. What is destroyed is -1.
-constexpr int kinds_left_out = 16 | 32 | 64 | 128;
+constexpr unsigned kinds_left_out = 16U | 32U | 64U | 128U;
 
 bool is_watched(pthread_mutex_t const* mutex) noexcept {
-    return (mutex->__data.__kind & kinds_left_out) == 0;
+    return (static_cast<unsigned>(mutex->__data.__kind) & kinds_left_out) == 0;
 }
 
 bool is_watched(pthread_rwlock_t const* lock) noexcept { return lock->__data.__shared == 0; }
@@ -97,12 +97,12 @@ struct addresses {
 
     static constexpr std::size_t most_probes = 32;
 
-    entry& at(void const* address, std::size_t probe) noexcept {
+    [[nodiscard]] entry& at(void const* address, std::size_t probe) const noexcept {
         auto const hash = (reinterpret_cast<std::uintptr_t>(address) >> 2U) * 0x9E3779B97F4A7C15U;
         return entries[((hash >> 40U) + probe) & (entries.size() - 1)];
     }
 
-    lock_number find(void const* address) noexcept {
+    [[nodiscard]] lock_number find(void const* address) const noexcept {
         for (std::size_t probe = 0; probe < most_probes; ++probe) {
             entry const& its = at(address, probe);
             if (its.address.load(std::memory_order_acquire) == address) {
@@ -113,7 +113,7 @@ struct addresses {
         return 0;
     }
 
-    void add(void const* address, lock_number number) noexcept {
+    void add(void const* address, lock_number number) const noexcept {
         entry* free = nullptr;
         for (std::size_t probe = 0; probe < most_probes; ++probe) {
             entry& its = at(address, probe);
@@ -122,9 +122,8 @@ struct addresses {
                 free = &its;
                 break;
             }
-            if (free == nullptr &&
-                (there == nullptr ||
-                 object_of_lock(its.number.load(std::memory_order_relaxed)) != there)) {
+            if (free == nullptr && (there == nullptr || object_of_lock(its.number.load(
+                                                            std::memory_order_relaxed)) != there)) {
                 free = &its;
             }
         }

@@ -82,8 +82,9 @@ void on_finding(lock_finding const& found) {
 
 void start_lock_order(running_python const& python, finding_reports const& wanted) {
     if (!locks_can_be_marked()) {
-        throw std::runtime_error("gilcheck cannot watch locks here: this C library uses the bytes "
-                                 "of a mutex in which glibc 2.31 to 2.42 have room");
+        throw std::runtime_error(
+            "gilcheck cannot watch locks here: this C library uses the bytes "
+            "of a mutex in which glibc 2.31 to 2.42 have room");
     }
     reports = wanted;
     watched = &python;

@@ -24,7 +24,8 @@ bool is_known = false;
 template <class Value>
 Value read(void const* object, std::ptrdiff_t offset) noexcept {
     Value value{};
-    std::memcpy(&value, static_cast<char const*>(object) + offset, sizeof value);
+    std::memcpy(static_cast<void*>(&value), static_cast<char const*>(object) + offset,
+                sizeof value);
     return value;
 }
 
@@ -44,8 +45,8 @@ bool is_python_code(void const* callable) noexcept {
     if (type == method_type) {
         return type_of(read<void const*>(callable, function_of_method)) == function_type;
     }
-    return type == function_type || (((flags_of(type) & is_type_subclass) != 0) &&
-                                     (flags_of(callable) & is_heap_type) != 0);
+    return type == function_type ||
+           (((flags_of(type) & is_type_subclass) != 0) && (flags_of(callable) & is_heap_type) != 0);
 }
 
 bool has_methods_in_python(void const* object) noexcept {
