@@ -296,7 +296,7 @@ std::string json_of(lock_finding const& found) {
     return R"({"tool": "gilcheck", "finding": )" +
            json_string(names.at(static_cast<std::size_t>(found.what))) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
-           "], \"what_to_do\": " + json_string(std::string(advice(found))) + "}\n";
+           "], \"what_to_do\": " + json_string(advice(found)) + "}\n";
 }
 
 }  // namespace handoff::detail
