@@ -137,7 +137,8 @@ bool find_python() {
 void begin_to_tell_of_crashes() noexcept {
     if (!tells_of_crashes.load(std::memory_order_relaxed) && python->is_initialized() != 0 &&
         !tells_of_crashes.exchange(true)) {
-        tell_of_crashes(python->object, []() noexcept { return reports == 0 && has_stderr; });
+        tell_of_crashes(python->object,
+                        []() noexcept { return how.calls && reports == 0 && has_stderr; });
     }
 }
 
@@ -242,8 +243,7 @@ settings settings_from(std::string_view text) {
         if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction) {
             throw std::invalid_argument(
                 "gilcheck: the settings are abort, warn or once; deadlocks; no-calls; and json, "
-                "with "
-                "commas between (warn,deadlocks,json), not '" +
+                "with commas between (warn,deadlocks,json), not '" +
                 std::string(text) + "'");
         }
         if (is_reaction) {
