@@ -64,7 +64,7 @@ bool is_of_python(void const* code) {
 ///         first in the scope in which a library's symbols are found, but with RTLD_DEEPBIND.
 extern "C" [[gnu::visibility("default")]] int pthread_condattr_setclock(
     pthread_condattr_t* attributes, clockid_t clock) noexcept {
-    static auto const of_the_system = reinterpret_cast<decltype(&pthread_condattr_setclock)>(
+    auto const of_the_system = reinterpret_cast<decltype(&pthread_condattr_setclock)>(
         dlsym(RTLD_NEXT, "pthread_condattr_setclock"));
     if (!is_started && is_of_python(__builtin_return_address(0))) {
         start_where_preloaded();
