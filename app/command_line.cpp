@@ -44,7 +44,8 @@ constexpr std::array of_cpython{
 
 constexpr auto help_of_options = R"(
 Options of Handoff:
--X gilcheck[=SETTINGS]: report each call into Python that is made without the GIL
+-X gilcheck[=SETTINGS]: report each call into Python that is made without the GIL,
+         and with =deadlocks what will deadlock
 -X giltrace=FILE[,OPTION=NUMBER…]: record who held the GIL and who waited for it
 -X gilwatch[=SECONDS]: report on stderr who has waited longer than that for the GIL,
          and who holds it; also HANDOFF_WATCHDOG=SECONDS

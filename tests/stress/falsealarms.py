@@ -38,7 +38,7 @@ TESTS = (
 SUITES = {"numpy": "/*/f2py/*"}
 # Tests that call Python without the GIL on purpose; this project's have a tool in them already.
 MISUSES = ("test_no_FatalError_infinite_loop",)
-OWN_MISUSES = "test_gilcheck|test_giltrace"
+OWN_MISUSES = "test_gilcheck|test_deadlocks|test_giltrace"
 
 
 class Run(NamedTuple):
@@ -119,7 +119,7 @@ def run(name, way, python=STOCK):
             command = [python, *program(name, folder)]
         variables = {"NPY_AVAILABLE_MEM": "1 GB"}  # of which numpy's tests take as much as there is
         if way == "gilcheck":
-            variables |= {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
+            variables |= {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,deadlocks,json"}
         if way == "giltrace":
             command[1:1] = ["-m", "giltrace", "-o", folder / "trace.json"]
             variables |= {"PYTHONPATH": str(PACKAGES)}

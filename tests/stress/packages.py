@@ -24,8 +24,8 @@ TABLE = PROJECT / "docs" / "packages.md"
 
 # What follows the interpreter, and variables. The checker's way into a stock Python is also the one
 # into the programs that a program starts.
-PRELOADED = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,json"}
-CHECKER, TIMELINE = ("-X", "gilcheck=warn,json"), ("-X", "giltrace=trace.json")
+PRELOADED = {"LD_PRELOAD": str(LIBRARY), "GILCHECK": "warn,deadlocks,json"}
+CHECKER, TIMELINE = ("-X", "gilcheck=warn,deadlocks,json"), ("-X", "giltrace=trace.json")
 WATCH, HANG = ("-X", "gilwatch=60"), "gilwatch: "
 MODULE = ("-m", "giltrace", "-o", "trace.json")
 BESIDE = (
