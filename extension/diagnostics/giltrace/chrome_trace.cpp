@@ -18,27 +18,28 @@ double microseconds(std::uint64_t nanoseconds) { return static_cast<double>(nano
 /// Tells how far it is, every million lines.
 class progress {
 public:
-    explicit progress(timeline const& shown) {
+    progress(timeline const& shown, teller tell) : tell_(tell) {
         for (timeline::lane const& each : shown.lanes) {
             all_ += each.holds.size() + each.waits.size() + each.asked.size();
         }
     }
     void step() {
-        if (++done_ % million == 0) {
-            std::fprintf(stderr, "giltrace: %zu of %zu million lines are written\n",
-                         done_ / million, all_ / million);
+        if (++done_ % million == 0 && tell_ != nullptr) {
+            tell_("giltrace: " + std::to_string(done_ / million) + " of " +
+                  std::to_string(all_ / million) + " million lines are written\n");
         }
     }
 
 private:
     static constexpr std::size_t million = 1'000'000;
+    teller tell_;
     std::size_t all_ = 0;
     std::size_t done_ = 0;
 };
 
 }  // namespace
 
-void write_chrome_trace(timeline const& shown, std::FILE* to) {
+void write_chrome_trace(timeline const& shown, std::FILE* to, teller tell) {
     auto const process = static_cast<unsigned>(shown.process) | beside;
     std::fprintf(
         to,
@@ -65,7 +66,7 @@ void write_chrome_trace(timeline const& shown, std::FILE* to) {
                              ? std::string()
                              : R"(, "args": {"stack": )" + json_string(each.stack) + "}");
     }
-    progress told(shown);
+    progress told(shown, tell);
     unsigned order = 0;
     for (timeline::lane const& each : shown.lanes) {
         auto const thread = static_cast<unsigned>(each.thread) | beside;

@@ -121,7 +121,7 @@ void say(std::string_view text) {
 void write(std::string const& recording, std::string const& output, summary told) {
     timeline const read = timeline::read(recording);
     try {
-        detail::write(read, output);
+        detail::write(read, output, told == summary::on_stderr ? &say : nullptr);
     } catch (std::exception const& failure) {
         throw std::runtime_error(std::string(failure.what()) + "; the recording is left, which `" +
                                  "python3 -m giltrace -o OUTPUT --recording " + recording +
@@ -164,7 +164,7 @@ written write_snapshot(OutputOf const& output_of_recording) {
         output = output_of_recording(now.path());
         read = timeline::read(now.path(), now.now());
     }
-    detail::write(read, output);
+    detail::write(read, output, nullptr);
     return {.output = output, .answer = answer_of(read)};
 }
 

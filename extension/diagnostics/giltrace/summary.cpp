@@ -204,9 +204,9 @@ std::string in_words(std::uint64_t nanoseconds) {
     std::string told;
     if (nanoseconds < 1'000) {
         print(told, "%.0f ns", value);
-    } else if (nanoseconds < 1'000'000) {
+    } else if (nanoseconds < 999'500) {  // which three digits would make 1000
         print(told, "%.3g us", value / 1e3);
-    } else if (nanoseconds < 1'000'000'000) {
+    } else if (nanoseconds < 999'500'000) {
         print(told, "%.3g ms", value / 1e6);
     } else {
         print(told, "%.4g s", value / 1e9);

@@ -98,13 +98,13 @@ void remove_earlier(std::string const& path) {
     }
 }
 
-void write(timeline const& shown, std::string const& path) {
+void write(timeline const& shown, std::string const& path, teller tell) {
     auto const format = format_of(path);
     whole_file file(make_sure_of(path));
     if (file.failure() == 0) {
         switch (format) {
             case timeline_format::chrome_trace:
-                write_chrome_trace(shown, file.stream());
+                write_chrome_trace(shown, file.stream(), tell);
                 break;
             case timeline_format::page:
                 write_page(shown, file.stream());

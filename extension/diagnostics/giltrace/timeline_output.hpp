@@ -37,13 +37,16 @@ std::filesystem::path make_sure_of(std::string const& path);
 /// REQUIRES: make_sure_of(path). Throws: std::system_error, with the path.
 void remove_earlier(std::string const& path);
 
-/// Writes the file, which is there when it is whole. Tells on stderr how far it is, where that
-/// takes long. Throws: as make_sure_of(); what was there before is there then.
-void write(timeline const& shown, std::string const& path);
+/// Tells somebody a line of text. Null: nobody.
+using teller = void (*)(std::string_view line);
+
+/// Writes the file, which is there when it is whole. Tells how far it is, where that takes long.
+/// Throws: as make_sure_of(); what was there before is there then.
+void write(timeline const& shown, std::string const& path, teller tell);
 
 /// Of each format, with the summary in it; whether all could be written, the caller sees in the
 /// file's state.
-void write_chrome_trace(timeline const& shown, std::FILE* to);
+void write_chrome_trace(timeline const& shown, std::FILE* to, teller tell);
 void write_page(timeline const& shown, std::FILE* to);
 void write_picture(timeline const& shown, std::FILE* to);
 
