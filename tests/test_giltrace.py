@@ -244,6 +244,35 @@ class Trace(Traced):
                 (self.folder / "trace.json").unlink()
                 self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_leaves_errno_to_the_program(self):
+        """listdir() sets it to zero, drops the GIL for readdir(), and looks at it after that."""
+        code = "import os\nfor _ in range(20_000): os.listdir('.')"
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+
+    def test_of_a_part_names_threads_that_were_there_before(self):
+        """But those that have a name of their own for the system."""
+        code = (
+            "import ctypes, giltrace, threading, time\n"
+            "over, named = threading.Event(), threading.Barrier(3)\n"
+            "def work(own=None):\n"
+            "    if own: ctypes.CDLL(None).prctl(15, own)\n"
+            "    named.wait()\n"
+            "    while not over.is_set(): time.sleep(0)\n"
+            "threads = [threading.Thread(target=work, name='early'),\n"
+            "           threading.Thread(target=work, args=(b'its own',), name='other')]\n"
+            "for each in threads: each.start()\n"
+            "named.wait()\n"
+            "with giltrace.record('trace.json'):\n"
+            "    for _ in range(1000): time.sleep(0)\n"
+            "over.set()\n"
+            "for each in threads: each.join()\n"
+        )
+        outcome = self.run_command(STOCK, "-c", code)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual(set(self.lanes()), {"MainThread", "early", "its own"})
+
     def test_of_a_part_that_begins_while_threads_wait(self):
         """They have been told of as waiting in the part before."""
         code = """

@@ -583,7 +583,21 @@ void tell_of_long_wait() noexcept {
     }
 }
 
+/// The program's: CPython sets it to zero before it drops the GIL for a readdir(), as one example,
+/// and looks at it after that.
+class errno_kept {
+public:
+    errno_kept() noexcept : before_(errno) {}
+    ~errno_kept() { errno = before_; }
+    errno_kept(errno_kept const&) = delete;
+    errno_kept& operator=(errno_kept const&) = delete;
+
+private:
+    int before_;
+};
+
 void on_wait() noexcept {
+    errno_kept const as_it_was;
     record(kind::waits);
     own.waits_since = last_event;
 }
@@ -657,6 +671,7 @@ void record_stacks(recording& now) noexcept {
 }
 
 void on_ask() noexcept {
+    errno_kept const as_it_was;
     static constexpr unsigned long_since = 4;
     record(kind::asks);
     if (holder_stacks::are_waiting()) {
@@ -676,6 +691,7 @@ void on_ask() noexcept {
 }
 
 void on_take() noexcept {
+    errno_kept const as_it_was;
     record(kind::takes);
     asked = 0;
     if (long_wait != 0 && own.waits_since != 0 && last_event - own.waits_since > long_wait) {
@@ -688,6 +704,7 @@ void on_take() noexcept {
 }
 
 void on_drop() noexcept {
+    errno_kept const as_it_was;
     if (holder_stacks::are_waiting()) {
         attend_to_stacks(true);
     }
