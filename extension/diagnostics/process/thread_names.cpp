@@ -17,23 +17,36 @@ import posix, sys
 def name_threads(threading):
     note_id = threading.Thread._set_native_id
 
-    def note_id_and_name(thread):
-        note_id(thread)
-        if isinstance(thread, threading._DummyThread) or thread.native_id == posix.getpid():
+    def with_comm(id, flags, work):
+        comm = posix.open(f"/proc/self/task/{id}/comm", flags | posix.O_CLOEXEC)
+        try:
+            return work(comm)
+        finally:
+            posix.close(comm)
+
+    def comm_of(id):
+        return with_comm(id, posix.O_RDONLY, lambda comm: posix.read(comm, 16))
+
+    def give_name(thread, unless_named=False):
+        id = thread.native_id
+        if isinstance(thread, threading._DummyThread) or id == posix.getpid():
             return
         try:
+            if unless_named and comm_of(id) != comm_of(posix.getpid()):
+                return
             name = thread.name.encode()[:15].decode(errors="ignore").encode()
-            path = f"/proc/self/task/{thread.native_id}/comm"
-            comm = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-            try:
-                posix.write(comm, name)
-            finally:
-                posix.close(comm)
+            with_comm(id, posix.O_WRONLY, lambda comm: posix.write(comm, name))
         except Exception:  # whatever an audit hook raises, too
             pass
 
+    def note_id_and_name(thread):
+        note_id(thread)
+        give_name(thread)
+
     if note_id.__module__ == "threading":
         threading.Thread._set_native_id = note_id_and_name
+        for thread in list(threading._active.values()):  # whose lock may be held
+            give_name(thread, unless_named=True)
 
 if is_main:
     import threading

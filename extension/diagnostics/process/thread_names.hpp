@@ -5,10 +5,11 @@
 
 namespace handoff::detail {
 
-/// Threads that `threading` begins from now on have their names for the system as well, of which it
-/// keeps the first 15 bytes: for the reports, `top -H` and debuggers. Python 3.14 and later do so
-/// themselves. A native thread keeps its own name, though Python calls it Dummy-1, and so does the
-/// main thread. The main thread imports `threading`, if nobody has.
+/// Threads that `threading` begins from now on, and those that it has begun and nobody has named,
+/// have their names for the system as well, of which it keeps the first 15 bytes: for the reports,
+/// `top -H` and debuggers. Python 3.14 and later do so themselves. A native thread keeps its own
+/// name, though Python calls it Dummy-1, and so does the main thread. The main thread imports
+/// `threading`, if nobody has.
 ///
 /// held:     whether the calling thread holds the GIL; otherwise it happens soon.
 /// REQUIRES: Python is initialized.
