@@ -372,6 +372,28 @@ ROWS = {
             at_most=1.2,
         ),
         Row(
+            "the deadlock checker: Python alone, beside the same without it",
+            "diagnostics.ratio.pure_python.deadlocks",
+            at_most=1.02,
+        ),
+        Row(
+            "… a std::mutex locked and unlocked, nothing else held",
+            "diagnostics.ratio.locks_alone.deadlocks",
+            at_most=5,
+        ),
+        Row("… the GIL held", "diagnostics.ratio.locks_with_gil.deadlocks", at_most=8),
+        Row("… another mutex held", "diagnostics.ratio.locks_nested.deadlocks", at_most=8),
+        Row(
+            "… 300,000 empty handoffs, by a C function that makes one",
+            "diagnostics.ratio.handoffs.deadlocks",
+            at_most=1.5,
+        ),
+        Row(
+            "… SQLite, rows inserted and selected one at a time",
+            "diagnostics.ratio.sqlite.deadlocks",
+            at_most=1.4,
+        ),
+        Row(
             "the GIL timeline: Python alone, beside the same without it",
             "diagnostics.ratio.pure_python.giltrace",
             at_most=1.05,

@@ -1,8 +1,9 @@
 // Module gil_probe: how long a thread waits for the GIL, measured where Python cannot; and handoffs
-// of which nothing else is made.
+// and locks of which nothing else is made.
 #include <Python.h>
 
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 namespace {
@@ -42,6 +43,52 @@ PyObject* hand_over_often(PyObject* /*module*/, PyObject* argument) {
     Py_RETURN_NONE;
 }
 
+std::mutex locked_often;
+std::mutex held_meanwhile;
+
+void lock_often(long times) {
+    for (long each = 0; each < times; ++each) {
+        std::scoped_lock const held(locked_often);
+    }
+}
+
+/// lock_often(times): locks and unlocks a mutex, with the GIL held.
+PyObject* lock_often_with_gil(PyObject* /*module*/, PyObject* argument) {
+    long const times = PyLong_AsLong(argument);
+    if (times == -1 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    lock_often(times);
+    Py_RETURN_NONE;
+}
+
+/// lock_often_alone(times): the same, with nothing else held.
+PyObject* lock_often_alone(PyObject* /*module*/, PyObject* argument) {
+    long const times = PyLong_AsLong(argument);
+    if (times == -1 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    PyThreadState* const state = PyEval_SaveThread();
+    lock_often(times);
+    PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
+/// lock_often_nested(times): the same, with another mutex held.
+PyObject* lock_often_nested(PyObject* /*module*/, PyObject* argument) {
+    long const times = PyLong_AsLong(argument);
+    if (times == -1 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    PyThreadState* const state = PyEval_SaveThread();
+    {
+        std::scoped_lock const held(held_meanwhile);
+        lock_often(times);
+    }
+    PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {.ml_name = "sleep",
      .ml_meth = &sleep,
@@ -55,6 +102,18 @@ PyMethodDef methods[] = {
      .ml_meth = &hand_over_often,
      .ml_flags = METH_O,
      .ml_doc = "hand_over_often(times)"},
+    {.ml_name = "lock_often",
+     .ml_meth = &lock_often_with_gil,
+     .ml_flags = METH_O,
+     .ml_doc = "lock_often(times): a mutex, with the GIL held"},
+    {.ml_name = "lock_often_alone",
+     .ml_meth = &lock_often_alone,
+     .ml_flags = METH_O,
+     .ml_doc = "lock_often_alone(times): a mutex, with nothing else held"},
+    {.ml_name = "lock_often_nested",
+     .ml_meth = &lock_often_nested,
+     .ml_flags = METH_O,
+     .ml_doc = "lock_often_nested(times): a mutex, with another one held"},
     {},
 };
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import sqlite3
 import sys
 import time
 
@@ -38,6 +39,26 @@ def ctypes_calls():
 
 def handoffs_in_c():
     gil_probe.hand_over_often(TIMES)
+
+
+def locks_alone():
+    gil_probe.lock_often_alone(10 * TIMES)
+
+
+def locks_with_gil():
+    gil_probe.lock_often(10 * TIMES)
+
+
+def locks_nested():
+    gil_probe.lock_often_nested(10 * TIMES)
+
+
+def sqlite():
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table numbers (n)")
+    for n in range(TIMES // 10):
+        connection.execute("insert into numbers values (?)", (n,))
+        connection.execute("select n from numbers where rowid = ?", (n,)).fetchone()
 
 
 work = globals()[sys.argv[1]]

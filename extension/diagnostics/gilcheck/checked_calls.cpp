@@ -91,7 +91,7 @@ bool is_compared(std::string_view name) noexcept {
                                [name](char const* each) { return name.starts_with(each); });
 }
 
-thread_local void const* released_by = nullptr;
+[[gnu::tls_model("initial-exec")]] constinit thread_local void const* released_by = nullptr;
 
 /// Calls of these are noted, and legal: a report says where the GIL was released.
 using save_function = void* (*)();

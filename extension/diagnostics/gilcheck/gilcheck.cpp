@@ -42,7 +42,7 @@ running_python const* python = nullptr;
 std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
 std::atomic<unsigned> unfinished = 0;  // of them, those being made
-thread_local bool reporting = false;
+[[gnu::tls_model("initial-exec")]] constinit thread_local bool reporting = false;
 std::atomic<bool> tells_of_crashes = false;
 // Of a program that begins with its stderr closed, what has that number later is another file.
 std::atomic<bool> has_stderr = false;

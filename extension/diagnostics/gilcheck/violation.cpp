@@ -25,7 +25,7 @@ namespace handoff::detail {
 
 namespace {
 
-thread_local bool ever_held = false;
+[[gnu::tls_model("initial-exec")]] constinit thread_local bool ever_held = false;
 
 // Set once, before the first report.
 void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()

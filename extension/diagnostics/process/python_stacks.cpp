@@ -25,7 +25,7 @@ namespace handoff::detail {
 
 namespace {
 
-thread_local bool ended_python = false;
+[[gnu::tls_model("initial-exec")]] constinit thread_local bool ended_python = false;
 
 // Set once, before the first report.
 int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()

@@ -21,9 +21,11 @@
 
 namespace handoff::detail {
 
+constinit thread_local thread_locks* own_locks = nullptr;
+std::atomic<void const*> const* objects_of_locks = nullptr;
+
 namespace {
 
-constexpr std::size_t most_locks = 1U << 18U;
 constexpr std::size_t most_edges = 1U << 16U;
 constexpr std::size_t most_threads = 1U << 14U;
 constexpr std::size_t most_sites = 1U << 16U;
@@ -40,8 +42,6 @@ std::atomic<bool> watching = false;
 function_reader python_functions;
 running_python const* python = nullptr;
 
-[[gnu::tls_model("initial-exec")]] constinit thread_local thread_locks* own = nullptr;
-
 /// A waiter with the GIL and who woke it: whoever signals looks here only where somebody waits.
 struct event_waited_for {
     std::atomic<void const*> event = nullptr;
@@ -55,12 +55,12 @@ constexpr std::size_t most_events = 64;
 std::array<event_waited_for, most_events>* events = nullptr;
 std::atomic<int> waiting_with_gil = 0;
 
-std::uint64_t mixed(std::uint64_t value) noexcept {
+constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
     value *= 0x9E3779B97F4A7C15U;
     return value ^ value >> 29U;
 }
 
-std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
+constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
     return mixed(std::uint64_t{lock} << 1U | (is_shared ? 1U : 0U));
 }
 
@@ -215,10 +215,7 @@ std::uint64_t key_of_calls(void const* return_address, void const* frame) noexce
 
 }  // namespace
 
-thread_locks* thread_locks::current() noexcept {
-    if (own != nullptr) {
-        return own->busy_ ? nullptr : own;
-    }
+thread_locks* thread_locks::begin() noexcept {
     if (!watching.load(std::memory_order_acquire)) {
         return nullptr;
     }
@@ -228,7 +225,7 @@ thread_locks* thread_locks::current() noexcept {
         made = pool->make();
     }
     if (made != nullptr) {
-        own = made;
+        own_locks = made;
         within const setting(*made);
         made->has_gil_ = handoff_gil_held;
         pthread_setspecific(at_thread_exit, made);
@@ -250,11 +247,7 @@ bool thread_locks::holds(lock_number lock) const noexcept {
     return wanted_.load(std::memory_order_relaxed) == lock;
 }
 
-void thread_locks::wants(lock_number lock, bool is_shared) noexcept {
-    wanted_.store(lock, std::memory_order_relaxed);
-    if (count_.load(std::memory_order_relaxed) == 0) {
-        return;
-    }
+void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcept {
     within const telling(*this);
     for (std::uint32_t each = 0; each < count_; ++each) {
         if (held_.at(each).lock == lock) {
@@ -357,7 +350,9 @@ bool thread_locks::gives(lock_number lock) noexcept {
 void thread_locks::remove(std::uint32_t index) noexcept {
     std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
     set_ -= hash_of(held_.at(index).lock, held_.at(index).is_shared);
-    std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
+    if (index != count) {
+        std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
+    }
     count_.store(count, std::memory_order_relaxed);
     handoff_calls_go_on = has_gil_ && count == 1;
 }
@@ -427,6 +422,11 @@ void thread_locks::takes_gil() noexcept {
 void thread_locks::drops_gil() noexcept {
     has_gil_ = false;
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    if (count == 1 && held_[0].lock == number_of_gil) {  // as it mostly is
+        set_ = 0;
+        count_.store(0, std::memory_order_relaxed);
+        return;
+    }
     for (std::uint32_t each = count; each-- > 0;) {
         if (held_.at(each).lock == number_of_gil) {
             remove(each);
@@ -602,7 +602,7 @@ public:
     }
     static void ends(void* ended) noexcept {
         auto* const thread = static_cast<thread_locks*>(ended);
-        own = nullptr;
+        own_locks = nullptr;
         std::scoped_lock const held(mutex_of_graph());
         thread->count_ = 0;
         thread->id_ = 0;
@@ -611,7 +611,7 @@ public:
     static void begins_in_child() noexcept {
         for (std::size_t each = 0; each < pool->used; ++each) {
             thread_locks& thread = pool->all[each];
-            if (&thread == own) {
+            if (&thread == own_locks) {
                 thread.id_ = own_thread_id();
             } else {
                 thread.count_ = 0;
@@ -642,6 +642,7 @@ void watch_locks(running_python const& watched, finding_handler handler) {
         }
     });
     graph = new lock_graph(most_locks, most_edges);
+    objects_of_locks = graph->objects();
     pool = new thread_pool();
     events = new std::array<event_waited_for, most_events>();
     pthread_key_create(&at_thread_exit, &lock_watch::ends);
@@ -664,8 +665,6 @@ lock_number number_new_lock(lock_kind kind, void const* object) noexcept {
     std::scoped_lock const held(mutex_of_graph());
     return graph->add(kind, object, &is_in_use);
 }
-
-void const* object_of_lock(lock_number lock) noexcept { return graph->object_of(lock); }
 
 void forget_lock(lock_number lock) noexcept {
     std::scoped_lock const held(mutex_of_graph());

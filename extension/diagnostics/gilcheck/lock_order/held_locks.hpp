@@ -42,10 +42,15 @@ using finding_handler = void (*)(lock_finding const& found);
 class thread_locks {
 public:
     /// The calling thread's; null: it is within one of these functions, or watching has not begun.
-    [[nodiscard]] static thread_locks* current() noexcept;
+    [[nodiscard]] static thread_locks* current() noexcept;  // inline, below
 
     /// It is about to wait for the lock. is_shared: with other readers.
-    void wants(lock_number lock, bool is_shared) noexcept;
+    void wants(lock_number lock, bool is_shared) noexcept {
+        wanted_.store(lock, std::memory_order_relaxed);
+        if (count_.load(std::memory_order_relaxed) != 0) {
+            wants_beside_others(lock, is_shared);
+        }
+    }
     /// It has it now.
     void has(lock_number lock, bool is_shared, void const* return_address,
              void const* frame) noexcept;
@@ -74,6 +79,8 @@ private:
     friend struct thread_pool;
     class within;  // for as long as it lives, current() is null
 
+    static thread_locks* begin() noexcept;
+    void wants_beside_others(lock_number lock, bool is_shared) noexcept;
     void tell(lock_number lock, bool is_shared, bool predicted) noexcept;
     void remove(std::uint32_t index) noexcept;
     short_stack const* where(void const* return_address, void const* frame) noexcept;
@@ -111,6 +118,15 @@ private:
     std::array<site, 256> sites_{};
 };
 
+/// The calling thread's; null: it has none yet.
+[[gnu::tls_model("initial-exec"),
+  gnu::visibility("hidden")]] extern constinit thread_local thread_locks* own_locks;
+
+inline thread_locks* thread_locks::current() noexcept {
+    thread_locks* const own = own_locks;
+    return own == nullptr ? begin() : own->busy_ ? nullptr : own;
+}
+
 /// Begins to watch, once for as long as the process lives.
 ///
 /// GIL:     held, and so on return; or Python is not initialized.
@@ -126,8 +142,11 @@ void note_call_of_python() noexcept;
 
 /// A new number. 0: there is none left.
 [[nodiscard]] lock_number number_new_lock(lock_kind kind, void const* object) noexcept;
-/// What the number stands for; null: nothing any more. Threads: any.
-[[nodiscard]] void const* object_of_lock(lock_number lock) noexcept;
+/// What each number stands for; null: nothing any more. Threads: any, once watching has begun.
+extern std::atomic<void const*> const* objects_of_locks;
+[[nodiscard]] inline void const* object_of_lock(lock_number lock) noexcept {
+    return objects_of_locks[lock].load(std::memory_order_relaxed);
+}
 /// A lock has ended.
 void forget_lock(lock_number lock) noexcept;
 /// It was given back by a thread that did not take it, or by the one that did.

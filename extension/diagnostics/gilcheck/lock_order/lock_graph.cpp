@@ -57,7 +57,7 @@ bool add_thread(std::array<std::uint32_t, 2>& threads, std::uint32_t thread) noe
 }  // namespace
 
 lock_graph::lock_graph(std::size_t locks, std::size_t edges)
-    : nodes_(locks), edges_(edges), buckets_(std::bit_ceil(edges)) {
+    : nodes_(locks), objects_(locks), edges_(edges), buckets_(std::bit_ceil(edges)) {
     nodes_[number_of_gil].kind = lock_kind::gil;
 }
 
@@ -83,7 +83,7 @@ lock_number lock_graph::add(lock_kind kind, void const* object, bool (*in_use)(l
     its.kind = kind;
     its.ignored = false;
     its.paired = false;
-    std::atomic_ref(its.object).store(object, std::memory_order_relaxed);
+    objects_[made].store(object, std::memory_order_relaxed);
     return made;
 }
 
@@ -96,17 +96,13 @@ void lock_graph::remove(lock_number lock) {
         unlink(its.first_in);
     }
     its.kind = lock_kind::none;
-    std::atomic_ref(its.object).store(nullptr, std::memory_order_relaxed);
+    objects_[lock].store(nullptr, std::memory_order_relaxed);
 }
 
 lock_seen lock_graph::seen(lock_number lock) const noexcept {
-    return {.number = lock, .kind = nodes_[lock].kind, .object = nodes_[lock].object};
-}
-
-void const* lock_graph::object_of(lock_number lock) const noexcept {
-    return lock < nodes_.size()
-               ? std::atomic_ref(nodes_[lock].object).load(std::memory_order_relaxed)
-               : nullptr;
+    return {.number = lock,
+            .kind = nodes_[lock].kind,
+            .object = objects_[lock].load(std::memory_order_relaxed)};
 }
 
 std::uint32_t& lock_graph::bucket(lock_number from, lock_number to) const noexcept {

@@ -29,6 +29,8 @@ namespace handoff::detail {
 /// Counts from 1; 0 is no lock.
 using lock_number = std::uint32_t;
 inline constexpr lock_number number_of_gil = 1;
+/// That are watched at a time.
+inline constexpr std::size_t most_locks = 1U << 18U;
 
 enum class lock_kind : std::uint8_t {
     none,
@@ -120,8 +122,8 @@ public:
     void is_paired(lock_number lock) noexcept { nodes_[lock].paired = true; }
 
     [[nodiscard]] lock_seen seen(lock_number lock) const noexcept;
-    /// What the number stands for. Threads: any, without the mutex.
-    [[nodiscard]] void const* object_of(lock_number lock) const noexcept;
+    /// What each number stands for: null, nothing. Threads: any, without the mutex.
+    [[nodiscard]] std::atomic<void const*> const* objects() const noexcept { return &objects_[0]; }
 
     struct want {
         std::uint32_t thread;
@@ -147,7 +149,6 @@ public:
 
 private:
     struct node {
-        void const* object;
         lock_kind kind;
         bool ignored;
         bool paired;
@@ -166,6 +167,7 @@ private:
     [[nodiscard]] bool may_deadlock(std::span<edge_index const> path) const noexcept;
 
     mapped_array<node> nodes_;
+    mapped_array<std::atomic<void const*>> objects_;
     mapped_array<lock_edge> edges_;
     mapped_array<edge_index> buckets_;
     lock_number used_nodes_ = number_of_gil + 1;

@@ -58,7 +58,9 @@ template <class Lock>
 lock_number marked(Lock* lock) noexcept {
     std::uint64_t const mark = mark_of(lock).load();
     auto const number = static_cast<lock_number>(mark & number_bits);
-    return (mark & ~number_bits) == magic && object_of_lock(number) == lock ? number : 0;
+    return (mark & ~number_bits) == magic && number < most_locks && object_of_lock(number) == lock
+               ? number
+               : 0;
 }
 
 template <class Lock>
