@@ -128,7 +128,8 @@ class Wheel(Commands):
                 with self.subTest(called):
                     refused = run(*way, "--nonesuch")
                     self.assertEqual(refused.code, 2, refused)
-                    self.assertIn(f"\n{called}: error: ", refused.stderr)
+                    said = rf"(^|\n|`){re.escape(called)}(: error: | --help`)"
+                    self.assertRegex(refused.stderr, said)
                     told = self.succeed(*way, "--version").stdout
                     self.assertEqual(told, f"{command} {version}\n")
 

@@ -600,7 +600,7 @@ class Help(Watched):
                 command = (STOCK, "-m", "gilwatch", *options)
                 outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
                 self.assertEqual(outcome.code, 2, outcome)
-                self.assertIn(f"\npython3 -m gilwatch: error: {said}", outcome.stderr)
+                self.assertRegex(outcome.stderr, rf"^gilwatch: {said}.*\n$")
 
 
 class BadInput(Watched):
@@ -619,7 +619,7 @@ class BadInput(Watched):
                     )
                 )
                 self.assertEqual(outcome.code, 2, outcome)
-                self.assertIn(said, outcome.stderr)
+                self.assertRegex(outcome.stderr, rf"^gilwatch: .*{said}.*\n$")
 
     def test_of_the_variable_ends_the_program(self):
         for bad in ("soon", "5,signal=9", "5,signal=11", "5,signal=32", "5,signal=x", "5,5"):

@@ -38,8 +38,22 @@ namespace {
 
 constinit std::atomic<bool> is_started = false;
 
+using setclock = int (*)(pthread_condattr_t*, clockid_t) noexcept;
+
+/// Kept, as dlsym() waits for who loads a library.
+setclock setclock_of_the_system() {
+    static constinit std::atomic<setclock> known = nullptr;
+    setclock found = known;
+    if (found == nullptr) {
+        found = reinterpret_cast<setclock>(dlsym(RTLD_NEXT, "pthread_condattr_setclock"));
+        known = found;
+    }
+    return found;
+}
+
 /// For the first Python that there is; a program without one is left alone.
 [[gnu::constructor]] void start_where_preloaded() {
+    setclock_of_the_system();
     if (!handoff::detail::object_with_python() || is_started.exchange(true)) {
         return;
     }
@@ -64,10 +78,8 @@ bool is_of_python(void const* code) {
 ///         first in the scope in which a library's symbols are found, but with RTLD_DEEPBIND.
 extern "C" [[gnu::visibility("default")]] int pthread_condattr_setclock(
     pthread_condattr_t* attributes, clockid_t clock) noexcept {
-    auto const of_the_system = reinterpret_cast<decltype(&pthread_condattr_setclock)>(
-        dlsym(RTLD_NEXT, "pthread_condattr_setclock"));
     if (!is_started && is_of_python(__builtin_return_address(0))) {
         start_where_preloaded();
     }
-    return of_the_system(attributes, clock);
+    return setclock_of_the_system()(attributes, clock);
 }

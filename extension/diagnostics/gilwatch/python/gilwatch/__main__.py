@@ -17,7 +17,7 @@ examples:
 
 
 def main(prog: str = "gilwatch") -> None:
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog=prog,
         usage=f"%(prog)s [--after SECONDS] [--signal NUMBER]\n"
         f"           {program.USAGE}\n"
