@@ -1,7 +1,9 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
 #include "crash_notice.hpp"
+#include "gil_budget.hpp"
 #include "gil_events.hpp"
+#include "gil_statistics.hpp"
 #include "lock_order.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
@@ -14,13 +16,20 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <mutex>
+#include <optional>
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <unistd.h>
 #include <unordered_set>
 #include <utility>
@@ -37,7 +46,12 @@ using namespace detail;
 
 namespace {
 
-settings how;
+/// As the program is loaded it may be wanted before this file's statics are there.
+settings& how() {
+    static auto& only = *new settings();
+    return only;
+}
+
 running_python const* python = nullptr;
 std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
@@ -71,7 +85,7 @@ bool may_be_ignored() {
 
 /// Returns: whether there is to be one, which is then awaited before the process ends.
 bool begin_report() noexcept {
-    if (how.then == reaction::once && reports > 0) {
+    if (how().then == reaction::once && reports > 0) {
         return false;
     }
     ++unfinished;
@@ -83,7 +97,7 @@ void write_report(std::string const& text) {
     if (has_stderr) {
         write_stderr(text);
     }
-    if (how.then == reaction::abort) {
+    if (how().then == reaction::abort) {
         std::abort();
     }
     --unfinished;
@@ -91,7 +105,7 @@ void write_report(std::string const& text) {
 }
 
 void on_call_without_gil(checked_call const& call, void* return_address) {
-    if (!how.calls || reporting || is_attached() || may_be_ignored()) {
+    if (!how().calls || reporting || is_attached() || may_be_ignored()) {
         return;
     }
     reporting = true;
@@ -99,7 +113,7 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
         std::fflush(stdout);
-        write_report(how.json ? found.json() : found.text());
+        write_report(how().json ? found.json() : found.text());
     }
     reporting = false;
 }
@@ -110,9 +124,40 @@ void finish_reports() {
     }
 }
 
+std::atomic<bool> takes_figures = false;
+pid_t started_by = 0;
+
+/// "figures.json" is "figures.4711.json".
+std::string name_for_child(std::string const& name) {
+    auto const ending = name.rfind('.');
+    return name.substr(0, ending) + '.' + std::to_string(getpid()) + name.substr(ending);
+}
+
+/// At the end of each process; a child's file has its number in the name.
+void write_statistics() {
+    if (!takes_figures || how().statistics.empty()) {
+        return;
+    }
+    std::string_view const name = how().statistics;
+    std::string const figures =
+        gil_statistics(name.ends_with(".json")   ? statistics_format::json
+                       : name.ends_with(".prom") ? statistics_format::prometheus
+                                                 : statistics_format::text);
+    std::string const path =
+        getpid() == started_by ? how().statistics : name_for_child(how().statistics);
+    std::FILE* const file = std::fopen(path.c_str(), "w");
+    bool const is_written =
+        file != nullptr && std::fwrite(figures.data(), 1, figures.size(), file) == figures.size();
+    if (file == nullptr || std::fclose(file) != 0 || !is_written) {
+        write_stderr("gilcheck: the figures of the GIL cannot be written to " + path + ": " +
+                     std::strerror(errno) + "\n");
+    }
+}
+
 /// That the process does not end before a report is made, nor as if nothing had been found.
 void exit_after_reports(int code, void* /*unused*/) {
     finish_reports();
+    write_statistics();
     if (code == 0 && reports > 0) {
         std::fflush(nullptr);
         _exit(exit_code);
@@ -138,7 +183,7 @@ void begin_to_tell_of_crashes() noexcept {
     if (!tells_of_crashes.load(std::memory_order_relaxed) && python->is_initialized() != 0 &&
         !tells_of_crashes.exchange(true)) {
         tell_of_crashes(python->object,
-                        []() noexcept { return how.calls && reports == 0 && has_stderr; });
+                        []() noexcept { return how().calls && reports == 0 && has_stderr; });
     }
 }
 
@@ -178,12 +223,24 @@ void begin_checking() {
 /// Once: it goes on for as long as the process lives.
 void watch_locks_if_wanted() {
     static bool begun = false;
-    if (how.deadlocks && !std::exchange(begun, true)) {
+    if (how().deadlocks && !std::exchange(begun, true)) {
         start_lock_order(*python, {.begin = &begin_report,
                                    .write = &write_report,
                                    .finish = &finish_reports,
-                                   .json = how.json});
+                                   .json = how().json});
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
+    }
+}
+
+void take_figures_if_wanted() {
+    if ((how().budget.count() > 0 || !how().statistics.empty()) && !takes_figures.exchange(true)) {
+        started_by = getpid();
+        start_gil_statistics(*python);
+    }
+    static bool begun = false;
+    if (how().budget.count() > 0 && !std::exchange(begun, true)) {
+        start_gil_budget(*python, how().budget,
+                         {.begin = &begin_report, .write = &write_report, .json = how().json});
     }
 }
 
@@ -200,6 +257,7 @@ void check_what_is_loaded() {
         if (is_new) {
             begin_checking();
             watch_locks_if_wanted();
+            take_figures_if_wanted();
         }
         check_calls_into(python != nullptr ? &python->object : nullptr);
         if (python != nullptr) {
@@ -227,6 +285,33 @@ bool is_the_only_checker() noexcept {
 
 }  // namespace
 
+namespace {
+
+/// Returns: whether it is a time, as "5ms" is.
+bool is_time(std::string_view text, std::chrono::nanoseconds& time) {
+    double number = 0;
+    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+    std::string_view const unit = text.substr(static_cast<std::size_t>(end - text.data()));
+    double const nanoseconds = unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
+    if (failure != std::errc() || !(number * nanoseconds >= 1e5 && number * nanoseconds <= 1e15)) {
+        return false;
+    }
+    time = std::chrono::nanoseconds(static_cast<std::int64_t>(number * nanoseconds));
+    return true;
+}
+
+bool is_name_of_statistics(std::string_view file) {
+    return file.ends_with(".txt") || file.ends_with(".json") || file.ends_with(".prom");
+}
+
+/// What is after the beginning; nothing where the word begins otherwise.
+std::optional<std::string_view> after(std::string_view beginning, std::string_view word) {
+    return word.starts_with(beginning) ? std::optional(word.substr(beginning.size()))
+                                       : std::nullopt;
+}
+
+}  // namespace
+
 settings settings_from(std::string_view text) {
     settings read;
     bool reacts = false;
@@ -238,12 +323,30 @@ settings settings_from(std::string_view text) {
         bool const is_json = word == "json" && !std::exchange(read.json, true);
         bool const is_deadlocks = word == "deadlocks" && !std::exchange(read.deadlocks, true);
         bool const is_no_calls = word == "no-calls" && std::exchange(read.calls, false);
+        if (auto const budget = after("budget=", word)) {
+            if (!is_time(*budget, read.budget)) {
+                throw std::invalid_argument(
+                    "gilcheck: a budget is a time from 100us to 1000000s, as 5ms, not '" +
+                    std::string(*budget) + "'");
+            }
+            continue;
+        }
+        if (auto const file = after("statistics=", word)) {
+            if (!is_name_of_statistics(*file)) {
+                throw std::invalid_argument(
+                    "gilcheck: the statistics' file ends in .txt, .json or .prom, not as '" +
+                    std::string(*file) + "'");
+            }
+            read.statistics = *file;
+            continue;
+        }
         bool const is_reaction =
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
         if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction) {
             throw std::invalid_argument(
-                "gilcheck: the settings are abort, warn or once; deadlocks; no-calls; and json, "
-                "with commas between (warn,deadlocks,json), not '" +
+                "gilcheck: the settings are abort, warn or once; deadlocks; budget=TIME; "
+                "statistics=FILE; no-calls; and json, with commas between (warn,deadlocks,json), "
+                "not '" +
                 std::string(text) + "'");
         }
         if (is_reaction) {
@@ -252,9 +355,10 @@ settings settings_from(std::string_view text) {
                                          : reaction::warn;
         }
     }
-    if (!read.calls && !read.deadlocks) {
+    if (!read.calls && !read.deadlocks && read.budget.count() == 0 && read.statistics.empty()) {
         throw std::invalid_argument(
-            "gilcheck: no-calls wants deadlocks beside it, else nothing is checked");
+            "gilcheck: no-calls wants deadlocks, a budget or statistics beside it, else nothing is "
+            "checked");
     }
     return read;
 }
@@ -265,9 +369,10 @@ void start(settings const& wanted) {
     }
     one_at_a_time const this_start(starts,
                                    "gilcheck: another thread starts it just now: once is enough");
-    how = wanted;
+    how() = wanted;
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
         watch_locks_if_wanted();
+        take_figures_if_wanted();
         return;  // it checks already
     }
     try {
@@ -277,6 +382,7 @@ void start(settings const& wanted) {
         python->keep_loaded();
         begin_checking();
         watch_locks_if_wanted();
+        take_figures_if_wanted();
         watch_for_loads(&check_what_is_loaded);
         check_what_is_loaded();
     } catch (...) {
@@ -285,11 +391,15 @@ void start(settings const& wanted) {
     }
 }
 
+std::string statistics() {
+    return takes_figures ? gil_statistics(statistics_format::json) : std::string();
+}
+
 void start_with_python(settings const& wanted) {
     if (!is_the_only_checker()) {
         return;
     }
-    how = wanted;
+    how() = wanted;
     watch_for_loads(&check_what_is_loaded);
     check_what_is_loaded();
 }

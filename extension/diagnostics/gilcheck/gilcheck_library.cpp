@@ -12,6 +12,14 @@ extern "C" [[gnu::visibility("default")]] char const* gilcheck_start(char const*
         [settings] { handoff::gilcheck::start(handoff::gilcheck::settings_from(settings)); });
 }
 
+/// For ctypes.PyDLL: the figures of the GIL so far, as handoff::gilcheck::statistics(). GIL: held.
+/// Returns: a text that is valid until the next call; empty: none are taken.
+extern "C" [[gnu::visibility("default")]] char const* gilcheck_statistics() {
+    static std::string text;  // guarded by the GIL
+    text = handoff::gilcheck::statistics();
+    return text.c_str();
+}
+
 namespace {
 
 [[gnu::constructor]] void start_where_preloaded() {

@@ -391,7 +391,8 @@ acting_place thread_locks::here() const noexcept {
         end = python_functions.write_utf8(
             function.file,
             text.subspan(end - text.data(), text.data() + text.size() - end - number_and_brackets));
-        std::snprintf(end, number_and_brackets, ":%d", function.line);
+        int const line = python_functions.current_line(state);
+        std::snprintf(end, number_and_brackets, ":%d", line != 0 ? line : function.line);
     }
     return seen;
 }

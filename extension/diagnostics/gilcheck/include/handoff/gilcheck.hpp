@@ -1,6 +1,8 @@
 // gilcheck: names the call into Python's C API that is made without the GIL, when it is made.
 #pragma once
 
+#include <chrono>
+#include <string>
 #include <string_view>
 
 namespace handoff::gilcheck {
@@ -17,14 +19,18 @@ struct settings {
     bool json = false;       // a report is one line of JSON
     bool calls = true;       // calls into Python without the GIL are checked
     bool deadlocks = false;  // the orders are watched in which the GIL and locks are taken
+    std::chrono::nanoseconds budget{0};  // a hold of the GIL that lasts longer is reported; 0: none
+    std::string
+        statistics{};  // a file, for the figures of the GIL as the process ends; empty: none
 };
 
 /// What a process that would have ended with 0 exits with after reports, as ThreadSanitizer's does.
 inline constexpr int exit_code = 66;
 
 /// From words with commas between: "abort", "warn" or "once", warn unless given; "json";
-/// "deadlocks"; and "no-calls" beside that. Throws: std::invalid_argument, with the text and what
-/// may be said instead.
+/// "deadlocks"; "budget=TIME", in us, ms or s; "statistics=FILE", whose name ends in .txt, .json or
+/// .prom; and "no-calls" beside one of these three. Throws: std::invalid_argument, with the text
+/// and what may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes
@@ -44,6 +50,11 @@ inline constexpr int exit_code = 66;
 /// Throws:  std::runtime_error: the sentence says why this Python cannot be checked, or that
 ///          another thread starts it just now.
 void start(settings const& how);
+
+/// The figures of the GIL since they are taken, as one JSON object: takes, contended (takes that
+/// waited), held, longest_hold, waited, longest_wait, in seconds; and threads and functions, lists
+/// of the same with a name each. Empty: none are taken. GIL: held. Threads: any.
+[[nodiscard]] std::string statistics();
 
 /// The same, as soon as an interpreter is loaded, which may be never: for a library that is
 /// preloaded into any program.

@@ -6,7 +6,9 @@ Or, where the program is another's and embeds Python: LD_PRELOAD=libgilcheck.so 
 """
 
 import ctypes
+import json
 from pathlib import Path
+from typing import Any
 
 __version__ = "@PROJECT_VERSION@"
 
@@ -34,3 +36,22 @@ def start(settings: str = "warn") -> None:
     failure = library.gilcheck_start(settings.encode())
     if failure is not None:
         raise RuntimeError(failure.decode())
+
+
+def statistics() -> dict[str, Any]:
+    """Return how often and how long the GIL was taken, held and waited for, since that is noted.
+
+    Keys: takes, contended (takes that waited), held, longest_hold, waited, longest_wait, in
+    seconds; threads and functions, each a list of the same with a name.
+
+    Raises RuntimeError where it is not noted: start() with "budget=…" or "statistics=…" does so.
+    """
+    library = ctypes.PyDLL(str(LIBRARY))
+    library.gilcheck_statistics.restype = ctypes.c_char_p
+    text = library.gilcheck_statistics().decode()
+    if not text:
+        raise RuntimeError(
+            "gilcheck: no figures are taken: gilcheck.start('budget=5ms') or 'statistics=FILE'"
+        )
+    figures: dict[str, Any] = json.loads(text)
+    return figures

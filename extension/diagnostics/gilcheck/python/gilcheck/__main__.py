@@ -11,7 +11,8 @@ from . import __version__, program, start
 def main(prog: str = "gilcheck") -> None:
     parser = program.Parser(
         prog=prog,
-        usage=f"%(prog)s [--deadlocks [--no-calls]] [--settings SETTINGS]\n"
+        usage=f"%(prog)s [--deadlocks] [--budget TIME] [--statistics FILE] [--no-calls]\n"
+        "                [--settings SETTINGS]\n"
         f"                {program.USAGE}\n"
         "       %(prog)s [--deadlocks …] --pid PID [--within SECONDS]\n"
         "       %(prog)s --includes | --version | --help",
@@ -29,7 +30,13 @@ def main(prog: str = "gilcheck") -> None:
         help="report also what will deadlock: the GIL and locks, taken in two orders",
     )
     parser.add_argument(
-        "--no-calls", action="store_true", help="with --deadlocks: check nothing else"
+        "--no-calls", action="store_true", help="with one of these: check no calls"
+    )
+    parser.add_argument(
+        "--budget", metavar="TIME", help="report what holds the GIL longer, as 5ms, and where"
+    )
+    parser.add_argument(
+        "--statistics", metavar="FILE", help="write how the GIL was used: .txt, .json or .prom"
     )
     command_line.add_arguments(parser)
     within = parser.get_default("within")
@@ -54,6 +61,8 @@ def main(prog: str = "gilcheck") -> None:
         parser.error("--within goes with --pid: leave it out where a program is run")
     settings = ["warn" if asked.settings is None else asked.settings]
     settings += ["deadlocks"] * asked.deadlocks + ["no-calls"] * asked.no_calls
+    settings += [f"budget={asked.budget}"] * (asked.budget is not None)
+    settings += [f"statistics={asked.statistics}"] * (asked.statistics is not None)
     wanted = ",".join(settings)
     if asked.pid is not None:
         command_line.attach(parser, asked, lambda: command_line.start(asked, "gilcheck", wanted))

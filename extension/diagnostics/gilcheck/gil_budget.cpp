@@ -1,0 +1,266 @@
+// gil_budget: a thread that looks, several times within the time that is allowed, at the hold that
+// lasts, and asks its thread whether it is in Python code.
+#include "gil_budget.hpp"
+
+#include "call_frames.hpp"
+#include "gil_events.hpp"
+#include "gil_statistics.hpp"
+#include "json.hpp"
+#include "python_stacks.hpp"
+#include "stack_lines.hpp"
+#include "standard_error.hpp"
+#include "thread_stacks.hpp"
+#include "tick_clock.hpp"
+#include "tool_thread.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <pthread.h>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace handoff::detail {
+
+namespace {
+
+using duration = std::chrono::nanoseconds;
+
+/// Up to 3.12 a call that another thread has added waits until something else interrupts the
+/// evaluation loop. Source: COMPUTE_EVAL_BREAKER() in CPython's Python/ceval_gil.c.
+constexpr unsigned long first_that_answers = 0x030D0000;
+
+duration allowed{};
+budget_reports reports;
+
+bool holds_gil() noexcept { return handoff_gil_held; }
+
+/// "5.2 ms".
+std::string in_milliseconds(duration time) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.3g ms",
+                  std::chrono::duration<double, std::milli>(time).count());
+    return text.data();
+}
+
+struct long_hold {
+    pid_t id = 0;
+    std::string name;
+    duration so_far{};
+    std::vector<call_frame> frames;  // as far as the Python function that called it
+    std::vector<std::string> python;
+    std::string waits_in;  // a system call, of which no stack is known; else empty
+
+    [[nodiscard]] std::string where() const {
+        if (call_frame const* const users = users_frame(frames)) {
+            return in_words(*users);
+        }
+        if (!waits_in.empty()) {
+            return "a wait in " + waits_in + "()" +
+                   (python.empty() ? "" : ", by " + python.front());
+        }
+        return (frames.empty() ? std::string("native code") : in_words(frames.front())) +
+               (python.empty() ? "" : ", called by " + python.front());
+    }
+};
+
+constexpr auto advice =
+    "Release the GIL around work and waits that do not touch Python: handoff::gil_release; "
+    "handoff::without_gil(&f) where Boost.Python binds it; "
+    "pybind11::call_guard<pybind11::gil_scoped_release>(); or Py_BEGIN_ALLOW_THREADS.";
+
+std::string text_of(long_hold const& hold) {
+    std::string text = "gilcheck: over budget: " + hold.where() + " has held the GIL for " +
+                       in_milliseconds(hold.so_far) + ", and " + in_milliseconds(allowed) +
+                       " are allowed\n  thread   " + std::to_string(hold.id) + " '" + hold.name +
+                       "'\n";
+    for (std::string const& each : hold.python) {
+        text += "  Python: " + each + '\n';
+    }
+    return text + stack_lines(hold.frames) + "  do       " + advice + '\n';
+}
+
+std::string json_of(long_hold const& hold) {
+    auto const list = [](auto const& items, auto const& text_of_one) {
+        std::string all;
+        for (auto const& each : items) {
+            all += (all.empty() ? "" : ", ") + json_string(text_of_one(each));
+        }
+        return "[" + all + "]";
+    };
+    auto const seconds = [](duration time) {
+        return std::to_string(std::chrono::duration<double>(time).count());
+    };
+    return R"({"tool": "gilcheck", "finding": "over_budget", "at": )" + json_string(hold.where()) +
+           ", \"held\": " + seconds(hold.so_far) + ", \"budget\": " + seconds(allowed) +
+           ", \"thread\": " + std::to_string(hold.id) +
+           ", \"python\": " + list(hold.python, [](std::string const& line) { return line; }) +
+           ", \"stack\": " +
+           list(hold.frames, [](call_frame const& frame) { return in_full(frame); }) +
+           ", \"what_to_do\": " + json_string(advice) + "}\n";
+}
+
+void look(stack_signal const& asking, current_hold const& now) {
+    static std::set<std::string> known;
+    thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
+    std::uint64_t const at = nanoseconds();
+    if (hold_of_now().number != now.number ||
+        (!answer.spared && (!answer.silent.empty() || !answer.holds_gil))) {
+        return;
+    }
+    long_hold hold{.id = now.thread,
+                   .name = answer.name,
+                   .so_far = std::chrono::nanoseconds(at - now.since),
+                   .frames = {},
+                   .python = {},
+                   .waits_in = {}};
+    if (answer.spared) {
+        hold.waits_in = answer.spared->name;
+    }
+    std::string const stacks = python_stacks();
+    if (auto const handle = python_thread(now.thread, stacks)) {
+        hold.python = python_lines(python_stack_of(*handle, stacks));
+    }
+    std::vector<void const*> instructions;
+    for (void* const frame : answer.frames) {
+        instructions.push_back(static_cast<char const*>(frame) - (instructions.empty() ? 0 : 1));
+    }
+    auto const frames = call_frames(instructions);
+    auto const of_interest = called_by_python(frames);
+    hold.frames.assign(of_interest.begin(), of_interest.end());
+    if (hold.waits_in.empty() && hold.frames.empty()) {
+        return;  // it was in the evaluation loop by then
+    }
+    if (known.insert(hold.where()).second && reports.begin()) {
+        reports.write(reports.json ? json_of(hold) : text_of(hold));
+    }
+}
+
+/// Source: the kernel's MAKE_THREAD_CPUCLOCK(), as pthread_getcpuclockid() makes it.
+duration processor_time_of(pid_t thread) noexcept {
+    auto const clock = static_cast<clockid_t>((~static_cast<unsigned>(thread) << 3U) | 6U);
+    timespec used{};
+    clock_gettime(clock, &used);
+    return std::chrono::seconds(used.tv_sec) + duration(used.tv_nsec);
+}
+
+/// Whether it sleeps in the kernel. Source: proc(5), /proc/[pid]/stat, the third field.
+bool sleeps(pid_t thread) {
+    std::string line;
+    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/stat"), line);
+    auto const state = line.rfind(')') + 2;
+    return state < line.size() && line[state] != 'R';
+}
+
+/// Tells a call that does not return from Python code that holds the GIL for long because nobody
+/// wants it: the evaluation loop answers whoever asks, and code that is not Python's does not. A
+/// thread that the kernel does not run cannot answer, and is given time.
+class question {
+public:
+    /// Asked of the main thread: a call that its evaluation loop is to make.
+    void ask(current_hold const& hold) noexcept {
+        if (add_pending_call != nullptr && hold.thread == getpid() && !is_asked.exchange(true)) {
+            if (add_pending_call(&answer, nullptr) != 0) {
+                is_asked = false;  // there is no room; next time
+            }
+            ours_.begin(hold);  // not before, as this thread may be kept from going on between
+        }
+        if (hold.asked != 0 && waiters_.number != hold.number) {
+            waiters_.begin(hold);
+        }
+    }
+    /// Whether the holder does not answer: it, or a thread that waits for the GIL, has asked it.
+    [[nodiscard]] bool is_unanswered(current_hold const& hold) const {
+        return (is_asked && ours_.is_over(hold)) || (hold.asked != 0 && waiters_.is_over(hold));
+    }
+
+    static int (*add_pending_call)(int (*)(void*), void*);  // null: nobody would answer
+
+private:
+    struct asked {
+        std::uint64_t number = 0;  // the hold
+        duration used{};           // of processor time, by the holder, until it was asked
+
+        void begin(current_hold const& hold) noexcept {
+            number = hold.number;
+            used = processor_time_of(hold.thread);
+        }
+        [[nodiscard]] bool is_over(current_hold const& hold) const {
+            return number == hold.number &&
+                   (processor_time_of(hold.thread) - used >= allowed / 4 || sleeps(hold.thread));
+        }
+    };
+
+    static int answer(void* /*unused*/) {
+        is_asked = false;
+        return 0;
+    }
+
+    static inline std::atomic<bool> is_asked = false;
+    asked ours_;
+    asked waiters_;
+};
+int (*question::add_pending_call)(int (*)(void*), void*) = nullptr;
+
+void* watch(void* /*unused*/) {
+    try {
+        stack_signal const asking(&holds_gil);
+        question to_holder;
+        auto const pause = std::max<duration>(allowed / 4, std::chrono::microseconds(100));
+        std::uint64_t looked_at = 0;
+        for (;;) {
+            timespec const rest{.tv_sec = pause.count() / 1'000'000'000,
+                                .tv_nsec = pause.count() % 1'000'000'000};
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, nullptr);
+            current_hold const now = hold_of_now();
+            duration const lasts(now.number == 0 ? 0 : nanoseconds() - now.since);
+            if (lasts < allowed / 2 || now.number == looked_at) {
+                continue;
+            }
+            to_holder.ask(now);
+            if (lasts > allowed && to_holder.is_unanswered(now)) {
+                looked_at = now.number;
+                look(asking, now);
+            }
+        }
+    } catch (std::exception const& failure) {
+        write_stderr(std::string("gilcheck: does not watch the budget: ") + failure.what() + "\n");
+    }
+    return nullptr;
+}
+
+void begin_thread() {
+    pthread_t begun{};
+    if (!begin_tool_thread(begun, &watch, "gilcheck")) {
+        throw std::runtime_error("gilcheck: there can be no thread more, to watch the budget");
+    }
+    pthread_detach(begun);
+}
+
+}  // namespace
+
+void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
+                      budget_reports const& wanted) {
+    if (python.version >= first_that_answers) {
+        python.look_up(question::add_pending_call, "Py_AddPendingCall");
+    }
+    allowed = budget;
+    reports = wanted;
+    begin_thread();
+    pthread_atfork(nullptr, nullptr, [] {
+        pthread_t begun{};
+        if (begin_tool_thread(begun, &watch, "gilcheck")) {
+            pthread_detach(begun);
+        }
+    });
+}
+
+}  // namespace handoff::detail
