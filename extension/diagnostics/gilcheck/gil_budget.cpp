@@ -130,6 +130,7 @@ void look(stack_signal const& asking, current_hold const& now) {
         hold.python = python_lines(python_stack_of(*handle, stacks));
     }
     std::vector<void const*> instructions;
+    instructions.reserve(answer.frames.size());
     for (void* const frame : answer.frames) {
         instructions.push_back(static_cast<char const*>(frame) - (instructions.empty() ? 0 : 1));
     }

@@ -284,6 +284,7 @@ std::vector<row> rows_of_threads(seconds_of const& seconds) {
     put("(threads of other names)", all->other_names.its, all->other_names.threads);
     put("(threads beyond the table)", all->other_threads.its, 1);
     std::vector<row> rows;
+    rows.reserve(by_name.size());
     for (auto& [name, its] : by_name) {
         rows.push_back(std::move(its));
     }

@@ -287,13 +287,16 @@ bool is_the_only_checker() noexcept {
 
 namespace {
 
+/// Also where it is no number.
+bool is_within(double nanoseconds) { return nanoseconds >= 1e5 && nanoseconds <= 1e15; }
+
 /// Returns: whether it is a time, as "5ms" is.
 bool is_time(std::string_view text, std::chrono::nanoseconds& time) {
     double number = 0;
     auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
     std::string_view const unit = text.substr(static_cast<std::size_t>(end - text.data()));
     double const nanoseconds = unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
-    if (failure != std::errc() || !(number * nanoseconds >= 1e5 && number * nanoseconds <= 1e15)) {
+    if (failure != std::errc() || !is_within(number * nanoseconds)) {
         return false;
     }
     time = std::chrono::nanoseconds(static_cast<std::int64_t>(number * nanoseconds));

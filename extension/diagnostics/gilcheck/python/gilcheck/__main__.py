@@ -29,9 +29,7 @@ def main(prog: str = "gilcheck") -> None:
         action="store_true",
         help="report also what will deadlock: the GIL and locks, taken in two orders",
     )
-    parser.add_argument(
-        "--no-calls", action="store_true", help="with one of these: check no calls"
-    )
+    parser.add_argument("--no-calls", action="store_true", help="with one of these: check no calls")
     parser.add_argument(
         "--budget", metavar="TIME", help="report what holds the GIL longer, as 5ms, and where"
     )
