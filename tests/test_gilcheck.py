@@ -688,7 +688,7 @@ class Program(InFolder):
         self.assertLess(rows, 40)
         usage, _, described = told.partition("\n\n")
         for option in (*OPTIONS, "-m", "-c"):
-            self.assertIn(f"{option} ", usage)
+            self.assertRegex(usage, rf"{option}\b")
             self.assertIn(f"  {option} ", described)
 
 
