@@ -113,6 +113,18 @@ class Budget(Measured):
                 )
 
 
+class BesideTheOthers(Measured):
+    def test_all_that_there_is_goes_into_one_process(self):
+        options = (
+            *("-X", "gilcheck=deadlocks,budget=1s,statistics=figures.json"),
+            *("-X", "giltrace=trace.json", "-X", "gilwatch=30"),
+        )
+        outcome = self.run_command(HOST, *options, "-c", PYTHON_CODE + "print('end')")
+        self.assertEqual((outcome.code, outcome.stdout), (0, "end\n"), outcome)
+        self.assertGreater(json.loads((self.folder / "figures.json").read_text())["takes"], 0)
+        self.assertTrue((self.folder / "trace.json").exists())
+
+
 class Statistics(Measured):
     def figures(self, code):
         """What each way has written to its file."""

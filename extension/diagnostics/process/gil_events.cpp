@@ -1,6 +1,7 @@
 // gil_events: stands between CPython and the condition variables of its GIL.
 #include "gil_events.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -32,11 +33,13 @@ timedwait_function next_timedwait = nullptr;
 std::uintptr_t runtime_begin = 0;  // CPython's global state, where the main interpreter's GIL is
 std::size_t runtime_size = 0;
 
-std::array<std::atomic<gil_listener const*>, 3> listeners{};
+std::array<std::atomic<gil_listener const*>, most_gil_listeners> listeners{};
+std::atomic<std::size_t> used_listeners = 0;  // the others were never used
 
 void tell(void (*gil_listener::*event)() noexcept) noexcept {
-    for (auto const& each : listeners) {
-        if (gil_listener const* const listener = each.load(std::memory_order_acquire)) {
+    std::size_t const used = used_listeners.load(std::memory_order_acquire);
+    for (std::size_t each = 0; each < used; ++each) {
+        if (gil_listener const* const listener = listeners[each].load(std::memory_order_acquire)) {
             (listener->*event)();
         }
     }
@@ -176,9 +179,10 @@ bool listen_to_gil(loaded_object const& interpreter, bool held, gil_listener con
     if (next_signal == nullptr && !stand_between(interpreter, held)) {
         return false;
     }
-    for (auto& each : listeners) {
+    for (std::size_t each = 0; each < listeners.size(); ++each) {
         gil_listener const* none = nullptr;
-        if (each.compare_exchange_strong(none, &listener)) {
+        if (listeners[each].compare_exchange_strong(none, &listener)) {
+            used_listeners = std::max(used_listeners.load(), each + 1);
             return true;
         }
     }

@@ -4,6 +4,7 @@
 #include "loaded_objects.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <pthread.h>
 #include <sys/types.h>
 
@@ -36,7 +37,11 @@ struct gil_listener {
     void (*drops)() noexcept = []() noexcept {};
 };
 
-/// Listens from now on, until that listener is dismissed; three may at a time. CPython tells other
+/// That listen at a time, in one object of the process: of each tool one, and of gilcheck two more,
+/// which watches locks and takes figures.
+inline constexpr std::size_t most_gil_listeners = 6;
+
+/// Listens from now on, until that listener is dismissed. CPython tells other
 /// threads by two condition variables: one is signalled when a thread has taken the GIL, the other
 /// when it has dropped it, and is what a thread waits for with a timeout. The object that contains
 /// the interpreter makes these calls through its global offset table, also where it is a program
@@ -44,9 +49,9 @@ struct gil_listener {
 ///
 /// held:     whether the calling thread holds the GIL; no other has it then.
 /// listener: lives for ever.
-/// Returns:  whether the calls were found. A GIL that is a subinterpreter's own is not listened to.
-/// Threads:  one at a time.
-/// Source:   take_gil() and drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).
+/// Returns:  whether the calls were found, and there is room for the listener. A GIL that is a
+/// subinterpreter's own is not listened to. Threads:  one at a time. Source:   take_gil() and
+/// drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).
 [[nodiscard]] bool listen_to_gil(loaded_object const& interpreter, bool held,
                                  gil_listener const& listener);
 
