@@ -290,8 +290,12 @@ std::string json_of(lock_finding const& found) {
                        json_of_place(cycle.edges.at(each).wanted) + "}";
         }
     } else {
+        acting_place other = found.other;
+        if (other.stack.count == 0) {  // it was not asked where it is
+            other.stack = found.takes_gil;
+        }
         threads = R"({"holds": "the GIL", )" + json_of_place(found.waits) +
-                  R"(}, {"wants": "the GIL", )" + json_of_place(found.other) + "}";
+                  R"(}, {"wants": "the GIL", )" + json_of_place(other) + "}";
     }
     return R"({"tool": "gilcheck", "finding": )" +
            json_string(names.at(static_cast<std::size_t>(found.what))) +

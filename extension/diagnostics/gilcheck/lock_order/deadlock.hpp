@@ -14,8 +14,8 @@ namespace handoff::detail {
 /// Several lines; with colours where stderr is a terminal that shows them. Reads files, and starts
 /// processes that do: not for a thread of the program's. GIL: any; not touched.
 [[nodiscard]] std::string text_of(lock_finding const& found);
-/// One line. Keys: tool, finding, happens, at, threads (of each: thread, holds, wants, since,
-/// stack, python), what_to_do.
+/// One line. Keys: tool, finding, happens, threads (of each: thread, holds, wants, at, python,
+/// stack; of a thread that is joined, where it took the GIL first), what_to_do.
 [[nodiscard]] std::string json_of(lock_finding const& found);
 
 }  // namespace handoff::detail
