@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import textwrap
 import unittest
 from pathlib import Path
@@ -181,6 +182,30 @@ class Text(Checked):
         self.the_finding(self.by_module(code, "deadlocks,once,json"))
 
 
+class Documented(Checked):
+    """The program of docs/hang.md, and its cure."""
+
+    PAGE = Path(__file__).resolve().parent.parent / "docs"
+
+    def of(self, program):
+        folder = MODULES.parent / "hang" / program
+        if not folder.exists():
+            self.skipTest("pybind11 was not there when the tests were built")
+        command = ("-m", "gilcheck", "--deadlocks", str(self.PAGE / "hang" / "script.py"))
+        return self.run_command(STOCK, *command, PYTHONPATH=f"{PACKAGES}:{folder}")
+
+    def test_is_reported_as_it_is_shown(self):
+        outcome = self.of("telemetry")
+        self.assertEqual((outcome.code, outcome.stdout), (66, "True\n"), outcome)
+        shown = re.search("(?m)^gilcheck: .*$", (self.PAGE / "hang.md").read_text())
+        lines = [re.findall(r"telemetry\.cpp:\d+", each) for each in (outcome.stderr, shown[0])]
+        self.assertEqual(lines[0][:2], lines[1])
+
+    def test_is_cured(self):
+        outcome = self.of("cured")
+        self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "True\n", ""))
+
+
 class Happens(Checked):
     """A deadlock that is there is told at once, by the process that hangs."""
 
@@ -234,6 +259,15 @@ class Settings(Checked):
         for way, outcome in self.every_way(code):
             with self.subTest(way):
                 self.assertEqual(outcome.stderr.count('"finding": "lock_order"'), 1, outcome)
+
+    def test_hold_also_for_a_process_that_dies_of_a_fault(self):
+        code = "import ctypes, lock_orders; lock_orders.mutex_faulty(); ctypes.string_at(0)"
+        paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES / 'c'}"}
+        command = ("-m", "gilcheck", "--settings", "deadlocks,json", "-c", code)
+        process = start(STOCK, *command, cwd=self.folder, env=environment(**paths))
+        outcome = finish(process, aborts=True)
+        self.assertEqual(outcome.code, -signal.SIGSEGV, outcome)
+        self.assertEqual(outcome.stderr.count('"finding": "lock_order"'), 1, outcome)
 
     def test_are_also_for_a_child(self):
         code = textwrap.dedent("""

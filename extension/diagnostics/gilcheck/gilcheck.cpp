@@ -22,6 +22,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <mutex>
 #include <optional>
@@ -178,12 +179,24 @@ bool find_python() {
     return python != nullptr;
 }
 
+/// Before the process dies of a fault: a report that another thread makes is awaited for a while.
+/// Returns: whether there is none. Called in a signal's handler.
+bool nothing_is_reported() noexcept {
+    constexpr timespec moment{.tv_sec = 0, .tv_nsec = 10'000'000};
+    constexpr int most_moments = 500;
+    for (int waited = 0; waited < most_moments && unfinished > 0 && !reporting &&
+                         how().then != reaction::abort;
+         ++waited) {
+        nanosleep(&moment, nullptr);
+    }
+    return how().calls && reports == 0 && has_stderr;
+}
+
 /// As soon as there is a Python that has noted who handles which signal. GIL: held.
 void begin_to_tell_of_crashes() noexcept {
     if (!tells_of_crashes.load(std::memory_order_relaxed) && python->is_initialized() != 0 &&
         !tells_of_crashes.exchange(true)) {
-        tell_of_crashes(python->object,
-                        []() noexcept { return how().calls && reports == 0 && has_stderr; });
+        tell_of_crashes(python->object, &nothing_is_reported);
     }
 }
 
