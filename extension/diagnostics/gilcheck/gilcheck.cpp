@@ -184,8 +184,8 @@ bool find_python() {
 bool nothing_is_reported() noexcept {
     constexpr timespec moment{.tv_sec = 0, .tv_nsec = 10'000'000};
     constexpr int most_moments = 500;
-    for (int waited = 0; waited < most_moments && unfinished > 0 && !reporting &&
-                         how().then != reaction::abort;
+    for (int waited = 0;
+         waited < most_moments && unfinished > 0 && !reporting && how().then != reaction::abort;
          ++waited) {
         nanosleep(&moment, nullptr);
     }
