@@ -294,7 +294,8 @@ class Locks(Checked):
 
     def test_held_over_a_fork(self):
         self.assert_silent(
-            "import lock_orders, os, threading\n"
+            "import lock_orders, os, threading, warnings\n"
+            "warnings.simplefilter('ignore')\n"
             "threading.Thread(target=lock_orders.mutex_right).start()\n"
             "if os.fork() == 0: lock_orders.three_right(); os._exit(0)\n"
             "os.wait()"
