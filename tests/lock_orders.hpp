@@ -226,6 +226,27 @@ inline void callback_right() {
     log_after_lock();
 }
 
+/// The callable is no function, and calls one.
+inline PyObject* partial() {
+    static PyObject* const made = [] {
+        PyObject* const functools = PyImport_ImportModule("functools");
+        PyObject* const one = PyObject_CallMethod(functools, "partial", "O", callback());
+        Py_XDECREF(functools);
+        return one;
+    }();
+    return made;
+}
+[[gnu::noinline]] inline void call_partial_under_lock() {
+    std::scoped_lock const held(of_cache);
+    Py_XDECREF(PyObject_CallNoArgs(partial()));
+}
+inline void partial_faulty() {
+    partial();
+    elsewhere_with_gil([] { call_partial_under_lock(); });
+    call_partial_under_lock();
+}
+inline void partial_right() { callback_right(); }
+
 /// Three locks, three threads.
 [[gnu::noinline]] inline void index_then_cache() {
     std::unique_lock const first(of_index);
@@ -323,6 +344,19 @@ inline void once_faulty() {
 }
 inline void once_right() {
     elsewhere_with_gil([] { ask_once_without(); });
+}
+
+/// A native thread is the first, and the flag is set when a thread with the GIL comes.
+inline std::once_flag loaded;
+[[gnu::noinline]] inline void load_once() { std::call_once(loaded, &take_gil_and_touch); }
+inline void late_once_faulty() {
+    elsewhere([] { load_once(); });
+    load_once();
+}
+inline void late_once_right() {
+    elsewhere([] { load_once(); });
+    no_gil const while_loading;
+    load_once();
 }
 
 /// A thread that has taken the GIL, and is there a while longer.
@@ -466,6 +500,10 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"late_release_right", &late_release_right},
     {"callback_faulty", &callback_faulty},
     {"callback_right", &callback_right},
+    {"partial_faulty", &partial_faulty},
+    {"partial_right", &partial_right},
+    {"late_once_faulty", &late_once_faulty},
+    {"late_once_right", &late_once_right},
     {"three_faulty", &three_faulty},
     {"three_right", &three_right},
     {"native_faulty", &native_faulty},

@@ -27,6 +27,8 @@ ORDERS = {
     "tried": [(GIL, "look_into"), ("mutex", "gil::gil")],
     "late_release": [(GIL, "release_too_late|look_into"), ("mutex", "~no_gil")],
     "callback": [(GIL, "log_under_lock"), ("mutex", "log_under_lock")],
+    "partial": [(GIL, "call_partial_under_lock"), ("mutex", "call_partial_under_lock")],
+    "late_once": [(GIL, "load_once"), ("once flag", "gil::gil")],
     "three": [(GIL, "look_into"), ("mutex", "index_then_cache"), ("mutex", "gil::gil")],
     "native": [("mutex", "index_then_cache"), ("mutex", "cache_then_index")],
     "gate": [("mutex", "index_then_cache"), ("mutex", "cache_then_index")],

@@ -42,7 +42,8 @@ struct timeline {
         std::vector<std::uint64_t> asked;  // whoever held the GIL to drop it
 
         /// What it does is not the program's: it is the thread that records an attached process.
-        [[nodiscard]] bool is_giltraces() const { return name == "giltrace"; }
+        /// A thread that is called giltrace may be a native one of the command of that name.
+        [[nodiscard]] bool is_giltraces() const { return name == "giltrace-thread"; }
     };
     pid_t process = 0;
     std::string program;

@@ -340,10 +340,10 @@ void run_once() {
 
 int once(pthread_once_t* flag, void (*routine)()) {
     constexpr int is_done = 2;  // glibc's nptl/pthread_once.c
+    taking(lock_kind::once_flag, flag).wanted();  // it would have waited, had it come earlier
     if (std::atomic_ref(*flag).load(std::memory_order_acquire) == is_done) {
         return 0;
     }
-    taking(lock_kind::once_flag, flag).wanted();
     once_call const call(flag, routine, HANDOFF_CALLER);
     return pthread_once(flag, &run_once);
 }

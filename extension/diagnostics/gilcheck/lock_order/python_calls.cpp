@@ -37,6 +37,9 @@ unsigned long flags_of(void const* type) noexcept {
     return read<unsigned long>(type, flags_of_type);
 }
 
+/// A function or a method that is written in Python; a class that is; or an object of such a class,
+/// as functools.partial and what has __call__ are. A type that C code makes at run time looks like
+/// one, and what it calls may be Python code as well.
 bool is_python_code(void const* callable) noexcept {
     if (callable == nullptr) {
         return false;
@@ -45,8 +48,8 @@ bool is_python_code(void const* callable) noexcept {
     if (type == method_type) {
         return type_of(read<void const*>(callable, function_of_method)) == function_type;
     }
-    return type == function_type ||
-           (((flags_of(type) & is_type_subclass) != 0) && (flags_of(callable) & is_heap_type) != 0);
+    bool const is_class = (flags_of(type) & is_type_subclass) != 0;
+    return type == function_type || (flags_of(is_class ? callable : type) & is_heap_type) != 0;
 }
 
 bool has_methods_in_python(void const* object) noexcept {

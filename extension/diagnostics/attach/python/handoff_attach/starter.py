@@ -49,7 +49,7 @@ def main(
         # Signals are for the program's own threads; SIGPIPE may end a program that embeds Python.
         signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
         try:
-            name_thread(tool)
+            name_thread(f"{tool}-thread")  # which no command is called, as a process is by its
             tell(to_attaching, "begun")
             try:
                 work()
@@ -87,7 +87,10 @@ def open_apart(path: str, flags: int) -> int:
 
 
 def name_thread(name: str) -> None:
-    """For who lists the process's threads, and for giltrace, which leaves its own out."""
+    """For who lists the process's threads, and for giltrace, which leaves its own out.
+
+    A native thread has the name of what it was begun by, and the process that of its command.
+    """
     try:
         file = open_apart(f"/proc/self/task/{_thread.get_native_id()}/comm", posix.O_WRONLY)
     except OSError:

@@ -106,12 +106,17 @@ def _loaded_at(file: str, bases: dict[str, int]) -> int:
     return 0 if is_executable else bases.get(file, 0)
 
 
+_LIBRARIES_OF_TOOLS = ("libgilcheck.so", "libgiltrace.so", "libgilwatch.so")
+
+
 def _takes_gil(frames: list[dict[str, Any]]) -> bool:
     """Nothing else of the interpreter's waits for a condition variable with a time limit.
 
-    take_gil() is a static function: a stripped Python does not tell its name.
+    take_gil() is a static function: a stripped Python does not tell its name. A tool that is in the
+    process stands between the two.
     """
-    for inner, outer in itertools.pairwise(frames):
+    theirs = [each for each in frames if Path(each["file"]).name not in _LIBRARIES_OF_TOOLS]
+    for inner, outer in itertools.pairwise(theirs):
         if outer["function"] == "take_gil":
             return True
         if inner["function"].lstrip("_").startswith(_TAKING_THE_GIL):
