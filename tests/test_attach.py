@@ -167,6 +167,21 @@ class Explains(Attached):
             self.assert_names(self.report("--core", core), name)
 
     @with_pystack
+    def test_beside_a_tool_that_is_in_the_process(self):
+        """Which stands between CPython and the wait for the GIL."""
+        folder = str(Path(MODULES) / "hangs" / "lines")
+        code = (
+            f"import sys; sys.path.insert(0, {folder!r}); import hangs; print('ready', flush=True);"
+            " hangs.mutex()"
+        )
+        for tool in ("gilcheck", "gilwatch"):
+            with self.subTest(tool):
+                inside = ("-m", tool, *(("--after", "100") if tool == "gilwatch" else ()))
+                process = self.target(code, *inside, env=environment(PYTHONPATH=PACKAGES))
+                wait_until_asleep(process)
+                self.assertRegex(self.report("--pid", process.pid)[0], "; 1 thread waits for it: ")
+
+    @with_pystack
     def test_a_join(self):
         self.assert_explained("join")
 

@@ -316,6 +316,15 @@ for each in threads: each.join()
                 told = json.loads(trace.read_text())["otherData"]
                 self.assertEqual(told["contradiction"], "")
 
+    def test_of_a_thread_that_is_called_as_the_tool_is(self):
+        """As a native one is, of a process that was begun by the command `giltrace`."""
+        for name in ("giltrace", "spinner"):
+            code = TWO_BUSY_THREADS.replace("spinner", name)
+            outcome = self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
+            with self.subTest(name):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertRegex(outcome.stderr, rf"waited[^\n]*'{name}'|'{name}'[^\n]*waited")
+
     def test_of_both_tools_at_once(self):
         code = "import gilcheck; gilcheck.start()\n" + TWO_BUSY_THREADS
         outcome = self.run_command(STOCK, "-m", "giltrace", "-o", "trace.json", "-c", code)
