@@ -286,6 +286,57 @@ class Settings(Checked):
                 self.assertEqual(outcome.stderr.count('"finding": "lock_order"'), 1)
 
 
+class LeftOut(Checked):
+    """What is known is not reported, by its functions or its locks."""
+
+    CODE = "import lock_orders; lock_orders.mutex_faulty(); lock_orders.native_faulty()"
+
+    def test_by_a_suppression(self):
+        for rule, count in (
+            ("lock:of_cache", 0),  # which is of both
+            ("lock:of_index$", 1),
+            ("function:cache_then_index()", 1),
+            ("function:touch_python()", 2),  # is on no stack: nothing waits there
+            ("file:lock_orders.hpp", 0),
+            ("file:lock_orders.so", 0),
+        ):
+            self.write("rules", f"{rule}  # not ours\n")
+            for way, outcome in self.every_way(self.CODE, "deadlocks,json,suppressions=rules"):
+                with self.subTest(rule, way=way):
+                    self.assertEqual(outcome.stderr.count('"finding"'), count, outcome)
+                    self.assertEqual(outcome.code, 66 if count else 0)
+
+    def test_by_a_baseline_that_is_the_same_in_each_run(self):
+        """And whichever of two orders came first; another deadlock is reported."""
+        for kind in KINDS:
+            known = []
+            code = f"import lock_orders; lock_orders.{kind}_faulty()"
+            for run in ("first", "second"):
+                outcome = self.by_module(code, f"deadlocks,write-baseline={kind}.{run}")
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+                known.append((self.folder / f"{kind}.{run}").read_text())
+            with self.subTest(kind):
+                self.assertEqual(known[0], known[1])
+                self.assertIn('"module": "lock_orders.so"', known[0])
+                self.assertNotRegex(known[0], r"0x|hpp|clone")
+        for kind, other in (("mutex", "native"), ("join", "future")):
+            code = f"import lock_orders; lock_orders.{kind}_faulty()"
+            for way, outcome in self.every_way(code, f"deadlocks,json,baseline={kind}.first"):
+                with self.subTest(kind, way=way):
+                    self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+            self.the_finding(self.by_module(code, f"deadlocks,json,baseline={other}.first"))
+
+    def test_by_either_the_log_has_the_rest(self):
+        self.write("rules", "lock:of_index  # not ours\n")
+        settings = "deadlocks,json,suppressions=rules,log=log"
+        for way, outcome in self.every_way(self.CODE, settings):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stderr), (66, ""))
+                (line,) = (self.folder / "log").read_text().splitlines()
+                self.assertEqual(json.loads(line)["finding"], "lock_order")
+                (self.folder / "log").unlink()
+
+
 class Locks(Checked):
     """What a program may do with its locks is no deadlock."""
 

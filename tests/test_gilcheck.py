@@ -20,6 +20,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
 OPTIONS = (
     *("--settings", "--deadlocks", "--budget", "--statistics", "--no-calls"),
+    *("--log", "--suppressions", "--baseline", "--write-baseline"),
     *("--pid", "--within", "--includes", "--version"),
 )
 
@@ -554,12 +555,218 @@ class Settings(Checked):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 3)
 
+    def test_leaves_a_childs_exit_code_alone_that_has_found_nothing(self):
+        """Its parent has."""
+        code = (
+            "import misuse_c, os, sys\n"
+            "misuse_c.released([])\n"
+            "if os.fork() == 0: sys.exit(0)\n"
+            "print(os.waitstatus_to_exitcode(os.wait()[1])); print('end')"
+        )
+        for way, outcome in self.checked(code, "warn,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "0\nend\n"), outcome)
+
     def test_that_are_unknown_are_refused(self):
         for wrong in ("loud", "warn,once", "json,json", "warn,,json"):
             for way, outcome in self.checked("print(1)", wrong):
                 with self.subTest(way, wrong=wrong):
                     self.assertEqual((outcome.code, outcome.stdout), (2, ""))
                     self.assertIn(f"not '{wrong}'", outcome.stderr)
+
+
+class Log(Checked):
+    """Reports are appended to a file, and not written to stderr."""
+
+    CODE = "import misuse_c; misuse_c.never_acquired([]); misuse_c.released([]); print('end')"
+
+    def logged(self, code, settings="json"):
+        """(the way, its outcome, the reports) of each, after a line that was there before."""
+        log = self.folder / "log"
+        log.write_text("before\n")
+        for way, outcome in self.checked(code, f"{settings},log={log}"):
+            first, *lines = log.read_text().splitlines()
+            self.assertEqual(first, "before")
+            self.assertEqual(outcome.stderr, "")
+            log.write_text("before\n")
+            yield way, outcome, lines
+
+    def test_has_them_and_stderr_nothing(self):
+        for way, outcome, lines in self.logged(self.CODE):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"))
+                reports = [json.loads(line) for line in lines]
+                self.assertEqual(
+                    [each["because"] for each in reports], ["never_acquired", "released"]
+                )
+
+    def test_has_them_in_words(self):
+        for way, outcome, lines in self.logged(self.CODE, "once"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 66)
+                self.assertRegex(lines[0], r"^gilcheck: PyList_Size\(\) was called without the GIL")
+                self.assertRegex(lines[-1], r"^  do ")
+
+    def test_has_those_of_forked_children_and_of_a_program_in_another_folder(self):
+        code = (
+            "import misuse_c, os\n"
+            "os.chdir('/')\n"
+            "if os.fork() == 0: misuse_c.released([])\n"
+            "else: print(os.waitstatus_to_exitcode(os.wait()[1]))"
+        )
+        for way, outcome in self.checked(code, "json,log=log"):
+            with self.subTest(way):
+                self.assertEqual(outcome, Outcome(0, "66\n", ""))
+                (line,) = (self.folder / "log").read_text().splitlines()
+                self.assertEqual(json.loads(line)["because"], "released")
+                (self.folder / "log").unlink()
+
+    def test_leaves_the_programs_descriptors_alone(self):
+        code = (
+            "import misuse_c, os\n"
+            "os.closerange(3, 256)\n"
+            "file = open('mine', 'w+'); file.write('precious'); file.flush()\n"
+            "misuse_c.never_acquired([])\n"
+            "file.write(' things'); file.close()\n"
+            "assert open('mine').read() == 'precious things'"
+        )
+        for way, outcome, lines in self.logged(code):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, len(lines)), (66, 1), outcome)
+
+    def test_that_is_gone_is_stderr_again(self):
+        (self.folder / "gone").mkdir()
+        code = "import misuse_c, shutil; shutil.rmtree('gone'); misuse_c.never_acquired([])"
+        for way, outcome in self.checked(code, "json,log=gone/log"):
+            with self.subTest(way):
+                self.assertEqual(len(self.reports(outcome)), 1, outcome)
+                (self.folder / "gone").mkdir()
+
+    def test_that_cannot_be_is_told_at_the_start(self):
+        for log, said in (
+            ("none/log", "the log 'none/log' cannot be written: No such file or directory; name"),
+            ("a,b", "a file's path may have no comma"),
+            ("", "'log=' names no file"),
+            ("x,log=y", "'log=y' is a second one"),
+        ):
+            for way, outcome in self.checked("print(1)", f"log={log}"):
+                with self.subTest(way, log=log):
+                    self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                    self.assertIn(said, outcome.stderr)
+
+    def test_of_a_program_without_python_is_no_matter(self):
+        variables = {"LD_PRELOAD": LIBRARY, "GILCHECK": "log=none/log"}
+        self.assertEqual(self.run_command("/bin/true", **variables), Outcome(0, "", ""))
+
+
+class LeftOut(Checked):
+    """What a file of suppressions names, and what a baseline knows, is not reported."""
+
+    CODE = "import misuse_c; misuse_c.never_acquired([]); misuse_c.released([]); print('end')"
+
+    def assert_left(self, settings, because, code=CODE):
+        """Of its two findings these are reported."""
+        for way, outcome in self.checked(code, f"json,{settings}"):
+            with self.subTest(way, settings=settings):
+                found = [each["because"] for each in self.reports(outcome)]
+                self.assertEqual(found, because)
+                self.assertEqual((outcome.code, outcome.stdout), (66 if because else 0, "end\n"))
+
+    def test_by_a_suppression(self):
+        both = ["never_acquired", "released"]
+        for rule, left in (
+            ("function:never_acquired", ["released"]),
+            ("function:never*{lambda()#1}$", ["released"]),
+            ("function:^*::rel*sed(", ["never_acquired"]),
+            ("function:^never_acquired", both),  # it is in a namespace
+            ("function:never_acquired$", both),
+            ("function:never*released", both),
+            ("file:misuse_c.so", []),
+            ("file:^misuse_c.so", both),  # it is in a folder
+            ("lock:never_acquired", both),
+        ):
+            self.write("rules", f"# A line for each.\n\n{rule}  # not ours\n")
+            self.assert_left("suppressions=rules", left)
+
+    def test_is_no_report_that_once_or_abort_has_waited_for(self):
+        self.write("rules", "function:never_acquired  # not ours\n")
+        for way, outcome in self.checked(self.CODE, "once,json,suppressions=rules"):
+            with self.subTest(way):
+                self.assertEqual([each["because"] for each in self.reports(outcome)], ["released"])
+        code = "import misuse_c; misuse_c.never_acquired([]); print('end')"
+        for way, outcome in self.checked(code, "abort,suppressions=rules"):
+            with self.subTest(way):
+                self.assertEqual(outcome, Outcome(0, "end\n", ""))
+
+    def test_by_a_baseline_that_was_written_before(self):
+        new = f"{self.CODE}; misuse_c.after_the_guard([])"
+        for way, outcome in self.checked(self.CODE, "write-baseline=known"):
+            with self.subTest(way):
+                self.assertEqual(outcome, Outcome(0, "end\n", ""))
+        known = (self.folder / "known").read_text()
+        self.assertNotRegex(known, r"0x|:\d")
+        lines = [json.loads(line) for line in known.splitlines()]  # the same of all three ways
+        for told, name in zip(lines, ("never_acquired", "released"), strict=True):
+            self.assertEqual((told["finding"], told["called"]), ("call_without_gil", "PyList_Size"))
+            (by,) = told["by"]
+            self.assertEqual(by["module"], "misuse_c.so")
+            self.assertRegex(by["functions"][0], rf"^\(anonymous namespace\)::{name}\(")
+        self.assert_left("baseline=known", [])
+        for way, outcome in self.checked(new, "json,baseline=known"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 66)
+                self.assertIn("after_the_guard", json.dumps(self.reports(outcome)))
+                self.assertEqual(len(self.reports(outcome)), 1)
+
+    def test_by_the_options_of_the_command(self):
+        """--write-baseline forgets what was known."""
+        never, released = self.CODE.split("; ")[1:3]
+        self.write("rules", "function:released  # not ours\n")
+        for options, call, code in (
+            (("--write-baseline", "known"), never, 0),
+            (("--baseline", "known"), never, 0),
+            (("--baseline", "known"), released, 66),
+            (("--suppressions", "rules", "--baseline", "known"), released, 0),
+            (("--write-baseline", "known"), released, 0),
+            (("--baseline", "known"), never, 66),
+            (("--log", "log"), never, 66),
+        ):
+            with self.subTest(options, call=call):
+                outcome = self.run_command(
+                    *(STOCK, "-m", "gilcheck", *options, "-c", f"import misuse_c; {call}"),
+                    PYTHONPATH=f"{PACKAGES}:{MODULES}",
+                )
+                self.assertEqual(outcome.code, code, outcome)
+                self.assertEqual(outcome.stderr != "", code == 66 and "--log" not in options)
+        self.assertIn("PyList_Size()", (self.folder / "log").read_text())
+
+    def test_is_refused_where_it_is_not_understood(self):
+        for text, said in (
+            ("\nfunction:f\n", "rules:2: 'function:f' has no reason: write it behind the pattern"),
+            ("function:f  #\n", "rules:1: 'function:f' has no reason"),
+            ("function:f#1\n", "rules:1: 'function:f#1' has no reason"),
+            ("race:f  # r\n", "rules:1: 'race' is no kind of suppression: write function, file or"),
+            ("f  # r\n", "rules:1: 'f' is no kind of suppression"),
+            ("function:  # r\n", "rules:1: 'function:' names nothing"),
+        ):
+            self.write("rules", text)
+            for way, outcome in self.checked("print(1)", "suppressions=rules"):
+                with self.subTest(way, text=text):
+                    self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                    self.assertIn(f"gilcheck: {said}", outcome.stderr)
+        self.write("known", "\n{}\n")
+        for settings, said in (
+            ("suppressions=none", "the suppressions 'none' cannot be read: No such file"),
+            ("suppressions=.", "the suppressions '.' cannot be read: Is a directory"),
+            ("baseline=none", "the baseline 'none' cannot be read: No such file"),
+            ("baseline=known", "known:2: '{}' is no finding of a baseline: write the file anew"),
+            ("write-baseline=no/b", "the baseline 'no/b' cannot be written: No such file"),
+            ("baseline=known,write-baseline=b", "give one of them, not 'write-baseline=b' as well"),
+        ):
+            for way, outcome in self.checked("print(1)", settings):
+                with self.subTest(way, settings=settings):
+                    self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                    self.assertIn(said, outcome.stderr)
 
 
 class Started(Checked):
@@ -673,6 +880,10 @@ class Program(InFolder):
             (("--includes", "--settings", "warn"), "--includes runs nothing: give it alone"),
             (("--within", "3", "script.py"), "--within goes with --pid"),
             (("--settings", "loud", "-c", "1"), "not 'loud'"),
+            (("--log", "a,b", "-c", "1"), "--log: 'a,b' has a comma"),
+            (("--includes", "--log", "x"), "--includes runs nothing: give it alone"),
+            (("--baseline", "a", "--write-baseline", "b", "-c", "1"), "either --baseline, "),
+            (("--write-baseline", "no/b", "-c", "1"), "no/b' cannot be written: No such file"),
         ):
             with self.subTest(arguments):
                 outcome = self.run_with("", "-m", "gilcheck", *arguments)
@@ -686,10 +897,11 @@ class Program(InFolder):
         )
         told = finish(process).stdout.replace("PYTHON", "python3")
         rows = sum(1 + (len(line) - 1) // 80 for line in told.splitlines())
-        self.assertLess(rows, 40)
+        self.assertLess(rows, 24)
         usage, _, described = told.partition("\n\n")
+        for shown in ("SCRIPT", "-m MODULE", "-c CODE", "--pid PID", "[OPTION ...]", "--help"):
+            self.assertIn(shown, usage)
         for option in (*OPTIONS, "-m", "-c"):
-            self.assertRegex(usage, rf"{option}\b")
             self.assertIn(f"  {option} ", described)
 
 

@@ -3,6 +3,7 @@
 #include "gil_budget.hpp"
 
 #include "call_frames.hpp"
+#include "finding_rules.hpp"
 #include "gil_events.hpp"
 #include "gil_statistics.hpp"
 #include "json.hpp"
@@ -108,6 +109,23 @@ std::string json_of(long_hold const& hold) {
            ", \"what_to_do\": " + json_string(advice) + "}\n";
 }
 
+/// By its C++, or by the Python function where no C++ of the user's is on the stack.
+finding_facts facts_of(long_hold const& hold) {
+    finding_facts known{.kind = "over_budget"};
+    known.add_side(hold.frames, 1);  // a place is reported once
+    for (std::string_view const line : hold.python) {  // "f() at file.py:12"
+        auto const end = std::min(line.find("() at "), line.size());
+        std::string_view const place = line.substr(std::min(end + 6, line.size()));
+        known.shown.push_back({.name = std::string(line.substr(0, end)),
+                               .module = std::string(place.substr(0, place.rfind(':'))),
+                               .source = {}});
+        if (known.sides.empty()) {
+            known.sides.push_back({known.shown.back()});
+        }
+    }
+    return known;
+}
+
 void look(stack_signal const& asking, current_hold const& now) {
     static std::set<std::string> known;
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
@@ -141,7 +159,11 @@ void look(stack_signal const& asking, current_hold const& now) {
         return;  // it was in the evaluation loop by then
     }
     if (known.insert(hold.where()).second && reports.begin()) {
-        reports.write(reports.json ? json_of(hold) : text_of(hold));
+        if (has_rules() && is_left_out(facts_of(hold))) {
+            reports.leave_out();
+        } else {
+            reports.write(reports.json ? json_of(hold) : text_of(hold));
+        }
     }
 }
 

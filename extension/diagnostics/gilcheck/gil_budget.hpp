@@ -12,6 +12,7 @@ namespace handoff::detail {
 struct budget_reports {
     bool (*begin)() noexcept = nullptr;
     void (*write)(std::string const& text) = nullptr;
+    void (*leave_out)() = nullptr;
     bool json = false;
 };
 

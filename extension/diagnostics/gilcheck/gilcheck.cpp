@@ -1,12 +1,14 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
 #include "crash_notice.hpp"
+#include "finding_rules.hpp"
 #include "gil_budget.hpp"
 #include "gil_events.hpp"
 #include "gil_statistics.hpp"
 #include "lock_order.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
+#include "report_log.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
 #include "thread_names.hpp"
@@ -47,12 +49,6 @@ using namespace detail;
 
 namespace {
 
-/// As the program is loaded it may be wanted before this file's statics are there.
-settings& how() {
-    static auto& only = *new settings();
-    return only;
-}
-
 running_python const* python = nullptr;
 std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
@@ -61,6 +57,13 @@ std::atomic<unsigned> unfinished = 0;  // of them, those being made
 std::atomic<bool> tells_of_crashes = false;
 // Of a program that begins with its stderr closed, what has that number later is another file.
 std::atomic<bool> has_stderr = false;
+
+/// There before what a compiler initialises when the program begins: a library that is preloaded
+/// starts then.
+settings& how() {
+    static auto& only = *new settings();
+    return only;
+}
 
 /// Guards what was checked and reported.
 std::mutex& guard() {
@@ -90,19 +93,25 @@ bool begin_report() noexcept {
         return false;
     }
     ++unfinished;
-    ++reports;
     return true;
 }
 
+void end_report() {
+    --unfinished;
+    unfinished.notify_all();
+}
+
 void write_report(std::string const& text) {
-    if (has_stderr) {
-        write_stderr(text);
+    bool const is_first = reports++ == 0;  // of threads that began one at the same time, too
+    if (is_first || how().then != reaction::once) {
+        if (!write_to_log(text) && has_stderr) {
+            write_stderr(text);
+        }
     }
     if (how().then == reaction::abort) {
         std::abort();
     }
-    --unfinished;
-    unfinished.notify_all();
+    end_report();
 }
 
 void on_call_without_gil(checked_call const& call, void* return_address) {
@@ -113,8 +122,12 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_first_from(return_address) && begin_report()) {
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
-        std::fflush(stdout);
-        write_report(how().json ? found.json() : found.text());
+        if (has_rules() && is_left_out(found.facts())) {
+            end_report();
+        } else {
+            std::fflush(stdout);
+            write_report(how().json ? found.json() : found.text());
+        }
     }
     reporting = false;
 }
@@ -189,7 +202,7 @@ bool nothing_is_reported() noexcept {
          ++waited) {
         nanosleep(&moment, nullptr);
     }
-    return how().calls && reports == 0 && has_stderr;
+    return how().calls && reports == 0 && unfinished == 0 && has_stderr;
 }
 
 /// As soon as there is a Python that has noted who handles which signal. GIL: held.
@@ -229,6 +242,9 @@ void begin_checking() {
                    [] {
                        guard().unlock();
                        unfinished = 0;  // who makes them is not in the child
+                       if (how().then != reaction::once) {
+                           reports = 0;  // its exit code is for its own
+                       }
                    });
     on_exit(&exit_after_reports, nullptr);
 }
@@ -239,6 +255,7 @@ void watch_locks_if_wanted() {
     if (how().deadlocks && !std::exchange(begun, true)) {
         start_lock_order(*python, {.begin = &begin_report,
                                    .write = &write_report,
+                                   .leave_out = &end_report,
                                    .finish = &finish_reports,
                                    .json = how().json});
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
@@ -253,7 +270,10 @@ void take_figures_if_wanted() {
     static bool begun = false;
     if (how().budget.count() > 0 && !std::exchange(begun, true)) {
         start_gil_budget(*python, how().budget,
-                         {.begin = &begin_report, .write = &write_report, .json = how().json});
+                         {.begin = &begin_report,
+                          .write = &write_report,
+                          .leave_out = &end_report,
+                          .json = how().json});
     }
 }
 
@@ -294,6 +314,58 @@ bool is_the_only_checker() noexcept {
     static constinit char own = 0;
     void const* first = nullptr;
     return checker_of_process.compare_exchange_strong(first, &own) || first == &own;
+}
+
+/// Where reports go, and which are wanted. Throws: std::invalid_argument.
+void use_files_of(settings const& wanted) {
+    use_rules({.suppressions = wanted.suppressions,
+               .baseline = wanted.baseline,
+               .write_baseline = wanted.write_baseline});
+    log_to(wanted.log);
+}
+
+struct file_setting {
+    std::string_view name;
+    std::string settings::* path;
+};
+constexpr std::array file_settings = std::to_array<file_setting>({
+    {.name = "log=", .path = &settings::log},
+    {.name = "suppressions=", .path = &settings::suppressions},
+    {.name = "baseline=", .path = &settings::baseline},
+    {.name = "write-baseline=", .path = &settings::write_baseline},
+});
+
+/// Returns: whether the word names a file, which is noted then. Throws: std::invalid_argument.
+bool reads_file_setting(std::string_view word, settings& read) {
+    auto const* const found = std::ranges::find_if(
+        file_settings, [word](auto const& each) { return word.starts_with(each.name); });
+    if (found == file_settings.end()) {
+        return false;
+    }
+    std::string& path = read.*found->path;
+    std::string_view const given = word.substr(found->name.size());
+    if (given.empty() || !path.empty()) {
+        throw std::invalid_argument("gilcheck: '" + std::string(word) + "' " +
+                                    (given.empty() ? "names no file: write it behind the ="
+                                                   : "is a second one: name one file"));
+    }
+    path = given;
+    if (!read.baseline.empty() && !read.write_baseline.empty()) {
+        throw std::invalid_argument(
+            "gilcheck: baseline=FILE says what is known, and write-baseline=FILE writes it anew: "
+            "give one of them, not '" +
+            std::string(word) + "' as well");
+    }
+    return true;
+}
+
+/// What to do about a word that is not understood. before: what was.
+std::string_view where_a_comma_may_not_be(std::string_view before) {
+    auto const word = before.substr(before.find_last_of(',', before.size() - 2) + 1);
+    settings read;
+    return before.size() > 1 && reads_file_setting(word.substr(0, word.size() - 1), read)
+               ? "; a file's path may have no comma, which ends it: give another path"
+               : "";
 }
 
 }  // namespace
@@ -358,12 +430,15 @@ settings settings_from(std::string_view text) {
         }
         bool const is_reaction =
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
-        if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction) {
+        if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction &&
+            !reads_file_setting(word, read)) {
             throw std::invalid_argument(
                 "gilcheck: the settings are abort, warn or once; deadlocks; budget=TIME; "
-                "statistics=FILE; no-calls; and json, with commas between (warn,deadlocks,json), "
-                "not '" +
-                std::string(text) + "'");
+                "statistics=FILE; no-calls; json; and log=FILE, suppressions=FILE, baseline=FILE "
+                "or write-baseline=FILE; with commas between (warn,deadlocks,json), not '" +
+                std::string(text) + "'" +
+                std::string(where_a_comma_may_not_be(
+                    text.substr(0, static_cast<std::size_t>(word.data() - text.data())))));
         }
         if (is_reaction) {
             read.then = word == "abort"  ? reaction::abort
@@ -385,6 +460,7 @@ void start(settings const& wanted) {
     }
     one_at_a_time const this_start(starts,
                                    "gilcheck: another thread starts it just now: once is enough");
+    use_files_of(wanted);
     how() = wanted;
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
         watch_locks_if_wanted();
@@ -411,10 +487,13 @@ std::string statistics() {
     return takes_figures ? gil_statistics(statistics_format::json) : std::string();
 }
 
+void flush() { finish_reports(); }
+
 void start_with_python(settings const& wanted) {
     if (!is_the_only_checker()) {
         return;
     }
+    use_files_of(wanted);
     how() = wanted;
     watch_for_loads(&check_what_is_loaded);
     check_what_is_loaded();

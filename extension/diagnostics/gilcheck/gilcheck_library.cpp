@@ -20,6 +20,9 @@ extern "C" [[gnu::visibility("default")]] char const* gilcheck_statistics() {
     return text.c_str();
 }
 
+/// For ctypes.CDLL: as handoff::gilcheck::flush(). GIL: released.
+extern "C" [[gnu::visibility("default")]] void gilcheck_flush() { handoff::gilcheck::flush(); }
+
 namespace {
 
 [[gnu::constructor]] void start_where_preloaded() {

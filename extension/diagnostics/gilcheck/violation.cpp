@@ -5,6 +5,7 @@
 #include "gil_events.hpp"
 #include "json.hpp"
 #include "python_stacks.hpp"
+#include "report_log.hpp"
 #include "stack_walk.hpp"
 
 #include <algorithm>
@@ -182,8 +183,14 @@ std::string violation::where() const {
            ", of which no function of its own is seen: " + cure_of_lines(stack.front().file);
 }
 
+finding_facts violation::facts() const {
+    finding_facts known{.kind = "call_without_gil", .called = function};
+    known.add_side(stack, 1);  // a place is reported once, whoever comes to it
+    return known;
+}
+
 std::string violation::text() const {
-    bool const colours = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+    bool const colours = shows_colours();
     char const* const bold_red = colours ? "\033[1;31m" : "";
     char const* const bold = colours ? "\033[1m" : "";
     char const* const plain = colours ? "\033[0m" : "";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "call_frames.hpp"
+#include "finding_rules.hpp"
 #include "gil_events.hpp"
 #include "loaded_objects.hpp"
 
@@ -41,7 +42,9 @@ struct violation {
     /// What is known of a call by this thread, that returns there.
     static violation here(char const* function, void const* return_address, bool python_is_alive);
 
-    /// Several lines; with colours where stderr is a terminal that shows them.
+    /// What it is known by.
+    [[nodiscard]] finding_facts facts() const;
+    /// Several lines; with colours where they are shown.
     [[nodiscard]] std::string text() const;
     /// One line. Keys: tool, function, at, because, thread, holder, stack, left_out, released_at,
     /// what_to_do.

@@ -3,6 +3,7 @@
 
 #include "call_frames.hpp"
 #include "json.hpp"
+#include "report_log.hpp"
 #include "stack_lines.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
@@ -14,7 +15,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string_view>
-#include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace handoff::detail {
@@ -62,11 +63,10 @@ std::string_view kind_in_words(lock_kind kind) {
     return "a lock that is no more";
 }
 
-/// "the mutex sinks_lock", or its address where it has no name of its own.
-std::string in_words(lock_seen const& lock) {
-    std::string words(kind_in_words(lock.kind));
+/// "sinks_lock"; empty where it has no name of its own.
+std::string name_of(lock_seen const& lock) {
     if (lock.kind == lock_kind::gil || lock.object == nullptr) {
-        return words;
+        return {};
     }
     static auto& names = *new symbols();
     std::string name = names.find(lock.object).function;
@@ -74,6 +74,16 @@ std::string in_words(lock_seen const& lock) {
     if (name.starts_with(of_guard)) {
         name.erase(0, of_guard.size());
     }
+    return name;
+}
+
+/// "the mutex sinks_lock", or its address where it has no name of its own.
+std::string in_words(lock_seen const& lock) {
+    std::string words(kind_in_words(lock.kind));
+    if (lock.kind == lock_kind::gil || lock.object == nullptr) {
+        return words;
+    }
+    std::string const name = name_of(lock);
     std::array<char, 32> address{};
     std::snprintf(address.data(), address.size(), "%#" PRIxPTR,
                   reinterpret_cast<std::uintptr_t>(lock.object));
@@ -157,7 +167,7 @@ std::string_view advice(lock_finding const& found) {
 }
 
 struct writer {
-    bool colours = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+    bool colours = shows_colours();
     std::string text{};
 
     void head(std::string const& what) {
@@ -265,6 +275,32 @@ std::string text_of(lock_finding const& found) {
 
 namespace {
 
+std::string_view kind_of(lock_finding const& found) {
+    static constexpr std::array names{"lock_order", "wait_with_gil", "join_with_gil"};
+    return names.at(static_cast<std::size_t>(found.what));
+}
+
+/// A side by its C++, or by the Python function where no C++ of the user's is on the stack.
+void add_side(finding_facts& known, acting_place const& place) {
+    auto const frames = frames_of(place.stack);
+    auto const of_interest = called_by_python(frames);
+    std::string_view const python = place.python.data();
+    auto const end = std::min(python.find('\n'), python.size());
+    std::string const file(python.substr(std::min(end + 1, python.size())));
+    named_function const of_python{.name = std::string(python.substr(0, end)),
+                                   .module = file.substr(0, file.rfind(':')),
+                                   .source = {}};
+    if (users_frame(of_interest) != nullptr || python.empty()) {
+        known.add_side(of_interest, 2);  // the innermost may be a guard's constructor
+    } else {
+        known.sides.push_back({of_python});
+        known.add_shown(of_interest);
+    }
+    if (!python.empty()) {
+        known.shown.push_back(of_python);
+    }
+}
+
 std::string json_of_place(acting_place const& place) {
     described_place const told = described(place);
     std::string frames;
@@ -278,8 +314,23 @@ std::string json_of_place(acting_place const& place) {
 
 }  // namespace
 
+finding_facts facts_of(lock_finding const& found) {
+    finding_facts known{.kind = kind_of(found)};
+    for (std::size_t each = 0; each < found.cycle.count; ++each) {
+        add_side(known, found.cycle.edges.at(each).wanted);
+        if (std::string name = name_of(found.cycle.locks.at(each)); !name.empty()) {
+            known.locks.push_back(std::move(name));
+        }
+    }
+    if (found.what != lock_finding::kind::cycle) {
+        add_side(known, found.waits);
+        add_side(known, found.other);
+        known.add_shown(frames_of(found.takes_gil));
+    }
+    return known;
+}
+
 std::string json_of(lock_finding const& found) {
-    static constexpr std::array names{"lock_order", "wait_with_gil", "join_with_gil"};
     std::string threads;
     if (found.what == lock_finding::kind::cycle) {
         lock_cycle const& cycle = found.cycle;
@@ -297,8 +348,7 @@ std::string json_of(lock_finding const& found) {
         threads = R"({"holds": "the GIL", )" + json_of_place(found.waits) +
                   R"(}, {"wants": "the GIL", )" + json_of_place(other) + "}";
     }
-    return R"({"tool": "gilcheck", "finding": )" +
-           json_string(names.at(static_cast<std::size_t>(found.what))) +
+    return R"({"tool": "gilcheck", "finding": )" + json_string(kind_of(found)) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
            "], \"what_to_do\": " + json_string(advice(found)) + "}\n";
 }

@@ -1,6 +1,7 @@
 // deadlock: what was found of locks, in words.
 #pragma once
 
+#include "finding_rules.hpp"
 #include "held_locks.hpp"
 
 #include <string>
@@ -11,7 +12,9 @@ namespace handoff::detail {
 /// they took. Threads: any. Allocates nothing.
 [[nodiscard]] bool is_new_finding(lock_finding const& found) noexcept;
 
-/// Several lines; with colours where stderr is a terminal that shows them. Reads files, and starts
+/// What it is known by. As text_of().
+[[nodiscard]] finding_facts facts_of(lock_finding const& found);
+/// Several lines; with colours where they are shown. Reads files, and starts
 /// processes that do: not for a thread of the program's. GIL: any; not touched.
 [[nodiscard]] std::string text_of(lock_finding const& found);
 /// One line. Keys: tool, finding, happens, threads (of each: thread, holds, wants, at, python,

@@ -43,7 +43,11 @@ void write_next() {
         std::scoped_lock const held(queue->mutex);
         next = queue->findings.at(queue->first);
     }
-    reports.write(reports.json ? json_of(next) : text_of(next));
+    if (has_rules() && is_left_out(facts_of(next))) {
+        reports.leave_out();
+    } else {
+        reports.write(reports.json ? json_of(next) : text_of(next));
+    }
     std::scoped_lock const held(queue->mutex);
     queue->first = (queue->first + 1) % queue->findings.size();
     --queue->count;

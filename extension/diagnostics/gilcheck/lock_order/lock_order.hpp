@@ -8,10 +8,11 @@
 namespace handoff::detail {
 
 /// How a finding gets out: begin says whether it is wanted, and then its text is given to write, on
-/// a thread that is nobody's.
+/// a thread that is nobody's; or it is left out, by the rules of which are reported.
 struct finding_reports {
     bool (*begin)() noexcept = nullptr;
     void (*write)(std::string const& text) = nullptr;
+    void (*leave_out)() = nullptr;
     void (*finish)() = nullptr;  // waits until those that were begun are written
     bool json = false;
 };

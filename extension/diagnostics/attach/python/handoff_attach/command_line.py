@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--within",
         metavar="SECONDS",
         type=seconds,
-        help=f"how long it has to come to where the tool can begin, or is refused ({_WITHIN:g})",
+        help=f"how long it may take to where the tool can begin ({_WITHIN:g})",
     )
 
 
@@ -67,13 +67,19 @@ def attach(
     sys.exit(0)
 
 
-def start(asked: argparse.Namespace, tool: str, *arguments: Any, **keywords: Any) -> None:
-    """Starts the tool there, and leaves. Raises RefusedError."""
+def start(
+    asked: argparse.Namespace, tool: str, *arguments: Any, log: Path | None = None, **keywords: Any
+) -> None:
+    """Starts the tool there, and leaves. log: where it reports to; None: stderr.
+
+    Raises RefusedError.
+    """
     with (
         Process(asked.pid) as process,
         started(process, tool, *arguments, within=asked.within, **keywords),
     ):
-        say(f"{tool}: started in process {asked.pid}; what it reports goes to {stderr_of(process)}")
+        where = stderr_of(process) if log is None else log
+        say(f"{tool}: started in process {asked.pid}; what it reports goes to {where}")
 
 
 def stderr_of(process: Process) -> str:

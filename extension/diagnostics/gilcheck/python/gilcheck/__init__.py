@@ -5,10 +5,14 @@
 Or, where the program is another's and embeds Python: LD_PRELOAD=libgilcheck.so program.
 """
 
-import ctypes
-import json
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ctypes
 
 __version__ = "@PROJECT_VERSION@"
 
@@ -23,19 +27,35 @@ def start(settings: str = "warn") -> None:
     settings: "warn", which reports each place once, goes on, and has the process exit with 66;
     "once", one report; "abort" at the first. With ",json" a report is a line of JSON; with
     ",deadlocks" the orders are watched, too, in which the GIL and locks are taken, and with
-    ",deadlocks,no-calls" alone.
+    ",deadlocks,no-calls" alone. With ",log=FILE" reports are appended to a file; what
+    ",suppressions=FILE" names, and what ",baseline=FILE" knows, is not reported; with
+    ",write-baseline=FILE" everything that is found is written there, and nothing reported.
 
     Where it checks already, the settings are those from now on.
 
-    Raises RuntimeError for other settings, and where this Python cannot be checked.
+    Raises RuntimeError for other settings, for files that cannot be read or written, and where this
+    Python cannot be checked.
     """
     if not isinstance(settings, str):
         raise TypeError(f"gilcheck's settings are a str, not {settings!r}")
-    library = ctypes.PyDLL(str(LIBRARY))
-    library.gilcheck_start.restype = ctypes.c_char_p
-    failure = library.gilcheck_start(settings.encode())
+    import ctypes
+
+    begin = _library(ctypes.PyDLL).gilcheck_start
+    begin.restype = ctypes.c_char_p
+    failure = begin(os.fsencode(settings))
     if failure is not None:
-        raise RuntimeError(failure.decode())
+        raise RuntimeError(os.fsdecode(failure))
+
+
+def flush() -> None:
+    """Wait until the reports that are being made are written.
+
+    One is made by the thread that made the call, and of a deadlock by a thread of gilcheck's own:
+    both may still be looking for the lines of source. Of this process; a child does so as it ends.
+    """
+    import ctypes
+
+    _library(ctypes.CDLL).gilcheck_flush()  # which lets go of the GIL
 
 
 def statistics() -> dict[str, Any]:
@@ -46,12 +66,19 @@ def statistics() -> dict[str, Any]:
 
     Raises RuntimeError where it is not noted: start() with "budget=…" or "statistics=…" does so.
     """
-    library = ctypes.PyDLL(str(LIBRARY))
-    library.gilcheck_statistics.restype = ctypes.c_char_p
-    text = library.gilcheck_statistics().decode()
+    import ctypes
+    import json
+
+    written = _library(ctypes.PyDLL).gilcheck_statistics
+    written.restype = ctypes.c_char_p
+    text = written().decode()
     if not text:
         raise RuntimeError(
             "gilcheck: no figures are taken: gilcheck.start('budget=5ms') or 'statistics=FILE'"
         )
     figures: dict[str, Any] = json.loads(text)
     return figures
+
+
+def _library(kind: type[ctypes.CDLL]) -> ctypes.CDLL:
+    return kind(str(LIBRARY))

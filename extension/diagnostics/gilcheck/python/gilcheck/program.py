@@ -33,12 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rest: dict[str, Any] = {"nargs": argparse.REMAINDER, "metavar": "..."}
     what.add_argument("-m", dest="module", help="a module's name, and its arguments", **rest)
     what.add_argument("-c", dest="code", help="a program itself, and its arguments", **rest)
-    parser.add_argument(
-        "script",
-        nargs="?",
-        help="a file, folder or archive with __main__.py; -: stdin",
-    )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="are the program's own")
+    # A file, folder or archive with __main__.py; as python3 has it, which the usage shows.
+    parser.add_argument("script", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable[[], None]:

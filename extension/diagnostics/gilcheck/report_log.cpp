@@ -1,0 +1,71 @@
+// report_log: opens, appends and closes.
+#include "report_log.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+namespace {
+
+std::atomic<char const*> log_path = nullptr;  // those before are kept: somebody may read them
+
+int open_to_append(char const* path) noexcept {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+}
+
+}  // namespace
+
+std::string file_to_append_to(std::string const& path, char const* what) {
+    int const file = open_to_append(path.c_str());
+    if (file < 0) {
+        throw std::invalid_argument("gilcheck: the " + std::string(what) + " '" + path +
+                                    "' cannot be written: " + std::strerror(errno) +
+                                    "; name a file in a folder that is there and may be written");
+    }
+    close(file);
+    std::error_code is_none;
+    std::string const whole = std::filesystem::absolute(path, is_none);
+    return is_none ? path : whole;
+}
+
+bool append(char const* path, std::string_view text) noexcept {
+    int const file = open_to_append(path);
+    if (file < 0) {
+        return false;
+    }
+    bool failed = false;
+    while (!text.empty() && !failed) {  // once, unless the disk is full or a signal comes
+        ssize_t const written = write(file, text.data(), text.size());
+        failed = written < 0 && errno != EINTR;
+        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    }
+    close(file);
+    return !failed;
+}
+
+void log_to(std::string const& path) {
+    char const* const whole =
+        path.empty() ? nullptr : strdup(file_to_append_to(path, "log").c_str());
+    log_path.store(whole, std::memory_order_release);
+}
+
+bool write_to_log(std::string_view report) noexcept {
+    char const* const path = log_path.load(std::memory_order_acquire);
+    return path != nullptr && append(path, report);
+}
+
+bool shows_colours() noexcept {
+    return log_path.load(std::memory_order_acquire) == nullptr && isatty(STDERR_FILENO) != 0 &&
+           std::getenv("NO_COLOR") == nullptr;
+}
+
+}  // namespace handoff::detail
