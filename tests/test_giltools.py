@@ -1,5 +1,6 @@
 """The distribution giltools: its wheel, and its three commands, as pip installs them."""
 
+import configparser
 import json
 import os
 import platform
@@ -10,7 +11,8 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from host import STOCK, run
+from host import STOCK, environment, run
+from test_gilcheck_pytest import PYTEST
 from test_gilwatch import Watched
 
 MODULES = Path(os.environ["MODULES_FOLDER"])
@@ -88,10 +90,12 @@ class Wheel(Commands):
         with zipfile.ZipFile(WHEEL) as wheel:
             names = wheel.namelist()
             (entry_points,) = (name for name in names if name.endswith("/entry_points.txt"))
-            commands = re.findall(r"^(\w+) = ", wheel.read(entry_points).decode(), re.MULTILINE)
+            entries = configparser.ConfigParser()
+            entries.read_string(wheel.read(entry_points).decode())
             (metadata,) = (name for name in names if name.endswith("/METADATA"))
             described = wheel.read(metadata).decode()
-        self.assertEqual(sorted(commands), sorted(COMMANDS))
+        self.assertEqual(sorted(entries["console_scripts"]), sorted(COMMANDS))
+        self.assertEqual(dict(entries["pytest11"]), {"gilcheck": "gilcheck.pytest_plugin"})
         self.assertIn("gilcheck/include/handoff/gilcheck_inline.h", names)
         # Nothing that a system may lack is carried, so nothing has to be.
         libraries = {f"{name}/lib{name}.so" for name in COMMANDS}
@@ -103,6 +107,19 @@ class Wheel(Commands):
         for python in (STOCK, *filter(makes_environments, PYTHONS)):
             with self.subTest(python):
                 self.assert_work(self.install(python))
+
+    @unittest.skipIf(PYTEST is None, "there is no pytest in .venv; `make test-all` installs it")
+    def test_is_a_plugin_of_pytest(self):
+        """Which knows it without being told, and fails a test by it."""
+        python = self.install(STOCK) / "python"
+        self.write("test_it.py", f"def test_crash():\n    {CRASH}\n")
+        command = (python, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py")
+        for options, code in (((), 0), (("--gilcheck",), 1)):
+            with self.subTest(options):
+                variables = environment(PYTHONPATH=PYTEST)
+                ended = run(*command, *options, cwd=self.folder, env=variables)
+                self.assertEqual(ended.code, code, ended)
+                self.assertEqual("PyList_Size() was called" in ended.stdout, code == 1)
 
     def test_runs_programs_as_python3_itself_does(self):
         """-m looks in the current folder, and not where the command is; so do -c and scripts."""

@@ -1,0 +1,199 @@
+"""pytest --gilcheck, pytest --gil-deadlocks: what gilcheck finds fails the test that made it.
+
+pytest imports this whenever it runs, so what only a checked run needs is imported there.
+
+Reports are appended to a file, which each of pytest-xdist's workers has for itself, and which the
+processes that tests start share with it. What is new in the file after a test's setup, call or
+teardown is that test's. What is new before a test begins was made between tests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_FOLDER = "gilcheck_folder"  # that of the workers' reports, as they are told
+_BETWEEN = "gilcheck_between"  # what a worker tells of what was made between its tests
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gilcheck", "calls into Python without the GIL, and deadlocks with it")
+    group.addoption(
+        "--gilcheck",
+        action="store_true",
+        help="Fail a test that calls Python without the GIL, here or in a process that it starts.",
+    )
+    group.addoption(
+        "--gil-deadlocks",
+        action="store_true",
+        help="Fail a test that takes the GIL and locks in an order that will deadlock.",
+    )
+    group.addoption(
+        "--gil-suppressions",
+        metavar="FILE",
+        help="Do not report what this file names, in lines of kind:pattern  # reason.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    calls, deadlocks = config.option.gilcheck, config.option.gil_deadlocks
+    suppressions = config.option.gil_suppressions
+    if calls or deadlocks:
+        words = ["deadlocks"] * deadlocks + ["no-calls"] * (not calls)
+        if suppressions is not None:
+            path = config.invocation_params.dir / suppressions
+            if "," in str(path):
+                raise pytest.UsageError(
+                    f"--gil-suppressions {path}: a comma separates gilcheck's settings: "
+                    "name a file without"
+                )
+            config.option.gil_suppressions = str(path)  # which pytest-xdist gives to its workers
+            words.append(f"suppressions={path}")
+        config.pluginmanager.register(_Checked(config, words), "gilcheck-session")
+    elif suppressions is not None:
+        raise pytest.UsageError("--gil-suppressions goes with --gilcheck or --gil-deadlocks")
+
+
+class _Checked:
+    """A session whose processes are checked, until it is unconfigured."""
+
+    def __init__(self, config: pytest.Config, words: list[str]) -> None:
+        import os
+        import re
+        import sys
+        import tempfile
+        from pathlib import Path
+
+        from . import LIBRARY, start
+
+        if "gilcheck" in sys._xoptions:
+            raise pytest.UsageError(
+                "-X gilcheck has this process checked by the host already: leave that out, or "
+                "--gilcheck and --gil-deadlocks"
+            )
+        worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+        self._temporary = None
+        if worker is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="gilcheck-")
+            self._folder = Path(self._temporary.name)
+            self._file = self._folder / "reports"
+        else:
+            self._folder = Path(worker[_FOLDER])
+            self._file = self._folder / worker["workerid"]
+        self._settings = words
+        self._read = 0  # bytes of the file
+        self._found = False
+        self._between: list[str] = []
+        checked = ",".join(["warn", *words, f"log={self._file}"])
+        try:
+            start(checked)
+        except RuntimeError as failure:
+            raise pytest.UsageError(str(failure)) from None
+        preloaded = os.environ.get("LD_PRELOAD")
+        self._variables = {"LD_PRELOAD": preloaded, "GILCHECK": os.environ.get("GILCHECK")}
+        others = [
+            each for each in re.split("[ :]", preloaded or "") if each not in ("", str(LIBRARY))
+        ]
+        os.environ["LD_PRELOAD"] = ":".join([str(LIBRARY), *others])
+        os.environ["GILCHECK"] = checked
+
+    def pytest_unconfigure(self) -> None:
+        """What is found as the process ends is told on stderr, and by its exit code."""
+        import os
+
+        from . import start
+
+        start(",".join(["warn", *self._settings]))
+        for name, value in self._variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _new_reports(self) -> str:
+        """Those since the last time. Waits for those that are being made."""
+        from . import flush
+
+        flush()
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        self._read += len(new)
+        self._found = self._found or bool(new)
+        return new.decode(errors="replace").rstrip("\n")
+
+    def _look_between_tests(self) -> None:
+        if text := self._new_reports():
+            self._between.append(text)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        self._look_between_tests()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """After the setup, the call and the teardown. Outermost: an xfail excuses no finding."""
+        report = yield
+        text = self._new_reports()
+        if text and report.failed:
+            report.sections.append(("gilcheck", text))
+        elif text:
+            report.outcome = "failed"
+            report.longrepr = _failure_of(item, text)
+            vars(report).pop("wasxfail", None)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._look_between_tests()
+        output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[_BETWEEN] = self._between
+        elif self._found and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._between:
+            terminalreporter.section("gilcheck: found between tests", red=True, bold=True)
+            for text in self._between:
+                terminalreporter.write_line(text)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Of pytest-xdist: a worker is about to begin."""
+        node.workerinput[_FOLDER] = str(self._folder)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Of pytest-xdist: a worker has ended; one that crashed has told nothing."""
+        output = getattr(node, "workeroutput", None)
+        file = self._folder / node.workerinput["workerid"]
+        if output is not None:
+            told = output[_BETWEEN]
+        elif file.exists():
+            told = [file.read_text(errors="replace").rstrip("\n")]
+        else:
+            told = []
+        self._between += filter(None, told)
+        self._found = self._found or bool(self._between)
+
+
+def _failure_of(item: pytest.Item, text: str) -> Any:
+    """As pytest.fail(text) in the test is shown; pytest's summary has the first line alone."""
+    try:
+        pytest.fail(text, pytrace=False)
+    except pytest.fail.Exception:
+        shown = item.repr_failure(pytest.ExceptionInfo.from_current())
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        crash.message = text.partition("\n")[0]
+    return shown
