@@ -24,7 +24,7 @@ ALLOWED = {
     "handoff::gilcheck::guard::only": "allocates a mutex",
     "gilcheck_statistics::text": "an empty string, destroyed at exit",
     "handoff::detail::look::known": "an empty set, of a tool's thread",
-    "handoff::detail::in_words::names": "allocates an empty table of names",
+    "handoff::detail::name_of::names": "allocates an empty table of names",
     "handoff::detail::known_addresses::only": "maps a table",
     "handoff::detail::mutex_of_graph::only": "allocates a mutex",
     "handoff::detail::replacements::all": "a list of functions",

@@ -27,7 +27,12 @@ def _path(given: str) -> Path:
         )
     if not given:
         raise argparse.ArgumentTypeError("'' names no file")
-    return Path(given).absolute()  # where another process finds it, and a program that goes away
+    try:
+        return Path(given).absolute()  # where another process finds it
+    except OSError as failure:
+        raise argparse.ArgumentTypeError(
+            f"{given!r} is in no folder: the current one is gone ({failure.strerror})"
+        ) from None
 
 
 def _files(asked: argparse.Namespace) -> dict[str, Path | None]:

@@ -51,7 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
                     f"--gil-suppressions {path}: a comma separates gilcheck's settings: "
                     "name a file without"
                 )
-            config.option.gil_suppressions = str(path)  # which pytest-xdist gives to its workers
             words.append(f"suppressions={path}")
         config.pluginmanager.register(_Checked(config, words), "gilcheck-session")
     elif suppressions is not None:
