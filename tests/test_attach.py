@@ -347,6 +347,19 @@ class Starts(Attached):
         self.assertEqual((process.wait(TIMEOUT), process.stdout.read()), (66, b"end\n"))
 
     @with_either
+    def test_the_checker_with_a_log(self):
+        """Its path is that of who attaches, whose folder is another."""
+        code = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c\n{BUSY}"
+        code = code.replace("print('end')", "misuse_c.never_acquired([]); print('end')")
+        process = self.target(code, cwd="/")
+        outcome = self.attach("gilcheck", process, "--log", "log")
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertIn(f"what it reports goes to {self.folder / 'log'}\n", outcome.stderr)
+        process.stdin.close()
+        self.assertEqual((process.wait(TIMEOUT), process.stderr.read()), (66, b""))
+        self.assertIn("PyList_Size() was called", (self.folder / "log").read_text())
+
+    @with_either
     def test_the_timeline(self):
         process = self.target(BUSY)
         outcome = self.attach("giltrace", process, "--seconds", "0.2", "-o", "trace.json")

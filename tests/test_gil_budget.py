@@ -103,6 +103,34 @@ class Budget(Measured):
         self.assertGreater(report["held"], report["budget"])
         self.assertRegex(report["at"], "simulate")
 
+    def test_is_left_out_where_it_is_known(self):
+        """Its function, or in a wait the Python function; with a log it is there."""
+        self.write("rules", "function:simulate()  # it is fast enough\n")
+        for work, by in (
+            ("long_holds.works()", {"functions": ["simulate()"], "module": "long_holds.so"}),
+            ("long_holds.dozes()", {"functions": ["<module>"], "module": "<string>"}),
+        ):
+            code = BESIDE_A_WAITER.format(work)
+            written = self.by_settings(code, "write-baseline=known")
+            self.assertEqual((written.code, written.stderr), (0, ""))
+            known = json.loads((self.folder / "known").read_text())
+            self.assertEqual((known["finding"], len(known["by"])), ("over_budget", 1))
+            (told,) = known["by"]
+            names = [each.rpartition("::")[2] for each in told["functions"]]
+            self.assertEqual({"functions": names, "module": told["module"]}, by)
+            for settings, code_of_it in (("baseline=known", 0), ("log=log", 66)):
+                outcome = self.by_settings(code, settings)
+                self.assertEqual((outcome.code, outcome.stderr), (code_of_it, ""))
+            self.assertIn("over budget", (self.folder / "log").read_text())
+            (self.folder / "known").unlink()
+        code = BESIDE_A_WAITER.format("long_holds.works()")
+        outcome = self.by_settings(code, "suppressions=rules")
+        self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+
+    def by_settings(self, code, settings):
+        settings = f"budget=10ms,{settings}"
+        return self.run_command(STOCK, "-m", "gilcheck", "--settings", settings, "-c", code)
+
     def test_is_refused_where_it_is_no_time(self):
         for wrong in ("5", "ms", "-5ms", "1us", "nanms", "5 ms"):
             with self.subTest(wrong):

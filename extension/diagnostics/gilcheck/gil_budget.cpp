@@ -113,10 +113,13 @@ std::string json_of(long_hold const& hold) {
 finding_facts facts_of(long_hold const& hold) {
     finding_facts known{.kind = "over_budget"};
     known.add_side(hold.frames, 1);  // a place is reported once
-    for (std::string_view const line : hold.python) {  // "f() at file.py:12"
-        auto const end = std::min(line.find("() at "), line.size());
-        std::string_view const place = line.substr(std::min(end + 6, line.size()));
-        known.shown.push_back({.name = std::string(line.substr(0, end)),
+    for (std::string_view const line : hold.python) {  // "f() at file.py:12"; "<module> at …"
+        static constexpr std::string_view between = " at ";
+        auto const end = std::min(line.find(between), line.size());
+        std::string_view name = line.substr(0, end);
+        name.remove_suffix(name.ends_with("()") ? 2 : 0);
+        std::string_view const place = line.substr(std::min(end + between.size(), line.size()));
+        known.shown.push_back({.name = std::string(name),
                                .module = std::string(place.substr(0, place.rfind(':'))),
                                .source = {}});
         if (known.sides.empty()) {

@@ -21,10 +21,10 @@ struct settings {
     bool deadlocks = false;  // the orders are watched in which the GIL and locks are taken
     std::chrono::nanoseconds budget{0};  // a hold of the GIL that lasts longer is reported; 0: none
     // Files; empty: none. Those of a folder that is not named are in the current one.
-    std::string statistics{};      // for the figures of the GIL as the process ends
-    std::string log{};             // reports are appended to it, and not written to stderr
-    std::string suppressions{};    // what is not reported; docs/gilcheck.md has its form
-    std::string baseline{};        // the same, of findings that were written by ...
+    std::string statistics{};  // for the figures of the GIL as the process ends
+    std::string log{};  // reports are appended to it, and not written to stderr
+    std::string suppressions{};  // what is not reported; docs/gilcheck.md has its form
+    std::string baseline{};  // the same, of findings that were written by ...
     std::string write_baseline{};  // this: findings are appended to it, and not reported
 };
 
@@ -33,9 +33,9 @@ inline constexpr int exit_code = 66;
 
 /// From words with commas between: "abort", "warn" or "once", warn unless given; "json";
 /// "deadlocks"; "budget=TIME", in us, ms or s; "statistics=FILE", whose name ends in .txt, .json or
-/// .prom; and "no-calls" beside one of these three; "log=FILE", "suppressions=FILE", "baseline=FILE"
-/// or "write-baseline=FILE". Throws: std::invalid_argument, with the text and what may be said
-/// instead.
+/// .prom; and "no-calls" beside one of these three; "log=FILE", "suppressions=FILE",
+/// "baseline=FILE" or "write-baseline=FILE". Throws: std::invalid_argument, with the text and what
+/// may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes
