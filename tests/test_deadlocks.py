@@ -307,7 +307,7 @@ class LeftOut(Checked):
                     self.assertEqual(outcome.code, 66 if count else 0)
 
     def test_by_a_baseline_that_is_the_same_in_each_run(self):
-        """And whichever of two orders came first; another deadlock is reported."""
+        """What another one knows is reported."""
         for kind in KINDS:
             known = []
             code = f"import lock_orders; lock_orders.{kind}_faulty()"
