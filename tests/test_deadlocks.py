@@ -226,8 +226,8 @@ class Happens(Checked):
     def test_of_a_join(self):
         self.assert_told(
             "import hangs; hangs.join()",
-            r"^gilcheck: deadlock: hangs::(?:pool::~pool|destroy_the_pool)\(\) at hangs\.hpp:\d+ joins a thread with "
-            r"the GIL held, and that thread waits for the GIL$",
+            r"^gilcheck: deadlock: hangs::(?:pool::~pool|destroy_the_pool)\(\) at hangs\.hpp:\d+ "
+            r"joins a thread with the GIL held, and that thread waits for the GIL$",
         )
 
     def test_of_a_mutex(self):
