@@ -122,6 +122,15 @@ TEST_F(LockGraph, TakesNoReadersForAGate) {
     EXPECT_TRUE(wants(2, a, {shared(gate), exclusively(b)}));
 }
 
+TEST_F(LockGraph, TakesAReaderAndAWriterForAGate) {
+    lock_number const a = make();
+    lock_number const b = make();
+    lock_number const gate = make(lock_kind::shared_mutex);
+    EXPECT_FALSE(wants(1, b, {shared(gate), exclusively(a)}));
+    EXPECT_FALSE(wants(2, a, {exclusively(gate), exclusively(b)}));
+    EXPECT_TRUE(wants(3, a, {shared(gate), exclusively(b)}));  // until both are readers
+}
+
 TEST_F(LockGraph, LetsReadersPassEachOther) {
     lock_number const table = make(lock_kind::shared_mutex);
     EXPECT_FALSE(wants(1, table, {exclusively(number_of_gil)}, true));

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <future>
 #include <mutex>
 #include <pthread.h>
@@ -152,6 +153,60 @@ private:
 inline slot only_one;
 inline void semaphore_faulty() { both_orders(only_one); }
 inline void semaphore_right() { one_order(only_one); }
+
+/// A pool of eight: nobody waits for one thread.
+inline void permits_right() {
+    sem_t permits{};
+    sem_init(&permits, 0, 8);
+    auto const use_one = [&permits] {
+        sem_wait(&permits);
+        take_gil_and_touch();
+        sem_post(&permits);
+    };
+    elsewhere(use_one);
+    sem_wait(&permits);
+    sem_post(&permits);
+    sem_destroy(&permits);
+}
+
+/// Flags that come and go, at the same places; a flag is not destroyed by a function.
+inline void reused_once_right() {
+    for (int turn = 0; turn < 2; ++turn) {
+        std::array<std::once_flag, 2> flags;
+        auto& first = flags.at(turn);
+        auto& second = flags.at(1 - turn);
+        elsewhere([&] { std::call_once(first, [&] { std::call_once(second, [] {}); }); });
+    }
+}
+
+/// A signal's handler posts a semaphore, while its thread locks new mutexes.
+inline sem_t posted_by_handler;
+inline void signals_right() {
+    sem_init(&posted_by_handler, 0, 0);
+    struct sigaction posts{};
+    posts.sa_handler = [](int) { sem_post(&posted_by_handler); };
+    posts.sa_flags = SA_RESTART;
+    sigaction(SIGUSR1, &posts, nullptr);
+    std::atomic<bool> goes_on = true;
+    no_gil const while_signalling;
+    std::thread locks([&goes_on] {
+        std::mutex outer;
+        while (goes_on) {
+            std::array<std::mutex, 100> made;
+            std::scoped_lock const held(outer);
+            for (std::mutex& each : made) {
+                std::scoped_lock const also(each);
+            }
+        }
+    });
+    for (int sent = 0; sent < 2000; ++sent) {
+        pthread_kill(locks.native_handle(), SIGUSR1);
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    goes_on = false;
+    locks.join();
+    sem_destroy(&posted_by_handler);
+}
 
 /// It was tried for, and is held all the same.
 [[gnu::noinline]] inline void try_and_notify() {
@@ -494,6 +549,9 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"spin_right", &spin_right},
     {"semaphore_faulty", &semaphore_faulty},
     {"semaphore_right", &semaphore_right},
+    {"permits_right", &permits_right},
+    {"reused_once_right", &reused_once_right},
+    {"signals_right", &signals_right},
     {"tried_faulty", &tried_faulty},
     {"tried_right", &tried_right},
     {"late_release_faulty", &late_release_faulty},

@@ -349,10 +349,44 @@ class Locks(Checked):
         self.assert_silent(
             "import lock_orders, os, threading, warnings\n"
             "warnings.simplefilter('ignore')\n"
-            "threading.Thread(target=lock_orders.mutex_right).start()\n"
-            "if os.fork() == 0: lock_orders.three_right(); os._exit(0)\n"
+            "threading.Thread(target=lock_orders.recursive_right).start()\n"
+            "if os.fork() == 0: lock_orders.shared_right(); os._exit(0)\n"  # of other locks
             "os.wait()"
         )
+
+    def test_of_an_allocator_that_locks(self):
+        """As jemalloc: also where the tool itself allocates, and over fork()."""
+        allocator = MODULES.parent / "locking_allocator.so"
+        code = (
+            "import lock_orders, os, threading, warnings\n"
+            "warnings.simplefilter('ignore')\n"
+            "for _ in range(20):\n"
+            "    work = lambda: [bytes(n) for n in range(0, 10000, 100)]\n"
+            "    all = [threading.Thread(target=work) for _ in range(4)]\n"
+            "    for each in all: each.start()\n"
+            "    if os.fork() == 0: os._exit(0)\n"
+            "    os.wait()\n"
+            "    for each in all: each.join()\n"
+            "lock_orders.three_right()\n"
+        )
+        paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES / 'c'}"}
+        for preloaded in (f"{allocator}", f"{allocator} {LIBRARY}", f"{LIBRARY} {allocator}"):
+            with self.subTest(preloaded):
+                command = ("-c", code)
+                if LIBRARY not in preloaded:
+                    command = ("-m", "gilcheck", "--deadlocks", *command)
+                variables = {"LD_PRELOAD": preloaded, "GILCHECK": "deadlocks", **paths}
+                outcome = self.run_command(STOCK, *command, **variables)
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_in_a_signals_handler(self):
+        """POSIX lets a handler post a semaphore, wherever it comes."""
+        self.assert_silent("import lock_orders; lock_orders.signals_right()")
+
+    def test_that_let_several_pass_or_are_another_at_the_same_place(self):
+        for kind in ("permits", "reused_once"):
+            with self.subTest(kind):
+                self.assert_silent(f"import lock_orders; lock_orders.{kind}_right()")
 
     def test_of_many_threads_that_come_and_go(self):
         self.assert_silent(

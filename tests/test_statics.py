@@ -26,7 +26,6 @@ ALLOWED = {
     "handoff::detail::look::known": "an empty set, of a tool's thread",
     "handoff::detail::name_of::names": "allocates an empty table of names",
     "handoff::detail::known_addresses::only": "maps a table",
-    "handoff::detail::mutex_of_graph::only": "allocates a mutex",
     "handoff::detail::replacements::all": "a list of functions",
     "handoff::detail::replacements_of_interpreter::all": "a list of functions",
     "handoff::detail::write_next::next": "allocates room for a finding",

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <new>
 #include <pthread.h>
 #include <span>
 #include <string_view>
@@ -417,7 +418,7 @@ void begin_in_child() {
         each->clear();
     }
     hold_of = own_thread_id();
-    all->mutex.unlock();
+    new (&all->mutex) std::mutex();  // which another thread may have held
 }
 
 }  // namespace
@@ -429,7 +430,7 @@ void start_gil_statistics(running_python const& watched) {
     origin = tick_clock::this_moment();
     all = new tables();
     pthread_key_create(&at_thread_exit, &note_end);
-    pthread_atfork([] { all->mutex.lock(); }, [] { all->mutex.unlock(); }, &begin_in_child);
+    pthread_atfork(nullptr, nullptr, &begin_in_child);
     listen_to_gil(watched, listener);
     if (hold_since == 0 && handoff_gil_held) {
         on_take();

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <execinfo.h>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <span>
 #include <sys/prctl.h>
@@ -21,7 +22,7 @@
 
 namespace handoff::detail {
 
-constinit thread_local thread_locks* own_locks = nullptr;
+constinit thread_local own_watch own;
 std::atomic<void const*> const* objects_of_locks = nullptr;
 
 namespace {
@@ -30,11 +31,8 @@ constexpr std::size_t most_edges = 1U << 16U;
 constexpr std::size_t most_threads = 1U << 14U;
 constexpr std::size_t most_sites = 1U << 16U;
 
-/// Not one that a wrapper sees: this code's own calls are not intercepted.
-std::mutex& mutex_of_graph() {
-    static auto& only = *new std::mutex();
-    return only;
-}
+/// Not one that a wrapper sees: this code's own calls are not intercepted. REQUIRES: within.
+constinit std::mutex mutex_of_graph;
 
 lock_graph* graph = nullptr;
 finding_handler on_finding = nullptr;
@@ -67,23 +65,6 @@ constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
 pthread_key_t at_thread_exit;
 
 }  // namespace
-
-class thread_locks::within {
-public:
-    explicit within(thread_locks& thread) noexcept : thread_(thread) {
-        thread.busy_ = true;
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-    }
-    ~within() {
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-        thread_.busy_ = false;
-    }
-    within(within const&) = delete;
-    within& operator=(within const&) = delete;
-
-private:
-    thread_locks& thread_;
-};
 
 /// Every thread's list; those of threads that have ended are used again. Guarded by the graph's
 /// mutex.
@@ -219,14 +200,14 @@ thread_locks* thread_locks::begin() noexcept {
     if (!watching.load(std::memory_order_acquire)) {
         return nullptr;
     }
+    within const beginning;
     thread_locks* made = nullptr;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         made = pool->make();
     }
     if (made != nullptr) {
-        own_locks = made;
-        within const setting(*made);
+        own.locks = made;
         made->has_gil_ = handoff_gil_held;
         pthread_setspecific(at_thread_exit, made);
         if (made->has_gil_) {
@@ -248,7 +229,7 @@ bool thread_locks::holds(lock_number lock) const noexcept {
 }
 
 void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcept {
-    within const telling(*this);
+    within const telling;
     for (std::uint32_t each = 0; each < count_; ++each) {
         if (held_.at(each).lock == lock) {
             return;
@@ -272,7 +253,7 @@ void thread_locks::tell(lock_number lock, bool is_shared, bool predicted) noexce
                                   .held = {held_.data(), count_}};
     bool is_new = false;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         if (epoch_ != graph->epoch()) {
             epoch_ = graph->epoch();
             told_.fill(0);
@@ -284,7 +265,7 @@ void thread_locks::tell(lock_number lock, bool is_shared, bool predicted) noexce
     lock_finding found;
     bool is_found = false;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         is_found = graph->add(wanted, is_new ? &place : nullptr, found.cycle);
         told = key;
     }
@@ -296,7 +277,7 @@ void thread_locks::tell(lock_number lock, bool is_shared, bool predicted) noexce
 
 void thread_locks::has(lock_number lock, bool is_shared, void const* return_address,
                        void const* frame) noexcept {
-    within const changing(*this);
+    within const changing;
     wanted_.store(0, std::memory_order_relaxed);
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t each = 0; each < count; ++each) {
@@ -317,7 +298,7 @@ void thread_locks::has(lock_number lock, bool is_shared, void const* return_addr
 }
 
 std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
-    within const changing(*this);
+    within const changing;
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t each = count; each-- > 0;) {
         held_lock& found = held_.at(each);
@@ -331,7 +312,7 @@ std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
 }
 
 bool thread_locks::gives(lock_number lock) noexcept {
-    within const changing(*this);
+    within const changing;
     for (std::uint32_t each = count_.load(std::memory_order_relaxed); each-- > 0;) {
         if (held_.at(each).lock == lock) {
             if (--held_.at(each).depth == 0) {
@@ -366,7 +347,7 @@ short_stack const* thread_locks::where(void const* return_address, void const* f
     if (kept.key != key) {
         short_stack taken;
         take_stack(taken, return_address);
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         kept = {.key = key, .calls = pool->keep(taken)};
     }
     return kept.calls;
@@ -444,7 +425,7 @@ void thread_locks::waits_for_gil() noexcept {
     // Whoever holds the GIL may wait for this thread to end.
     lock_finding found;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         thread_locks const* const holder = pool->of(holder_of_gil().id);
         if (holder == nullptr || !holder->joins_ ||
             pthread_equal(holder->joined_, pthread_self()) == 0) {
@@ -460,15 +441,15 @@ void thread_locks::waits_for_gil() noexcept {
 }
 
 void thread_locks::calls_python() noexcept {
-    within const telling(*this);
+    within const telling;
     if (has_gil_ && count_.load(std::memory_order_relaxed) > 1) {
         tell(number_of_gil, false, true);
     }
 }
 
 void thread_locks::begins_to_wait(void const* event) noexcept {
-    within const noting(*this);
-    std::scoped_lock const held(mutex_of_graph());
+    within const noting;
+    std::scoped_lock const held(mutex_of_graph);
     for (event_waited_for& each : *events) {
         if (each.event.load(std::memory_order_relaxed) == nullptr) {
             each.was_signalled = false;
@@ -487,9 +468,9 @@ void thread_locks::signals(void const* event) noexcept {
     if (thread == nullptr) {
         return;
     }
-    within const noting(*thread);
+    within const noting;
     acting_place const place = thread->here();
-    std::scoped_lock const held(mutex_of_graph());
+    std::scoped_lock const held(mutex_of_graph);
     for (event_waited_for& each : *events) {
         if (each.event.load(std::memory_order_relaxed) == event && !each.was_signalled) {
             each.was_signalled = true;
@@ -501,11 +482,11 @@ void thread_locks::signals(void const* event) noexcept {
 }
 
 void thread_locks::has_waited(void const* event) noexcept {
-    within const noting(*this);
+    within const noting;
     lock_finding found;
     bool by_a_taker = false;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         for (event_waited_for& each : *events) {
             if (each.event.load(std::memory_order_relaxed) == event) {
                 by_a_taker = each.was_signalled && each.by_a_taker;
@@ -525,11 +506,11 @@ void thread_locks::has_waited(void const* event) noexcept {
 }
 
 void thread_locks::begins_to_join(pthread_t other) noexcept {
-    within const noting(*this);
+    within const noting;
     acting_place const place = here();
     lock_finding found;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         joins_at_ = place;
         joined_ = other;
         joins_ = true;
@@ -546,10 +527,10 @@ void thread_locks::begins_to_join(pthread_t other) noexcept {
 }
 
 void thread_locks::still_joins() noexcept {
-    within const noting(*this);
+    within const noting;
     lock_finding found;
     {
-        std::scoped_lock const held(mutex_of_graph());
+        std::scoped_lock const held(mutex_of_graph);
         thread_locks const* const joined = pool->of(joined_);
         if (joined == nullptr || !joined->took_gil_.load(std::memory_order_acquire)) {
             return;
@@ -562,8 +543,8 @@ void thread_locks::still_joins() noexcept {
 }
 
 void thread_locks::has_joined() noexcept {
-    within const noting(*this);
-    std::scoped_lock const held(mutex_of_graph());
+    within const noting;
+    std::scoped_lock const held(mutex_of_graph);
     joins_ = false;
 }
 
@@ -580,19 +561,19 @@ class lock_watch {
 public:
     static void waits() noexcept {
         if (thread_locks* const thread = thread_locks::current()) {
-            thread_locks::within const noting(*thread);
+            within const noting;
             thread->waits_for_gil();
         }
     }
     static void takes() noexcept {
         if (thread_locks* const thread = thread_locks::current()) {
-            thread_locks::within const noting(*thread);
+            within const noting;
             thread->takes_gil();
         }
     }
     static void drops() noexcept {
         if (thread_locks* const thread = thread_locks::current()) {
-            thread_locks::within const noting(*thread);
+            within const noting;
             thread->drops_gil();
         }
     }
@@ -603,26 +584,38 @@ public:
     }
     static void ends(void* ended) noexcept {
         auto* const thread = static_cast<thread_locks*>(ended);
-        own_locks = nullptr;
-        std::scoped_lock const held(mutex_of_graph());
+        within const ending;
+        own.locks = nullptr;
+        std::scoped_lock const held(mutex_of_graph);
         thread->count_ = 0;
         thread->id_ = 0;
     }
-    /// Only the calling thread is in the child.
+    /// Only the calling thread is in the child. The mutex is not held over the fork(), as another's
+    /// handler, an allocator's, may wait for a thread that waits for it; so if some thread held it,
+    /// what it guards is made anew.
     static void begins_in_child() noexcept {
+        own.is_inside = true;
+        bool const is_whole = mutex_of_graph.try_lock();
+        if (!is_whole) {
+            new (&mutex_of_graph) std::mutex();
+            new (graph) lock_graph(most_locks, most_edges);
+            new (pool) thread_pool();
+            objects_of_locks = graph->objects();
+            own.locks = nullptr;
+        }
         for (std::size_t each = 0; each < pool->used; ++each) {
             thread_locks& thread = pool->all[each];
-            if (&thread == own_locks) {
-                thread.id_ = own_thread_id();
-            } else {
-                thread.count_ = 0;
-                thread.id_ = 0;
-            }
+            thread.count_ = &thread == own.locks ? thread.count_.load() : 0;
+            thread.id_ = &thread == own.locks ? own_thread_id() : 0;
         }
         for (event_waited_for& each : *events) {
             each.event = nullptr;
         }
         waiting_with_gil = 0;
+        if (is_whole) {
+            mutex_of_graph.unlock();
+        }
+        own.is_inside = false;
     }
 };
 
@@ -649,11 +642,7 @@ void watch_locks(running_python const& watched, finding_handler handler) {
     pthread_key_create(&at_thread_exit, &lock_watch::ends);
     std::array<void*, 1> first{};
     backtrace(first.data(), 1);  // loads libgcc now
-    pthread_atfork([] { mutex_of_graph().lock(); }, [] { mutex_of_graph().unlock(); },
-                   [] {
-                       mutex_of_graph().unlock();
-                       lock_watch::begins_in_child();
-                   });
+    pthread_atfork(nullptr, nullptr, &lock_watch::begins_in_child);
     listen_to_gil(watched, listener);
     watching.store(true, std::memory_order_release);
 }
@@ -663,17 +652,28 @@ bool is_of_interpreter(void const* address) noexcept { return python->object.con
 void note_call_of_python() noexcept { lock_watch::calls_python(); }
 
 lock_number number_new_lock(lock_kind kind, void const* object) noexcept {
-    std::scoped_lock const held(mutex_of_graph());
+    within const noting;
+    std::scoped_lock const held(mutex_of_graph);
     return graph->add(kind, object, &is_in_use);
 }
 
 void forget_lock(lock_number lock) noexcept {
-    std::scoped_lock const held(mutex_of_graph());
+    within const noting;
+    std::scoped_lock const held(mutex_of_graph);
     graph->remove(lock);
 }
 
+void note_initialised(lock_number lock) noexcept { note_given_back(lock, true); }
+
+bool is_initialised(lock_number lock) noexcept {
+    within const looking;
+    std::scoped_lock const held(mutex_of_graph);
+    return graph->is_paired_lock(lock);
+}
+
 void note_given_back(lock_number lock, bool by_who_took_it) noexcept {
-    std::scoped_lock const held(mutex_of_graph());
+    within const noting;
+    std::scoped_lock const held(mutex_of_graph);
     if (by_who_took_it) {
         graph->is_paired(lock);
     } else {
@@ -682,7 +682,8 @@ void note_given_back(lock_number lock, bool by_who_took_it) noexcept {
 }
 
 std::uint64_t locks_given_up() noexcept {
-    std::scoped_lock const held(mutex_of_graph());
+    within const noting;
+    std::scoped_lock const held(mutex_of_graph);
     return graph->given_up() + pool->without;
 }
 

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <pthread.h>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -77,8 +78,6 @@ public:
 private:
     friend class lock_watch;
     friend struct thread_pool;
-    class within;  // for as long as it lives, current() is null
-
     static thread_locks* begin() noexcept;
     void wants_beside_others(lock_number lock, bool is_shared) noexcept;
     void tell(lock_number lock, bool is_shared, bool predicted) noexcept;
@@ -98,7 +97,6 @@ private:
     std::uint32_t too_many_ = 0;
     std::uint64_t set_ = 0;  // a hash of what it holds
     std::atomic<lock_number> wanted_ = 0;
-    bool busy_ = false;
     bool has_gil_ = false;
     std::uint32_t number_ = 0;
     std::uint32_t epoch_ = 0;
@@ -118,13 +116,34 @@ private:
     std::array<site, 256> sites_{};
 };
 
-/// The calling thread's; null: it has none yet.
+/// The calling thread's.
+struct own_watch {
+    thread_locks* locks = nullptr;  // null: it has none yet
+    bool is_inside = false;  // this code, or fork()
+};
 [[gnu::tls_model("initial-exec"),
-  gnu::visibility("hidden")]] extern constinit thread_local thread_locks* own_locks;
+  gnu::visibility("hidden")]] extern constinit thread_local own_watch own;
+
+/// As long as one lives, thread_locks::current() is null: what an allocator, or a signal's handler,
+/// locks meanwhile is not looked at, and never waits for what this thread holds.
+class within {
+public:
+    within() noexcept : before_(std::exchange(own.is_inside, true)) {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    ~within() {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        own.is_inside = before_;
+    }
+    within(within const&) = delete;
+    within& operator=(within const&) = delete;
+
+private:
+    bool before_;
+};
 
 inline thread_locks* thread_locks::current() noexcept {
-    thread_locks* const own = own_locks;
-    return own == nullptr ? begin() : own->busy_ ? nullptr : own;
+    return own.is_inside ? nullptr : own.locks == nullptr ? begin() : own.locks;
 }
 
 /// Begins to watch, once for as long as the process lives.
@@ -149,6 +168,9 @@ extern std::atomic<void const*> const* objects_of_locks;
 }
 /// A lock has ended.
 void forget_lock(lock_number lock) noexcept;
+/// What is initialised once is so now; whether it was noted to be.
+void note_initialised(lock_number lock) noexcept;
+[[nodiscard]] bool is_initialised(lock_number lock) noexcept;
 /// It was given back by a thread that did not take it, or by the one that did.
 void note_given_back(lock_number lock, bool by_who_took_it) noexcept;
 

@@ -334,14 +334,21 @@ constinit thread_local once_call const* once_call::innermost = nullptr;
 
 void run_once() {
     once_call const& call = *once_call::innermost;
-    held_while_running const held(lock_kind::once_flag, call.flag, call.caller, call.frame);
-    call.routine();
+    {
+        held_while_running const held(lock_kind::once_flag, call.flag, call.caller, call.frame);
+        call.routine();
+    }
+    note_initialised(known_number_of(lock_kind::once_flag, call.flag));
 }
 
 int once(pthread_once_t* flag, void (*routine)()) {
     constexpr int is_done = 2;  // glibc's nptl/pthread_once.c
+    int const state = std::atomic_ref(*flag).load(std::memory_order_acquire);
+    if (state == 0) {  // if it was done before, this is another at the same address
+        forget_if_initialised(lock_kind::once_flag, flag);
+    }
     taking(lock_kind::once_flag, flag).wanted();  // it would have waited, had it come earlier
-    if (std::atomic_ref(*flag).load(std::memory_order_acquire) == is_done) {
+    if (state == is_done) {
         return 0;
     }
     once_call const call(flag, routine, HANDOFF_CALLER);
@@ -379,11 +386,26 @@ void abort_guard(std::int64_t* guard) {
     next_guard_abort(guard);
 }
 
+/// Several may pass one whose count is more than one: whoever waits does not wait for one thread.
+taken_lock taking_semaphore(sem_t* semaphore) noexcept {
+    thread_locks* const thread = thread_locks::current();
+    if (thread == nullptr) {
+        return {nullptr, 0};
+    }
+    bool const is_known = known_number_of(lock_kind::semaphore, semaphore) != 0;
+    lock_number const number = number_of(lock_kind::semaphore, semaphore);
+    int count = 0;
+    if (!is_known && number != 0 && sem_getvalue(semaphore, &count) == 0 && count > 1) {
+        note_given_back(number, false);
+    }
+    return {thread, number};
+}
+
 /// A semaphore is a lock where whoever waits for it posts it, and an event where another does.
 class semaphore_wait {
 public:
     explicit semaphore_wait(sem_t* semaphore, bool for_ever) noexcept
-        : taken_(taking(lock_kind::semaphore, semaphore)), semaphore_(semaphore) {
+        : taken_(taking_semaphore(semaphore)), semaphore_(semaphore) {
         taken_.wanted();
         waits_with_gil_ = for_ever && taken_.thread != nullptr && taken_.thread->holds_gil();
         if (waits_with_gil_) {
@@ -413,18 +435,27 @@ int wait_for_semaphore(sem_t* semaphore) {
     return waits.result(sem_wait(semaphore), HANDOFF_CALLER);
 }
 
+int init_semaphore(sem_t* semaphore, int shared, unsigned value) {
+    forget(lock_kind::semaphore, semaphore);
+    return sem_init(semaphore, shared, value);
+}
+
+int close_semaphore(sem_t* semaphore) {
+    forget(lock_kind::semaphore, semaphore);
+    return sem_close(semaphore);
+}
+
 int try_semaphore(sem_t* semaphore) {
-    return taking(lock_kind::semaphore, semaphore).result(sem_trywait(semaphore), HANDOFF_CALLER);
+    return taking_semaphore(semaphore).result(sem_trywait(semaphore), HANDOFF_CALLER);
 }
 
 int timed_wait_for_semaphore(sem_t* semaphore, timespec const* until) {
-    return taking(lock_kind::semaphore, semaphore)
-        .result(sem_timedwait(semaphore, until), HANDOFF_CALLER);
+    return taking_semaphore(semaphore).result(sem_timedwait(semaphore, until), HANDOFF_CALLER);
 }
 
 int clock_wait_for_semaphore(sem_t* semaphore, clockid_t clock, timespec const* until) {
-    return taking(lock_kind::semaphore, semaphore)
-        .result(sem_clockwait(semaphore, clock, until), HANDOFF_CALLER);
+    return taking_semaphore(semaphore).result(sem_clockwait(semaphore, clock, until),
+                                              HANDOFF_CALLER);
 }
 
 int post_semaphore(sem_t* semaphore) {
@@ -536,6 +567,8 @@ std::span<replacement const> replacements() {
         of("sem_clockwait", &clock_wait_for_semaphore),
         of("sem_post", &post_semaphore),
         of("sem_destroy", &destroy_semaphore),
+        of("sem_close", &close_semaphore),
+        of("sem_init", &init_semaphore),
         of("_ZNSt28__atomic_futex_unsigned_base19_M_futex_wait_"
            "untilEPjjbNSt6chrono8durationIlSt5ratio"
            "ILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE",

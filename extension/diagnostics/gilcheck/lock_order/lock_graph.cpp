@@ -9,15 +9,14 @@ namespace handoff::detail {
 
 namespace {
 
-/// The other locks that are held exclusively, the GIL first: of these an edge keeps as many as it
-/// has room for.
-std::array<lock_number, 6> gates_of(std::span<held_lock const> held, lock_number from,
-                                    lock_number to) noexcept {
-    std::array<lock_number, 6> gates{};
+/// The other locks that are held, the GIL first: of these an edge keeps as many as it has room for.
+std::array<lock_gate, 6> gates_of(std::span<held_lock const> held, lock_number from,
+                                  lock_number to) noexcept {
+    std::array<lock_gate, 6> gates{};
     std::size_t count = 0;
     auto const add = [&](held_lock const& each) {
-        if (!each.is_shared && each.lock != from && each.lock != to && count < gates.size()) {
-            gates.at(count++) = each.lock;
+        if (each.lock != from && each.lock != to && count < gates.size()) {
+            gates.at(count++) = each.lock << 1U | (each.is_shared ? 0U : 1U);
         }
     };
     for (held_lock const& each : held) {
@@ -33,17 +32,32 @@ std::array<lock_number, 6> gates_of(std::span<held_lock const> held, lock_number
     return gates;
 }
 
-bool contains(std::array<lock_number, 6> const& gates, lock_number lock) noexcept {
-    return lock != 0 && std::ranges::find(gates, lock) != gates.end();
+/// 0: it is none of them.
+lock_gate find_lock(std::array<lock_gate, 6> const& gates, lock_gate gate) noexcept {
+    auto const* const found =
+        std::ranges::find_if(gates, [gate](lock_gate each) { return each >> 1U == gate >> 1U; });
+    return gate == 0 || found == gates.end() ? 0 : *found;
 }
 
-/// Returns: whether one went.
-bool keep_only(std::array<lock_number, 6>& gates, std::array<lock_number, 6> const& also) noexcept {
-    auto const gone = std::ranges::remove_if(
-        gates, [&](lock_number each) { return each != 0 && !contains(also, each); });
-    bool const some = !gone.empty();
-    std::ranges::fill(gone, 0);
-    return some;
+/// Held exclusively in all occurrences only if it was in both. Returns: whether something changed.
+bool keep_only(std::array<lock_gate, 6>& gates, std::array<lock_gate, 6> const& also) noexcept {
+    bool changed = false;
+    for (lock_gate& each : gates) {
+        lock_gate const other = find_lock(also, each);
+        lock_gate const kept = other == 0 ? 0 : each & other;
+        changed = changed || kept != each;
+        each = kept;
+    }
+    return changed;
+}
+
+/// Whether who holds all of one cannot hold all of the other meanwhile.
+bool exclude_each_other(std::array<lock_gate, 6> const& one,
+                        std::array<lock_gate, 6> const& other) noexcept {
+    return std::ranges::any_of(one, [&](lock_gate gate) {
+        lock_gate const found = find_lock(other, gate);
+        return found != 0 && ((found | gate) & 1U) != 0;
+    });
 }
 
 bool add_thread(std::array<std::uint32_t, 2>& threads, std::uint32_t thread) noexcept {
@@ -226,53 +240,72 @@ bool lock_graph::add(want const& wanted, acting_place const* place, lock_cycle& 
     return is_cycle;
 }
 
-/// The shortest one. Where the edge leads to the GIL, which most edges go out of, the search goes
-/// backwards, from where the edge begins.
 bool lock_graph::find_cycle_with(edge_index edge, lock_cycle& found) const {
     std::array<edge_index, lock_cycle::longest> path{};
-    path[0] = edge;
-    for (std::size_t wanted = 2; wanted <= path.size(); ++wanted) {
-        if (!extend(path, 1, wanted)) {
-            continue;
-        }
-        std::span<edge_index> const edges(path.data(), wanted);
-        if (edges_[edge].to == number_of_gil) {
-            std::ranges::reverse(edges);
-        }
-        found.count = wanted;
-        for (std::size_t each = 0; each < wanted; ++each) {
-            found.edges.at(each) = edges_[edges[each]];
-            found.locks.at(each) = seen(edges_[edges[each]].from);
-        }
-        return true;
-    }
-    return false;
-}
-
-bool lock_graph::extend(std::array<edge_index, lock_cycle::longest>& path, std::size_t length,
-                        std::size_t wanted) const {
-    bool const backwards = edges_[path[0]].to == number_of_gil;
-    lock_number const begin = backwards ? edges_[path[0]].to : edges_[path[0]].from;
-    lock_number const end =
-        backwards ? edges_[path.at(length - 1)].from : edges_[path.at(length - 1)].to;
-    if (length + 1 == wanted) {
-        path.at(length) = backwards ? find(begin, end) : find(end, begin);
-        return path.at(length) != 0 && may_deadlock({path.data(), wanted});
-    }
-    if (end == number_of_gil) {  // in the middle: the edges out of it are too many to go through
+    std::size_t length = 0;
+    if (!search(edge, path, length)) {
         return false;
     }
-    for (edge_index next = backwards ? nodes_[end].first_in : nodes_[end].first_out; next != 0;
-         next = backwards ? edges_[next].next_in : edges_[next].next_out) {
-        lock_number const reached = backwards ? edges_[next].from : edges_[next].to;
-        bool const again =
-            reached == begin ||
-            std::ranges::any_of(std::span(path.data(), length), [&](edge_index each) {
-                return edges_[each].from == reached || edges_[each].to == reached;
-            });
-        path.at(length) = next;
-        if (!again && extend(path, length + 1, wanted)) {
-            return true;
+    std::span<edge_index> const edges(path.data(), length);
+    if (edges_[edge].to == number_of_gil) {
+        std::ranges::reverse(edges);
+    }
+    found.count = length;
+    for (std::size_t each = 0; each < length; ++each) {
+        found.edges.at(each) = edges_[edges[each]];
+        found.locks.at(each) = seen(edges_[edges[each]].from);
+    }
+    return true;
+}
+
+/// Goes through what is reached from the edge, each lock once, the nearest first, until an edge
+/// leads back: so the cycle is a shortest one. Where the edge leads to the GIL, which most edges go
+/// out of, the search goes backwards, from where the edge begins. Of a lock that is reached in two
+/// ways only the first is tried; and a search that reaches too many ends.
+bool lock_graph::search(edge_index edge, std::array<edge_index, lock_cycle::longest>& path,
+                        std::size_t& length) const {
+    bool const backwards = edges_[edge].to == number_of_gil;
+    lock_number const begin = backwards ? edges_[edge].to : edges_[edge].from;
+    lock_number const first = backwards ? edges_[edge].from : edges_[edge].to;
+    std::uint32_t const now = ++searches_;
+    std::size_t count = 0;
+    std::size_t looked_at = 0;
+    auto const reach = [&](lock_number lock, edge_index by, std::uint32_t depth) {
+        node& its = nodes_[lock];
+        if (its.reached_in != now && lock != begin && count < most_reached) {
+            its.reached_in = now;
+            its.reached_by = by;
+            its.depth = depth;
+            reached_[count++] = lock;
+        }
+    };
+    reach(first, edge, 1);
+    for (std::size_t each = 0; each < count; ++each) {
+        lock_number const lock = reached_[each];
+        std::uint32_t const depth = nodes_[lock].depth;
+        edge_index const last = backwards ? find(begin, lock) : find(lock, begin);
+        if (last != 0) {
+            length = depth + 1;
+            path.at(depth) = last;
+            lock_number at = lock;
+            for (std::size_t place = depth; place-- > 0;) {
+                path.at(place) = nodes_[at].reached_by;
+                at = backwards ? edges_[path.at(place)].to : edges_[path.at(place)].from;
+            }
+            if (may_deadlock({path.data(), length})) {
+                return true;
+            }
+        }
+        if (lock == number_of_gil || depth + 1 >= lock_cycle::longest) {
+            continue;  // the GIL's edges are too many to go through
+        }
+        for (edge_index next = backwards ? nodes_[lock].first_in : nodes_[lock].first_out;
+             next != 0; next = backwards ? edges_[next].next_in : edges_[next].next_out) {
+            if (++looked_at > 2 * most_reached) {
+                ++ended_searches_;
+                return false;
+            }
+            reach(backwards ? edges_[next].from : edges_[next].to, next, depth + 1);
         }
     }
     return false;
@@ -297,9 +330,7 @@ bool lock_graph::may_deadlock(std::span<edge_index const> path) const noexcept {
             return false;
         }
         for (std::size_t other = 0; other < each; ++other) {
-            if (std::ranges::any_of(edge.gates, [&](lock_number gate) {
-                    return contains(edges_[path[other]].gates, gate);
-                })) {
+            if (exclude_each_other(edge.gates, edges_[path[other]].gates)) {
                 return false;
             }
         }

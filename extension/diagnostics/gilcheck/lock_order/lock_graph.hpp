@@ -32,6 +32,9 @@ inline constexpr lock_number number_of_gil = 1;
 /// That are watched at a time.
 inline constexpr std::size_t most_locks = 1U << 18U;
 
+/// A lock that was held beside: twice its number, and one more where it was held exclusively.
+using lock_gate = std::uint32_t;
+
 enum class lock_kind : std::uint8_t {
     none,
     gil,
@@ -80,7 +83,7 @@ struct lock_edge {
     lock_number to = 0;
     acting_place wanted;
     short_stack const* held_since = nullptr;
-    std::array<lock_number, 6> gates{};  // of all occurrences; 0: no more
+    std::array<lock_gate, 6> gates{};  // of all occurrences; 0: no more
     std::array<std::uint32_t, 2> threads{};  // the first two that did it; 0: no more
     bool held_exclusively = false;  // in any occurrence
     bool wanted_exclusively = false;  // in any occurrence
@@ -120,6 +123,9 @@ public:
     void ignore(lock_number lock) noexcept { nodes_[lock].ignored = true; }
     /// It was given back by who took it.
     void is_paired(lock_number lock) noexcept { nodes_[lock].paired = true; }
+    [[nodiscard]] bool is_paired_lock(lock_number lock) const noexcept {
+        return nodes_[lock].paired;
+    }
 
     [[nodiscard]] lock_seen seen(lock_number lock) const noexcept;
     /// What each number stands for: null, nothing. Threads: any, without the mutex.
@@ -140,7 +146,8 @@ public:
     bool add(want const& wanted, acting_place const* place, lock_cycle& found);
 
     /// How many locks and edges were given up for want of room.
-    [[nodiscard]] std::uint64_t given_up() const noexcept { return given_up_; }
+    /// Those that were searched to a limit only are among them.
+    [[nodiscard]] std::uint64_t given_up() const noexcept { return given_up_ + ended_searches_; }
     /// Changes when edges were given up: what was told before is to be told again.
     /// Threads: any, without the mutex.
     [[nodiscard]] std::uint32_t epoch() const noexcept {
@@ -148,13 +155,17 @@ public:
     }
 
 private:
+    using edge_index = std::uint32_t;
     struct node {
         lock_kind kind;
         bool ignored;
         bool paired;
-        std::uint32_t first_out, first_in;
+        edge_index first_out, first_in;
+        // Of a search: which one reached it last, by which edge, after how many.
+        std::uint32_t reached_in, depth;
+        edge_index reached_by;
     };
-    using edge_index = std::uint32_t;
+    static constexpr std::size_t most_reached = 4096;  // by a search, and twice as many edges
 
     [[nodiscard]] std::uint32_t& bucket(lock_number from, lock_number to) const noexcept;
     [[nodiscard]] edge_index find(lock_number from, lock_number to) const noexcept;
@@ -162,14 +173,17 @@ private:
     void unlink(edge_index gone) noexcept;
     void give_up_edges();
     bool find_cycle_with(edge_index edge, lock_cycle& found) const;
-    bool extend(std::array<edge_index, lock_cycle::longest>& path, std::size_t length,
-                std::size_t wanted) const;
+    bool search(edge_index edge, std::array<edge_index, lock_cycle::longest>& path,
+                std::size_t& length) const;
     [[nodiscard]] bool may_deadlock(std::span<edge_index const> path) const noexcept;
 
     mapped_array<node> nodes_;
     mapped_array<std::atomic<void const*>> objects_;
     mapped_array<lock_edge> edges_;
     mapped_array<edge_index> buckets_;
+    mapped_array<lock_number> reached_{most_reached};
+    mutable std::uint32_t searches_ = 0;
+    mutable std::uint64_t ended_searches_ = 0;
     lock_number used_nodes_ = number_of_gil + 1;
     lock_number next_node_to_give_up_ = number_of_gil + 1;
     edge_index used_edges_ = 1;

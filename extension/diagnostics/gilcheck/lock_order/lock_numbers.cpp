@@ -178,6 +178,7 @@ lock_number number_of(lock_kind kind, void const* lock) noexcept {
     addresses& known = known_addresses();
     lock_number number = known.find(lock);
     if (number == 0) {
+        within const adding;
         std::scoped_lock const held(known.growing);
         number = known.find(lock);
         if (number == 0) {
@@ -192,6 +193,13 @@ lock_number number_of(lock_kind kind, void const* lock) noexcept {
 
 void forget(pthread_mutex_t* mutex) noexcept { forget_marked(mutex); }
 void forget(pthread_rwlock_t* lock) noexcept { forget_marked(lock); }
+
+void forget_if_initialised(lock_kind kind, void const* lock) noexcept {
+    if (lock_number const known = known_number_of(kind, lock);
+        known != 0 && is_initialised(known)) {
+        forget_lock(known);
+    }
+}
 
 void forget(lock_kind /*kind*/, void const* lock) noexcept {
     if (lock_number const known = known_addresses().find(lock); known != 0) {

@@ -30,5 +30,7 @@ namespace handoff::detail {
 void forget(pthread_mutex_t* mutex) noexcept;
 void forget(pthread_rwlock_t* lock) noexcept;
 void forget(lock_kind kind, void const* lock) noexcept;
+/// It is another's address now, if what was there was initialised once already.
+void forget_if_initialised(lock_kind kind, void const* lock) noexcept;
 
 }  // namespace handoff::detail

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <mutex>
+#include <new>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdexcept>
@@ -96,13 +97,12 @@ void start_lock_order(running_python const& python, finding_reports const& wante
     sem_init(&queue->filled, 0, 0);
     prepare_python_calls(python);
     watch_locks(python, &on_finding);
-    pthread_atfork([] { queue->mutex.lock(); }, [] { queue->mutex.unlock(); },
-                   [] {
-                       queue->count = 0;  // the parent writes them
-                       queue->has_writer = false;
-                       sem_init(&queue->filled, 0, 0);
-                       queue->mutex.unlock();
-                   });
+    pthread_atfork(nullptr, nullptr, [] {  // as held_locks: another thread may have held it
+        new (&queue->mutex) std::mutex();
+        queue->count = 0;  // the parent writes them
+        queue->has_writer = false;
+        sem_init(&queue->filled, 0, 0);
+    });
     watch_locks_of_what_is_loaded();
 }
 
