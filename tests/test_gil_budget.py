@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import textwrap
 import unittest
@@ -59,9 +60,10 @@ class Budget(Measured):
         for way, outcome in self.every_way(code, "budget=10ms"):
             with self.subTest(way):
                 self.assertEqual(outcome.code, 66, outcome)
-                first = outcome.stderr.splitlines()[0]
-                self.assertRegex(first, "^gilcheck: over budget: " + expected)
-                self.assertEqual(outcome.stderr.count("over budget"), 1)
+                # On a slow machine an import of the program's may be another.
+                lines = outcome.stderr.splitlines()
+                pattern = "^gilcheck: over budget: " + expected
+                self.assertEqual(len([each for each in lines if re.match(pattern, each)]), 1, lines)
 
     def test_names_the_users_function_that_computes(self):
         self.assert_one_report(
@@ -98,7 +100,8 @@ class Budget(Measured):
         outcome = self.run_command(
             STOCK, "-m", "gilcheck", "--settings", "budget=10ms,json", "-c", code
         )
-        report = json.loads(outcome.stderr)
+        reports = [json.loads(line) for line in outcome.stderr.splitlines()]
+        (report,) = (each for each in reports if "simulate" in each["at"])
         self.assertEqual(report["finding"], "over_budget")
         self.assertGreater(report["held"], report["budget"])
         self.assertRegex(report["at"], "simulate")

@@ -475,7 +475,8 @@ class HarmsNothing(Checked):
         """From the beginning, as `2>&-` in a shell has it."""
         code = (
             "import misuse_c, os\n"
-            "file = open('mine', 'w+'); os.dup2(file.fileno(), 2)\n"
+            "file = open('mine', 'w+')\n"
+            "if file.fileno() != 2: print('other', flush=True); os._exit(0)\n"
             "file.write('precious'); file.flush()\n"
             "misuse_c.never_acquired([])\n"
             "file.write(' things'); file.close()\n"
@@ -484,6 +485,8 @@ class HarmsNothing(Checked):
         self.write("program.py", f"import sys; sys.path.insert(0, {MODULES!r})\n{code}\n")
         script = f'"{STOCK}" -m gilcheck program.py 2>&-'
         outcome = self.run_command("/bin/sh", "-c", script, PYTHONPATH=PACKAGES)
+        if outcome.stdout == "other\n":
+            self.skipTest("this Python keeps the number of a stderr that was closed")
         self.assertEqual((outcome.code, outcome.stdout), (66, "end\n"), outcome)
         self.assertEqual((self.folder / "mine").read_text(), "precious things")
 
