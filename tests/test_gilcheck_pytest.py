@@ -106,6 +106,29 @@ class Finding(Tested):
         outcome = self.run_pytest("--gil-deadlocks", "--gilcheck")
         self.assert_results(outcome, right="passed", faulty="failure", call="failure")
 
+    def test_of_a_hold_that_is_over_budget(self):
+        holds = str(Path(MODULES) / "long_holds" / "lines")
+        self.write_tests(f"""
+            import threading, time
+            sys.path.append({holds!r})
+            import long_holds
+            def test_right(): pass
+            def test_faulty():
+                ends = threading.Event()
+                def want():
+                    while not ends.is_set(): time.sleep(.001)
+                waiter = threading.Thread(target=want)
+                waiter.start()
+                long_holds.works()
+                ends.set()
+                waiter.join()
+            """)
+        outcome = self.run_pytest("--gil-budget=50ms")
+        self.assert_results(outcome, right="passed", faulty="failure")
+        self.assert_text("faulty", r"^gilcheck: over budget: .*simulate", "\n  do  ")
+        outcome = self.run_pytest("--gil-budget=5")
+        self.assertIn("a budget is a time from", outcome.stdout + outcome.stderr)
+
     def test_is_waited_for(self):
         """What looks up the first line of source goes on when the plugin waits for the report."""
         os.mkfifo(self.folder / "answer")
@@ -321,7 +344,10 @@ class Options(Tested):
         self.write("rules", "function:f\n")
         self.write_tests("def test_nothing(): pass")
         for options, said in (
-            (("--gil-suppressions=rules",), "goes with --gilcheck or --gil-deadlocks"),
+            (
+                ("--gil-suppressions=rules",),
+                "goes with --gilcheck, --gil-deadlocks or --gil-budget",
+            ),
             (("--gilcheck", "--gil-suppressions=none"), r"/none' cannot be read: No such file"),
             (("--gilcheck", "--gil-suppressions=rules"), r"/rules:1: 'function:f' has no reason"),
             (("--gilcheck", "--gil-suppressions=a,b"), r"/a,b: a comma separates"),

@@ -40,6 +40,7 @@ using duration = std::chrono::nanoseconds;
 constexpr unsigned long first_that_answers = 0x030D0000;
 
 duration allowed{};
+std::atomic<bool> is_looking = false;
 budget_reports reports;
 
 bool holds_gil() noexcept { return handoff_gil_held; }
@@ -254,7 +255,9 @@ void* watch(void* /*unused*/) {
             to_holder.ask(now);
             if (lasts > allowed && to_holder.is_unanswered(now)) {
                 looked_at = now.number;
+                is_looking = true;
                 look(asking, now);
+                is_looking = false;
             }
         }
     } catch (std::exception const& failure) {
@@ -282,11 +285,19 @@ void start_gil_budget(running_python const& python, std::chrono::nanoseconds bud
     reports = wanted;
     begin_thread();
     pthread_atfork(nullptr, nullptr, [] {
+        is_looking = false;
         pthread_t begun{};
         if (begin_tool_thread(begun, &watch, "gilcheck")) {
             pthread_detach(begun);
         }
     });
+}
+
+void finish_looking() noexcept {
+    constexpr timespec moment{.tv_sec = 0, .tv_nsec = 1'000'000};
+    for (int waited = 0; is_looking && waited < 5000; ++waited) {
+        nanosleep(&moment, nullptr);
+    }
 }
 
 }  // namespace handoff::detail

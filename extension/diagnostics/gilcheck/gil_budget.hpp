@@ -33,4 +33,8 @@ struct budget_reports {
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
                       budget_reports const& reports);
 
+/// Waits until what is being looked at now is reported, or found to be nothing new; five seconds at
+/// most. GIL: any; not touched.
+void finish_looking() noexcept;
+
 }  // namespace handoff::detail

@@ -133,6 +133,7 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
 }
 
 void finish_reports() {
+    finish_looking();
     for (unsigned now = unfinished; now > 0 && !reporting; now = unfinished) {
         unfinished.wait(now);
     }

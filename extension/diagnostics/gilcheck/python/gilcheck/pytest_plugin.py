@@ -1,4 +1,4 @@
-"""pytest --gilcheck, pytest --gil-deadlocks: what gilcheck finds fails the test that made it.
+"""pytest --gilcheck, --gil-deadlocks, --gil-budget: a finding fails the test that made it.
 
 pytest imports this whenever it runs, so what only a checked run needs is imported there.
 
@@ -33,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Fail a test that takes the GIL and locks in an order that will deadlock.",
     )
     group.addoption(
+        "--gil-budget",
+        metavar="TIME",
+        help="Fail a test in which native code holds the GIL longer, as 5ms.",
+    )
+    group.addoption(
         "--gil-suppressions",
         metavar="FILE",
         help="Do not report what this file names, in lines of kind:pattern  # reason.",
@@ -41,9 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     calls, deadlocks = config.option.gilcheck, config.option.gil_deadlocks
-    suppressions = config.option.gil_suppressions
-    if calls or deadlocks:
+    budget, suppressions = config.option.gil_budget, config.option.gil_suppressions
+    if calls or deadlocks or budget is not None:
         words = ["deadlocks"] * deadlocks + ["no-calls"] * (not calls)
+        if budget is not None:
+            words.append(f"budget={budget}")
         if suppressions is not None:
             path = config.invocation_params.dir / suppressions
             if "," in str(path):
@@ -54,7 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
             words.append(f"suppressions={path}")
         config.pluginmanager.register(_Checked(config, words), "gilcheck-session")
     elif suppressions is not None:
-        raise pytest.UsageError("--gil-suppressions goes with --gilcheck or --gil-deadlocks")
+        raise pytest.UsageError(
+            "--gil-suppressions goes with --gilcheck, --gil-deadlocks or --gil-budget"
+        )
 
 
 class _Checked:
@@ -72,7 +81,7 @@ class _Checked:
         if "gilcheck" in sys._xoptions:
             raise pytest.UsageError(
                 "-X gilcheck has this process checked by the host already: leave that out, or "
-                "--gilcheck and --gil-deadlocks"
+                "the options --gilcheck, --gil-deadlocks and --gil-budget"
             )
         worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._temporary = None
