@@ -31,18 +31,6 @@ PyObject* hand_over(PyObject* /*module*/, PyObject* /*unused*/) {
     Py_RETURN_NONE;
 }
 
-/// hand_over_often(times): a loop of it, in C.
-PyObject* hand_over_often(PyObject* /*module*/, PyObject* argument) {
-    long const times = PyLong_AsLong(argument);
-    if (times == -1 && PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
-    for (long each = 0; each < times; ++each) {
-        PyEval_RestoreThread(PyEval_SaveThread());
-    }
-    Py_RETURN_NONE;
-}
-
 std::mutex locked_often;
 std::mutex held_meanwhile;
 
@@ -52,41 +40,34 @@ void lock_often(long times) {
     }
 }
 
-/// lock_often(times): locks and unlocks a mutex, with the GIL held.
-PyObject* lock_often_with_gil(PyObject* /*module*/, PyObject* argument) {
+void lock_often_nested(long times) {
+    std::scoped_lock const held(held_meanwhile);
+    lock_often(times);
+}
+
+void hand_over_often(long times) {
+    for (long each = 0; each < times; ++each) {
+        PyEval_RestoreThread(PyEval_SaveThread());
+    }
+}
+
+/// f(times), for a script; with the GIL held.
+template <void (*Work)(long)>
+PyObject* with_gil(PyObject* /*module*/, PyObject* argument) {
     long const times = PyLong_AsLong(argument);
     if (times == -1 && PyErr_Occurred() != nullptr) {
         return nullptr;
     }
-    lock_often(times);
+    Work(times);
     Py_RETURN_NONE;
 }
 
-/// lock_often_alone(times): the same, with nothing else held.
-PyObject* lock_often_alone(PyObject* /*module*/, PyObject* argument) {
-    long const times = PyLong_AsLong(argument);
-    if (times == -1 && PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
+/// The same, with the GIL released.
+template <void (*Work)(long)>
+void released(long times) {
     PyThreadState* const state = PyEval_SaveThread();
-    lock_often(times);
+    Work(times);
     PyEval_RestoreThread(state);
-    Py_RETURN_NONE;
-}
-
-/// lock_often_nested(times): the same, with another mutex held.
-PyObject* lock_often_nested(PyObject* /*module*/, PyObject* argument) {
-    long const times = PyLong_AsLong(argument);
-    if (times == -1 && PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
-    PyThreadState* const state = PyEval_SaveThread();
-    {
-        std::scoped_lock const held(held_meanwhile);
-        lock_often(times);
-    }
-    PyEval_RestoreThread(state);
-    Py_RETURN_NONE;
 }
 
 PyMethodDef methods[] = {
@@ -99,19 +80,19 @@ PyMethodDef methods[] = {
      .ml_flags = METH_NOARGS,
      .ml_doc = "drops the GIL and takes it again"},
     {.ml_name = "hand_over_often",
-     .ml_meth = &hand_over_often,
+     .ml_meth = &with_gil<&hand_over_often>,
      .ml_flags = METH_O,
      .ml_doc = "hand_over_often(times)"},
     {.ml_name = "lock_often",
-     .ml_meth = &lock_often_with_gil,
+     .ml_meth = &with_gil<&lock_often>,
      .ml_flags = METH_O,
      .ml_doc = "lock_often(times): a mutex, with the GIL held"},
     {.ml_name = "lock_often_alone",
-     .ml_meth = &lock_often_alone,
+     .ml_meth = &with_gil<&released<&lock_often>>,
      .ml_flags = METH_O,
      .ml_doc = "lock_often_alone(times): a mutex, with nothing else held"},
     {.ml_name = "lock_often_nested",
-     .ml_meth = &lock_often_nested,
+     .ml_meth = &with_gil<&released<&lock_often_nested>>,
      .ml_flags = METH_O,
      .ml_doc = "lock_often_nested(times): a mutex, with another one held"},
     {},
