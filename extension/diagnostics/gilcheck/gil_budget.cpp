@@ -41,7 +41,7 @@ constexpr unsigned long first_that_answers = 0x030D0000;
 
 duration allowed{};
 std::atomic<bool> is_looking = false;
-budget_reports reports;
+finding_reports reports;
 
 bool holds_gil() noexcept { return handoff_gil_held; }
 
@@ -163,11 +163,8 @@ void look(stack_signal const& asking, current_hold const& now) {
         return;  // it was in the evaluation loop by then
     }
     if (known.insert(hold.where()).second && reports.begin()) {
-        if (has_rules() && is_left_out(facts_of(hold))) {
-            reports.leave_out();
-        } else {
-            reports.write(reports.json ? json_of(hold) : text_of(hold));
-        }
+        reports.end([&hold] { return facts_of(hold); },
+                    [&hold] { return reports.json ? json_of(hold) : text_of(hold); });
     }
 }
 
@@ -266,30 +263,23 @@ void* watch(void* /*unused*/) {
     return nullptr;
 }
 
-void begin_thread() {
-    pthread_t begun{};
-    if (!begin_tool_thread(begun, &watch, "gilcheck")) {
-        throw std::runtime_error("gilcheck: there can be no thread more, to watch the budget");
-    }
-    pthread_detach(begun);
-}
+bool begin_thread() noexcept { return begin_lasting_tool_thread(&watch, "gilcheck"); }
 
 }  // namespace
 
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
-                      budget_reports const& wanted) {
+                      finding_reports const& wanted) {
     if (python.version >= first_that_answers) {
         python.look_up(question::add_pending_call, "Py_AddPendingCall");
     }
     allowed = budget;
     reports = wanted;
-    begin_thread();
+    if (!begin_thread()) {
+        throw std::runtime_error("gilcheck: there can be no thread more, to watch the budget");
+    }
     pthread_atfork(nullptr, nullptr, [] {
         is_looking = false;
-        pthread_t begun{};
-        if (begin_tool_thread(begun, &watch, "gilcheck")) {
-            pthread_detach(begun);
-        }
+        begin_thread();
     });
 }
 

@@ -1,20 +1,12 @@
 // gil_budget: holds of the GIL that last too long, with the C++ stack of the holder.
 #pragma once
 
+#include "finding_reports.hpp"
 #include "running_python.hpp"
 
 #include <chrono>
-#include <string>
 
 namespace handoff::detail {
-
-/// How a finding gets out: as of lock_order.
-struct budget_reports {
-    bool (*begin)() noexcept = nullptr;
-    void (*write)(std::string const& text) = nullptr;
-    void (*leave_out)() = nullptr;
-    bool json = false;
-};
 
 /// Has a thread of its own look at each hold that lasts longer than that, from now on, once for as
 /// long as the process lives, and reports those whose holder is in native code, or waits, once for
@@ -31,7 +23,7 @@ struct budget_reports {
 /// Threads: one at a time.
 /// Throws:  std::runtime_error: there is no signal left, or no thread.
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
-                      budget_reports const& reports);
+                      finding_reports const& reports);
 
 /// Waits until what is being looked at now is reported, or found to be nothing new; five seconds at
 /// most. GIL: any; not touched.

@@ -5,13 +5,13 @@
 #include "gil_events.hpp"
 #include "json.hpp"
 #include "mapped_array.hpp"
+#include "thread_names.hpp"
 #include "tick_clock.hpp"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
-#include <fstream>
 #include <map>
 #include <mutex>
 #include <new>
@@ -77,7 +77,7 @@ struct of_thread {
 struct of_function {
     figures its;
     python_function key;
-    std::array<char, 200> name{};  // "f (file.py:12)"; empty: not used yet
+    std::array<char, 200> name{};  // as write_place() writes it; empty: not used yet
 };
 
 /// Those that have ended, by their names.
@@ -169,14 +169,7 @@ of_function& figures_of(python_function const& function) noexcept {
     for (std::size_t probe = 0; probe < most_probes; ++probe) {
         of_function& its = all->functions[((hash >> 40U) + probe) & (all->functions.size() - 1)];
         if (its.name[0] == '\0') {
-            constexpr std::size_t number_and_brackets = 16;
-            std::span<char> const text = its.name;
-            char* end = reader.write_utf8(function.name, text.first(text.size() / 2));
-            end = std::ranges::copy(std::string_view(" ("), end).out;
-            end = reader.write_utf8(
-                function.file, text.subspan(end - text.data(),
-                                            text.data() + text.size() - end - number_and_brackets));
-            std::snprintf(end, number_and_brackets, ":%d)", function.line);
+            reader.write_place(function, function.line, its.name);
             its.key = function;
         }
         if (its.key == function) {
@@ -252,12 +245,6 @@ void add(row& to, figures const& its, seconds_of const& seconds) {
     to.longest_wait = std::max(to.longest_wait, seconds(its.longest_wait));
 }
 
-std::string name_of(pid_t thread) {
-    std::string name;
-    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/comm"), name);
-    return name;
-}
-
 /// Those that held it longest come first.
 std::vector<row> in_order(std::vector<row> rows) {
     std::erase_if(rows, [](row const& each) { return each.takes == 0 && each.contended == 0; });
@@ -276,7 +263,7 @@ std::vector<row> rows_of_threads(seconds_of const& seconds) {
     std::scoped_lock const held(all->mutex);
     for (std::size_t each = 0; each < all->used_threads; ++each) {
         if (pid_t const id = all->threads[each].id; id != 0) {
-            put(name_of(id), all->threads[each].its, 1);
+            put(system_name_of(id), all->threads[each].its, 1);
         }
     }
     for (std::size_t each = 0; each < all->used_names; ++each) {
@@ -300,7 +287,7 @@ std::vector<row> rows_of_functions(seconds_of const& seconds) {
     };
     for (std::size_t each = 0; each < all->functions.size(); ++each) {
         if (all->functions[each].name[0] != '\0') {
-            put(all->functions[each].name.data(), all->functions[each]);
+            put(place_in_words(all->functions[each].name.data()), all->functions[each]);
         }
     }
     put("(native code)", all->native);

@@ -1,7 +1,7 @@
 // gilcheck: what is checked, since when, and whether a call was a violation after all.
 #include "checked_calls.hpp"
 #include "crash_notice.hpp"
-#include "finding_rules.hpp"
+#include "finding_reports.hpp"
 #include "gil_budget.hpp"
 #include "gil_events.hpp"
 #include "gil_statistics.hpp"
@@ -114,6 +114,16 @@ void write_report(std::string const& text) {
     end_report();
 }
 
+void finish_reports();
+
+finding_reports reports_from_now() {
+    return {.begin = &begin_report,
+            .write = &write_report,
+            .leave_out = &end_report,
+            .finish = &finish_reports,
+            .json = how().json};
+}
+
 void on_call_without_gil(checked_call const& call, void* return_address) {
     if (!how().calls || reporting || is_attached() || may_be_ignored()) {
         return;
@@ -122,12 +132,11 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_first_from(return_address) && begin_report()) {
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
-        if (has_rules() && is_left_out(found.facts())) {
-            end_report();
-        } else {
-            std::fflush(stdout);
-            write_report(how().json ? found.json() : found.text());
-        }
+        reports_from_now().end([&found] { return found.facts(); },
+                               [&found] {
+                                   std::fflush(stdout);
+                                   return how().json ? found.json() : found.text();
+                               });
     }
     reporting = false;
 }
@@ -254,11 +263,7 @@ void begin_checking() {
 void watch_locks_if_wanted() {
     static bool begun = false;
     if (how().deadlocks && !std::exchange(begun, true)) {
-        start_lock_order(*python, {.begin = &begin_report,
-                                   .write = &write_report,
-                                   .leave_out = &end_report,
-                                   .finish = &finish_reports,
-                                   .json = how().json});
+        start_lock_order(*python, reports_from_now());
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
     }
 }
@@ -270,11 +275,7 @@ void take_figures_if_wanted() {
     }
     static bool begun = false;
     if (how().budget.count() > 0 && !std::exchange(begun, true)) {
-        start_gil_budget(*python, how().budget,
-                         {.begin = &begin_report,
-                          .write = &write_report,
-                          .leave_out = &end_report,
-                          .json = how().json});
+        start_gil_budget(*python, how().budget, reports_from_now());
     }
 }
 
@@ -368,10 +369,6 @@ std::string_view where_a_comma_may_not_be(std::string_view before) {
                ? "; a file's path may have no comma, which ends it: give another path"
                : "";
 }
-
-}  // namespace
-
-namespace {
 
 /// Also where it is no number.
 bool is_within(double nanoseconds) { return nanoseconds >= 1e5 && nanoseconds <= 1e15; }

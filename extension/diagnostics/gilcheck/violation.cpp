@@ -7,6 +7,7 @@
 #include "python_stacks.hpp"
 #include "report_log.hpp"
 #include "stack_walk.hpp"
+#include "thread_names.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,7 +16,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <span>
 #include <string_view>
 #include <sys/syscall.h>
@@ -31,12 +31,6 @@ namespace {
 // Set once, before the first report.
 void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()
 int (*is_finalizing)() = nullptr;
-
-std::string name_of(pid_t thread) {
-    std::string name;
-    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/comm"), name);
-    return name;
-}
 
 /// The calls that led to a place, the innermost first.
 struct calls_to {
@@ -98,7 +92,7 @@ violation violation::here(char const* function, void const* return_address, bool
                                ? because::finalized
                            : ever_held ? because::released
                                        : because::never_acquired,
-                    .thread = {.id = id, .handle = pthread_self(), .name = name_of(id)},
+                    .thread = {.id = id, .handle = pthread_self(), .name = system_name_of(id)},
                     .known_to_python = python_is_alive && this_threads_state() != nullptr,
                     .by_who_ended_python = ended_python_here(),
                     .holder = {},
@@ -109,7 +103,7 @@ violation violation::here(char const* function, void const* return_address, bool
     if (holder.id != 0 && found.why != because::finalized) {  // faulthandler has gone first
         found.holder = {.id = holder.id,
                         .handle = holder.thread,
-                        .name = name_of(holder.id),
+                        .name = system_name_of(holder.id),
                         .ended = has_ended(holder.id)};
         found.holders_python = python_stack_of(holder.thread, python_stacks());
     }

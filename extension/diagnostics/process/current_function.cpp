@@ -242,4 +242,19 @@ char* function_reader::write_utf8(void const* str, std::span<char> to) const noe
     return end;
 }
 
+void function_reader::write_place(python_function const& function, int line,
+                                  std::span<char> to) const noexcept {
+    constexpr std::size_t number = 16;
+    char* end = write_utf8(function.name, to.first(to.size() / 2));
+    *end++ = '\n';
+    end = write_utf8(function.file, {end, to.data() + to.size() - number});
+    std::snprintf(end, number, ":%d", line);
+}
+
+std::string place_in_words(std::string_view written) {
+    auto const end = std::min(written.find('\n'), written.size());
+    std::string_view const place = written.substr(std::min(end + 1, written.size()));
+    return std::string(written.substr(0, end)).append(" (").append(place).append(")");
+}
+
 }  // namespace handoff::detail

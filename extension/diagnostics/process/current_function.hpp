@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
+#include <string_view>
 
 namespace handoff::detail {
 
@@ -49,6 +51,10 @@ public:
     /// REQUIRES: knows().
     char* write_utf8(void const* str, std::span<char> to) const noexcept;
 
+    /// Writes which function it is, and where: its name, a line break, `file.py:12`, and a zero.
+    /// What has no room is left out. REQUIRES: knows(); to has more than 32 bytes.
+    void write_place(python_function const& function, int line, std::span<char> to) const noexcept;
+
     /// Null: of another version.
     static handoff_python_layout const* layout_of(unsigned long version) noexcept;
 
@@ -63,5 +69,8 @@ private:
     handoff_python_layout const* layout_ = nullptr;
     void const* code_type_ = nullptr;
 };
+
+/// "f (file.py:12)", of what write_place() has written.
+[[nodiscard]] std::string place_in_words(std::string_view written);
 
 }  // namespace handoff::detail

@@ -2,6 +2,7 @@
 #include "thread_names.hpp"
 
 #include <atomic>
+#include <fstream>
 #include <string>
 
 namespace handoff::detail {
@@ -60,6 +61,12 @@ void run_code(bool is_main) {
 }
 
 }  // namespace
+
+std::string system_name_of(pid_t thread) {
+    std::string name;
+    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/comm"), name);
+    return name;
+}
 
 void name_threads(running_python const& python, bool held) {
     static std::atomic<bool> is_asked = false;

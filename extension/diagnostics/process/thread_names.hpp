@@ -3,7 +3,13 @@
 
 #include "running_python.hpp"
 
+#include <string>
+#include <sys/types.h>
+
 namespace handoff::detail {
+
+/// The name that the system has for a thread of this process; empty: it has ended. Threads: any.
+[[nodiscard]] std::string system_name_of(pid_t thread);
 
 /// Threads that `threading` begins from now on, and those that it has begun and nobody has named,
 /// have their names for the system as well, of which it keeps the first 15 bytes: for the reports,

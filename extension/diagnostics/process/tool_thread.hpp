@@ -24,6 +24,12 @@ inline bool begin_tool_thread(pthread_t& begun, void* (*run)(void*), char const*
     return is_there;
 }
 
+/// The same of one that nobody joins: it goes on for as long as the process.
+inline bool begin_lasting_tool_thread(void* (*run)(void*), char const* name) noexcept {
+    pthread_t begun{};
+    return begin_tool_thread(begun, run, name) && pthread_detach(begun) == 0;
+}
+
 /// Whether it has ended within that time, and is joined. GIL: any; not touched.
 inline bool is_joined_within(pthread_t ending, std::chrono::milliseconds at_most) noexcept {
     timespec const deadline = monotonic_timespec(std::chrono::steady_clock::now() + at_most);

@@ -2,9 +2,11 @@
 #include "deadlock.hpp"
 
 #include "call_frames.hpp"
+#include "current_function.hpp"
 #include "json.hpp"
 #include "report_log.hpp"
 #include "stack_lines.hpp"
+#include "thread_names.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
@@ -13,7 +15,6 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -36,7 +37,7 @@ std::vector<call_frame> frames_of(calls<Most> const& stack) {
 std::string name_of(acting_thread const& thread) {
     std::string name(thread.name.data());
     if (name.empty()) {
-        std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread.id) + "/comm"), name);
+        name = system_name_of(thread.id);
     }
     return std::to_string(thread.id) + (name.empty() ? "" : " '" + name + "'");
 }
@@ -100,9 +101,7 @@ struct described_place {
 described_place described(acting_place const& place) {
     described_place told{.frames = frames_of(place.stack), .users = {}, .python = {}};
     if (std::string_view const python = place.python.data(); !python.empty()) {
-        auto const end = python.find('\n');
-        told.python = std::string(python.substr(0, end)) + " (" +
-                      std::string(python.substr(std::min(end + 1, python.size()))) + ")";
+        told.python = place_in_words(python);
     }
     std::span<call_frame const> const of_interest = called_by_python(told.frames);
     if (call_frame const* const users = users_frame(of_interest)) {

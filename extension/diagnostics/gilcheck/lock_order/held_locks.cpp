@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstdio>
 #include <execinfo.h>
 #include <mutex>
 #include <new>
@@ -52,6 +51,7 @@ struct event_waited_for {
 constexpr std::size_t most_events = 64;
 std::array<event_waited_for, most_events>* events = nullptr;
 std::atomic<int> waiting_with_gil = 0;
+std::atomic<int> joining_with_gil = 0;
 
 constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
     value *= 0x9E3779B97F4A7C15U;
@@ -72,7 +72,6 @@ struct thread_pool {
     mapped_array<thread_locks> all{most_threads};
     std::size_t used = 0;
     std::uint32_t numbers = 0;
-    std::uint64_t without = 0;  // threads that there was no room for
     mapped_array<short_stack> sites{most_sites};
     std::size_t used_sites = 0;
     mapped_array<std::uint32_t> site_buckets{most_sites};
@@ -88,7 +87,6 @@ struct thread_pool {
             found = &all[used++];
         }
         if (found == nullptr) {
-            ++without;
             return nullptr;
         }
         new (found) thread_locks();
@@ -365,15 +363,8 @@ acting_place thread_locks::here() const noexcept {
     }
     if (python_function const function = python_functions.current(state);
         function.name != nullptr && function.file != nullptr) {
-        constexpr std::size_t number_and_brackets = 16;
-        std::span<char> const text = seen.python;
-        char* end = python_functions.write_utf8(function.name, text.first(text.size() / 2));
-        *end++ = '\n';
-        end = python_functions.write_utf8(
-            function.file,
-            text.subspan(end - text.data(), text.data() + text.size() - end - number_and_brackets));
         int const line = python_functions.current_line(state);
-        std::snprintf(end, number_and_brackets, ":%d", line != 0 ? line : function.line);
+        python_functions.write_place(function, line != 0 ? line : function.line, seen.python);
     }
     return seen;
 }
@@ -418,11 +409,15 @@ void thread_locks::drops_gil() noexcept {
 }
 
 void thread_locks::waits_for_gil() noexcept {
-    waits_for_gil_.store(true, std::memory_order_relaxed);
+    waits_for_gil_ = true;
     if (count_.load(std::memory_order_relaxed) > 0) {
         tell(number_of_gil, false, false);
     }
-    // Whoever holds the GIL may wait for this thread to end.
+    // Whoever holds the GIL may wait for this thread to end. Either this thread sees that, or the
+    // other, in begins_to_join(), that this one waits: both write before they read.
+    if (joining_with_gil == 0) {
+        return;
+    }
     lock_finding found;
     {
         std::scoped_lock const held(mutex_of_graph);
@@ -514,8 +509,9 @@ void thread_locks::begins_to_join(pthread_t other) noexcept {
         joins_at_ = place;
         joined_ = other;
         joins_ = true;
+        ++joining_with_gil;
         thread_locks const* const joined = pool->of(other);
-        if (joined == nullptr || !joined->waits_for_gil_.load(std::memory_order_relaxed)) {
+        if (joined == nullptr || !joined->waits_for_gil_) {
             return;
         }
         joined->describe(found);
@@ -546,6 +542,7 @@ void thread_locks::has_joined() noexcept {
     within const noting;
     std::scoped_lock const held(mutex_of_graph);
     joins_ = false;
+    --joining_with_gil;
 }
 
 /// Of another thread than the caller's.
@@ -612,6 +609,7 @@ public:
             each.event = nullptr;
         }
         waiting_with_gil = 0;
+        joining_with_gil = 0;
         if (is_whole) {
             mutex_of_graph.unlock();
         }
@@ -679,12 +677,6 @@ void note_given_back(lock_number lock, bool by_who_took_it) noexcept {
     } else {
         graph->ignore(lock);
     }
-}
-
-std::uint64_t locks_given_up() noexcept {
-    within const noting;
-    std::scoped_lock const held(mutex_of_graph);
-    return graph->given_up() + pool->without;
 }
 
 }  // namespace handoff::detail

@@ -174,7 +174,4 @@ void note_initialised(lock_number lock) noexcept;
 /// It was given back by a thread that did not take it, or by the one that did.
 void note_given_back(lock_number lock, bool by_who_took_it) noexcept;
 
-/// How many locks, orders and threads were given up for want of room.
-[[nodiscard]] std::uint64_t locks_given_up() noexcept;
-
 }  // namespace handoff::detail

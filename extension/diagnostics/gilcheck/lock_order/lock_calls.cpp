@@ -392,10 +392,12 @@ taken_lock taking_semaphore(sem_t* semaphore) noexcept {
     if (thread == nullptr) {
         return {nullptr, 0};
     }
-    bool const is_known = known_number_of(lock_kind::semaphore, semaphore) != 0;
+    if (lock_number const known = known_number_of(lock_kind::semaphore, semaphore); known != 0) {
+        return {thread, known};
+    }
     lock_number const number = number_of(lock_kind::semaphore, semaphore);
     int count = 0;
-    if (!is_known && number != 0 && sem_getvalue(semaphore, &count) == 0 && count > 1) {
+    if (number != 0 && sem_getvalue(semaphore, &count) == 0 && count > 1) {
         note_given_back(number, false);
     }
     return {thread, number};

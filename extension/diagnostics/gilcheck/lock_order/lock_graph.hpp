@@ -74,7 +74,7 @@ struct acting_thread {
 struct acting_place {
     acting_thread thread;
     whole_stack stack;
-    std::array<char, 200> python{};  // "f (file.py:12)": the Python function; empty: none
+    std::array<char, 200> python{};  // as write_place() writes it; empty: none
 };
 
 /// A thread that holds one lock wants another. All of the first occurrence, but where it says so.

@@ -13,6 +13,7 @@
 #include "tool_thread.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <new>
@@ -32,7 +33,7 @@ struct finding_queue {
     std::array<lock_finding, 16> findings;
     std::size_t first = 0;
     std::size_t count = 0;
-    bool has_writer = false;
+    std::atomic<bool> has_writer = false;
     sem_t filled{};
     std::mutex mutex;
 };
@@ -44,11 +45,8 @@ void write_next() {
         std::scoped_lock const held(queue->mutex);
         next = queue->findings.at(queue->first);
     }
-    if (has_rules() && is_left_out(facts_of(next))) {
-        reports.leave_out();
-    } else {
-        reports.write(reports.json ? json_of(next) : text_of(next));
-    }
+    reports.end([] { return facts_of(next); },
+                [] { return reports.json ? json_of(next) : text_of(next); });
     std::scoped_lock const held(queue->mutex);
     queue->first = (queue->first + 1) % queue->findings.size();
     --queue->count;
@@ -67,19 +65,18 @@ void on_finding(lock_finding const& found) {
     if (!is_new_finding(found)) {
         return;
     }
-    std::scoped_lock const held(queue->mutex);
-    if (queue->count == queue->findings.size() || !reports.begin()) {
-        return;
-    }
-    queue->findings.at((queue->first + queue->count) % queue->findings.size()) = found;
-    ++queue->count;
-    sem_post(&queue->filled);
-    if (!queue->has_writer) {
-        pthread_t writer{};
-        queue->has_writer = begin_tool_thread(writer, &write_findings, "gilcheck");
-        if (queue->has_writer) {
-            pthread_detach(writer);
+    {
+        std::scoped_lock const held(queue->mutex);
+        if (queue->count == queue->findings.size() || !reports.begin()) {
+            return;
         }
+        queue->findings.at((queue->first + queue->count) % queue->findings.size()) = found;
+        ++queue->count;
+    }
+    sem_post(&queue->filled);
+    // Outside of the mutex, as a thread's beginning allocates.
+    if (!queue->has_writer.exchange(true)) {
+        queue->has_writer = begin_lasting_tool_thread(&write_findings, "gilcheck");
     }
 }
 

@@ -1,21 +1,10 @@
 // lock_order: foretells deadlocks, from the orders in which a program takes the GIL and its locks.
 #pragma once
 
+#include "finding_reports.hpp"
 #include "running_python.hpp"
 
-#include <string>
-
 namespace handoff::detail {
-
-/// How a finding gets out: begin says whether it is wanted, and then its text is given to write, on
-/// a thread that is nobody's; or it is left out, by the rules of which are reported.
-struct finding_reports {
-    bool (*begin)() noexcept = nullptr;
-    void (*write)(std::string const& text) = nullptr;
-    void (*leave_out)() = nullptr;
-    void (*finish)() = nullptr;  // waits until those that were begun are written
-    bool json = false;
-};
 
 /// Watches the locks of this process from now on, and for as long as it lives. Once.
 ///

@@ -1,0 +1,29 @@
+// finding_reports: how what was found gets out, whatever kind it is of.
+#pragma once
+
+#include "finding_rules.hpp"
+
+#include <string>
+
+namespace handoff::detail {
+
+/// begin says whether a report is wanted; if so, end() is called once, on any thread.
+struct finding_reports {
+    bool (*begin)() noexcept = nullptr;
+    void (*write)(std::string const& text) = nullptr;
+    void (*leave_out)() = nullptr;
+    void (*finish)() = nullptr;  // waits until those that were begun have ended
+    bool json = false;
+
+    /// Writes it, unless the rules leave it out. facts() and text() are called if they are wanted.
+    template <class Facts, class Text>
+    void end(Facts const& facts, Text const& text) const {
+        if (has_rules() && is_left_out(facts())) {
+            leave_out();
+        } else {
+            write(text());
+        }
+    }
+};
+
+}  // namespace handoff::detail
