@@ -666,43 +666,6 @@ TEST(GilAttachment, OfOtherThreadsDoesNotBlockTheChildOfAFork) {
     }
 }
 
-TEST(GilOwned, DropsItsReferenceUnderTheGilOnANativeThread) {
-    std::atomic<int> died_with_gil = -1;
-    {
-        gil_owned<py::object> owned;
-        {
-            gil_acquire gil;
-            owned = gil_owned<py::object>(tell_tale(died_with_gil));
-        }
-        std::thread([moved = std::move(owned)] { EXPECT_TRUE(moved); }).join();
-    }
-    EXPECT_EQ(died_with_gil, 1);
-}
-
-TEST(GilOwned, ReplacesItsValueUnderTheGil) {
-    std::atomic<int> died_with_gil = -1;
-    gil_owned<py::object> owned;
-    {
-        gil_acquire gil;
-        owned = gil_owned<py::object>(tell_tale(died_with_gil));
-    }
-    owned = gil_owned<py::object>();
-    EXPECT_EQ(died_with_gil, 1);
-    EXPECT_FALSE(owned);
-}
-
-TEST(GilOwned, ResetEmptiesItOnce) {
-    std::atomic<int> died_with_gil = -1;
-    gil_owned<py::object> owned;
-    {
-        gil_acquire gil;
-        owned = gil_owned<py::object>(tell_tale(died_with_gil));
-    }
-    owned.reset();
-    owned.reset();
-    EXPECT_EQ(died_with_gil, 1);
-}
-
 TEST(TakeRaisedException, BringsTheExceptionWithItsTraceback) {
     gil_acquire gil;
     py::object const globals = py::import("__main__").attr("__dict__");

@@ -1,4 +1,5 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
+#include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/mutex.hpp>
@@ -452,6 +453,7 @@ bool gil_gate::close() noexcept {
         gil_release while_they_turn_back;
         gate.abandon_all(opening, interrupted);
     }
+    detail::drops.drop_if_any();
     return !interrupted;
 }
 

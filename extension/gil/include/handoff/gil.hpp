@@ -11,4 +11,5 @@
 #include <handoff/gil/raised.hpp>
 #include <handoff/gil/registration.hpp>
 #include <handoff/gil/release.hpp>
+#include <handoff/gil/shared.hpp>
 #include <handoff/gil/try_acquire.hpp>

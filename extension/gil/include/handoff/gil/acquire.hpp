@@ -1,6 +1,7 @@
 // gil_acquire: the calling thread holds the GIL for as long as the guard lives.
 #pragma once
 
+#include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/kept_state.hpp>
 #include <handoff/gil/detail/left_error.hpp>
 #include <handoff/gil/detail/one_thread.hpp>
@@ -19,6 +20,8 @@ namespace handoff {
 /// So a native thread pays for a state once: it is kept until the thread ends, or until the end of
 /// a gil_attachment made before. The thread does not take the GIL when it ends: its state, and with
 /// it the thread's values of threading.local, goes when another native thread first acquires.
+///
+/// What gil_owned gave up without the GIL is dropped when it is taken.
 ///
 /// A Python error that is still set when the GIL is released, where neither Python code nor an
 /// outer guard could take it, goes to sys.unraisablehook and is cleared: it would come up in the
@@ -46,6 +49,7 @@ public:
             detail::await_gil([own] { PyEval_RestoreThread(own); });
         }
         taken_with_ = own;
+        detail::drops.drop_if_any();
     }
 
     ~gil_acquire() {

@@ -1,30 +1,40 @@
-// gil_owned<T>: a holder of Python references that any thread may destroy.
+// gil_owned<T>: a holder of Python references that any thread may destroy, with any lock held.
 #pragma once
 
-#include <handoff/gil/acquire.hpp>
-#include <handoff/gil/try_acquire.hpp>
+#include <handoff/gil/detail/deferred_drop.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
+#include <handoff/gil/held.hpp>
+#include <handoff/gil/mutex.hpp>
 
 #include <memory>
-#include <new>
 #include <type_traits>
 #include <utility>
 
 namespace handoff {
 
 /// Owns a T made of Python references (boost::python::object, pybind11::object, a struct of
-/// them) and destroys it under the GIL, on whatever thread the owner goes away.
+/// them). Whatever thread destroys it, the references are dropped under the GIL, and nobody waits:
 ///
-/// Move-only: to copy a reference is to touch Python, so the copy is made by hand, under a
-/// guard. Moving touches no Python object and needs no GIL.
+///     the thread that destroys it                  the references are dropped
+///     holds the GIL                                at once
+///     holds the GIL, and a handoff::mutex          later
+///     does not hold the GIL                        later
+///     comes when Python has ended                  never: their objects have gone with Python
+///
+/// Later is at the next of these: a guard of ours takes the GIL (gil_acquire, gil_try_acquire, the
+/// end of gil_release), on any thread; Python's main thread executes Python code, where a pending
+/// call does it; the gate has closed. To have it at once: gil_acquire, then reset().
+///
+/// Move-only: to copy a reference is to touch Python; gil_shared is copied. Moving touches no
+/// Python object and needs no GIL.
 ///
 /// GIL:      held to construct from a T, to copy out of get(), and to use it. Any for moving,
-///           reset() and the destructor, which acquire it when there is something to drop.
-/// Threads:  any, one at a time.
-/// REQUIRES: where the gate was never opened: destroyed before the interpreter finalizes. Where
-///           Python has ended, or the gate does not let the thread in any more, or there is no
-///           memory for a thread state, the references are left alone: their objects go, or are
-///           gone, with the interpreter. Their interpreter is the main one, and the thread that
-///           destroys them is in no subinterpreter with a GIL of its own.
+///           reset() and the destructor.
+/// Threads:  any, one at a time; one that is ending, too.
+/// Throws:   std::bad_alloc from the constructor; otherwise nothing.
+/// REQUIRES: where the gate was never opened: no thread destroys it while the interpreter
+///           finalizes. The references are the main interpreter's, and who destroys it with the
+///           GIL held is in no subinterpreter with a GIL of its own.
 template <class T>
 class gil_owned {
     static_assert(!std::is_pointer_v<T>,
@@ -35,7 +45,7 @@ class gil_owned {
 public:
     gil_owned() noexcept = default;
     // NOLINTNEXTLINE(performance-unnecessary-value-param): some T cannot be moved, but by a copy
-    explicit gil_owned(T value) : value_(std::make_unique<T>(std::move(value))) {}
+    explicit gil_owned(T value) : kept_(std::make_unique<kept>(std::move(value))) {}
 
     ~gil_owned() { reset(); }
 
@@ -43,7 +53,7 @@ public:
     gil_owned& operator=(gil_owned&& other) noexcept {
         if (this != &other) {
             reset();
-            value_ = std::move(other.value_);
+            kept_ = std::move(other.kept_);
         }
         return *this;
     }
@@ -51,33 +61,30 @@ public:
     gil_owned(gil_owned const&) = delete;
     gil_owned& operator=(gil_owned const&) = delete;
 
-    explicit operator bool() const noexcept { return value_ != nullptr; }
+    explicit operator bool() const noexcept { return kept_ != nullptr; }
 
     /// The value. REQUIRES: not empty; the GIL is held.
-    [[nodiscard]] T& get() const noexcept { return *value_; }
+    [[nodiscard]] T& get() const noexcept { return kept_->value; }
 
-    /// Drops the references now, under the GIL; empty afterwards.
+    /// Gives the references up, as the destructor does; empty afterwards.
     void reset() noexcept {
-        if (value_ == nullptr) {
+        if (kept_ == nullptr) {
             return;
         }
-        auto const drop = [this] { value_.reset(); };  // runs finalizers, which may run Python
-        try {
-            if (gil_gate::was_opened()) {
-                if (gil_try_acquire to_drop; to_drop) {
-                    detail::rather_hang(drop);
-                }
-            } else if (Py_IsInitialized() != 0) {
-                gil_acquire where_nobody_keeps_a_gate;
-                detail::rather_hang(drop);
-            }
-        } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): it has no thread state
+        if (gil_held() && detail::mutexes_held == 0 && kept_->is_of_this_life()) {
+            detail::rather_hang([this] { kept_.reset(); });  // finalizers may run Python
+        } else {
+            detail::drops.add(std::move(kept_));
         }
-        static_cast<void>(value_.release());
     }
 
 private:
-    std::unique_ptr<T> value_;
+    struct kept : detail::deferred_drop {
+        explicit kept(T&& its) : value(std::move(its)) {}
+        T value;
+    };
+
+    std::unique_ptr<kept> kept_;
 };
 
 }  // namespace handoff

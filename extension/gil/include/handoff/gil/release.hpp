@@ -1,6 +1,7 @@
 // gil_release: the calling thread lets go of the GIL for as long as the guard lives.
 #pragma once
 
+#include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/left_error.hpp>
 #include <handoff/gil/detail/one_thread.hpp>
 #include <handoff/gil/detail/waiting.hpp>
@@ -45,6 +46,7 @@ public:
         if (saved_ != nullptr) {
             --detail::releases_in_scope;
             detail::await_gil([this] { PyEval_RestoreThread(saved_); });
+            detail::drops.drop_if_any();
         }
     }
 

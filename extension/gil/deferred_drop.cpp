@@ -1,0 +1,104 @@
+// deferred_drops: who empties the list.
+//
+// Overview
+//   A thread that does not hold the GIL must not wait for it as it drops a reference: it may hold a
+//   mutex, for which the holder of the GIL waits. So it adds what it owned to a list. The list is
+//   emptied by the next of these:
+//     - a guard of ours that takes the GIL: gil_acquire, gil_try_acquire, the end of gil_release
+//     - a pending call, which Python's main thread makes as it executes Python code
+//     - the gate, after it has closed
+//   What is added later goes with the interpreter.
+//
+// Adding is one compare-and-swap, and for the first in the list what a pending call takes: a mutex
+// of Python's that is held for moments, never by who waits for the GIL.
+//
+// In a fork's child the list is what it was; of the thread that forked nothing is lost, and what
+// another was about to add is no thread's any more. The pending call may not have been asked for
+// yet.
+#include <handoff/gil/detail/deferred_drop.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
+#include <handoff/gil/gate.hpp>
+
+#include <pthread.h>
+#include <utility>
+
+#if PY_VERSION_HEX < 0x030C0000
+// Exported, but declared in an internal header. Py_AddPendingCall() of 3.11 reads the current
+// thread state, which is another thread's where the caller does not hold the GIL, and may be gone.
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" int _PyEval_AddPendingCall(PyInterpreterState* interpreter, int (*call)(void*),
+                                      void* argument);
+#endif
+
+namespace handoff::detail {
+
+namespace {
+
+[[maybe_unused]] bool const is_tied_to_fork =
+    pthread_atfork(nullptr, nullptr, [] { drops.ask_again(); }) == 0;
+
+bool add_pending_call(int (*call)(void*), void* argument) noexcept {
+#if PY_VERSION_HEX < 0x030C0000
+    return _PyEval_AddPendingCall(PyInterpreterState_Main(), call, argument) == 0;
+#else
+    return Py_AddPendingCall(call, argument) == 0;
+#endif
+}
+
+}  // namespace
+
+void deferred_drops::push(std::atomic<deferred_drop*>& list, deferred_drop* added) noexcept {
+    added->next_ = list;
+    while (!list.compare_exchange_weak(added->next_, added)) {
+    }
+}
+
+void deferred_drops::add(std::unique_ptr<deferred_drop> owner) noexcept {
+    push(first_, owner.release());
+    unsigned long const life = python_life();
+    if (asked_in_life_.exchange(life) != life) {
+        ask_for_a_pending_call();
+    }
+}
+
+void deferred_drops::ask_for_a_pending_call() noexcept {
+    auto const made = [](void* its) {
+        auto& list = *static_cast<deferred_drops*>(its);
+        list.asked_in_life_ = 0;
+        list.drop();
+        return 0;
+    };
+    passage const python{{}};  // does not end meanwhile
+    bool const is_there = python.admitted() ||
+                          (python.answer() == admission::never_opened && Py_IsInitialized() != 0);
+    if (!is_there || !add_pending_call(made, this)) {
+        asked_in_life_ = 0;  // the next one asks again
+    }
+}
+
+void deferred_drops::drop() noexcept {
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        return;
+    }
+    PyObject* type = nullptr;
+    PyObject* value = nullptr;
+    PyObject* traceback = nullptr;
+    PyErr_Fetch(&type, &value, &traceback);
+    rather_hang([this] {
+        deferred_drop* in_order = nullptr;
+        for (deferred_drop* each = first_.exchange(nullptr); each != nullptr;) {
+            in_order = std::exchange(each, std::exchange(each->next_, in_order));
+        }
+        while (in_order != nullptr) {
+            deferred_drop* const each = std::exchange(in_order, in_order->next_);
+            if (each->is_of_this_life()) {
+                delete each;
+            } else {
+                push(left_alone_, each);
+            }
+        }
+    });
+    PyErr_Restore(type, value, traceback);
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,37 @@
+// gil_shared<T>: a gil_owned<T> that is copied without touching Python.
+#pragma once
+
+#include <handoff/gil/owned.hpp>
+
+#include <memory>
+#include <utility>
+
+namespace handoff {
+
+/// Owns a T made of Python references together with its copies. The last of them drops the
+/// references, as gil_owned does.
+///
+/// GIL:      held to construct from a T, to copy out of get(), and to use it. Any for copying,
+///           moving, reset() and the destructor, which touch a count only.
+/// Threads:  any; one copy is used by one thread at a time, as of std::shared_ptr.
+/// Throws:   std::bad_alloc from the constructor; otherwise nothing.
+/// REQUIRES: as gil_owned.
+template <class T>
+class gil_shared {
+public:
+    gil_shared() noexcept = default;
+    explicit gil_shared(T value) : owned_(std::make_shared<gil_owned<T> const>(std::move(value))) {}
+
+    explicit operator bool() const noexcept { return owned_ != nullptr; }
+
+    /// The value, which the copies share. REQUIRES: not empty; the GIL is held.
+    [[nodiscard]] T& get() const noexcept { return owned_->get(); }
+
+    /// Gives this copy up; empty afterwards.
+    void reset() noexcept { owned_.reset(); }
+
+private:
+    std::shared_ptr<gil_owned<T> const> owned_;
+};
+
+}  // namespace handoff

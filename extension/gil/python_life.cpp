@@ -1,0 +1,27 @@
+// watched_python_life(): a capsule in the interpreter's dict, which goes with the interpreter.
+#include <handoff/gil/detail/python_life.hpp>
+#include <handoff/gil/detail/reference.hpp>
+
+#include <new>
+
+namespace handoff::detail {
+
+unsigned long watched_python_life() {
+    unsigned long const life = python_life();
+    PyInterpreterState* const here = PyInterpreterState_Get();
+    if (lives.watched == life || here != PyInterpreterState_Main()) {
+        return life;
+    }
+    PyObject* const kept = PyInterpreterState_GetDict(here);  // borrowed
+    reference const copy(PyLong_FromVoidPtr(&lives));         // of these variables
+    reference const end(PyCapsule_New(&lives, nullptr, [](PyObject*) { ++lives.ended; }));
+    if (kept == nullptr || copy == nullptr || end == nullptr ||
+        PyDict_SetItem(kept, copy.get(), end.get()) != 0) {
+        PyErr_Clear();
+        throw std::bad_alloc();
+    }
+    lives.watched = life;
+    return life;
+}
+
+}  // namespace handoff::detail
