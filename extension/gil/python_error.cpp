@@ -4,10 +4,14 @@
 // and its type, not from attributes that the class may override; what must be asked, may raise or
 // be of any type, and is checked.
 #include <handoff/gil/detail/reference.hpp>
+#include <handoff/gil/gate.hpp>
 #include <handoff/gil/raised.hpp>
+#include <handoff/gil/try_acquire.hpp>
 #include <handoff/python_error.hpp>
 
 #include <cstddef>
+#include <cstdio>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -148,22 +152,33 @@ std::optional<int> exit_code_of(PyObject* exception) {
     return static_cast<int>(number);
 }
 
+/// Sets it as the error, with its traceback.
+void restore_exception(PyObject* exception) noexcept {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(Py_NewRef(exception));
+#else
+    PyErr_Restore(Py_NewRef(PyExceptionInstance_Class(exception)), Py_NewRef(exception),
+                  PyException_GetTraceback(exception));
+#endif
+}
+
 }  // namespace
 
 python_error::python_error(std::string type, std::string message, std::string traceback,
-                           std::optional<int> exit_code)
+                           std::optional<int> exit_code, gil_shared<reference> raised)
     : std::runtime_error(title(type, message)),
       type_(std::move(type)),
       message_(std::move(message)),
       traceback_(std::move(traceback)),
-      exit_code_(exit_code) {}
+      exit_code_(exit_code),
+      exception_(std::move(raised)) {}
 
 python_error python_error::fetch() {
-    reference const exception(take_raised_exception());
+    reference exception(take_raised_exception());
     if (exception == nullptr) {
         std::string message = "a Python error was reported, but none is set";
         std::string traceback = "SystemError: " + message + "\n";
-        return {"SystemError", std::move(message), std::move(traceback), std::nullopt};
+        return {"SystemError", std::move(message), std::move(traceback), std::nullopt, {}};
     }
     bool const is_within_another = fetches_in_progress > 0;
     fetch_in_progress const noted;
@@ -178,7 +193,43 @@ python_error python_error::fetch() {
         traceback = frames_of(stack.get()) + title(type, message) + "\n";
     }
     std::optional<int> const exit_code = exit_code_of(exception.get());
-    return {std::move(type), std::move(message), std::move(traceback), exit_code};
+    return {std::move(type), std::move(message), std::move(traceback), exit_code,
+            gil_shared<reference>(std::move(exception))};
 }
+
+void python_error::restore() const noexcept {
+    if (exception_ && exception_.is_usable()) {
+        restore_exception(exception_.get().get());
+    } else {
+        PyErr_SetString(exception_ ? PyExc_RuntimeError : PyExc_SystemError, what());
+    }
+}
+
+void python_error::report() const noexcept {
+    try {
+        if (gil_try_acquire gil; gil) {
+            PyObject* type = nullptr;
+            PyObject* value = nullptr;
+            PyObject* trace = nullptr;
+            PyErr_Fetch(&type, &value, &trace);
+            detail::rather_hang([this] {
+                reference const where(PyUnicode_FromString("C++ code that calls Python"));
+                restore();
+                PyErr_WriteUnraisable(where.get());
+            });
+            PyErr_Restore(type, value, trace);
+            return;
+        }
+    } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): said below
+    }
+    std::fprintf(stderr, "Exception ignored in: C++ code that calls Python\n%s",
+                 traceback_.c_str());
+}
+
+no_python::no_python(std::string const& wanted)
+    : std::runtime_error(
+          wanted + (gil_gate::was_opened()
+                        ? ": Python is ending, or has ended"
+                        : ": Python has not begun, or handoff::gil_gate::open() was not called")) {}
 
 }  // namespace handoff

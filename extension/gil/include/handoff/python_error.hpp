@@ -1,7 +1,8 @@
 // python_error: a Python exception as a C++ one, readable without the GIL.
 #pragma once
 
-#include <handoff/gil/python.hpp>
+#include <handoff/gil/detail/reference.hpp>
+#include <handoff/gil/shared.hpp>
 
 #include <optional>
 #include <stdexcept>
@@ -9,7 +10,18 @@
 
 namespace handoff {
 
-/// What Python code raised, in text: it may be kept, thrown on and read on any thread.
+/// What Python code raised: in text, which may be read on any thread without the GIL, and the
+/// exception itself, to raise it in Python again.
+///
+///     std::exception_ptr failure;                       // on a worker
+///     try { step(); } catch (handoff::python_error const&) { failure = std::current_exception(); }
+///
+///     std::rethrow_exception(failure);                  // on the thread that waits for it
+///
+/// It may be kept, copied, thrown on and dropped on any thread: in a std::exception_ptr, a
+/// std::promise. It keeps the exception, and with its traceback the frames' variables, until its
+/// last copy goes. A Boost.Python function that it leaves raises the same exception again where
+/// translate_python_errors() was called, as HANDOFF_PYTHON_MODULE does.
 ///
 /// Needs no Boost. A module catches what another module or the host throws.
 class [[gnu::visibility("default")]] python_error : public std::runtime_error {
@@ -41,14 +53,33 @@ public:
     /// exception.
     [[nodiscard]] std::optional<int> exit_code() const noexcept { return exit_code_; }
 
+    /// Sets the Python exception as the calling thread's error: the same object, its traceback
+    /// kept, to which Python adds. What was set before is replaced. Where it is the exception of a
+    /// Python that has ended, and another has begun, a RuntimeError with its text.
+    /// GIL: held.
+    void restore() const noexcept;
+
+    /// Tells of it who looks after what nobody catches: sys.unraisablehook; where Python does not
+    /// let the thread in any more, stderr. An error that is set stays so.
+    /// GIL: any; the same on return. See gil_try_acquire.
+    void report() const noexcept;
+
 private:
     python_error(std::string type, std::string message, std::string traceback,
-                 std::optional<int> exit_code);
+                 std::optional<int> exit_code, gil_shared<detail::reference> raised);
 
     std::string type_;
     std::string message_;
     std::string traceback_;
     std::optional<int> exit_code_;
+    gil_shared<detail::reference> exception_;  // empty: there was none
+};
+
+/// What is thrown where C++ code needs Python, and Python has not begun, is ending or has ended.
+class [[gnu::visibility("default")]] no_python : public std::runtime_error {
+public:
+    /// `wanted`: what cannot be done, as "handoff::callback cannot be called".
+    explicit no_python(std::string const& wanted);
 };
 
 }  // namespace handoff

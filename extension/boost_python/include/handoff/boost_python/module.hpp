@@ -1,7 +1,8 @@
 // HANDOFF_PYTHON_MODULE: a Boost.Python module whose import fails with the error that was raised.
 #pragma once
 
-#include <handoff/gil/python.hpp>
+#include <handoff/boost_python/python_error.hpp>
+#include <handoff/gil/gate.hpp>
 
 #include <boost/python/module.hpp>
 
@@ -12,6 +13,10 @@ namespace handoff::detail {
 /// … raised unreported exception".
 /// Source: Boost.Python's src/module.cpp, init_module_in_scope(); CPython's Python/importdl.c.
 inline PyObject* init_module(PyModuleDef& definition, void (*fill)()) {
+    if (!gil_gate::open()) {
+        return nullptr;
+    }
+    translate_python_errors();
     PyObject* const module = boost::python::detail::init_module(definition, fill);
     if (PyErr_Occurred() == nullptr) {
         return module;
@@ -22,14 +27,13 @@ inline PyObject* init_module(PyModuleDef& definition, void (*fill)()) {
 
 }  // namespace handoff::detail
 
-/// As BOOST_PYTHON_MODULE(name) { … }; what the body throws is what `import name` raises.
+/// As BOOST_PYTHON_MODULE(name) { … }, for a module that has native threads: it opens the gate, a
+/// python_error that leaves one of its functions is the Python exception that it was, and what the
+/// body throws is what `import name` raises.
 ///
-///     HANDOFF_PYTHON_MODULE(camera) {
-///         if (!handoff::gil_gate::open()) {
-///             throw boost::python::error_already_set();
-///         }
-///         boost::python::def("run", &run);
-///     }
+///     HANDOFF_PYTHON_MODULE(camera) { boost::python::def("run", &run); }
+///
+/// In a subinterpreter, and where Python shuts down, the import fails with gil_gate::open()'s error.
 #define HANDOFF_PYTHON_MODULE(name)                                            \
     static void handoff_fill_##name();                                         \
     extern "C" [[gnu::visibility("default")]] PyObject* PyInit_##name();       \

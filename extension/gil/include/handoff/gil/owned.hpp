@@ -66,6 +66,10 @@ public:
     /// The value. REQUIRES: not empty; the GIL is held.
     [[nodiscard]] T& get() const noexcept { return kept_->value; }
 
+    /// Whether the Python of its references is still there: false where it has ended, be it that
+    /// another has begun since. REQUIRES: not empty.
+    [[nodiscard]] bool is_usable() const noexcept { return kept_->is_of_this_life(); }
+
     /// Gives the references up, as the destructor does; empty afterwards.
     void reset() noexcept {
         if (kept_ == nullptr) {

@@ -27,6 +27,9 @@ public:
     /// The value, which the copies share. REQUIRES: not empty; the GIL is held.
     [[nodiscard]] T& get() const noexcept { return owned_->get(); }
 
+    /// See gil_owned. REQUIRES: not empty.
+    [[nodiscard]] bool is_usable() const noexcept { return owned_->is_usable(); }
+
     /// Gives this copy up; empty afterwards.
     void reset() noexcept { owned_.reset(); }
 

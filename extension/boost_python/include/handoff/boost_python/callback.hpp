@@ -1,0 +1,132 @@
+// callback<R(Args...)>: a Python callable as a C++ function object, for any thread.
+#pragma once
+
+#include <handoff/boost_python/detail/in_python.hpp>
+#include <handoff/boost_python/python_error.hpp>
+#include <handoff/gil/owned.hpp>
+
+#include <boost/python/call.hpp>
+#include <boost/python/object.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace handoff {
+
+/// What a callback does where Python fails it.
+template <class R>
+struct callback_options {
+    /// Is told what the callable raised, in place of the caller; the GIL is as the caller has it.
+    /// &python_error::report tells sys.unraisablehook. Empty: the caller gets a python_error.
+    std::function<void(python_error const&)> on_error = nullptr;
+    /// What is returned in place of a result, where on_error was told, or Python is gone. None: the
+    /// caller gets the python_error, or no_python.
+    std::optional<R> otherwise = std::nullopt;
+};
+
+template <>
+struct callback_options<void> {
+    std::function<void(python_error const&)> on_error = nullptr;
+};
+
+template <class Signature>
+class callback;
+
+/// Calls, from any thread, a callable that Python passed. Empty, it is as an empty std::function.
+///
+///     void subscribe(boost::python::object const& f) {
+///         on_price_ = handoff::callback<void(double)>(f);   // a std::function<void(double)>
+///     }
+///
+///     a call                         does
+///     while Python is there          takes the GIL if need be; converts copies of the arguments
+///     the callable raises            throws python_error, which, in Python again, is the same
+///                                    exception; see callback_options
+///     Python is ending, or gone      R is void: nothing. Otherwise throws no_python; see options
+///     empty                          throws std::bad_function_call
+///
+/// Copied, moved and dropped on any thread, with any lock held, without the GIL: see gil_owned. It
+/// may be dropped by its own call.
+///
+/// GIL:      held to construct it from an object, and for object(). Any for all else; a call
+///           waits for it. No lock is held that a holder of the GIL might wait for.
+/// Threads:  any; as a std::function, one copy is not changed by one while others use it.
+/// Throws:   from the constructor: error_already_set: TypeError for what cannot be called;
+///           RuntimeError in a subinterpreter, or where the gate cannot be opened, which it does
+///           where nobody has.
+template <class R, class... Args>
+class callback<R(Args...)> {
+public:
+    using options = callback_options<R>;
+
+    callback() noexcept = default;
+    // NOLINTNEXTLINE(google-explicit-constructor,hicpp-explicit-conversions): as std::function
+    callback(std::nullptr_t) noexcept {}
+
+    /// None makes an empty one.
+    explicit callback(boost::python::object const& callable, options chosen = {}) {
+        detail::refuse_what_needs_the_gil<R, Args...>();
+        if (callable.is_none()) {
+            return;
+        }
+        if (PyCallable_Check(callable.ptr()) == 0) {
+            PyErr_Format(PyExc_TypeError, "a callback must be callable, or None, not %.80R",
+                         callable.ptr());
+            throw boost::python::error_already_set();
+        }
+        bool const is_in_main = PyInterpreterState_Get() == PyInterpreterState_Main();
+        if ((!gil_gate::was_opened() || !is_in_main) && !gil_gate::open()) {
+            throw boost::python::error_already_set();
+        }
+        translate_python_errors();
+        kept_ = std::make_shared<kept const>(gil_owned<boost::python::object>(callable),
+                                             std::move(chosen));
+    }
+
+    R operator()(Args... arguments) const {
+        std::shared_ptr<kept const> const its = kept_;  // the call may drop *this
+        if (its == nullptr) {
+            throw std::bad_function_call();
+        }
+        try {
+            return detail::in_python("a callback", [&] {
+                return boost::python::call<R>(its->callable.get().ptr(), arguments...);
+            });
+        } catch (python_error const& error) {
+            if (its->chosen.on_error == nullptr) {
+                throw;
+            }
+            its->chosen.on_error(error);
+            if constexpr (!std::is_void_v<R>) {
+                return its->chosen.otherwise ? *its->chosen.otherwise : throw;
+            }
+        } catch (no_python const&) {
+            if constexpr (!std::is_void_v<R>) {
+                return its->chosen.otherwise ? *its->chosen.otherwise : throw;
+            }
+        }
+    }
+
+    explicit operator bool() const noexcept { return kept_ != nullptr; }
+    friend bool operator==(callback const& one, std::nullptr_t) noexcept { return !one; }
+
+    /// The callable; None where it is empty. GIL: held.
+    [[nodiscard]] boost::python::object object() const {
+        return kept_ != nullptr ? kept_->callable.get() : boost::python::object();
+    }
+
+private:
+    struct kept {
+        kept(gil_owned<boost::python::object> its, options its_options)
+            : callable(std::move(its)), chosen(std::move(its_options)) {}
+        gil_owned<boost::python::object> callable;
+        options chosen;
+    };
+
+    std::shared_ptr<kept const> kept_;
+};
+
+}  // namespace handoff

@@ -1,0 +1,55 @@
+// in_python(): C++ code that calls Python from any thread, and what comes of it.
+#pragma once
+
+#include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/gil/detail/unwinding.hpp>
+#include <handoff/gil/try_acquire.hpp>
+#include <handoff/python_error.hpp>
+
+#include <boost/numeric/conversion/cast.hpp>
+#include <boost/python/errors.hpp>
+
+#include <ranges>
+#include <string>
+#include <type_traits>
+
+namespace handoff::detail {
+
+/// A result of Python's is left when the object that it comes from is gone, and passes where
+/// nobody holds the GIL; so do arguments.
+template <class R, class... Args>
+constexpr void refuse_what_needs_the_gil() {
+    static_assert(!holds_python_object<R> && (... && !holds_python_object<Args>),
+                  "a Python object (PyObject*, boost::python::object, handle<>) among the "
+                  "parameters or as the result: the caller may be a thread that does not hold the "
+                  "GIL. Use C++ types, or handoff::gil_owned<boost::python::object>");
+    static_assert(!std::is_reference_v<R> && !std::is_pointer_v<R> &&
+                      !std::ranges::enable_borrowed_range<std::remove_cv_t<R>>,
+                  "the result refers to memory of a Python object that is gone when the call "
+                  "returns. Use a type that owns what it holds: std::string instead of char const* "
+                  "or std::string_view, T instead of T& or T*");
+}
+
+/// Calls `work` with the GIL held. `what` tells in an error what was called.
+///
+/// GIL:    any on entry, the same on return and when it throws.
+/// Throws: python_error for a Python error; no_python where the gate does not let the thread in;
+///         std::bad_alloc; what else `work` throws.
+template <class Work>
+auto in_python(char const* what, Work const& work) {
+    gil_try_acquire gil;
+    if (!gil) {
+        throw no_python(std::string(what) + " cannot be called");
+    }
+    try {
+        return rather_hang(work);
+    } catch (boost::python::error_already_set const&) {
+        throw python_error::fetch();
+    } catch (boost::numeric::bad_numeric_cast const& failure) {  // of a result, by Boost.Python
+        PyErr_Format(PyExc_OverflowError, "what %s returned does not fit the result's C++ type: %s",
+                     what, failure.what());
+        throw python_error::fetch();
+    }
+}
+
+}  // namespace handoff::detail

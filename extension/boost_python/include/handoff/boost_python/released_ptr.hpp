@@ -1,0 +1,45 @@
+// released_ptr<T>: what a class_<> holds whose C++ destructor blocks.
+#pragma once
+
+#include <handoff/gil/release.hpp>
+
+#include <memory>
+
+namespace handoff {
+
+/// A deleter that releases the GIL while the destructor runs.
+///
+///     std::shared_ptr<pool>(new pool(job), handoff::delete_without_gil());
+///
+/// GIL: any; the same on return.
+struct delete_without_gil {
+    template <class T>
+    void operator()(T* object) const {
+        gil_release while_destroying;
+        delete object;
+    }
+};
+
+/// Holds a C++ object whose destructor joins a thread, or waits otherwise, and whose class cannot
+/// be changed. Python's last reference destroys it with the GIL released: so the thread that is
+/// joined gets the GIL.
+///
+///     class_<pool, handoff::released_ptr<pool>, boost::noncopyable>("Pool", init<job>());
+///
+/// Python may drop that reference anywhere, also in a garbage collection, where the thread holds a
+/// mutex. The destructor then waits with that mutex held: for threads that do not want it.
+template <class T>
+class released_ptr {
+public:
+    using element_type = T;
+
+    explicit released_ptr(T* owned) : owner_(owned, delete_without_gil()) {}
+
+    /// For Boost.Python, which looks for it here.
+    friend T* get_pointer(released_ptr const& owner) noexcept { return owner.owner_.get(); }
+
+private:
+    std::shared_ptr<T> owner_;  // Boost.Python copies what holds an object
+};
+
+}  // namespace handoff
