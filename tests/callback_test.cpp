@@ -7,10 +7,10 @@
 #include <handoff/boost_python/released_ptr.hpp>
 #include <handoff/gil.hpp>
 
-#include <gmock/gmock.h>
-
 #include <boost/python.hpp>
+
 #include <boost/signals2/signal.hpp>
+#include <gmock/gmock.h>
 
 #include <atomic>
 #include <exception>
@@ -110,21 +110,21 @@ TEST(Callback, IsAsAStdFunction) {
 TEST(Callback, ThatRaisesThrowsTheErrorToTheCaller) {
     auto const f = callback_of<double(double)>("lambda x: 1 / x");
     on_another_thread([&] {
-        EXPECT_THAT([&] { f(0); }, ThrowsMessage<python_error>("ZeroDivisionError: float division by zero"));
+        EXPECT_THAT([&] { f(0); },
+                    ThrowsMessage<python_error>("ZeroDivisionError: float division by zero"));
         EXPECT_FALSE(gil_held());
     });
 }
 
 TEST(Callback, ThatRaisesTellsWhoIsToBeTold) {
     std::vector<std::string> told;
-    auto const f = callback_of<double(double)>(
-        "lambda x: 1 / x",
-        {.on_error =
-             [&](python_error const& error) {
-                 EXPECT_FALSE(gil_held());
-                 told.push_back(error.type());
-             },
-         .otherwise = -1});
+    auto const f =
+        callback_of<double(double)>("lambda x: 1 / x", {.on_error =
+                                                            [&](python_error const& error) {
+                                                                EXPECT_FALSE(gil_held());
+                                                                told.push_back(error.type());
+                                                            },
+                                                        .otherwise = -1});
     EXPECT_EQ(f(0), -1);
     EXPECT_EQ(told, std::vector<std::string>{"ZeroDivisionError"});
     auto const without = callback_of<double(double)>(
@@ -146,7 +146,8 @@ TEST(Callback, ThatExitsIsAnErrorLikeOthers) {
     auto const f = callback_of<void()>("lambda: sys.exit(3)");
     run("import sys");
     EXPECT_EQ(error_of(f).exit_code(), 3);
-    auto const interrupted = callback_of<void()>("lambda: (_ for _ in ()).throw(KeyboardInterrupt)");
+    auto const interrupted =
+        callback_of<void()>("lambda: (_ for _ in ()).throw(KeyboardInterrupt)");
     EXPECT_EQ(error_of(interrupted).type(), "KeyboardInterrupt");
 }
 
@@ -340,8 +341,9 @@ protected:
 };
 
 TEST_F(OverrideOf, IsCalledOnAnyThread) {
-    cost& c = made("    def eval(self, x): return x * x\n    def scale(self): return 3\n"
-                   "    def tell(self): self.told = True");
+    cost& c = made(
+        "    def eval(self, x): return x * x\n    def scale(self): return 3\n"
+        "    def tell(self): self.told = True");
     EXPECT_EQ(on_another_thread([&] { return c.eval(3); }), 9);
     EXPECT_EQ(on_another_thread([&] { return c.scale(); }), 3);
     on_another_thread([&] { c.tell(); });

@@ -4,8 +4,6 @@
 #include <handoff/boost_python/callback.hpp>
 #include <handoff/boost_python/released_ptr.hpp>
 
-#include <boost/function.hpp>
-#include <boost/mpl/vector.hpp>
 #include <boost/python/converter/registry.hpp>
 #include <boost/python/converter/rvalue_from_python_data.hpp>
 #include <boost/python/default_call_policies.hpp>
@@ -13,6 +11,9 @@
 #include <boost/python/make_function.hpp>
 #include <boost/python/refcount.hpp>
 #include <boost/python/type_id.hpp>
+
+#include <boost/function.hpp>
+#include <boost/mpl/vector.hpp>
 
 #include <functional>
 #include <memory>
@@ -140,7 +141,8 @@ struct function_converters<R(Args...)> {
 ///         that register a signature, the options of the last hold.
 /// Throws: error_already_set for what Boost.Python cannot register.
 template <class Signature>
-void register_callback(typename detail::function_converters<Signature>::options const& options = {}) {
+void register_callback(
+    typename detail::function_converters<Signature>::options const& options = {}) {
     translate_python_errors();
     detail::function_converters<Signature>::add(options);
 }

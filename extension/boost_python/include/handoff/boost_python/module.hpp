@@ -33,7 +33,8 @@ inline PyObject* init_module(PyModuleDef& definition, void (*fill)()) {
 ///
 ///     HANDOFF_PYTHON_MODULE(camera) { boost::python::def("run", &run); }
 ///
-/// In a subinterpreter, and where Python shuts down, the import fails with gil_gate::open()'s error.
+/// In a subinterpreter, and where Python shuts down, the import fails with gil_gate::open()'s
+/// error.
 #define HANDOFF_PYTHON_MODULE(name)                                            \
     static void handoff_fill_##name();                                         \
     extern "C" [[gnu::visibility("default")]] PyObject* PyInit_##name();       \

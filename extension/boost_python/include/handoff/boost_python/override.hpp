@@ -79,8 +79,8 @@ public:
     }
 
 private:
-    /// None where there is none, or Python has begun to destroy the object, to which nothing may refer any more.
-    /// GIL: held.
+    /// None where there is none, or Python has begun to destroy the object, to which nothing may
+    /// refer any more. GIL: held.
     [[nodiscard]] boost::python::object find() const {
         PyObject* const its = boost::python::detail::wrapper_base_::get_owner(self_);
         return its != nullptr && Py_REFCNT(its) > 0 ? overridable<Self>::find(self_, name_)

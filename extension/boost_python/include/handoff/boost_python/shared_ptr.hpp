@@ -1,17 +1,19 @@
-// drop_shared_ptr_anywhere<T>(): a std::shared_ptr that Python passed may be dropped without the
-// GIL.
+// drop_shared_ptr_anywhere<T>(): a shared_ptr that Python passed may be dropped on any thread.
 #pragma once
 
-#include <handoff/gil/owned.hpp>
+#include <handoff/gil/shared.hpp>
 
 #include <boost/python/converter/from_python.hpp>
 #include <boost/python/converter/pytype_function.hpp>
 #include <boost/python/converter/registered.hpp>
 #include <boost/python/converter/registry.hpp>
 #include <boost/python/converter/rvalue_from_python_data.hpp>
+#include <boost/python/def_visitor.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/refcount.hpp>
 #include <boost/python/type_id.hpp>
+
+#include <boost/smart_ptr/shared_ptr.hpp>
 
 #include <memory>
 #include <new>
@@ -21,16 +23,17 @@ namespace handoff {
 
 namespace detail {
 
-/// The deleter of a shared_ptr that Python passed: drops its Python object, under the GIL.
+/// The deleter of a shared_ptr that Python passed: gives its Python object up.
 struct python_owner {
-    gil_owned<boost::python::handle<>> object;
+    gil_shared<boost::python::handle<>> object;
 
     void operator()(void const* /*nothing of ours*/) noexcept { object.reset(); }
 };
 
-template <class T>
+/// Of a std::shared_ptr, or of Boost's.
+template <template <class> class SharedPtr, class T>
 struct shared_ptr_converter {
-    using pointer = std::shared_ptr<T>;
+    using pointer = SharedPtr<T>;
 
     static void* convertible(PyObject* source) {
         namespace converter = boost::python::converter;
@@ -48,8 +51,9 @@ struct shared_ptr_converter {
         if (data->convertible == source) {  // None
             new (room) pointer();
         } else {
-            std::shared_ptr<void> const owner(
-                nullptr, python_owner{gil_owned<py::handle<>>(py::handle<>(py::borrowed(source)))});
+            SharedPtr<void> const owner(
+                static_cast<void*>(nullptr),
+                python_owner{gil_shared<py::handle<>>(py::handle<>(py::borrowed(source)))});
             new (room) pointer(owner, static_cast<T*>(data->convertible));
         }
         data->convertible = room;
@@ -61,49 +65,71 @@ struct shared_ptr_converter {
     /// What came from Python goes back as the object that it was.
     static PyObject* to_python(void const* converted) {
         auto const& value = *static_cast<pointer const*>(converted);
-        if (auto* const owner = std::get_deleter<python_owner>(value)) {
+        using std::get_deleter;
+        if (auto* const owner = get_deleter<python_owner>(value)) {
             return boost::python::incref(owner->object.get().get());
         }
         if (make_object == nullptr) {
             PyErr_Format(PyExc_TypeError,
-                         "Python has no class for std::shared_ptr<%s>: drop_shared_ptr_anywhere() "
-                         "comes after class_<T, std::shared_ptr<T>>",
+                         "Python has no class for shared_ptr<%s>: drop_shared_ptr_anywhere() comes "
+                         "after class_<T, shared_ptr<T>>",
                          boost::python::type_id<T>().name());
             return nullptr;
         }
         return make_object(converted);
     }
+
+    static void add() {
+        namespace converter = boost::python::converter;
+        auto& known =
+            const_cast<converter::registration&>(converter::registered<pointer>::converters);
+        if (known.m_to_python == &to_python) {
+            return;
+        }
+        // The last that is registered is asked first.
+        converter::registry::insert(&convertible, &construct, boost::python::type_id<pointer>(),
+                                    &converter::expected_from_python_type_direct<T>::get_pytype);
+        make_object = std::exchange(known.m_to_python, &to_python);
+    }
 };
 
 }  // namespace detail
 
-/// Has a std::shared_ptr<T> that C++ code takes from Python drop its Python object under the GIL,
-/// on whatever thread its last copy goes. Boost.Python's own drops it without: that corrupts Python
-/// where the thread does not hold the GIL.
+/// Has a std::shared_ptr<T>, or boost::shared_ptr<T>, that C++ code takes from Python give its
+/// Python object up on whatever thread its last copy goes, with any lock held: see gil_owned.
+/// Boost.Python's own drops it without the GIL: that corrupts Python.
 ///
-///     class_<frame, std::shared_ptr<frame>>("Frame");
+///     class_<frame, std::shared_ptr<frame>>("Frame").def(drop_shared_ptr_anywhere());
+///
+///     class_<frame, std::shared_ptr<frame>>("Frame");                // the same
 ///     drop_shared_ptr_anywhere<frame>();
 ///
-/// Passed back to Python, it is the object that it was, as with Boost.Python's own.
+/// Passed back to Python, it is the object that it was, as with Boost.Python's own; so is a pointer
+/// to a base class that was made of it.
 ///
-/// GIL:      held. The last copy may be dropped with it or without; who does not hold it waits for
-///           it there. See gil_owned.
-/// REQUIRES: class_<T, std::shared_ptr<T>> has been made, in this module or another. Idempotent.
+/// GIL:      held. The last copy may be dropped with it or without.
+/// REQUIRES: class_<T> has been made, in this module or another. Idempotent.
 /// Source:   boost/python/converter/shared_ptr_from_python.hpp, whose deleter does not acquire.
 template <class T>
 void drop_shared_ptr_anywhere() {
-    namespace converter = boost::python::converter;
-    using ours = detail::shared_ptr_converter<T>;
-    auto& known =
-        const_cast<converter::registration&>(converter::registered<std::shared_ptr<T>>::converters);
-    if (known.m_to_python == &ours::to_python) {
-        return;
-    }
-    // The last that is registered is asked first.
-    converter::registry::insert(&ours::convertible, &ours::construct,
-                                boost::python::type_id<std::shared_ptr<T>>(),
-                                &converter::expected_from_python_type_direct<T>::get_pytype);
-    ours::make_object = std::exchange(known.m_to_python, &ours::to_python);
+    detail::shared_ptr_converter<std::shared_ptr, T>::add();
+    detail::shared_ptr_converter<boost::shared_ptr, T>::add();
 }
+
+namespace detail {
+
+class shared_ptr_visitor : public boost::python::def_visitor<shared_ptr_visitor> {
+    friend class boost::python::def_visitor_access;
+
+    template <class Class>
+    void visit(Class& /*made*/) const {
+        drop_shared_ptr_anywhere<typename Class::wrapped_type>();
+    }
+};
+
+}  // namespace detail
+
+/// The same for class_<>'s def().
+[[nodiscard]] inline detail::shared_ptr_visitor drop_shared_ptr_anywhere() noexcept { return {}; }
 
 }  // namespace handoff

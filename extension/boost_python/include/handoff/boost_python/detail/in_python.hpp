@@ -6,8 +6,9 @@
 #include <handoff/gil/try_acquire.hpp>
 #include <handoff/python_error.hpp>
 
-#include <boost/numeric/conversion/cast.hpp>
 #include <boost/python/errors.hpp>
+
+#include <boost/numeric/conversion/cast.hpp>
 
 #include <ranges>
 #include <string>

@@ -1,0 +1,12 @@
+// What makes the classes of a Boost.Python user safe, whole. Each piece is its own header, too.
+#pragma once
+
+#include <handoff/boost_python/callback.hpp>
+#include <handoff/boost_python/functions.hpp>
+#include <handoff/boost_python/module.hpp>
+#include <handoff/boost_python/override.hpp>
+#include <handoff/boost_python/python_error.hpp>
+#include <handoff/boost_python/released_ptr.hpp>
+#include <handoff/boost_python/shared_ptr.hpp>
+#include <handoff/boost_python/without_gil.hpp>
+#include <handoff/gil.hpp>

@@ -1,0 +1,63 @@
+"""Programs as users write them, with what Handoff makes of their dangerous part in one line.
+
+tests/cases has a module and a script for each. A script runs beside busy Python, to its end and,
+as often, with an exit in the middle.
+"""
+
+import os
+import re
+import unittest
+from pathlib import Path
+
+from host import HOST, environment, finish, start
+
+_FOLDER = Path(__file__).with_name("cases")
+_RUNS = int(os.environ.get("CASES_RUNS", "4"))
+_INTERPRETERS = {"any Python": os.environ["CASES_PYTHON"], "host": HOST}
+_MODULES = os.environ["CASES_FOLDER"]
+
+_RUN = """
+import random, runpy, signal, sys, threading
+
+def be_busy():
+    while True: sum(range(100))
+
+threading.Thread(target=be_busy, daemon=True).start()
+script, run = sys.argv[1], int(sys.argv[2])
+if run % 2:
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit())
+    signal.setitimer(signal.ITIMER_REAL, random.Random(run).uniform(0.001, 0.15))
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+class Case(unittest.TestCase):
+    def assert_runs(self, name):
+        for interpreter, path in _INTERPRETERS.items():
+            for run in range(_RUNS):
+                with self.subTest(interpreter, run=run):
+                    script = str(_FOLDER / f"{name}.py")
+                    variables = environment(PYTHONPATH=_MODULES)
+                    command = (path, "-c", _RUN, script, str(run))
+                    outcome = finish(start(*command, env=variables))
+                    self.assertEqual(outcome, (0, "", ""))
+
+    def test_a_callback_in_a_function(self):
+        self.assert_runs("feed")
+
+    def test_a_virtual_override(self):
+        self.assert_runs("solver")
+
+    def test_a_destructor_that_blocks(self):
+        self.assert_runs("pool")
+
+    def test_a_shared_pointer(self):
+        self.assert_runs("queue_of_items")
+
+    def test_each_is_here(self):
+        run = re.findall(r'assert_runs\("(\w+)"\)', Path(__file__).read_text())
+        self.assertEqual({path.stem for path in _FOLDER.glob("*.cpp")}, set(run))
+
+
+if __name__ == "__main__":
+    unittest.main()
