@@ -17,16 +17,21 @@ _INTERPRETERS = {"any Python": os.environ["CASES_PYTHON"], "host": HOST}
 _MODULES = os.environ["CASES_FOLDER"]
 
 _RUN = """
-import random, runpy, signal, sys, threading
+import random, runpy, sys, threading, time
 
 def be_busy():
     while True: sum(range(100))
 
 threading.Thread(target=be_busy, daemon=True).start()
 script, run = sys.argv[1], int(sys.argv[2])
-if run % 2:
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit())
-    signal.setitimer(signal.ITIMER_REAL, random.Random(run).uniform(0.001, 0.15))
+end = time.monotonic() + random.Random(run).uniform(0, 0.15)
+
+def exit_in_the_middle(frame, event, _):
+    if frame.f_code.co_filename == script:
+        if event == "line" and time.monotonic() > end: sys.exit()
+        return exit_in_the_middle
+
+if run % 2: sys.settrace(exit_in_the_middle)
 runpy.run_path(script, run_name="__main__")
 """
 
