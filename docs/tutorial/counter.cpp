@@ -75,7 +75,7 @@ private:
     std::shared_future<void> ended_;
 };
 
-HANDOFF_PYTHON_MODULE(counter) {  // opens the gate: from now on a thread that arrives late is refused
+HANDOFF_PYTHON_MODULE(counter) {  // from now on a thread that arrives late is refused
     py::class_<counter, boost::noncopyable>("Counter", py::init<py::list>())
         .def("start", &counter::start)
         .def("stop", &counter::stop);
