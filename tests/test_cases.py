@@ -17,7 +17,7 @@ _INTERPRETERS = {"any Python": os.environ["CASES_PYTHON"], "host": HOST}
 _MODULES = os.environ["CASES_FOLDER"]
 
 _RUN = """
-import random, runpy, sys, threading, time
+import random, sys, threading, time
 
 def be_busy():
     while True: sum(range(100))
@@ -32,7 +32,7 @@ def exit_in_the_middle(frame, event, _):
         return exit_in_the_middle
 
 if run % 2: sys.settrace(exit_in_the_middle)
-runpy.run_path(script, run_name="__main__")
+exec(compile(open(script).read(), script, "exec"))
 """
 
 
