@@ -74,6 +74,15 @@ TEST_F(AssertionDeathTest, AcquiringOnANativeThreadWithAMutexHeld) {
                 says_that_a_mutex_is_held());
 }
 
+TEST_F(AssertionDeathTest, GettingTheReferencesOfAnOwnerWithoutTheGil) {
+    struct nothing {};
+    handoff::gil_owned<nothing> const owned{nothing()};
+    EXPECT_EXIT(std::thread([&] { static_cast<void>(owned.get()); }).join(),
+                KilledBySignal(SIGABRT),
+                AllOf(HasSubstr("What it does: getting the references of a gil_owned"),
+                      HasSubstr("What to do: acquire the GIL first")));
+}
+
 TEST_F(AssertionDeathTest, RetakingAtTheEndOfAReleaseWithAMutexHeld) {
     EXPECT_EXIT(
         {

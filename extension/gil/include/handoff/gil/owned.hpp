@@ -1,6 +1,7 @@
 // gil_owned<T>: a holder of Python references that any thread may destroy, with any lock held.
 #pragma once
 
+#include <handoff/gil/detail/assertion.hpp>
 #include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/held.hpp>
@@ -45,7 +46,10 @@ class gil_owned {
 public:
     gil_owned() noexcept = default;
     // NOLINTNEXTLINE(performance-unnecessary-value-param): some T cannot be moved, but by a copy
-    explicit gil_owned(T value) : kept_(std::make_unique<kept>(std::move(value))) {}
+    explicit gil_owned(T value) {
+        detail::assert_gil_held(gil_held, "making a gil_owned of references");
+        kept_ = std::make_unique<kept>(std::move(value));
+    }
 
     ~gil_owned() { reset(); }
 
@@ -64,7 +68,10 @@ public:
     explicit operator bool() const noexcept { return kept_ != nullptr; }
 
     /// The value. REQUIRES: not empty; the GIL is held.
-    [[nodiscard]] T& get() const noexcept { return kept_->value; }
+    [[nodiscard]] T& get() const noexcept {
+        detail::assert_gil_held(gil_held, "getting the references of a gil_owned");
+        return kept_->value;
+    }
 
     /// Whether the Python of its references is still there: false where it has ended, be it that
     /// another has begun since. REQUIRES: not empty.

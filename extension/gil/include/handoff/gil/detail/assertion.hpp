@@ -28,4 +28,20 @@ void assert_gil_released([[maybe_unused]] Held const& held,
 #endif
 }
 
+/// In a debug build: aborts when the caller does not hold the GIL, in an operation that touches a
+/// Python object. `held` as above.
+template <class Held>
+void assert_gil_held([[maybe_unused]] Held const& held,
+                     [[maybe_unused]] std::string_view operation) noexcept {
+#ifndef NDEBUG
+    if (!held()) {
+        rule_broken(operation,
+                    "it touches a Python object, or is there to do so, and the caller does not "
+                    "hold the GIL: another thread may touch the same one",
+                    "acquire the GIL first: gil_acquire gil; or, where Python may be ending, if "
+                    "(gil_try_acquire gil; gil)");
+    }
+#endif
+}
+
 }  // namespace handoff::detail
