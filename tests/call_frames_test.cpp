@@ -68,6 +68,12 @@ TEST(CallFrames, OfNoFileAreNotSaidToBeOfOne) {
               "code of no file, which was made at run time");
 }
 
+TEST(CallFrames, OfWhatIsInlinedAreNamedByTheFunctionAround) {
+    call_frame const inlined{
+        .function = "(inlined in run())", .source = "/a/b.cpp:12", .file = "/a/b.so"};
+    EXPECT_EQ(handoff::detail::briefly(inlined), "a function inlined in run() at b.cpp:12");
+}
+
 TEST(CallFrames, OfAFileThatIsGoneAreSaidToBeWithoutLines) {
     call_frame const known{.function = "f()", .source = {}, .file = "/nowhere/module.so"};
     EXPECT_THAT(handoff::detail::in_words(known),

@@ -1,6 +1,6 @@
-// How a thread keeps others from the GIL, each in a function of its own, whose line a report has to
-// name. Each is called with the GIL held, by a module hangs of some binding library. C++ alone, as
-// anybody's.
+// How a thread keeps others from the GIL, or from a mutex, or ends the program: each in a function
+// of its own, whose line a report has to name. Each is called with the GIL held, by a module hangs
+// of some binding library. C++ alone, as anybody's.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -10,6 +10,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
+#include <latch>
 #include <mutex>
 #include <pthread.h>
 #include <thread>
@@ -108,6 +110,57 @@ inline int table() {
 }
 
 [[gnu::noinline]] inline void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
+
+inline std::mutex of_the_log;
+
+/// Two threads that do this in opposite orders wait for each other: each has locked its first when
+/// either wants its second.
+[[gnu::noinline]] inline void lock_both(std::mutex& first, std::mutex& second, std::latch& begun) {
+    std::scoped_lock const held(first);
+    begun.arrive_and_wait();
+    second.lock();
+    second.unlock();
+}
+
+inline void lock_opposite() {
+    std::latch begun(2);
+    std::thread other([&begun] {
+        pthread_setname_np(pthread_self(), "other");
+        lock_both(of_the_log, of_the_cache, begun);
+    });
+    PyThreadState* const state = PyEval_SaveThread();
+    lock_both(of_the_cache, of_the_log, begun);
+    PyEval_RestoreThread(state);
+    other.join();
+}
+
+[[gnu::noinline]] inline void lock_twice() {
+    PyThreadState* const state = PyEval_SaveThread();
+    of_the_cache.lock();
+    of_the_cache.lock();
+    PyEval_RestoreThread(state);
+}
+
+inline int volatile* sensor = nullptr;
+
+/// Ends the program by SIGSEGV.
+[[gnu::noinline]] inline void write_sensor() { sensor[2] = 1; }
+
+/// As well: a thread without the GIL calls Python.
+[[gnu::noinline]] inline void raise_error() {
+    PyErr_SetString(PyExc_ValueError, "no sensor");
+    goes_on = false;  // that the call is no jump
+}
+
+inline void call_without_gil() {
+    std::thread worker(&raise_error);
+    PyThreadState* const state = PyEval_SaveThread();
+    worker.join();
+    PyEval_RestoreThread(state);
+}
+
+/// By SIGABRT, in a function that ends with the call.
+[[noreturn, gnu::noinline]] inline void give_up() { std::abort(); }
 
 /// For a binding library, by the names that a script knows.
 inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)()>>({

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import unittest
 from pathlib import Path
 
 from host import HOST, STOCK, TIMEOUT, InFolder, environment, finish, start, wait_until_asleep
-from test_gilwatch import HANGS
+from test_gilwatch import DEADLOCK, HANGS, RELOCK
 
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
@@ -275,7 +276,7 @@ class Explains(Attached):
         wait_until_asleep(process)
         said = (
             r"^gilwatch: nobody holds the GIL; the main thread stops the interpreter, and waits "
-            r"for calls in .*leave\(.*; thread '\w+' sleeps in <string>:3$"
+            r"for calls in .*leave\(.*; thread (?:'\w+'|\d+) sleeps in <string>:3$"
         )
         self.assertRegex(self.report("--pid", process.pid)[0], said)
         if GDB:
@@ -299,7 +300,9 @@ class Explains(Attached):
         wait_until_asleep(process)
         report = self.report("--pid", process.pid)
         self.assertRegex(report[0], "^gilwatch: nobody holds the GIL; the main thread waits for")
-        self.assertEqual(sum(", tid " in line for line in report), 1001)
+        self.assertEqual(
+            sum(bool(re.match(r"(the main )?thread\b", line)) for line in report), 1001
+        )
         process.stdin.write(b"\n")
         self.assert_unharmed(process)
 
@@ -314,8 +317,94 @@ class Explains(Attached):
         core = self.core_of(self.hang("join"))
         cut = self.write("cut", core.read_bytes()[:1_000_000])
         self.assert_core_refused(cut, "is cut short: it has 1,000,000 bytes of ")
-        self.assert_core_refused(core, "there is no /none, which left", "--executable", "/none")
-        self.assert_core_refused(core, "tells pystack no Python stack", "--executable", "/bin/true")
+        self.assert_core_refused(core, "no file /none, which --exec", "--executable", "/none")
+        said = r"core\.\d+ was left by \S*python\S*, and not by /bin/true, which --executable names"
+        self.assert_core_refused(core, said, "--executable", "/bin/true")
+
+    def begin_crash(self, *command):
+        """What leaves a core where it is, as the kernel writes it."""
+        pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+        if pattern.startswith(("|", "/")):
+            self.skipTest(f"the kernel writes cores elsewhere: {pattern}")
+        return start(
+            *command,
+            cwd=self.folder,
+            env=environment(PYTHONPATH=str(Path(MODULES) / "hangs" / "lines")),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (2**30, 2**30)),
+        )
+
+    def core_left(self, process):
+        finish(process, aborts=True)
+        (core,) = self.folder.glob("core*")
+        return core
+
+    def assert_crash(self, code, said, cure=""):
+        process = self.begin_crash(STOCK, "-c", f"import hangs\n{code}")
+        report = self.report("--core", self.core_left(process))
+        self.assertRegex(report[0], rf"^gilwatch: {said}$")
+        self.assertRegex(report[1], f"^{cure}")
+        self.assertRegex(report[3 if cure else 2], r"^(?:the main )?thread.*, died of SIG\w+")
+
+    FAULT = (
+        r"the main thread died of SIGSEGV at address 0x8 in hangs::write_sensor\(\) at "
+        r"hangs\.hpp:\d+; it held the GIL"
+    )
+
+    @with_pystack
+    def test_a_crash(self):
+        self.assert_crash("hangs.fault()", self.FAULT)
+
+    @with_pystack
+    def test_a_crash_after_faulthandler(self):
+        """Which sends the signal once more: the address is not in the core then."""
+        code = "import faulthandler; faulthandler.enable(); hangs.fault()"
+        self.assert_crash(code, self.FAULT.replace(" at address 0x8", ""))
+
+    @with_pystack
+    def test_a_crash_of_a_thread_without_the_gil(self):
+        self.assert_crash(
+            "hangs.unguarded()",
+            r"thread \d+ died of SIGSEGV at address 0x\w+ in PyErr_SetString, called by "
+            r"hangs::raise_error\(\) at hangs\.hpp:\d+; it did not hold the GIL, which nobody held",
+            cure="  do: acquire the GIL before Python is called .*gilcheck` names each call",
+        )
+
+    @with_pystack
+    def test_an_abort(self):
+        self.assert_crash(
+            "hangs.abort()",
+            r"the main thread died of SIGABRT in abort, called by hangs::give_up\(\) at "
+            r"hangs\.hpp:\d+; it held the GIL",
+        )
+
+    @with_pystack
+    def test_a_core_that_somebody_has_asked_for(self):
+        """By a signal: the program hung."""
+        code = "import hangs; print('ready', flush=True); hangs.deadlock()"
+        process = self.begin_crash(STOCK, "-c", code)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        wait_until_asleep(process)
+        process.send_signal(signal.SIGABRT)
+        said = DEADLOCK.replace(
+            "gilwatch: ", f"gilwatch: it was ended by SIGABRT from process {os.getpid()}; "
+        )
+        self.assertRegex(self.report("--core", self.core_left(process))[0], said)
+
+    @with_pystack
+    def test_the_core_of_a_script_that_names_its_interpreter(self):
+        """By its first line: the core names the script."""
+        script = self.write("tool", f"#!{STOCK}\nimport hangs\nhangs.fault()\n")
+        script.chmod(0o755)
+        core = self.core_left(self.begin_crash(script))
+        self.assertRegex(self.report("--core", core)[0], self.FAULT)
+
+    @with_pystack
+    def test_mutexes_that_are_waited_for(self):
+        for name, said in (("deadlock", DEADLOCK), ("relock", RELOCK)):
+            process = self.hang(name)
+            self.assertRegex(self.report("--pid", process.pid)[0], said)
+            if GDB:
+                self.assertRegex(self.report("--core", self.core_of(process))[0], said)
 
     @with_pystack
     def test_what_is_no_core(self):

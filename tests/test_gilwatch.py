@@ -29,12 +29,22 @@ LIBRARY = str(Path(PACKAGES) / "gilwatch" / "libgilwatch.so")
 # What the holder does in each function of module hangs, and where: the user's own function.
 HANGS = {
     "join": ("waits for the end of a thread", r"join\(\), called by .*~?pool|destroy_the_pool"),
-    "mutex": ("waits for a mutex", r"look_into_cache"),
+    "mutex": (r"waits for a mutex, held by thread (?:'worker'|\d+),", r"look_into_cache"),
     "once": ("waits for a static variable that another thread initialises", r"table"),
     "condition": ("waits for a condition variable", r"wait_for_result\(\)"),
     "works": ("works", r"simulate\(\)"),
     "read": ("waits for input or output", r"read_sensor\(\)"),
 }
+# What is said of mutexes where nobody holds the GIL.
+DEADLOCK = (
+    r"^gilwatch: nobody holds the GIL; the main thread waits for a mutex, held by thread "
+    r"(?:'other'|\d+), in .*lock_both\(.*\) at hangs\.hpp:\d+; thread (?:'other'|\d+) waits for a "
+    r"mutex, held by the main thread, in .*lock_both\(.*\) at hangs\.hpp:\d+$"
+)
+RELOCK = (
+    r"^gilwatch: nobody holds the GIL; the main thread waits for a mutex, which it has locked "
+    r"itself, in .*lock_twice\(\) at hangs\.hpp:\d+$"
+)
 
 
 class Watched(InFolder):
@@ -84,7 +94,7 @@ class FirstLine(Watched):
                     report[0],
                     rf"^gilwatch: the main thread holds the GIL and {does} in .*(?:{where}).*"
                     r" at hangs\.hpp:\d+; 1 thread waits for it, \S+ s: thread '\w+' in .*"
-                    r"(?:append_to_log\(\)|\(inlined in \w+\)) at hangs\.hpp:\d+$",
+                    r"(?:append_to_log\(\)|a function inlined in \w+) at hangs\.hpp:\d+$",
                 )
                 self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
 
@@ -151,13 +161,18 @@ class FirstLine(Watched):
         report = self.first_report(STOCK, *command)
         self.assertRegex(
             report[0],
-            r"read_sensor\(\) in hangs.so, whose lines are not known: compile it with -g; 1 ",
+            r" in <string>:1: read, called by .*read_sensor\(\) in hangs.so, whose lines are not "
+            "known: compile it with -g; 1 ",
         )
 
     def test_of_a_stripped_module_says_why_no_name(self):
         command = ("-m", "gilwatch", "--after", "0.3", "-c", self.hang("read", "stripped"))
         report = self.first_report(STOCK, *command)
-        self.assertRegex(report[0], r"hangs.so\+0x\w+, which has no symbols: .*do not strip")
+        self.assertRegex(
+            report[0],
+            r" in <string>:1: read, called by a function in hangs.so\+0x\w+, which has no symbols: "
+            ".*do not strip",
+        )
 
     def test_of_a_deep_stack_says_how_much_is_left_out(self):
         code = (
@@ -205,7 +220,9 @@ class OnDemand(Watched):
             self.assertEqual(process.stdout.readline(), b"ready\n")
             wait_until_asleep(process)
             os.kill(process.pid, signal.SIGUSR1)
-            self.assertRegex(self.report_of(process)[0], said)
+            report = self.report_of(process)
+            self.assertRegex(report[0], said)
+            return report
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -247,6 +264,20 @@ class OnDemand(Watched):
             "begun.wait(); print('ready', flush=True); load()",
             r"main thread waits for another thread's import in load\(\) at <string>:5",
         )
+
+    def assert_of_module(self, name, said):
+        folder = str(MODULES / "lines")
+        self.assert_by_signal(
+            f"import sys; sys.path.insert(0, {folder!r}); import hangs\n"
+            f"print('ready', flush=True); hangs.{name}()",
+            said,
+        )
+
+    def test_of_threads_that_wait_for_each_others_mutex(self):
+        self.assert_of_module("deadlock", DEADLOCK)
+
+    def test_of_a_mutex_that_is_locked_twice(self):
+        self.assert_of_module("relock", RELOCK)
 
     def test_of_an_interpreter_that_waits_for_a_call_without_python(self):
         """Who is called through it, and where, though no line of Python's leads there."""
@@ -327,6 +358,22 @@ class Silent(Watched):
 
 
 class Contended(Watched):
+    def test_long_holds_one_after_the_other_are_told_apart_from_threads_that_compute(self):
+        """Each is long, but not as long as the waits of those who come last."""
+        code = (
+            "import threading\n"
+            "def crunch():\n    while True: sum(range(10_000_000))\n"
+            "for _ in range(8): threading.Thread(target=crunch).start()\n"
+        )
+        for way, report in self.watched(code, after="0.8"):
+            with self.subTest(way):
+                self.assertRegex(
+                    report[0],
+                    r"^gilwatch: .*thread.* holds the GIL and works in crunch\(\) at <string>:3; "
+                    r"\d+ threads wait for it, \S+ s, through more than one long hold: ",
+                )
+                self.assertRegex(report[1], "^  do: release the GIL while it works")
+
     def test_threads_that_compute_are_told_apart_from_a_hang(self):
         code = (
             "import threading\n"

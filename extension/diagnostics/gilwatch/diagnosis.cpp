@@ -190,8 +190,51 @@ std::string_view words_of(activity does) {
     return "";
 }
 
-std::string doing(thread_seen const& thread) {
+/// Of the mutex that it waits for, if it is known to be one; 0: not known.
+pid_t mutex_owner(thread_seen const& thread) {
+    auto const locks_one = [](call_frame const& each) {
+        return bare(each.function).starts_with("pthread_mutex_");
+    };
+    return activity_of(thread) == activity::locks_a_mutex &&
+                   std::ranges::any_of(called_by_python(thread.frames), locks_one)
+               ? thread.mutex_owner
+               : 0;
+}
+
+using threads_seen = std::vector<thread_seen>;
+
+thread_seen const* find_thread(threads_seen const& threads, pid_t id) {
+    auto const found = std::ranges::find(threads, id, &thread_seen::id);
+    return found == threads.end() ? nullptr : &*found;
+}
+
+/// It, and who holds the mutex that it waits for, and so on, each once.
+std::vector<thread_seen const*> chain_of_owners(thread_seen const& first,
+                                                threads_seen const& threads) {
+    std::vector<thread_seen const*> chain;
+    for (auto const* each = &first;
+         each != nullptr && std::ranges::find(chain, each) == chain.end();
+         each = find_thread(threads, mutex_owner(*each))) {
+        chain.push_back(each);
+    }
+    return chain;
+}
+
+/// Whether it waits for a mutex that nobody can unlock before it gets it.
+bool is_deadlocked(thread_seen const& thread, threads_seen const& threads) {
+    return mutex_owner(*chain_of_owners(thread, threads).back()) == thread.id;
+}
+
+std::string doing(thread_seen const& thread, threads_seen const& threads) {
     std::string text(words_of(activity_of(thread)));
+    if (pid_t const owner = mutex_owner(thread); owner == thread.id) {
+        text += ", which it has locked itself,";
+    } else if (owner != 0) {
+        thread_seen const* const known = find_thread(threads, owner);
+        text += ", held by ";
+        text += known != nullptr ? named(*known) + ","
+                                 : "thread " + std::to_string(owner) + ", which has ended,";
+    }
     return thread.silent.empty() || thread.spared ? text : text + " (" + thread.silent + ")";
 }
 
@@ -214,7 +257,7 @@ std::string call_without_caller(std::span<call_frame const> frames) {
             called.function.empty()) {
             return {};
         }
-        return called.function.substr(0, called.function.find('@')) + ", called from " + module +
+        return function_in_words(called) + ", called from " + module +
                " by a function that left no frame, as where a call is the last that is done "
                "(compile "
                "it with -fno-optimize-sibling-calls to see it)";
@@ -246,9 +289,15 @@ constexpr std::string_view how =
     "Py_BEGIN_ALLOW_THREADS)";
 
 /// One thread's part of the report.
-std::string stack_of(thread_seen const& thread) {
+std::string stack_of(thread_seen const& thread, crash const* died) {
     std::string text("\n");
-    text.append(named(thread)).append(", tid ").append(std::to_string(thread.id));
+    text += named(thread);
+    if (std::string const id = std::to_string(thread.id); !text.ends_with(" " + id)) {
+        text.append(", tid ").append(id);
+    }
+    if (died != nullptr && died->thread == thread.id) {
+        text.append(died->sender ? ", got " : ", died of ").append(died->signal);
+    }
     if (thread.holds_gil) {
         text += ", holds the GIL";
     } else if (thread.waits) {
@@ -263,6 +312,175 @@ std::string stack_of(thread_seen const& thread) {
     }
     return text + thread.python +
            (thread.python.empty() || thread.python.ends_with('\n') ? "" : "\n");
+}
+
+/// Of a stack, and its Python's.
+std::string place_in(std::span<call_frame const> frames, std::string const& python_stack) {
+    call_frame const* const users = users_frame(frames);
+    std::string python = python_place(users_line(python_stack));
+    if (users != nullptr) {
+        std::string callee;
+        if (users != frames.data()) {
+            callee = function_in_words(*(users - 1));
+        }
+        std::string const place =
+            callee.empty() ? in_words(*users) : callee + ", called by " + in_words(*users);
+        return users->source.empty() && !python.empty() ? python + ": " + place : place;
+    }
+    std::string call = call_without_caller(frames);
+    if (!python.empty()) {
+        return call.empty() ? python : python + ": " + call;
+    }
+    if (!call.empty()) {
+        return call;
+    }
+    auto const outermost =
+        std::ranges::find_if_not(frames.rbegin(), frames.rend(), [](call_frame const& each) {
+            // As where every thread begins; and of what is inlined there is no whole name.
+            return each.whose == code_of::standard || each.function.starts_with("(inlined");
+        });
+    if (outermost == frames.rend()) {
+        return "a place that is not known";
+    }
+    return outermost->function.empty() ? in_words(*outermost) : outermost->function;
+}
+
+/// What to do about a mutex that a thread waits for for ever. Empty: it does not, as far as is
+/// known.
+std::string_view cure_of_mutex(thread_seen const& thread, threads_seen const& threads) {
+    pid_t const owner = mutex_owner(thread);
+    return owner == 0           ? ""
+           : owner == thread.id ? "lock it once: who has locked a mutex cannot lock it again, "
+                                  "unless it is recursive"
+           : find_thread(threads, owner) == nullptr
+               ? "unlock it before that thread ends (std::scoped_lock does)"
+           : is_deadlocked(thread, threads)
+               ? "lock these mutexes in the same order everywhere (std::scoped_lock locks several)"
+               : "";
+}
+
+/// Of who does not hold the GIL, as nobody does: those that Python knows, and those that keep each
+/// other waiting.
+std::string words_of_all(threads_seen const& threads) {
+    auto const main = std::ranges::find_if(threads, &thread_seen::is_main);
+    std::string text;
+    if (main != threads.end()) {
+        text += "; the main thread " + doing(*main, threads) + " in " + place_of(*main);
+    }
+    bool const is_stopping =
+        main != threads.end() && activity_of(*main) == activity::stops_the_interpreter;
+    std::string_view cure = main == threads.end() ? "" : cure_of_mutex(*main, threads);
+    for (thread_seen const& each : threads) {
+        bool const has_users = users_frame(called_by_python(each.frames)) != nullptr;
+        bool const is_awaited = std::ranges::any_of(
+            threads, [&](thread_seen const& other) { return mutex_owner(other) == each.id; });
+        if (!each.is_main && (!each.python.empty() || (is_stopping && has_users) || is_awaited ||
+                              mutex_owner(each) != 0)) {
+            text += "; " + named(each) + " " + doing(each, threads) + " in " + place_of(each);
+            cure = cure.empty() ? cure_of_mutex(each, threads) : cure;
+        }
+    }
+    return cure.empty() ? text : text.append("\n  do: ").append(cure);
+}
+
+/// Who keeps whom from the GIL, or from what else.
+std::string words_of_waits(threads_seen const& threads, times_seen const& times) {
+    auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
+    std::string waiting;
+    std::size_t count = 0;
+    std::chrono::duration<double> longest{0};
+    for (thread_seen const& each : threads) {
+        if (each.waits) {
+            waiting.append(count++ == 0 ? ": " : "; ").append(named(each)).append(" in ");
+            waiting += place_of(each);
+            longest = std::max(longest, *each.waits);
+        }
+    }
+    std::string text;
+    if (count > 0 && times.held_long < longest / 2) {
+        text.append("the GIL changes hands, ").append(std::to_string(count));
+        text.append(" threads or more want it, and one has waited for ");
+        text.append(in_seconds(longest)).append(waiting);
+        text.append(
+            "\n  do: where many threads compute in Python, each waits for all others: use "
+            "processes, or release the GIL in what is native");
+        text.append(how).append("\n");
+    } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
+        text = named(*holder) + " holds the GIL and " + doing(*holder, threads) + " in " +
+               place_of(*holder);
+        if (count > 0) {
+            text += "; " + std::to_string(count) +
+                    (count == 1 ? " thread waits" : " threads wait") + " for it" +
+                    (longest.count() > 0 ? ", " + in_seconds(longest) : "");
+            text += times.held < longest / 2 ? ", through more than one long hold" : "";
+            text += waiting;
+        } else if (times.so_long.count() > 0) {
+            text += "; nobody waits for it yet, after " + in_seconds(times.so_long);
+        } else {
+            text += "; nobody waits for it";
+        }
+        bool const is_idle =
+            count == 0 && times.so_long.count() == 0 && activity_of(*holder) == activity::works;
+        std::string_view const of_mutex = cure_of_mutex(*holder, threads);
+        if (is_idle) {
+            text += "\n";
+        } else if (!of_mutex.empty()) {
+            text.append("\n  do: ").append(of_mutex).append("\n");
+        } else {
+            text.append("\n  do: ").append(cure_of(activity_of(*holder)));
+            text.append(how).append("\n");
+        }
+    } else {
+        text = "nobody holds the GIL" + words_of_all(threads) + "\n";
+    }
+    return text;
+}
+
+/// Of a thread that a signal has interrupted, what it did then: not what its handler does.
+std::span<call_frame const> interrupted(std::span<call_frame const> frames) {
+    auto const handler = std::ranges::find_if(frames, [](call_frame const& each) {
+        return bare(each.function) == "restore_rt" || bare(each.function) == "kernel_rt_sigreturn";
+    });
+    return handler == frames.end() ? frames : std::span(handler + 1, frames.end());
+}
+
+/// Whether the user's function has called Python, or Python's header is compiled into it there.
+bool calls_python(std::span<call_frame const> frames) {
+    call_frame const* const users = users_frame(frames);
+    return users != nullptr && std::ranges::any_of(frames.data(), users, [](auto const& each) {
+               return each.whose == code_of::python;
+           });
+}
+
+std::string words_of_crash(threads_seen const& threads, crash const& died) {
+    thread_seen const* const thread = find_thread(threads, died.thread);
+    std::string text = thread == nullptr ? "thread " + std::to_string(died.thread) : named(*thread);
+    text += " died of " + died.signal;
+    text += died.address.empty() ? "" : " at address " + died.address;
+    if (thread == nullptr) {
+        return text + ", and its stack is not known\n";
+    }
+    auto const frames = interrupted(called_by_python(thread->frames));
+    text += " in " + place_in(frames, thread->python);
+    auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
+    if (thread->holds_gil) {
+        return text + "; it held the GIL\n";
+    }
+    text += "; it did not hold the GIL, which ";
+    text += (holder == threads.end() ? "nobody" : named(*holder)) + " held\n";
+    if (calls_python(frames)) {
+        text +=
+            "  do: acquire the GIL before Python is called (handoff::gil_acquire, "
+            "pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, PyGILState_Ensure); "
+            "`python3 -m gilcheck` names each call without it\n";
+    }
+    return text;
+}
+
+std::string words_of_sender(crash const& died) {
+    return "it was ended by " + died.signal + " from " +
+           (died.sender == 0 ? "another process" : "process " + std::to_string(*died.sender)) +
+           "; ";
 }
 
 }  // namespace
@@ -312,93 +530,26 @@ activity activity_of(thread_seen const& thread) {
 }
 
 std::string place_of(thread_seen const& thread) {
-    auto const frames = called_by_python(thread.frames);
-    call_frame const* const users = users_frame(frames);
-    std::string python = python_place(users_line(thread.python));
-    if (users != nullptr) {
-        std::string callee;
-        if (users != frames.data()) {
-            call_frame const& called = *(users - 1);
-            callee = called.function.substr(0, called.function.find('@'));
-        }
-        return callee.empty() ? in_words(*users) : callee + ", called by " + in_words(*users);
-    }
-    std::string call = call_without_caller(frames);
-    if (!python.empty()) {
-        return call.empty() ? python : python + ": " + call;
-    }
-    if (!call.empty()) {
-        return call;
-    }
-    auto const outermost =
-        std::ranges::find_if_not(frames.rbegin(), frames.rend(), [](call_frame const& each) {
-            // As where every thread begins; and of what is inlined there is no whole name.
-            return each.whose == code_of::standard || each.function.starts_with("(inlined");
-        });
-    if (outermost == frames.rend()) {
-        return "a place that is not known";
-    }
-    return outermost->function.empty() ? in_words(*outermost) : outermost->function;
+    return place_in(called_by_python(thread.frames), thread.python);
 }
 
-std::string diagnosis(std::vector<thread_seen> const& threads,
-                      std::chrono::duration<double> so_long, std::chrono::duration<double> held) {
-    auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
-    std::string waiting;
-    std::size_t count = 0;
-    std::chrono::duration<double> longest{0};
-    for (thread_seen const& each : threads) {
-        if (each.waits) {
-            waiting.append(count++ == 0 ? ": " : "; ").append(named(each)).append(" in ");
-            waiting += place_of(each);
-            longest = std::max(longest, *each.waits);
-        }
+std::string diagnosis(threads_seen const& threads, times_seen const& times, crash const* died) {
+    std::string text = died == nullptr ? ""
+                       : died->sender  ? words_of_sender(*died)
+                                       : words_of_crash(threads, *died);
+    if (died == nullptr || died->sender) {
+        text += words_of_waits(threads, times);
     }
-    std::string text;
-    if (count > 0 && held < longest / 2) {
-        text.append("the GIL changes hands, ").append(std::to_string(count));
-        text.append(" threads or more want it, and one has waited for ");
-        text.append(in_seconds(longest)).append(waiting);
-        text.append(
-            "\n  do: where many threads compute in Python, each waits for all others: use "
-            "processes, or release the GIL in what is native");
-        text.append(how).append("\n");
-    } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
-        text = named(*holder) + " holds the GIL and " + doing(*holder) + " in " + place_of(*holder);
-        if (count > 0) {
-            text += "; " + std::to_string(count) +
-                    (count == 1 ? " thread waits" : " threads wait") + " for it" +
-                    (longest.count() > 0 ? ", " + in_seconds(longest) : "") + waiting;
-        } else if (so_long.count() > 0) {
-            text += "; nobody waits for it yet, after " + in_seconds(so_long);
-        } else {
-            text += "; nobody waits for it";
-        }
-        bool const is_idle =
-            count == 0 && so_long.count() == 0 && activity_of(*holder) == activity::works;
-        text += is_idle ? "\n"
-                        : "\n  do: " + std::string(cure_of(activity_of(*holder))) +
-                              std::string(how) + "\n";
-    } else {
-        auto const main = std::ranges::find_if(threads, &thread_seen::is_main);
-        text = "nobody holds the GIL";
-        if (main != threads.end()) {
-            text += "; the main thread " + doing(*main) + " in " + place_of(*main);
-        }
-        bool const is_stopping =
-            main != threads.end() && activity_of(*main) == activity::stops_the_interpreter;
+    auto const rank = [&](thread_seen const& thread) {
+        return died != nullptr && died->thread == thread.id ? 0
+               : thread.holds_gil                           ? 1
+               : thread.waits                               ? 2
+                                                            : 3;
+    };
+    for (int const now : {0, 1, 2, 3}) {
         for (thread_seen const& each : threads) {
-            bool const has_users = users_frame(called_by_python(each.frames)) != nullptr;
-            if (!each.is_main && (!each.python.empty() || (is_stopping && has_users))) {
-                text += "; " + named(each) + " " + doing(each) + " in " + place_of(each);
-            }
-        }
-        text += '\n';
-    }
-    for (bool const first : {true, false}) {  // the holder's stack, then who waits, then the others
-        for (thread_seen const& each : threads) {
-            if ((each.holds_gil || each.waits) == first) {
-                text += stack_of(each);
+            if (rank(each) == now) {
+                text += stack_of(each, died);
             }
         }
     }

@@ -16,7 +16,7 @@ namespace handoff::detail {
 /// What is seen of a thread at one moment.
 struct thread_seen {
     pid_t id = 0;
-    std::string name;    // as `top -H` and gdb show it; empty: it has none of its own
+    std::string name;  // as `top -H` and gdb show it; empty: it has none of its own
     std::string silent;  // why its stack is not known; empty: it is
     std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
@@ -25,6 +25,7 @@ struct thread_seen {
     std::vector<call_frame> frames{};  // the innermost first
     std::size_t left_out = 0;  // frames further out
     std::string python{};  // as faulthandler writes it
+    pid_t mutex_owner = 0;  // of the mutex that it waits for, if it is one; 0: not known
 
     [[nodiscard]] bool waits_for_gil() const noexcept { return waits.has_value(); }
 };
@@ -56,11 +57,25 @@ enum class activity {
 /// "std::thread::join(), called by Pool::~Pool() at pool.cpp:31", "f() at script.py:12".
 [[nodiscard]] std::string place_of(thread_seen const& thread);
 
+/// Why a process ended, as its core says.
+struct crash {
+    pid_t thread = 0;  // which got the signal
+    std::string signal;  // "SIGSEGV"
+    std::string address;  // where no memory could be read or written; empty: it was not that
+    std::optional<pid_t> sender{};  // the other process that sent it; 0: one that is not seen
+};
+
+/// How long what is reported has lasted; zero where nobody watched.
+struct times_seen {
+    std::chrono::duration<double> so_long{0};  // the longest wait, or hold
+    std::chrono::duration<double> held{0};  // the GIL by who holds it now
+    // The GIL for long at a time, by whomever, in the longest wait.
+    std::chrono::duration<double> held_long{0};
+};
+
 /// The first line is the answer, without a name before it, and the second, where there is one, what
-/// to do; then the stacks. so_long: the longest wait, or hold; zero: nobody asked because of one.
-/// held: how long the holder has held the GIL.
+/// to do; then the stacks. died: of what left a core; null: of none, or it went on.
 [[nodiscard]] std::string diagnosis(std::vector<thread_seen> const& threads,
-                                    std::chrono::duration<double> so_long,
-                                    std::chrono::duration<double> held);
+                                    times_seen const& times, crash const* died = nullptr);
 
 }  // namespace handoff::detail

@@ -2,6 +2,7 @@
 #include "diagnosis.hpp"
 #include "gil_events.hpp"
 #include "monotonic_time.hpp"
+#include "mutex_owners.hpp"
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
 #include "request_signal.hpp"
@@ -45,11 +46,14 @@ using clock = std::chrono::steady_clock;
 struct wait {
     std::atomic<pid_t> thread = 0;  // 0: none
     std::atomic<clock::rep> since = 0;
+    std::atomic<clock::rep> held_long_before = 0;  // see held_long_until()
 };
 
 constinit std::array<wait, 1024> waits{};  // more threads than these are not counted
 [[gnu::tls_model("initial-exec")]] constinit thread_local wait* own_wait = nullptr;
 std::atomic<clock::rep> held_since = 0;  // 0: nobody holds it
+std::atomic<clock::rep> last_take = 0;
+std::atomic<clock::rep> held_long = 0;  // from takes to the next ones, where that was long
 
 std::atomic<double> patience = 0;  // seconds; 0: nobody watches
 std::atomic<bool> is_running = false;  // the thread that watches
@@ -63,6 +67,13 @@ std::atomic<running_python const*> python = nullptr;
 sem_t wake_up;  // posted also by a signal's handler
 
 clock::rep now_in_ticks() noexcept { return clock::now().time_since_epoch().count(); }
+
+/// For how long the GIL has been held for long at a time, or is held now. Who computes in Python
+/// lets go of it after a switch interval, which is 5 ms.
+clock::rep held_long_until(clock::rep now) noexcept {
+    return held_long.load(std::memory_order_relaxed) + now -
+           last_take.load(std::memory_order_relaxed);
+}
 
 /// Guards the thread's life.
 constinit std::mutex life;
@@ -91,7 +102,9 @@ void on_wait() noexcept {
     for (std::size_t tried = 0; tried < waits.size(); ++tried) {
         wait& each = waits[next++ % waits.size()];
         if (each.thread.load(std::memory_order_relaxed) == 0) {
-            each.since.store(now_in_ticks(), std::memory_order_relaxed);
+            clock::rep const now = now_in_ticks();
+            each.since.store(now, std::memory_order_relaxed);
+            each.held_long_before.store(held_long_until(now), std::memory_order_relaxed);
             each.thread.store(own_thread_id(), std::memory_order_release);
             own_wait = &each;
             return;
@@ -100,8 +113,16 @@ void on_wait() noexcept {
 }
 
 void on_take() noexcept {
+    static constexpr clock::duration long_hold = std::chrono::milliseconds(100);
     end_wait();
-    held_since.store(now_in_ticks(), std::memory_order_relaxed);
+    clock::rep const now = now_in_ticks();
+    clock::rep const before = now - last_take.load(std::memory_order_relaxed);
+    if (before >= long_hold.count()) {  // nobody held it meanwhile, if nobody waited
+        held_long.store(held_long.load(std::memory_order_relaxed) + before,
+                        std::memory_order_relaxed);
+    }
+    last_take.store(now, std::memory_order_relaxed);
+    held_since.store(now, std::memory_order_relaxed);
     be_watched();
 }
 
@@ -114,6 +135,7 @@ bool holds_gil() noexcept { return handoff_gil_held; }
 struct seen_wait {
     pid_t thread;
     clock::time_point since;
+    clock::rep held_long_before;
 };
 
 std::vector<seen_wait> waits_now() {
@@ -121,13 +143,15 @@ std::vector<seen_wait> waits_now() {
     for (wait& each : waits) {
         pid_t thread = each.thread.load(std::memory_order_acquire);
         clock::time_point const since{clock::duration{each.since.load(std::memory_order_relaxed)}};
+        clock::rep const held_long_before = each.held_long_before.load(std::memory_order_relaxed);
         if (thread == 0) {
             continue;
         }
         if (has_ended(thread)) {
             each.thread.compare_exchange_strong(thread, 0);
         } else {
-            seen.push_back({.thread = thread, .since = since});
+            seen.push_back(
+                {.thread = thread, .since = since, .held_long_before = held_long_before});
         }
     }
     return seen;
@@ -164,6 +188,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::string& signature) {
     std::vector<pid_t> known{getpid(), holder_of_gil().id};
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
+    auto const owners = mutex_owners();
     // The holder's wait is what the program suffers from.
     auto const answers =
         asking.ask_every_thread(known, [](pid_t thread) { return holder_of_gil().id != thread; });
@@ -197,6 +222,9 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         auto const wait = std::ranges::find(waiting, answer.id, &seen_wait::thread);
         if (wait != waiting.end() && !seen.holds_gil) {
             seen.waits = now - wait->since;
+        }
+        if (auto const owner = owners.find(answer.id); owner != owners.end()) {
+            seen.mutex_owner = owner->second;
         }
         signature +=
             std::to_string(answer.id) + (seen.holds_gil ? "h" : "") + (seen.waits ? "w" : "") + ":";
@@ -340,6 +368,13 @@ private:
         });
         auto const now = clock::now();
         bool const went_on = held_since.load(std::memory_order_relaxed) != since;
+        times_seen times{.so_long = so_long};
+        times.held = went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
+        auto const oldest = std::ranges::min_element(waiting, {}, &seen_wait::since);
+        if (oldest != waiting.end()) {
+            times.held_long = clock::duration(held_long_until(now.time_since_epoch().count()) -
+                                              oldest->held_long_before);
+        }
         if (went_on && so_long.count() > 0 && waiting.empty()) {
             return {};
         }
@@ -357,9 +392,7 @@ private:
         if (is_over && so_long.count() > 0) {
             return {};
         }
-        seconds const held =
-            went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
-        std::string text = "gilwatch: " + diagnosis(threads, so_long, held);
+        std::string text = "gilwatch: " + diagnosis(threads, times);
         if (signature == signature_) {
             text.resize(std::min(text.find("\n\n"), text.size() - 1) + 1);
             text += "  the stacks are unchanged since the last report\n";

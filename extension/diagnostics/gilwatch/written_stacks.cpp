@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
+#include <cstddef>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -38,8 +39,20 @@ thread_seen thread_from(std::string_view fields) {
     if (take_flag(fields)) {
         thread.waits.emplace(0);
     }
+    thread.mutex_owner = take_number<pid_t>(fields);
     thread.name = fields;
     return thread;
+}
+
+crash crash_from(std::string_view fields) {
+    crash died;
+    died.thread = take_number<pid_t>(fields);
+    if (pid_t const sender = take_number<pid_t>(fields); sender >= 0) {
+        died.sender = sender;
+    }
+    died.signal = take(fields, '\t');
+    died.address = fields;
+    return died;
 }
 
 call_frame frame_from(std::string_view fields) {
@@ -53,14 +66,49 @@ call_frame frame_from(std::string_view fields) {
     return frame;
 }
 
+/// Whether both are of one instruction: what is inlined there comes before the function itself.
+bool is_same_place(call_frame const& one, call_frame const& other) {
+    return one.file == other.file && one.offset == other.offset;
+}
+
+/// Looks up the user's callers once more: pystack looks where a call returns to. Behind one that
+/// does not return, as abort(), it finds the next function, or none.
+void name_callers(std::vector<thread_seen>& threads) {
+    std::vector<code_place> calls;
+    std::vector<call_frame*> callers;
+    for (thread_seen& thread : threads) {
+        for (std::size_t each = 1; each < thread.frames.size(); ++each) {
+            call_frame& frame = thread.frames[each];
+            bool const is_inlined =
+                each + 1 < thread.frames.size() && is_same_place(frame, thread.frames[each + 1]);
+            if (frame.whose == code_of::user && !is_inlined &&
+                !is_same_place(frame, thread.frames.front())) {
+                calls.push_back({.file = frame.file, .offset = frame.offset - 1, .exported = {}});
+                callers.push_back(&frame);
+            }
+        }
+    }
+    auto const found = call_frames_of_each(calls);
+    for (std::size_t each = 0; each < found.size(); ++each) {
+        call_frame const& caller = found[each].back();
+        if (!caller.function.empty()) {
+            callers[each]->function = caller.function;
+            callers[each]->source = caller.source.empty() ? callers[each]->source : caller.source;
+        }
+    }
+}
+
 }  // namespace
 
 std::string diagnosis_of_written(std::string_view stacks) {
     std::vector<thread_seen> threads;
+    std::optional<crash> died;
     while (!stacks.empty()) {
         std::string_view fields = take(stacks, '\n');
         std::string_view const kind = take(fields, '\t');
-        if (kind == "thread") {
+        if (kind == "crash") {
+            died = crash_from(fields);
+        } else if (kind == "thread") {
             threads.push_back(thread_from(fields));
         } else if (kind == "frame" && !threads.empty()) {
             threads.back().frames.push_back(frame_from(fields));
@@ -68,8 +116,8 @@ std::string diagnosis_of_written(std::string_view stacks) {
             threads.back().python.append(fields).append("\n");
         }
     }
-    using std::chrono::duration;
-    return diagnosis(threads, duration<double>(0), duration<double>(0));
+    name_callers(threads);
+    return diagnosis(threads, {}, died ? &*died : nullptr);
 }
 
 }  // namespace handoff::detail

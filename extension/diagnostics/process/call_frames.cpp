@@ -295,13 +295,22 @@ std::string place_in(std::string const& file, std::uintptr_t offset) {
 
 }  // namespace
 
+std::string function_in_words(call_frame const& frame) {
+    static constexpr std::string_view inlined = "(inlined in ";
+    if (frame.function.starts_with(inlined)) {
+        return "a function " + frame.function.substr(1, frame.function.size() - 2);
+    }
+    return frame.function.substr(0, frame.function.find('@'));
+}
+
 std::string briefly(call_frame const& frame) {
     std::string const library(base_of(frame.file));
+    std::string const function = function_in_words(frame);
     if (!frame.source.empty()) {
-        return (frame.function.empty() ? "a function" : frame.function) + " at " +
+        return (function.empty() ? "a function" : function) + " at " +
                std::string(base_of(frame.source));
     }
-    return !frame.function.empty() ? frame.function + " in " + library
+    return !function.empty()       ? function + " in " + library
            : frame.file == no_file ? "code of no file, which was made at run time"
                                    : "a function in " + place_in(library, frame.offset);
 }

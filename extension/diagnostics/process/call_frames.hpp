@@ -63,6 +63,9 @@ struct code_place {
 /// The first that is the user's: where to look. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
 
+/// "f()"; "a function inlined in f()", of which no more is known; empty: unknown.
+[[nodiscard]] std::string function_in_words(call_frame const& frame);
+
 /// "f() at file.cpp:12", or, where the line or the name is not to be had, the file instead.
 [[nodiscard]] std::string briefly(call_frame const& frame);
 

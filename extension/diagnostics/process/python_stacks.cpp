@@ -2,6 +2,7 @@
 #include "python_stacks.hpp"
 
 #include "gil_events.hpp"
+#include "own_memory.hpp"
 #include "thread_stacks.hpp"
 #include "unnoticed_child.hpp"
 
@@ -17,7 +18,6 @@
 #include <sstream>
 #include <string_view>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <type_traits>
 #include <unistd.h>
 
@@ -78,16 +78,6 @@ std::string without_our_own(std::string stack) {
         stack.resize(stack.rfind('\n', found) + 1);
     }
     return stack;
-}
-
-/// By the system, which does not mind where nothing is; 0 then. The thread may have ended.
-pid_t number_at(std::uintptr_t address) noexcept {
-    pid_t number = 0;
-    iovec const here{.iov_base = &number, .iov_len = sizeof number};
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): faulthandler wrote it
-    iovec const there{.iov_base = reinterpret_cast<void*>(address), .iov_len = sizeof number};
-    bool const read = process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof number;
-    return read ? number : 0;
 }
 
 /// Where glibc keeps a thread's number, in what a pthread_t refers to; 0: not found. The caller's

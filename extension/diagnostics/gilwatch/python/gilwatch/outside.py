@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import importlib
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +17,11 @@ from handoff_attach.command_line import say, start
 from handoff_attach.process import Process, RefusedError
 
 from . import LIBRARY
+from .core_file import Core, Crash
+from .mutex_owner import owner_if_mutex, owners_in
 
 _PATIENCE = 120.0  # seconds for reading a process, which is stopped meanwhile
 _READER = Path(__file__).with_name("stacks_by_pystack.py")
-_ET_CORE = 4
 
 
 def explain(asked: argparse.Namespace) -> None:
@@ -44,42 +43,51 @@ def report_on_process(pid: int) -> str:
     with Process(pid) as process:
         process.require_reachable()
         process.require_python()
+        owners = owners_in(process)
         stacks = _read(process, str(pid))
     if "error" in stacks:
         raise RefusedError(_of_process(pid, stacks))
-    return _report(stacks)
+    return _report(stacks, owners)
 
 
-def report_on_core(core: Path, executable: Path | None) -> str:
+def report_on_core(file: Path, executable: Path | None) -> str:
     """executable: what left the core; None: the core says which. Raises RefusedError."""
-    _require_core(core)
-    if executable is None:
-        executable = _executable_of(core)
-    if not executable.is_file():
+    core = Core(file)
+    if executable is not None and not executable.is_file():
         raise RefusedError(
-            f"there is no {executable}, which left the core {core}: name it by --executable"
+            f"there is no file {executable}, which --executable names: give the program that left "
+            "the core, or leave the option out: the core says it itself, as a rule"
         )
-    stacks = _read(None, str(core), str(executable))
+    program = core.executable if executable is None else executable
+    if not program.is_file():
+        raise RefusedError(
+            f"there is no {program}, which left the core {file}: copy it here, or say by "
+            "--executable where it is now"
+        )
+    stacks = _read(None, str(file), str(program))
     if "error" in stacks:
-        raise RefusedError(_of_core(core, executable, stacks))
+        raise RefusedError(_of_core(core, program, stacks))
+    owners = {
+        thread: owner_if_mutex(call, core.read) for thread, call in core.system_calls().items()
+    }
     notes = ""
-    for file in stacks["changed"]:
-        notes += f"\nnote: {file} was changed since: the names in it may be wrong"
-    for file in stacks["missing"]:
-        notes += f"\nnote: {file} is not there: the names in it are not known"
-    return _report(stacks) + notes
+    for each in stacks["changed"]:
+        notes += f"\nnote: {each} was changed since: the names in it may be wrong"
+    for each in stacks["missing"]:
+        notes += f"\nnote: {each} is not there: the names in it are not known"
+    return _report(stacks, owners, core.crash) + notes
 
 
-def _report(stacks: dict[str, Any]) -> str:
+def _report(stacks: dict[str, Any], owners: dict[int, int], crash: Crash | None = None) -> str:
     library = ctypes.CDLL(str(LIBRARY))
     library.gilwatch_explain.restype = ctypes.c_char_p
     text: bytes = library.gilwatch_explain(
-        as_text(stacks["threads"]).encode(errors="surrogateescape")
+        _as_text(stacks["threads"], owners, crash).encode(errors="surrogateescape")
     )
     return "gilwatch: " + text.decode(errors="backslashreplace").rstrip("\n")
 
 
-def as_text(threads: list[dict[str, Any]]) -> str:
+def _as_text(threads: list[dict[str, Any]], owners: dict[int, int], crash: Crash | None) -> str:
     """As the library's written_stacks.hpp says."""
 
     def line(*fields: object) -> str:
@@ -87,9 +95,13 @@ def as_text(threads: list[dict[str, Any]]) -> str:
         return "\t".join(cleaned) + "\n"
 
     text = ""
+    if crash is not None:
+        sender = -1 if crash.sender is None else crash.sender
+        address = "" if crash.address is None else f"{crash.address:#x}"
+        text += line("crash", crash.thread, sender, crash.signal, address)
     for each in sorted(threads, key=lambda it: (not it["holds"], not it["waits"], not it["main"])):
         flags = (int(each[flag]) for flag in ("main", "holds", "waits"))
-        text += line("thread", each["id"], *flags, each["name"])
+        text += line("thread", each["id"], *flags, owners.get(each["id"], 0), each["name"])
         for frame in each["frames"]:
             fields = (frame["offset"], int(frame["beside_python"]), frame["file"], frame["source"])
             text += line("frame", *fields, frame["function"])
@@ -157,63 +169,16 @@ def _of_process(pid: int, stacks: dict[str, Any]) -> str:
     return f"pystack could not read process {pid}: {text}; is it one that your pystack knows?"
 
 
-def _of_core(core: Path, executable: Path, stacks: dict[str, Any]) -> str:
-    text = stacks["text"].strip().partition("\n")[0].removeprefix("Engine error: ")
-    return (
-        f"{core} tells pystack no Python stack ({text}): was it left by {executable}, as that is "
-        "now? Another is named by --executable"
-    )
-
-
-def _require_core(core: Path) -> None:
-    """Raises RefusedError for what is not a whole core of 64 bits."""
-    try:
-        size = core.stat().st_size
-        with core.open("rb") as opened:
-            header = opened.read(64)
-            if len(header) < 64 or header[:4] != b"\x7fELF":
-                raise RefusedError(
-                    f"{core} is not a core: `coredumpctl dump PID -o core` writes one, or "
-                    "`gcore PID` (package gdb)"
-                )
-            if header[4] != 2:
-                raise RefusedError(f"{core} is of a program of 32 bits, which gilwatch cannot read")
-            if struct.unpack_from("<H", header, 16)[0] != _ET_CORE:
-                raise RefusedError(f"{core} is a program or a library, not a core")
-            at, entry, count = (
-                struct.unpack_from("<Q", header, 32)[0],
-                *struct.unpack_from("<HH", header, 54),
-            )
-            opened.seek(at)
-            segments = opened.read(entry * count)
-    except OSError as failure:
-        raise RefusedError(f"{core} cannot be read: {failure.strerror}") from None
-    needed = max(
-        (
-            sum(struct.unpack_from("<Q", segments, begin + field)[0] for field in (8, 32))
-            for begin in range(0, len(segments) - entry + 1, entry)
-        ),
-        default=0,
-    )
-    if needed > size:
-        raise RefusedError(
-            f"{core} is cut short: it has {size:,} bytes of {needed:,} (a full disk, or a limit, "
-            "`ulimit -c`): have it written again where there is room"
+def _of_core(core: Core, executable: Path, stacks: dict[str, Any]) -> str:
+    if not executable.samefile(core.executable):
+        return (
+            f"{core.file} was left by {core.executable}, and not by {executable}, which "
+            "--executable names: leave that out"
         )
-
-
-def _executable_of(core: Path) -> Path:
-    """The program that a core names. Raises RefusedError."""
-    try:
-        engine: Any = importlib.import_module("pystack.engine")
-    except ModuleNotFoundError:
-        raise RefusedError(
-            "reading a core needs pystack, which this Python does not have: "
-            f"`{sys.executable} -m pip install pystack`"
-        ) from None
-    try:
-        return Path(engine.CoreFileAnalyzer(core).extract_executable())
-    except Exception as failure:
-        raise RefusedError(
-            f"{core} does not say which program left it ({failure}): name it by --executable"
-        ) from None
+    text = stacks["text"].strip().partition("\n")[0].removeprefix("Engine error: ")
+    died = "" if core.crash is None else f"thread {core.crash.thread} got {core.crash.signal}, but "
+    return (
+        f"{died}{core.file} tells pystack no Python stack ({text}): was it left by {executable}, "
+        f"as that is now, while Python ran? `gdb {executable} {core.file} -batch -ex 'thread apply "
+        "all backtrace'` shows what is not Python's"
+    )

@@ -59,10 +59,12 @@ def main() -> None:
     for frames in stacks.values():
         for frame in frames:
             frame["beside_python"] = frame["file"] in interpreter
+    of_main = next((each.name for each in threads if each.tid == pid), None)
     said["threads"] = [
         {
             "id": each.tid,
-            "name": each.name or str(each.tid),
+            # A thread has its creator's name, until it is given one.
+            "name": each.name if each.name and each.name != of_main else "",
             "main": each.tid == pid,
             "holds": each.holds_the_gil > 0,
             "waits": each.holds_the_gil <= 0 and _takes_gil(stacks[each.tid]),
