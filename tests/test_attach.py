@@ -993,10 +993,12 @@ class Refuses(Attached):
 
 class PtraceScope(InFolder):
     def test_says_what_allows_it(self):
+        """Not to root that it should be root, who may not in a container."""
+        rights = "run this with CAP_SYS_PTRACE" if IS_ROOT else r"run this as root \(`sudo`\)"
         for scope, said in {
-            "0": "CAP_SYS_PTRACE",
-            "1": "ptrace_scope is 1, .*run this as root, or `echo 0",
-            "2": "ptrace_scope is 2, by which only root may",
+            "0": rf": {rights}",
+            "1": rf"ptrace_scope is 1, .*: {rights}.*, or `echo 0",
+            "2": rf"ptrace_scope is 2, by which only root may: {rights}",
             "3": "ptrace_scope is 3, by which nobody may until the next boot",
         }.items():
             with self.subTest(scope):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from host import STOCK, environment, run
 from test_gilcheck_pytest import PYTEST
-from test_gilwatch import Watched
+from test_gilwatch import PACKAGES, Watched
 
 MODULES = Path(os.environ["MODULES_FOLDER"])
 WHEELS = Path(os.environ["WHEELS_FOLDER"])
@@ -72,6 +72,20 @@ class Commands(Watched):
             rf"std::thread::join\(\), called by join_with_gil.*{where}.*; 1 thread waits for it, "
             rf".* in .*PyGILState_Ensure\w*, called by append_to_log.*{where}",
         )
+
+
+class CommandLine(Commands):
+    def test_of_a_program_that_is_no_script_says_how_it_is_run(self):
+        for command in COMMANDS:
+            settings = ("-o", "x.json") if command == "giltrace" else ()
+            with self.subTest(command):
+                variables = environment(PYTHONPATH=PACKAGES)
+                ended = run(STOCK, "-m", command, *settings, "/bin/true", env=variables)
+                self.assertEqual((ended.code, ended.stdout), (2, ""), ended)
+                said = (
+                    rf"^{command}: '/bin/true' is machine code, .*LD_PRELOAD=lib{command}\.so.*\n$"
+                )
+                self.assertRegex(ended.stderr, said)
 
 
 @unittest.skipIf(WHEEL is None, "there is no wheel; `make wheel` or `make test-all` builds it")

@@ -891,11 +891,14 @@ for each in threads: each.join()
             self.assertIn('"name": "waiter"', (self.folder / output).read_text())
 
     def test_are_refused_without_a_recording_or_with_a_time_that_is_none(self):
+        code = "import giltrace; giltrace.start('trace.json', last=-1)"
+        said = "last is a number of seconds, from 0 on, not -1"
+        self.assertIn(said, self.run_command(STOCK, "-c", code).stderr)
         code = "import giltrace; giltrace.snapshot('mine.html')"
         self.assertIn("there is no recording", self.run_command(STOCK, "-c", code).stderr)
         for option, said in (
-            (("--last", "-1"), "last is a number of seconds, from 0 on, not -1"),
-            (("--when-wait-exceeds", "nan"), "when_wait_exceeds is a number of seconds"),
+            (("--last", "0"), "--last: '0' is not a positive number of seconds"),
+            (("--when-wait-exceeds", "nan"), "'nan' is not a positive number of seconds"),
             (("--signal", "9"), "signal 9 is none, or the program uses it"),
             (("--signal", "99"), "signal 99 is none, or the program uses it"),
         ):

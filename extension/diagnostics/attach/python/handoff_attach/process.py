@@ -379,15 +379,12 @@ def what_allows_ptrace(scope: Path = Path("/proc/sys/kernel/yama/ptrace_scope"))
         restricted = "0"
     if restricted == "1":
         return (
-            "/proc/sys/kernel/yama/ptrace_scope is 1, by which only parents may: run this as root, "
-            "or `echo 0 | sudo tee /proc/sys/kernel/yama/ptrace_scope`, or start the program with "
-            "`setpriv --ptracer any`"
+            "/proc/sys/kernel/yama/ptrace_scope is 1, by which only parents may: "
+            f"{_with_rights()}, or `echo 0 | sudo tee /proc/sys/kernel/yama/ptrace_scope`, or "
+            "start the program with `setpriv --ptracer any`"
         )
     if restricted == "2":
-        return (
-            "/proc/sys/kernel/yama/ptrace_scope is 2, by which only root may: run this as root "
-            "(`sudo`)"
-        )
+        return f"/proc/sys/kernel/yama/ptrace_scope is 2, by which only root may: {_with_rights()}"
     if restricted == "3":
         return (
             "/proc/sys/kernel/yama/ptrace_scope is 3, by which nobody may until the next boot: "
@@ -395,8 +392,14 @@ def what_allows_ptrace(scope: Path = Path("/proc/sys/kernel/yama/ptrace_scope"))
         )
     return (
         "it has changed its user, or forbids it (prctl(PR_SET_DUMPABLE)), or this container does: "
-        "run this as root, with CAP_SYS_PTRACE (`docker run --cap-add=SYS_PTRACE`)"
+        + _with_rights()
     )
+
+
+def _with_rights() -> str:
+    """What to do to be allowed what root is."""
+    root = "run this " if os.geteuid() == 0 else "run this as root (`sudo`), in a container "
+    return root + "with CAP_SYS_PTRACE (`docker run --cap-add=SYS_PTRACE`)"
 
 
 def cannot_write(failure: OSError) -> RefusedError:

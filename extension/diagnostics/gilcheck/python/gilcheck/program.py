@@ -59,7 +59,7 @@ def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable
     arguments = [asked.script, *asked.arguments]
     if asked.script == "-":
         return lambda: _run_source(sys.stdin.read(), "<stdin>", arguments, folder="")
-    return _script(Path(asked.script), arguments)
+    return _script(parser, Path(asked.script), arguments)
 
 
 def _current_folder() -> str | None:
@@ -69,7 +69,9 @@ def _current_folder() -> str | None:
     return None
 
 
-def _script(script: Path, arguments: list[str]) -> Callable[[], None]:
+def _script(
+    parser: argparse.ArgumentParser, script: Path, arguments: list[str]
+) -> Callable[[], None]:
     path = str(Path.cwd() / script)  # and not where its links lead to, as python3 has it
     try:
         if script.is_dir() or _is_archive(script):
@@ -79,6 +81,12 @@ def _script(script: Path, arguments: list[str]) -> Callable[[], None]:
         why = f"[Errno {failure.errno}] {failure.strerror}"
         print(f"{sys.executable}: can't open file {path!r}: {why}", file=sys.stderr)
         sys.exit(2)
+    if source.startswith(b"\x7fELF"):
+        tool = parser.prog.rpartition(" ")[2]
+        parser.error(
+            f"{str(script)!r} is machine code, not a Python script; a program that embeds Python "
+            f"runs with LD_PRELOAD=lib{tool}.so, which lies in the folder of Python's {tool}"
+        )
     folder = str(script.resolve().parent)
     return lambda: _run_source(source, path, arguments, folder)
 

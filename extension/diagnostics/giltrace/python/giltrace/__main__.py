@@ -43,8 +43,9 @@ class Parser(argparse.ArgumentParser):
 def options(prog: str) -> Parser:
     parser = Parser(prog=prog, allow_abbrev=False)
     parser.add_argument("-o", dest="output")
-    for each, default in (("last", 0.0), ("when-wait-exceeds", 0.0), ("stack-after", 0.01)):
-        parser.add_argument(f"--{each}", type=float, default=default)
+    for each in ("last", "when-wait-exceeds"):
+        parser.add_argument(f"--{each}", type=command_line.seconds, default=0.0)  # 0: not wanted
+    parser.add_argument("--stack-after", type=float, default=0.01)
     parser.add_argument("--signal", type=int, default=0)
     parser.add_argument("--recording")
     parser.add_argument("--seconds", type=command_line.seconds)

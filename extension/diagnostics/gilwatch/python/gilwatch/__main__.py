@@ -28,7 +28,8 @@ def main(prog: str = "gilwatch") -> None:
         "       %(prog)s --help | --version",
         description="Report on stderr who waits too long for the GIL, who holds it, and in which\n"
         "line: of a Python program that is run, of a process that runs already, or of a\n"
-        "core.",
+        "core, whose crash it names. A hang where nobody wants the GIL is reported only\n"
+        "when somebody asks: by --signal, or --pid.",
         epilog=_EXAMPLES.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

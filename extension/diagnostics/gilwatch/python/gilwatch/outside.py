@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from handoff_attach.command_line import say, start
-from handoff_attach.process import Process, RefusedError
+from handoff_attach.process import Process, RefusedError, what_allows_ptrace
 
 from . import LIBRARY
 from .core_file import Core, Crash
@@ -157,10 +157,7 @@ def _let_go(reader: subprocess.Popen[bytes], process: Process | None) -> None:
 def _of_process(pid: int, stacks: dict[str, Any]) -> str:
     text = stacks["text"].strip().partition("\n")[0].removeprefix("Engine error: ")
     if "not permitted" in text or stacks["error"] == "PermissionError":
-        return (
-            f"this process may not trace process {pid}, as a container's seccomp profile forbids "
-            "it perhaps: run this as root, with CAP_SYS_PTRACE (`docker run --cap-add=SYS_PTRACE`)"
-        )
+        return f"this process may not trace process {pid}: {what_allows_ptrace()}"
     if stacks["error"] in ("NotEnoughInformation", "InvalidPythonProcess"):
         return (
             f"process {pid} has no Python that runs: it only begins, or ends already (`gdb -p "
