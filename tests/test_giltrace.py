@@ -576,7 +576,10 @@ thread.join()
         )
 
     def test_of_python_is_told_with_the_line_in_which_it_ended(self):
-        for way, outcome in self.traced(self.code("dozes")):
+        code = self.code("dozes").replace(
+            "long_holds.dozes()", "ctypes.PyDLL(None).usleep(400_000)"
+        )
+        for way, outcome in self.traced(f"import ctypes\n{code.lstrip()}"):
             with self.subTest(way):
                 self.assertRegex(
                     outcome.stderr,
@@ -587,8 +590,12 @@ thread.join()
         self.assert_named("thread_works", "native", r"^simulate\(\) at long_holds\.cpp:\d+")
 
     def test_that_waits_in_a_system_call_is_named_and_not_interrupted(self):
-        """By itself, as it drops the GIL: a signal would have ended the call."""
-        self.assert_named("thread_dozes", "native", r"^poll_device\(\) at long_holds\.cpp:\d+")
+        """While it sleeps: a signal would have ended the call."""
+        called = r"^doze\(\) at long_holds\.cpp:\d+"
+        self.assert_named("thread_dozes", "native", called)
+        self.assert_named("dozes", "MainThread", rf"{called}, called by call \(<string>:12\)")
+        without = r"^a function in long_holds\.so\+0x\w+, called by call"
+        self.assert_named("dozes", "MainThread", without, "stripped")
         for name in "dozes", "thread_dozes":
             for way, outcome in self.traced(self.code(name)):
                 with self.subTest(way, name=name):

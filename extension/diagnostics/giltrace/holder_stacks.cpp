@@ -3,6 +3,7 @@
 
 #include "gil_events.hpp"
 #include "pushed.hpp"
+#include "sleeping_stack.hpp"
 #include "standard_error.hpp"
 #include "thread_stacks.hpp"
 #include "tick_clock.hpp"
@@ -20,6 +21,7 @@
 #include <semaphore.h>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace handoff::detail::holder_stacks {
 
@@ -89,11 +91,20 @@ void look(stack_signal const& asking) {
     if (which != hold || (answer.silent.empty() && !answer.holds_gil)) {
         return;  // the hold is over
     }
+    std::vector<void*> frames = answer.frames;
     if (answer.spared) {
-        wanted_at_drop = which;
+        frames = sleeping_stack(holder);
+        if (which != hold) {
+            return;
+        }
     }
-    seen_so->unknown = answer.silent;
-    seen_so->places = places_of(answer.frames);
+    if (frames.empty()) {
+        seen_so->unknown = answer.silent;
+        if (answer.spared) {
+            wanted_at_drop = which;
+        }
+    }
+    seen_so->places = places_of(frames);
     tell(std::move(seen_so));
 }
 

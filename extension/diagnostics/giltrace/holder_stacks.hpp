@@ -1,9 +1,9 @@
 // holder_stacks: where in native code a thread is that holds the GIL for long, seen by another.
 //
 // A thread begins with the first stack that is wanted, or other work. It asks the holder by a
-// signal, unless the holder is in a system call that a signal would end early: then the holder
-// notes its own stack as it drops the GIL. Which functions these are is found out where the
-// recording is read.
+// signal, unless the holder is in a system call that a signal would end early: then its stack is
+// read while it sleeps, or, where that is not possible, the holder notes its own as it drops the
+// GIL. Which functions these are is found out where the recording is read.
 #pragma once
 
 #include "call_frames.hpp"

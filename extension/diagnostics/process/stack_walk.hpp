@@ -21,4 +21,7 @@ inline constexpr std::size_t most_left_out = 10'000;  // frames
 /// Source:  what glibc's backtrace() does: _Unwind_Backtrace().
 [[nodiscard]] walked_stack walk_stack(std::span<void*> to) noexcept;
 
+/// The same, each as soon as it is known, up to 100 of them: what is further out may be no stack.
+void walk_stack(void (*tell)(void* frame)) noexcept;
+
 }  // namespace handoff::detail

@@ -1,0 +1,130 @@
+// sleeping_stack(): the unwinder, on the stack of another thread.
+#include "sleeping_stack.hpp"
+
+#include "stack_walk.hpp"
+#include "unnoticed_child.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <ucontext.h>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+namespace {
+
+struct place {
+    std::uintptr_t stack_pointer = 0;
+    std::uintptr_t instruction = 0;
+};
+
+/// What changes if the thread runs in between.
+std::string state_of(pid_t thread) {
+    std::string const folder = "/proc/self/task/" + std::to_string(thread);
+    std::string state;
+    for (char const* const file : {"/syscall", "/schedstat"}) {
+        std::string line;
+        std::getline(std::ifstream(folder + file), line);
+        state += line + "\n";
+    }
+    return state;
+}
+
+/// Of state_of(). Zeros: it is in no system call.
+place place_in(std::string const& state) {
+    std::istringstream words(state.substr(0, state.find('\n')));
+    std::vector<std::string> const all{std::istream_iterator<std::string>(words), {}};
+    if (all.size() < 3 || all[0].starts_with('-')) {
+        return {};
+    }
+    static constexpr int base = 16;
+    return {.stack_pointer = std::stoull(all[all.size() - 2], nullptr, base),
+            .instruction = std::stoull(all.back(), nullptr, base)};
+}
+
+// In the child, which is one thread.
+
+/// Seconds. An unwinder that asks the loader, as before GCC 12, waits for ever where another thread
+/// of the parent was just loading something.
+constexpr unsigned longest_walk = 1;
+
+/// With what was found until then.
+void give_up(int /*signal*/) { _exit(0); }
+
+[[gnu::no_sanitize("address")]] void write_frame(void* frame) {
+    static_cast<void>(write(STDOUT_FILENO, &frame, sizeof frame) != 0);
+}
+
+/// As though it were called by the instruction at which the thread sleeps.
+[[noreturn, gnu::no_sanitize("address")]] void walk_from_here() {
+    walk_stack(&write_frame);
+    _exit(0);
+}
+
+/// On the copy of the thread's own stack.
+[[gnu::no_sanitize("address")]] void walk(void* given) {
+    auto const& from = *static_cast<place const*>(given);
+    sigset_t ends;
+    sigemptyset(&ends);
+    for (int const number : {SIGSEGV, SIGBUS, SIGALRM}) {
+        std::signal(number, &give_up);
+        sigaddset(&ends, number);
+    }
+    sigprocmask(SIG_UNBLOCK, &ends, nullptr);
+    alarm(longest_walk);
+    ucontext_t there{};
+    if (getcontext(&there) != 0) {
+        return;
+    }
+    auto& registers = there.uc_mcontext;
+#if defined(__x86_64__)
+    std::uintptr_t const pushed = from.stack_pointer - sizeof(std::uintptr_t);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the system wrote it
+    std::memcpy(reinterpret_cast<void*>(pushed), &from.instruction, sizeof from.instruction);
+    for (int const number : {REG_RBP, REG_RBX, REG_R12, REG_R13, REG_R14, REG_R15}) {
+        registers.gregs[number] = 0;
+    }
+    registers.gregs[REG_RSP] = static_cast<greg_t>(pushed);
+    registers.gregs[REG_RIP] = reinterpret_cast<greg_t>(&walk_from_here);
+    setcontext(&there);
+#elif defined(__aarch64__)
+    std::fill(std::begin(registers.regs), std::end(registers.regs), 0);
+    static constexpr std::size_t link = 30;
+    registers.regs[link] = from.instruction;
+    registers.sp = from.stack_pointer;
+    registers.pc = reinterpret_cast<std::uintptr_t>(&walk_from_here);
+    setcontext(&there);
+#endif
+}
+
+}  // namespace
+
+std::vector<void*> sleeping_stack(pid_t thread) {
+    std::string const state = state_of(thread);
+    place from = place_in(state);
+    if (from.instruction == 0) {
+        return {};
+    }
+    std::string const written = output_of_child(&walk, &from);
+    if (state_of(thread) != state) {
+        return {};
+    }
+    std::vector<void*> frames(written.size() / sizeof(void*));
+    std::memcpy(frames.data(), written.data(), frames.size() * sizeof(void*));
+    // Without the walker's own.
+    auto const begin = std::ranges::find_if(frames, [&](void const* frame) {
+        return reinterpret_cast<std::uintptr_t>(frame) == from.instruction;
+    });
+    frames.erase(frames.begin(), begin);
+    return frames;
+}
+
+}  // namespace handoff::detail
