@@ -111,6 +111,12 @@ inline int table() {
 
 [[gnu::noinline]] inline void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
 
+/// For a second, or less: a signal ends it.
+[[gnu::noinline]] inline void doze() {
+    usleep(1'000'000);
+    goes_on = true;  // that the call is no jump
+}
+
 inline std::mutex of_the_log;
 
 /// Two threads that do this in opposite orders wait for each other: each has locked its first when

@@ -17,6 +17,7 @@ PyMethodDef methods[] = {{"join", &with_gil<&hangs::destroy_the_pool>, METH_NOAR
                          {"works", &with_gil<&hangs::simulate>, METH_NOARGS, nullptr},
                          {"read", &with_gil<&hangs::read_sensor>, METH_NOARGS, nullptr},
                          {"sleep", &with_gil<&hangs::sleep_long>, METH_NOARGS, nullptr},
+                         {"doze", &with_gil<&hangs::doze>, METH_NOARGS, nullptr},
                          {"deadlock", &with_gil<&hangs::lock_opposite>, METH_NOARGS, nullptr},
                          {"relock", &with_gil<&hangs::lock_twice>, METH_NOARGS, nullptr},
                          {"fault", &with_gil<&hangs::write_sensor>, METH_NOARGS, nullptr},

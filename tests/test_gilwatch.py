@@ -201,7 +201,7 @@ class FirstLine(Watched):
         )
 
     def test_is_written_though_the_program_ends_meanwhile(self):
-        """A report interrupts sleep(), as every signal does."""
+        """Which a signal to its thread would have it do."""
         code = "import ctypes; ctypes.PyDLL(None).sleep(3600)"
         report = self.first_report(STOCK, "-m", "gilwatch", "--after", "0.3", "-c", code)
         self.assertRegex(report[0], r"holds the GIL and sleeps in <string>:1; nobody")
@@ -509,6 +509,22 @@ class SparesWaits(Watched):
                 self.assertRegex(
                     outcome.stderr, rf"the main thread {does} in wait\(\) at <string>:12; "
                 )
+
+    def test_of_who_holds_the_gil(self):
+        """Of whom the C++ stack is wanted, too."""
+        code = (
+            "import hangs, time\n"
+            "begin = time.monotonic(); hangs.doze(); print(time.monotonic() - begin)"
+        )
+        paths = f"{PACKAGES}:{MODULES / 'lines'}"
+        command = (STOCK, "-m", "gilwatch", "--after", "0.2", "-c", code)
+        outcome = finish(start(*command, env=environment(PYTHONPATH=paths)))
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertRegex(
+            outcome.stderr,
+            r"^gilwatch: the main thread holds the GIL and sleeps in .*doze\(\) at hangs\.hpp:\d+;",
+        )
+        self.assertGreaterEqual(float(outcome.stdout), 1.0)
 
 
 class LoadedLater(Watched):

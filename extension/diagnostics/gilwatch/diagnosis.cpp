@@ -423,7 +423,7 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
             count == 0 && times.so_long.count() == 0 && activity_of(*holder) == activity::works;
         std::string_view const of_mutex = cure_of_mutex(*holder, threads);
         if (is_idle) {
-            text += "\n";
+            text += '\n';
         } else if (!of_mutex.empty()) {
             text.append("\n  do: ").append(of_mutex).append("\n");
         } else {
@@ -478,9 +478,9 @@ std::string words_of_crash(threads_seen const& threads, crash const& died) {
 }
 
 std::string words_of_sender(crash const& died) {
+    pid_t const sender = died.sender.value_or(0);
     return "it was ended by " + died.signal + " from " +
-           (died.sender == 0 ? "another process" : "process " + std::to_string(*died.sender)) +
-           "; ";
+           (sender == 0 ? "another process" : "process " + std::to_string(sender)) + "; ";
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "python_stacks.hpp"
 #include "request_signal.hpp"
 #include "running_python.hpp"
+#include "sleeping_stack.hpp"
 #include "standard_error.hpp"
 #include "thread_names.hpp"
 #include "thread_stacks.hpp"
@@ -181,6 +182,19 @@ thread_status status_of(pid_t thread) {
     return status;
 }
 
+/// Its wait is what the program suffers from: it is ended if nothing else says where it is.
+void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
+    holder.frames = sleeping_stack(holder.id);
+    if (holder.frames.empty()) {
+        holder = asking.ask_thread(holder.id, [](pid_t) { return false; });
+        return;
+    }
+    holder.silent.clear();
+    holder.spared.reset();
+    holder.handle = holder_of_gil().thread;
+    holder.holds_gil = holder_of_gil().id == holder.id;
+}
+
 /// All threads but the caller; how long they wait is counted up to `now`.
 std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
@@ -188,10 +202,13 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::string& signature) {
     std::vector<pid_t> known{getpid(), holder_of_gil().id};
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
-    auto const owners = mutex_owners();
-    // The holder's wait is what the program suffers from.
-    auto const answers =
-        asking.ask_every_thread(known, [](pid_t thread) { return holder_of_gil().id != thread; });
+    auto owners = mutex_owners();
+    auto answers = asking.ask_every_thread(known, [](pid_t) { return true; });
+    for (auto& answer : answers) {
+        if (answer.spared && answer.id == holder_of_gil().id) {
+            look_at_sleeping_holder(asking, answer);
+        }
+    }
     std::vector<void const*> instructions;
     std::map<void const*, std::size_t> places;
     auto const call_at = [](thread_stack const& thread, std::size_t frame) {
@@ -206,6 +223,8 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         }
     }
     auto const of_each = call_frames_of_each(instructions);
+    // Who was in the handler of the signal that asks for a report is back where it waited.
+    owners.merge(mutex_owners());
     std::vector<thread_seen> threads;
     auto const main = std::ranges::find(answers, getpid(), &thread_stack::id);
     for (auto const& answer : answers) {

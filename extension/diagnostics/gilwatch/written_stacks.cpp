@@ -47,7 +47,7 @@ thread_seen thread_from(std::string_view fields) {
 crash crash_from(std::string_view fields) {
     crash died;
     died.thread = take_number<pid_t>(fields);
-    if (pid_t const sender = take_number<pid_t>(fields); sender >= 0) {
+    if (auto const sender = take_number<pid_t>(fields); sender >= 0) {
         died.sender = sender;
     }
     died.signal = take(fields, '\t');
