@@ -60,7 +60,8 @@ constexpr unsigned longest_walk = 1;
 void give_up(int /*signal*/) { _exit(0); }
 
 [[gnu::no_sanitize("address")]] void write_frame(void* frame) {
-    static_cast<void>(write(STDOUT_FILENO, &frame, sizeof frame) != 0);
+    auto const address = reinterpret_cast<std::uintptr_t>(frame);
+    static_cast<void>(write(STDOUT_FILENO, &address, sizeof address) != 0);
 }
 
 /// As though it were called by the instruction at which the thread sleeps.
@@ -117,13 +118,15 @@ std::vector<void*> sleeping_stack(pid_t thread) {
     if (state_of(thread) != state) {
         return {};
     }
-    std::vector<void*> frames(written.size() / sizeof(void*));
-    std::memcpy(frames.data(), written.data(), frames.size() * sizeof(void*));
+    std::vector<std::uintptr_t> addresses(written.size() / sizeof(std::uintptr_t));
+    std::memcpy(addresses.data(), written.data(), addresses.size() * sizeof(std::uintptr_t));
+    std::vector<void*> frames;
     // Without the walker's own.
-    auto const begin = std::ranges::find_if(frames, [&](void const* frame) {
-        return reinterpret_cast<std::uintptr_t>(frame) == from.instruction;
-    });
-    frames.erase(frames.begin(), begin);
+    for (auto each = std::ranges::find(addresses, from.instruction); each != addresses.end();
+         ++each) {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers
+        frames.push_back(reinterpret_cast<void*>(*each));
+    }
     return frames;
 }
 
