@@ -397,10 +397,13 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
         }
     }
     std::string text;
-    if (count > 0 && times.held_long < longest / 2) {
+    bool const was_held_long = times.held_long >= longest / 2;
+    bool const is_handed_over = holder == threads.end() && times.so_long.count() > 0;
+    if (count > 0 && (!was_held_long || is_handed_over)) {
         text.append("the GIL changes hands, ").append(std::to_string(count));
         text.append(" threads or more want it, and one has waited for ");
-        text.append(in_seconds(longest)).append(waiting);
+        text.append(in_seconds(longest));
+        text.append(was_held_long ? ", through more than one long hold" : "").append(waiting);
         text.append(
             "\n  do: where many threads compute in Python, each waits for all others: use "
             "processes, or release the GIL in what is native");
