@@ -113,6 +113,10 @@ TEST(GilOwned, IsGivenUpWhileAnotherHoldsTheGilAndNobodyWaits) {
     gil_acquire gil;
     std::thread([moved = std::move(owned)] {}).join();  // would wait for ever for who waits here
     EXPECT_EQ(all.number(), 0);
+    {
+        gil_release so_that_it_is_taken;
+    }
+    EXPECT_EQ(all.number(), 1);
 }
 
 TEST(GilOwned, IsGivenUpUnderAMutexForWhichTheHolderOfTheGilWaits) {
