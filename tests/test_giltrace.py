@@ -169,7 +169,7 @@ class Trace(Traced):
         for way, outcome in self.traced(TWO_BUSY_THREADS):
             with self.subTest(way):
                 self.assertIn(f"written to {self.folder}/trace.json", outcome.stderr)
-                self.assertRegex(outcome.stderr, r"'spinner' \d+ +\d+ +[\d.e+]+ ms")
+                self.assertRegex(outcome.stderr, r"'spinner' \d+ +\d+ +[\d.e+]+ m?s")
                 self.assertRegex(
                     outcome.stderr,
                     r"'(spinner|MainThread)' \d+ held it for .* most of it in spin \(<string>:4\)",
