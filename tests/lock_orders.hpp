@@ -12,12 +12,15 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <dlfcn.h>
 #include <future>
 #include <mutex>
 #include <pthread.h>
 #include <semaphore.h>
 #include <shared_mutex>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 namespace lock_orders {
@@ -206,6 +209,32 @@ inline void signals_right() {
     goes_on = false;
     locks.join();
     sem_destroy(&posted_by_handler);
+}
+
+/// A library comes and goes, over and over, while processes are forked.
+inline void forks_right() {
+    std::atomic<bool> goes_on = true;
+    std::atomic<int> loads = 0;
+    no_gil const while_forking;
+    std::thread loader([&] {
+        while (goes_on) {
+            if (void* const library = dlopen("libanl.so.1", RTLD_NOW)) {  // glibc's; nobody uses it
+                ++loads;
+                loads.notify_one();
+                dlclose(library);
+            }
+        }
+    });
+    loads.wait(0);
+    for (int forked = 0; forked < 200; ++forked) {
+        pid_t const child = fork();
+        if (child == 0) {
+            _exit(0);
+        }
+        waitpid(child, nullptr, 0);
+    }
+    goes_on = false;
+    loader.join();
 }
 
 /// It was tried for, and is held all the same.
@@ -552,6 +581,7 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"permits_right", &permits_right},
     {"reused_once_right", &reused_once_right},
     {"signals_right", &signals_right},
+    {"forks_right", &forks_right},
     {"tried_faulty", &tried_faulty},
     {"tried_right", &tried_right},
     {"late_release_faulty", &late_release_faulty},

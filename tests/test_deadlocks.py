@@ -367,6 +367,7 @@ class Locks(Checked):
             "    if os.fork() == 0: os._exit(0)\n"
             "    os.wait()\n"
             "    for each in all: each.join()\n"
+            "lock_orders.forks_right()\n"
             "lock_orders.three_right()\n"
         )
         paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES / 'c'}"}

@@ -4,12 +4,15 @@
 #include "checked_calls_count.h"
 #include "gil_events.hpp"
 #include "legal_calls.hpp"
+#include "mapped_array.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <dlfcn.h>
-#include <string>
-#include <unordered_map>
+#include <functional>
+#include <string_view>
+#include <utility>
 
 namespace handoff::detail {
 namespace {
@@ -55,19 +58,49 @@ constexpr std::array compared_beginnings{
     "PyObject_Generic", "PyType_Generic", "PyObject_SelfIter", "PyObject_HashNotImplemented",
     "PyObject_Free",    "PyObject_Del",   "PyObject_GC_Del"};
 
-/// The stub of each function, made when it is first asked for. Null: there are too many. The name
-/// is copied: the library that it is of may be unloaded.
-void* stub_of(char const* name, void* function) {
-    static auto& known = *new std::unordered_map<std::string, std::size_t>();
-    auto const [found, is_new] = known.try_emplace(name, known.size());
-    if (found->second >= handoff_checked.size()) {
-        return nullptr;
+/// The stubs that were given to functions, by name. Allocates nothing, as the program may hold its
+/// allocator's lock; and a fork() at any moment leaves the child a table that is whole.
+class stub_table {
+public:
+    /// Made when it is first asked for. Null: there are too many. The name is copied: the library
+    /// that it is of may be unloaded.
+    void* stub_of(std::string_view name, void* function) noexcept {
+        std::uint16_t& place = place_of(name);
+        if (place == 0) {
+            if (used_ >= handoff_checked.size() || name.size() >= names_.size() - used_bytes_) {
+                return nullptr;
+            }
+            std::size_t const made = used_++;
+            char* const copy = &names_[std::exchange(used_bytes_, used_bytes_ + name.size() + 1)];
+            name.copy(copy, name.size());
+            handoff_checked.at(made).name = copy;
+            handoff_checked.at(made).function = function;
+            std::atomic_signal_fence(std::memory_order_release);
+            place = static_cast<std::uint16_t>(made + 1);
+        }
+        return reinterpret_cast<char*>(&handoff_call_stubs) + (place - 1) * stub_size;
     }
-    if (is_new) {
-        handoff_checked[found->second].name = found->first.c_str();  // which stays where it is
-        handoff_checked[found->second].function = function;
+
+private:
+    std::uint16_t& place_of(std::string_view name) noexcept {
+        std::size_t bucket = std::hash<std::string_view>()(name);
+        for (;; ++bucket) {  // twice as many as there are names: one of them is free
+            std::uint16_t& place = places_.at(bucket % places_.size());
+            if (place == 0 || handoff_checked.at(place - 1U).name == name) {
+                return place;
+            }
+        }
     }
-    return reinterpret_cast<char*>(&handoff_call_stubs) + found->second * stub_size;
+
+    std::array<std::uint16_t, std::size_t{2} * HANDOFF_CALL_STUBS> places_{};  // and one; 0: none
+    mapped_array<char> names_{std::size_t{1} << 20U};
+    std::size_t used_ = 0;
+    std::size_t used_bytes_ = 0;
+};
+
+void* stub_of(std::string_view name, void* function) {
+    static stub_table known;
+    return known.stub_of(name, function);
 }
 
 /// dlopen() and dlsym() go on to their function in any case, after a look at what is new.
@@ -152,40 +185,46 @@ std::size_t check_calls_into(loaded_object const* interpreter) {
         return interpreter != nullptr ? interpreter->find(name) : loaded_object::symbol{};
     };
     void const* const python = in_interpreter("_PyRuntime").address;
-    for_each_loaded_object([&](loaded_object const& caller) {
+    auto const check = [&](loaded_object const& caller) {
         bool const is_interpreter = python != nullptr && caller.contains(python);
+        auto const is_watched = [&](loaded_object::slot const& slot) {
+            return (is_of_python(slot.name) && !is_interpreter) ||
+                   load_stub_of(slot.name) != nullptr;
+        };
         bool calls_by_slots = false;
-        std::vector<loaded_object::slot> slots;
-        caller.for_each_slot([&](loaded_object::slot const& each) {
-            if ((is_of_python(each.name) && !is_interpreter) ||
-                load_stub_of(each.name) != nullptr) {
-                calls_by_slots = calls_by_slots || (each.for_calls && is_of_python(each.name));
-                slots.push_back(each);
-            }
-        });
-        if (slots.empty()) {
+        bool has_slots = false;
+        auto const look = [&](loaded_object::slot const& slot) {
+            bool const watched = is_watched(slot);
+            has_slots = has_slots || watched;
+            calls_by_slots =
+                calls_by_slots || (watched && slot.for_calls && is_of_python(slot.name));
+        };
+        caller.for_each_slot(std::ref(look));
+        if (!has_slots) {
             return;
         }
         loaded_object::writable const now(caller);
-        for (auto const& each : slots) {
-            if (!now || is_ours(*each.where) ||
-                (!each.for_calls && (calls_by_slots || is_compared(each.name)))) {
-                continue;
+        auto const redirect = [&](loaded_object::slot const& slot) {
+            if (!now || !is_watched(slot) || is_ours(*slot.where) ||
+                (!slot.for_calls && (calls_by_slots || is_compared(slot.name)))) {
+                return;
             }
-            void* ours = load_stub_of(each.name);
+            void* ours = load_stub_of(slot.name);
             if (ours != nullptr) {
-            } else if (auto const found = in_interpreter(each.name); found.is_function) {
+            } else if (auto const found = in_interpreter(slot.name); found.is_function) {
                 // Resolved already, perhaps to another's wrapper; or to the caller's own lazy
                 // binding.
-                ours = substitute_for(each.name,
-                                      caller.contains(*each.where) ? found.address : *each.where);
+                ours = substitute_for(slot.name,
+                                      caller.contains(*slot.where) ? found.address : *slot.where);
             }
             if (ours != nullptr) {
-                std::atomic_ref(*each.where).store(ours);
+                std::atomic_ref(*slot.where).store(ours);
                 ++changed;
             }
-        }
-    });
+        };
+        caller.for_each_slot(std::ref(redirect));
+    };
+    for_each_loaded_object(std::ref(check));  // by reference: a copy would be allocated
     return changed;
 }
 

@@ -19,7 +19,7 @@ struct checked_call {
 ///
 /// interpreter: null: there is none yet, and only loads are watched.
 /// Returns: how many slots were changed.
-/// Threads: one at a time.
+/// Threads: one at a time. Allocates nothing.
 std::size_t check_calls_into(loaded_object const* interpreter);
 
 /// Called, on the thread and with the arguments saved, for each call by a thread that does not hold

@@ -9,6 +9,7 @@
 #include "one_at_a_time.hpp"
 #include "python_stacks.hpp"
 #include "report_log.hpp"
+#include "reported_once.hpp"
 #include "running_python.hpp"
 #include "standard_error.hpp"
 #include "thread_names.hpp"
@@ -27,6 +28,7 @@
 #include <ctime>
 #include <fcntl.h>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <pthread.h>
 #include <stdexcept>
@@ -34,7 +36,6 @@
 #include <string_view>
 #include <system_error>
 #include <unistd.h>
-#include <unordered_set>
 #include <utility>
 
 namespace handoff::gilcheck {
@@ -65,21 +66,14 @@ settings& how() {
     return only;
 }
 
-/// Guards what was checked and reported.
-std::mutex& guard() {
-    static auto& only = *new std::mutex();
-    return only;
-}
-
 /// Whether a subinterpreter's GIL is held, whose events nobody listens to.
 bool is_attached() {
     return python->current_state != nullptr && python->current_state() != nullptr;
 }
 
-bool is_first_from(void const* place) {
-    static auto& known = *new std::unordered_set<void const*>();
-    std::scoped_lock const held(guard());
-    return known.insert(place).second;
+bool is_first_from(void const* place) noexcept {
+    static constinit reported_once<(1U << 14U)> known;
+    return known.is_first(reinterpret_cast<std::uintptr_t>(place));
 }
 
 /// Python is not there yet.
@@ -231,6 +225,22 @@ void on_take() noexcept {
 
 constinit gil_listener const listener{.takes = &on_take};
 
+/// One thread at a time looks at what is loaded. It allocates nothing meanwhile, but where it finds
+/// Python: others wait for it, perhaps with their allocator's lock.
+constinit std::mutex looking;
+constinit std::atomic<unsigned long long> looked_at = 0;  // loads_so_far() at the last look's begin
+
+/// The mutex is not held over fork(), as another's handler, an allocator's, may wait for a thread
+/// that waits for it. If some thread held it, what it has not looked at yet is looked at anew.
+void begin_to_look_in_child() noexcept {
+    if (looking.try_lock()) {
+        looking.unlock();
+    } else {
+        new (&looking) std::mutex();
+        looked_at = 0;
+    }
+}
+
 void begin_checking() {
     bool const held = python->is_initialized() != 0;
     was_initialized = held;
@@ -248,14 +258,13 @@ void begin_checking() {
         begin_to_tell_of_crashes();
     }
     on_violation.store(&on_call_without_gil, std::memory_order_release);
-    pthread_atfork([] { guard().lock(); }, [] { guard().unlock(); },
-                   [] {
-                       guard().unlock();
-                       unfinished = 0;  // who makes them is not in the child
-                       if (how().then != reaction::once) {
-                           reports = 0;  // its exit code is for its own
-                       }
-                   });
+    pthread_atfork(nullptr, nullptr, [] {
+        begin_to_look_in_child();
+        unfinished = 0;  // who makes them is not in the child
+        if (how().then != reaction::once) {
+            reports = 0;  // its exit code is for its own
+        }
+    });
     on_exit(&exit_after_reports, nullptr);
 }
 
@@ -280,12 +289,11 @@ void take_figures_if_wanted() {
 }
 
 void check_what_is_loaded() {
-    static unsigned long long seen = 0;
     bool is_new = false;
     {
-        std::scoped_lock const held(guard());
+        std::scoped_lock const held(looking);
         unsigned long long const now = loads_so_far();
-        if (now == std::exchange(seen, now)) {
+        if (now == looked_at.exchange(now)) {
             return;
         }
         is_new = python == nullptr && find_python();

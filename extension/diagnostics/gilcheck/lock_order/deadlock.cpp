@@ -5,13 +5,13 @@
 #include "current_function.hpp"
 #include "json.hpp"
 #include "report_log.hpp"
+#include "reported_once.hpp"
 #include "stack_lines.hpp"
 #include "thread_names.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -198,23 +198,13 @@ std::uint64_t hash_of(whole_stack const& stack) noexcept {
 }  // namespace
 
 bool is_new_finding(lock_finding const& found) noexcept {
-    static constinit std::array<std::atomic<std::uint64_t>, 1024> known{};
+    static constinit reported_once<1024> known;
     std::uint64_t hash = static_cast<std::uint64_t>(found.what) + 1;
     for (std::size_t each = 0; each < found.cycle.count; ++each) {
         hash += hash_of(found.cycle.edges.at(each).wanted.stack);
     }
     hash += hash_of(found.waits.stack);
-    hash |= 1U;  // 0 is none
-    for (auto& each : known) {
-        std::uint64_t none = 0;
-        if (each.compare_exchange_strong(none, hash)) {
-            return true;
-        }
-        if (none == hash) {
-            return false;
-        }
-    }
-    return false;
+    return known.is_first(hash | 1U);  // 0 is none
 }
 
 std::string text_of(lock_finding const& found) {

@@ -12,12 +12,12 @@
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
+#include <functional>
 #include <pthread.h>
 #include <semaphore.h>
 #include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace handoff::detail {
 
@@ -616,27 +616,30 @@ void* function_of(loaded_object const& caller, loaded_object::slot const& slot) 
 
 void watch_lock_calls(loaded_object const& interpreter, void (*exits)()) {
     before_exit = exits;
-    for_each_loaded_object([&](loaded_object const& caller) {
+    auto const watch = [&](loaded_object const& caller) {
         bool const is_interpreter = is_same(caller, interpreter);
         if (!is_interpreter && is_left_out(caller)) {
             return;
         }
         std::span<replacement const> const wanted =
             is_interpreter ? replacements_of_interpreter() : replacements();
-        std::vector<std::pair<loaded_object::slot, replacement const*>> slots;
-        caller.for_each_slot([&](loaded_object::slot const& each) {
-            auto const found = std::ranges::find(wanted, each.name, &replacement::name);
-            if (found != wanted.end() && *each.where != found->ours) {
-                slots.emplace_back(each, &*found);
-            }
-        });
-        if (slots.empty()) {
+        auto const replacement_of = [&](loaded_object::slot const& slot) -> replacement const* {
+            auto const found = std::ranges::find(wanted, slot.name, &replacement::name);
+            return found != wanted.end() && *slot.where != found->ours ? &*found : nullptr;
+        };
+        bool has_slots = false;
+        auto const look = [&](loaded_object::slot const& slot) {
+            has_slots = has_slots || replacement_of(slot) != nullptr;
+        };
+        caller.for_each_slot(std::ref(look));
+        if (!has_slots) {
             return;
         }
         loaded_object::writable const now(caller);
-        for (auto const& [slot, found] : slots) {
-            if (!now) {
-                continue;
+        auto const replace = [&](loaded_object::slot const& slot) {
+            replacement const* const found = now ? replacement_of(slot) : nullptr;
+            if (found == nullptr) {
+                return;
             }
             if (found->next != nullptr && *found->next == nullptr) {
                 *found->next = function_of(caller, slot);
@@ -644,8 +647,10 @@ void watch_lock_calls(loaded_object const& interpreter, void (*exits)()) {
             if (found->next == nullptr || *found->next != nullptr) {
                 std::atomic_ref(*slot.where).store(found->ours);
             }
-        }
-    });
+        };
+        caller.for_each_slot(std::ref(replace));
+    };
+    for_each_loaded_object(std::ref(watch));  // by reference: a copy would be allocated
 }
 
 }  // namespace handoff::detail
