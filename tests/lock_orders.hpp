@@ -237,6 +237,32 @@ inline void forks_right() {
     loader.join();
 }
 
+/// More orders than are kept, all of them harmless.
+inline void orders_right() {
+    constexpr std::size_t each_way = 260;
+    auto* const outer = new std::array<std::mutex, each_way>();
+    auto* const inner = new std::array<std::mutex, each_way>();
+    for (std::mutex& first : *outer) {
+        std::scoped_lock const held(first);
+        for (std::mutex& second : *inner) {
+            std::scoped_lock const also(second);
+        }
+    }
+    delete inner;
+    delete outer;
+}
+
+/// More locks held at a time than are watched.
+inline void many_held_right() {
+    std::array<std::mutex, 60> all;
+    for (std::mutex& each : all) {
+        each.lock();
+    }
+    for (std::mutex& each : all) {
+        each.unlock();
+    }
+}
+
 /// It was tried for, and is held all the same.
 [[gnu::noinline]] inline void try_and_notify() {
     if (of_cache.try_lock()) {
@@ -582,6 +608,8 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"reused_once_right", &reused_once_right},
     {"signals_right", &signals_right},
     {"forks_right", &forks_right},
+    {"orders_right", &orders_right},
+    {"many_held_right", &many_held_right},
     {"tried_faulty", &tried_faulty},
     {"tried_right", &tried_right},
     {"late_release_faulty", &late_release_faulty},

@@ -78,6 +78,8 @@ class Checked(InFolder):
         if kind in WAITS:
             what, where = WAITS[kind]
             self.assertEqual(finding["finding"], what)
+            self.assertEqual(threads[1]["has_taken_it"], 1)
+            self.assertLess(threads[1]["first_taken_before"], 60)
             self.assertRegex(threads[0]["at"], rf"^.*{where}\b.* at lock_orders\.hpp:\d+$")
             return
         self.assertEqual(finding["finding"], "lock_order")
@@ -174,6 +176,9 @@ class Text(Checked):
             r"with the GIL held, and the thread that wakes it takes the GIL\n",
         )
         self.assertRegex(outcome.stderr, r"make_ready\(\) +at \S*lock_orders\.hpp:\d+")
+        self.assertRegex(
+            outcome.stderr, r"\n  has taken the GIL 1 time before, first [\d.e-]+ s ago, at\n"
+        )
 
     def test_says_each_place_once(self):
         code = "import lock_orders\nfor _ in range(20): lock_orders.mutex_faulty()"
@@ -211,11 +216,11 @@ class Documented(Checked):
 class Happens(Checked):
     """A deadlock that is there is told at once, by the process that hangs."""
 
-    def assert_told(self, code, expected):
+    def assert_told(self, code, expected, settings="deadlocks"):
         folder = str(MODULES.parent / "hangs" / "lines")
         code = f"import sys; sys.path.append({folder!r})\n{code}"
         paths = {"PYTHONPATH": PACKAGES}
-        command = ("-m", "gilcheck", "--settings", "deadlocks", "-c", code)
+        command = ("-m", "gilcheck", "--settings", settings, "-c", code)
         process = start(STOCK, *command, cwd=self.folder, env=environment(**paths))
         try:
             self.assertRegex(process.stderr.readline().decode().rstrip(), expected)
@@ -233,14 +238,23 @@ class Happens(Checked):
     def test_of_a_mutex(self):
         self.assert_told(
             "import hangs; hangs.mutex()",
-            r"^gilcheck: possible deadlock: .*look_into_cache\(\) at hangs\.hpp:\d+ locks the mutex"
-            r" .* with the GIL held, and .*append_to_log\(\) at .*takes the GIL with the mutex",
+            r"^gilcheck: deadlock: .*look_into_cache\(\) at hangs\.hpp:\d+ waits for the mutex"
+            r" .* with the GIL held, and .*append_to_log\(\) at .*waits for the GIL with the mutex",
+        )
+
+    def test_of_one_that_was_held_to_be_none(self):
+        """A suppression is of what may happen."""
+        self.write("rules", "lock:of_the_cache  # cannot happen\n")
+        self.assert_told(
+            "import hangs; hangs.mutex()",
+            r"^gilcheck: deadlock: .*look_into_cache\(\)",
+            "deadlocks,suppressions=rules",
         )
 
     def test_of_a_static_initialiser(self):
         self.assert_told(
             "import hangs; hangs.once()",
-            r"^gilcheck: possible deadlock: .* waits for the initialisation of the static object",
+            r"^gilcheck: deadlock: .* waits for the initialisation of the static object",
         )
 
 
@@ -284,6 +298,31 @@ class Settings(Checked):
             with self.subTest(way):
                 self.assertEqual((outcome.code, outcome.stdout), (0, "66\n"), outcome)
                 self.assertEqual(outcome.stderr.count('"finding": "lock_order"'), 1)
+
+
+class NoMoreRoom(Checked):
+    """It is said once, what is lost and what to do, and it is no finding."""
+
+    CODE = "import lock_orders\nfor _ in range(2): lock_orders.orders_right()\n"
+
+    def test_is_a_note(self):
+        outcome = self.by_module(self.CODE, "deadlocks")
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertRegex(
+            outcome.stderr,
+            r"^gilcheck: note: not every deadlock can be found from now on: 65,000 orders of two "
+            r"locks are kept, and the oldest make room; .*\. Run parts of the program one at a "
+            r"time.*\n$",
+        )
+
+    def test_is_a_note_in_json(self):
+        code = self.CODE + "lock_orders.many_held_right()"
+        for way, outcome in self.every_way(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                notes = [json.loads(line) for line in outcome.stderr.splitlines()]
+                self.assertEqual({each["note"] for each in notes}, {"no_more_room"})
+                self.assertEqual([each["of"] for each in notes], ["orders", "held_locks"])
 
 
 class LeftOut(Checked):

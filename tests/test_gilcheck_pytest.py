@@ -106,6 +106,17 @@ class Finding(Tested):
         outcome = self.run_pytest("--gil-deadlocks", "--gilcheck")
         self.assert_results(outcome, right="passed", faulty="failure", call="failure")
 
+    def test_is_no_note_that_there_is_no_more_room(self):
+        self.write_tests(
+            """
+            import lock_orders
+            def test_right(): lock_orders.many_held_right()
+            """
+        )
+        outcome = self.run_pytest("--gil-deadlocks")
+        self.assert_results(outcome, right="passed")
+        self.assertRegex(outcome.stdout, "gilcheck: notes.*\\ngilcheck: note: not every deadlock")
+
     def test_of_a_hold_that_is_over_budget(self):
         holds = str(Path(MODULES) / "long_holds" / "lines")
         self.write_tests(f"""

@@ -7,10 +7,11 @@
 
 namespace handoff::detail {
 
-/// begin says whether a report is wanted; if so, end() is called once, on any thread.
+/// begin says whether a report is wanted; if so, end() or note is called once, on any thread.
 struct finding_reports {
     bool (*begin)() noexcept = nullptr;
     void (*write)(std::string const& text) = nullptr;
+    void (*note)(std::string const& text) = nullptr;  // writes it, and it is no finding
     void (*leave_out)() = nullptr;
     void (*finish)() = nullptr;  // waits until those that were begun have ended
     bool json = false;

@@ -95,12 +95,21 @@ void end_report() {
     unfinished.notify_all();
 }
 
+void write(std::string const& text) {
+    if (!write_to_log(text) && has_stderr) {
+        write_stderr(text);
+    }
+}
+
+void write_note(std::string const& text) {
+    write(text);
+    end_report();
+}
+
 void write_report(std::string const& text) {
     bool const is_first = reports++ == 0;  // of threads that began one at the same time, too
     if (is_first || how().then != reaction::once) {
-        if (!write_to_log(text) && has_stderr) {
-            write_stderr(text);
-        }
+        write(text);
     }
     if (how().then == reaction::abort) {
         std::abort();
@@ -113,6 +122,7 @@ void finish_reports();
 finding_reports reports_from_now() {
     return {.begin = &begin_report,
             .write = &write_report,
+            .note = &write_note,
             .leave_out = &end_report,
             .finish = &finish_reports,
             .json = how().json};

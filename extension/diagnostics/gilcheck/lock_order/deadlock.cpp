@@ -3,18 +3,23 @@
 
 #include "call_frames.hpp"
 #include "current_function.hpp"
+#include "gil_events.hpp"
 #include "json.hpp"
+#include "python_stacks.hpp"
 #include "report_log.hpp"
 #include "reported_once.hpp"
 #include "stack_lines.hpp"
 #include "thread_names.hpp"
+#include "thread_stacks.hpp"
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -123,7 +128,10 @@ std::string since(short_stack const* where) {
     return users == nullptr ? std::string() : ", locked by " + in_words(*users);
 }
 
-std::string takes(lock_edge const& edge, lock_seen const& wanted) {
+std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen const& wanted) {
+    if (found.happens) {
+        return "waits for " + in_words(wanted);
+    }
     if (wanted.kind == lock_kind::gil) {
         return edge.predicted ? "calls Python, which may let go of the GIL and take it again"
                               : "takes the GIL";
@@ -207,12 +215,124 @@ bool is_new_finding(lock_finding const& found) noexcept {
     return known.is_first(hash | 1U);  // 0 is none
 }
 
+namespace {
+
+/// Without what the wait itself is made of: libc's, and this tool's.
+whole_stack stack_of(thread_stack const& answer) {
+    constexpr std::ptrdiff_t most_of_a_wait = 12;
+    std::span<void* const> frames = answer.frames;
+    auto const is_ours = [](void* each) { return is_of_this_tool(each); };
+    auto const end = frames.begin() + std::min(std::ssize(frames), most_of_a_wait);
+    if (auto const ours = std::find_if(frames.begin(), end, is_ours); ours != end) {
+        frames = frames.subspan(
+            static_cast<std::size_t>(std::find_if_not(ours, end, is_ours) - frames.begin()));
+    }
+    whole_stack taken;
+    taken.count = static_cast<std::uint32_t>(std::min(frames.size(), taken.addresses.size()));
+    std::ranges::copy(frames.first(taken.count), taken.addresses.begin());
+    return taken;
+}
+
+/// From "f() at file.py:12", as write_place() writes it; empty where it is too long.
+void write_python(std::string_view line, std::span<char> to) {
+    static constexpr std::string_view between = " at ";
+    std::ranges::fill(to, '\0');
+    auto const end = line.rfind(between);
+    if (end == std::string_view::npos || line.size() >= to.size()) {
+        return;
+    }
+    std::string_view name = line.substr(0, end);
+    name.remove_suffix(name.ends_with("()") ? 2 : 0);
+    std::ranges::copy(std::string(name).append("\n").append(line.substr(end + between.size())),
+                      to.begin());
+}
+
+}  // namespace
+
+void ask_where_they_are(lock_finding& found) {
+    stack_signal const asking([]() noexcept -> bool { return handoff_gil_held; });
+    std::string const stacks = python_stacks();
+    for (std::size_t each = 0; each < found.cycle.count; ++each) {
+        acting_place& place = found.cycle.edges.at(each).wanted;
+        thread_stack const answer = asking.ask_thread(place.thread.id, [](pid_t) { return true; });
+        answer.name.copy(place.thread.name.data(), place.thread.name.size() - 1);
+        if (answer.silent.empty()) {
+            place.stack = stack_of(answer);
+            auto const lines = python_lines(python_stack_of(answer.handle, stacks));
+            write_python(lines.empty() ? "" : lines.front(), place.python);
+        }
+    }
+}
+
+namespace {
+
+struct loss_in_words {
+    std::string_view name;  // of JSON's key "of"
+    std::string_view kept;  // "65,000 orders of two locks are kept"
+    std::string_view lost;
+    std::string_view advice;
+};
+
+loss_in_words const& words_for(lost_room what) {
+    static constexpr std::string_view in_parts =
+        "Run parts of the program one at a time: its tests, say.";
+    static constexpr std::array words = std::to_array<loss_in_words>({
+        {.name = "locks",
+         .kept = "262,000 locks are watched at a time, and the oldest make room",
+         .lost = "a deadlock with one of those is not found until both orders are seen again",
+         .advice = in_parts},
+        {.name = "orders",
+         .kept = "65,000 orders of two locks are kept, and the oldest make room",
+         .lost = "a deadlock with one of those is not found until it is seen again",
+         .advice = in_parts},
+        {.name = "searches",
+         .kept = "a search for a deadlock ends at 4,096 locks or 8,192 orders",
+         .lost = "a deadlock beyond may not be found",
+         .advice = in_parts},
+        {.name = "threads",
+         .kept = "16,384 threads are watched at a time",
+         .lost = "what the others lock is not seen",
+         .advice = "Run it with fewer threads."},
+        {.name = "held_locks",
+         .kept = "48 locks that one thread holds at a time are watched",
+         .lost = "what is held beyond is not seen",
+         .advice = "Run it with less data, so that a thread locks fewer at a time."},
+        {.name = "findings",
+         .kept = "16 findings are kept until they are written",
+         .lost = "another was found meanwhile, and is not told",
+         .advice = "Mend what is reported, and run it again."},
+    });
+    static_assert(words.size() == kinds_of_lost_room);
+    return words.at(static_cast<std::size_t>(what));
+}
+
+}  // namespace
+
+std::string text_of(lost_room what) {
+    loss_in_words const& told = words_for(what);
+    return std::string("gilcheck: note: not every deadlock can be found from now on: ")
+        .append(told.kept)
+        .append("; ")
+        .append(told.lost)
+        .append(". ")
+        .append(told.advice)
+        .append("\n");
+}
+
+std::string json_of(lost_room what) {
+    loss_in_words const& told = words_for(what);
+    return R"({"tool": "gilcheck", "note": "no_more_room", "of": )" + json_string(told.name) +
+           ", \"kept\": " + json_string(told.kept) +
+           ", \"what_is_lost\": " + json_string(told.lost) +
+           ", \"what_to_do\": " + json_string(told.advice) + "}\n";
+}
+
 std::string text_of(lock_finding const& found) {
     writer told;
     if (found.what != lock_finding::kind::cycle) {
         described_place const waits = described(found.waits);
         described_place const other = described(found.other);
-        auto const takes_gil = frames_of(found.takes_gil);
+        auto const takes_gil = frames_of(found.took_gil.first);
         bool const joins = found.what == lock_finding::kind::joins_with_gil;
         told.head(std::string("gilcheck: ") +
                   (found.happens ? "deadlock: " : "possible deadlock: ") + waits.users +
@@ -227,7 +347,12 @@ std::string text_of(lock_finding const& found) {
                       (other.python.empty() ? "" : ", in " + other.python));
         told.stack(other.frames);
         if (!takes_gil.empty()) {
-            told.line("took the GIL first at", "");
+            std::array<char, 96> how_often{};
+            std::snprintf(how_often.data(), how_often.size(),
+                          "has taken the GIL %" PRIu64 " %s before, first %.3g s ago, at",
+                          found.took_gil.count, found.took_gil.count == 1 ? "time" : "times",
+                          std::chrono::duration<double>(found.took_gil.since_first).count());
+            told.line(how_often.data(), "");
             told.stack(takes_gil);
         }
         told.line("do       ", std::string(advice(found)));
@@ -243,18 +368,18 @@ std::string text_of(lock_finding const& found) {
         summary += (each == 0                 ? ""
                     : each + 1 == cycle.count ? ", and "
                                               : ", ") +
-                   places.back().users + ' ' + takes(edge, wanted) + " with " +
+                   places.back().users + ' ' + takes(found, edge, wanted) + " with " +
                    (cycle.locks.at(each).kind == lock_kind::gil
                         ? "the GIL held"
                         : in_words(cycle.locks.at(each)) + " held");
     }
-    told.head("gilcheck: possible deadlock: " + summary);
+    told.head((found.happens ? "gilcheck: deadlock: " : "gilcheck: possible deadlock: ") + summary);
     for (std::size_t each = 0; each < cycle.count; ++each) {
         lock_edge const& edge = cycle.edges.at(each);
         told.line(std::to_string(each + 1) + "        ",
                   "thread " + name_of(edge.wanted.thread) + " holds " +
                       in_words(cycle.locks.at(each)) + since(edge.held_since) + ", and " +
-                      takes(edge, cycle.locks.at((each + 1) % cycle.count)) +
+                      takes(found, edge, cycle.locks.at((each + 1) % cycle.count)) +
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames);
     }
@@ -314,7 +439,7 @@ finding_facts facts_of(lock_finding const& found) {
     if (found.what != lock_finding::kind::cycle) {
         add_side(known, found.waits);
         add_side(known, found.other);
-        known.add_shown(frames_of(found.takes_gil));
+        known.add_shown(frames_of(found.took_gil.first));
     }
     return known;
 }
@@ -332,10 +457,17 @@ std::string json_of(lock_finding const& found) {
     } else {
         acting_place other = found.other;
         if (other.stack.count == 0) {  // it was not asked where it is
-            other.stack = found.takes_gil;
+            other.stack = found.took_gil.first;
         }
         threads = R"({"holds": "the GIL", )" + json_of_place(found.waits) +
-                  R"(}, {"wants": "the GIL", )" + json_of_place(other) + "}";
+                  R"(}, {"wants": "the GIL", )" + json_of_place(other) +
+                  ", \"has_taken_it\": " + std::to_string(found.took_gil.count) +
+                  ", \"first_taken_before\": " +
+                  (found.took_gil.count == 0
+                       ? "null"
+                       : std::to_string(
+                             std::chrono::duration<double>(found.took_gil.since_first).count())) +
+                  "}";
     }
     return R"({"tool": "gilcheck", "finding": )" + json_string(kind_of(found)) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +

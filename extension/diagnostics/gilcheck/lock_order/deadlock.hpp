@@ -12,13 +12,23 @@ namespace handoff::detail {
 /// they took. Threads: any. Allocates nothing.
 [[nodiscard]] bool is_new_finding(lock_finding const& found) noexcept;
 
+/// Of a deadlock that happens: where each of its threads is now, if it answers; else it is left as
+/// it is. Asks them by a signal, as gilwatch does. Not for a thread of the program's.
+void ask_where_they_are(lock_finding& found);
+
+/// What there is no more room for, and what to do: a line of text, or of JSON. Keys: tool, note,
+/// of, kept, what_is_lost, what_to_do.
+[[nodiscard]] std::string text_of(lost_room what);
+[[nodiscard]] std::string json_of(lost_room what);
+
 /// What it is known by. As text_of().
 [[nodiscard]] finding_facts facts_of(lock_finding const& found);
 /// Several lines; with colours where they are shown. Reads files, and starts
 /// processes that do: not for a thread of the program's. GIL: any; not touched.
 [[nodiscard]] std::string text_of(lock_finding const& found);
 /// One line. Keys: tool, finding, happens, threads (of each: thread, holds, wants, at, python,
-/// stack; of a thread that is joined, where it took the GIL first), what_to_do.
+/// stack; of a thread that is joined or signals, where it took the GIL first, has_taken_it times,
+/// first_taken_before so many seconds), what_to_do.
 [[nodiscard]] std::string json_of(lock_finding const& found);
 
 }  // namespace handoff::detail

@@ -3,6 +3,7 @@
 
 #include "current_function.hpp"
 #include "gil_events.hpp"
+#include "lock_numbers.hpp"
 #include "mapped_array.hpp"
 #include "running_python.hpp"
 
@@ -34,7 +35,7 @@ constexpr std::size_t most_sites = 1U << 16U;
 constinit std::mutex mutex_of_graph;
 
 lock_graph* graph = nullptr;
-finding_handler on_finding = nullptr;
+lock_listener listener;
 std::atomic<bool> watching = false;
 function_reader python_functions;
 running_python const* python = nullptr;
@@ -46,7 +47,7 @@ struct event_waited_for {
     bool by_a_taker =
         false;  // who signalled it has taken the GIL, ever; guarded by the graph's mutex
     acting_place signalled;
-    whole_stack takes_gil;
+    gil_takes took_gil;
 };
 constexpr std::size_t most_events = 64;
 std::array<event_waited_for, most_events>* events = nullptr;
@@ -63,6 +64,18 @@ constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
 }
 
 pthread_key_t at_thread_exit;
+
+/// Not with the graph's mutex.
+void tell_losses(lock_graph::losses const& now) noexcept {
+    auto const tell_if = [](bool lost, lost_room what) {
+        if (lost) {
+            listener.loses(what);
+        }
+    };
+    tell_if(now.locks, lost_room::locks);
+    tell_if(now.edges, lost_room::orders);
+    tell_if(now.searches, lost_room::searches);
+}
 
 }  // namespace
 
@@ -204,7 +217,9 @@ thread_locks* thread_locks::begin() noexcept {
         std::scoped_lock const held(mutex_of_graph);
         made = pool->make();
     }
-    if (made != nullptr) {
+    if (made == nullptr) {
+        listener.loses(lost_room::threads);
+    } else {
         own.locks = made;
         made->has_gil_ = handoff_gil_held;
         pthread_setspecific(at_thread_exit, made);
@@ -216,14 +231,28 @@ thread_locks* thread_locks::begin() noexcept {
     return made;
 }
 
-bool thread_locks::holds(lock_number lock) const noexcept {
+held_lock const* thread_locks::find_held(lock_number lock) const noexcept {
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t each = 0; each < count; ++each) {
         if (held_.at(each).lock == lock) {
-            return true;
+            return &held_.at(each);
         }
     }
-    return wanted_.load(std::memory_order_relaxed) == lock;
+    return nullptr;
+}
+
+bool thread_locks::holds(lock_number lock) const noexcept {
+    return find_held(lock) != nullptr || wanted_.load(std::memory_order_relaxed) == lock;
+}
+
+/// 0: nothing, or for something else first.
+lock_number thread_locks::waits_for() const noexcept {
+    if (waits_for_gil_.load(std::memory_order_relaxed)) {
+        return number_of_gil;
+    }
+    return waits_elsewhere_.load(std::memory_order_relaxed)
+               ? 0
+               : wanted_.load(std::memory_order_relaxed);
 }
 
 void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcept {
@@ -262,15 +291,18 @@ void thread_locks::tell(lock_number lock, bool is_shared, bool predicted) noexce
     acting_place const place = is_new ? here() : acting_place{};
     lock_finding found;
     bool is_found = false;
+    lock_graph::losses lost;
     {
         std::scoped_lock const held(mutex_of_graph);
         is_found = graph->add(wanted, is_new ? &place : nullptr, found.cycle);
         told = key;
+        lost = graph->given_up();
     }
     if (is_found) {
         found.what = lock_finding::kind::cycle;
-        on_finding(found);
+        listener.finds(found);
     }
+    tell_losses(lost);
 }
 
 void thread_locks::has(lock_number lock, bool is_shared, void const* return_address,
@@ -284,15 +316,22 @@ void thread_locks::has(lock_number lock, bool is_shared, void const* return_addr
             return;
         }
     }
+    add_held(
+        {.lock = lock, .depth = 1, .is_shared = is_shared, .since = where(return_address, frame)});
+    handoff_calls_go_on = false;
+}
+
+void thread_locks::add_held(held_lock const& got) noexcept {
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
     if (count == held_.size()) {
         ++too_many_;
+        listener.loses(lost_room::held_locks);
         return;
     }
-    held_.at(count) = {
-        .lock = lock, .depth = 1, .is_shared = is_shared, .since = where(return_address, frame)};
-    set_ += hash_of(lock, is_shared);
+    changes_.store(changes_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    held_.at(count) = got;
+    set_ += hash_of(got.lock, got.is_shared);
     count_.store(count + 1, std::memory_order_relaxed);
-    handoff_calls_go_on = false;
 }
 
 std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
@@ -374,21 +413,17 @@ void thread_locks::takes_gil() noexcept {
     if (std::exchange(has_gil_, true)) {
         return;
     }
+    takes_.store(takes_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (!took_gil_.load(std::memory_order_relaxed)) {
         take_stack(first_take_, nullptr);
+        first_taken_at_ = std::chrono::steady_clock::now();
         took_gil_.store(true, std::memory_order_release);
     }
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     if (count > 0) {
         tell(number_of_gil, false, false);
     }
-    if (count == held_.size()) {
-        ++too_many_;
-        return;
-    }
-    held_.at(count) = {.lock = number_of_gil, .depth = 1, .is_shared = false, .since = nullptr};
-    set_ += hash_of(number_of_gil, false);
-    count_.store(count + 1, std::memory_order_relaxed);
+    add_held({.lock = number_of_gil, .depth = 1, .is_shared = false, .since = nullptr});
     handoff_calls_go_on = count == 0;
 }
 
@@ -432,7 +467,7 @@ void thread_locks::waits_for_gil() noexcept {
     found.what = lock_finding::kind::joins_with_gil;
     found.happens = true;
     found.other = here();
-    on_finding(found);
+    listener.finds(found);
 }
 
 void thread_locks::calls_python() noexcept {
@@ -471,7 +506,7 @@ void thread_locks::signals(void const* event) noexcept {
             each.was_signalled = true;
             each.by_a_taker = thread->took_gil_.load(std::memory_order_relaxed);
             each.signalled = place;
-            each.takes_gil = thread->first_take_;
+            each.took_gil = thread->takes_so_far();
         }
     }
 }
@@ -486,7 +521,7 @@ void thread_locks::has_waited(void const* event) noexcept {
             if (each.event.load(std::memory_order_relaxed) == event) {
                 by_a_taker = each.was_signalled && each.by_a_taker;
                 found.other = each.signalled;
-                found.takes_gil = each.takes_gil;
+                found.took_gil = each.took_gil;
                 each.event = nullptr;
                 --waiting_with_gil;
                 break;
@@ -496,7 +531,7 @@ void thread_locks::has_waited(void const* event) noexcept {
     if (by_a_taker && found.other.thread.number != number_) {
         found.what = lock_finding::kind::waits_with_gil;
         found.waits = here();
-        on_finding(found);
+        listener.finds(found);
     }
 }
 
@@ -519,7 +554,7 @@ void thread_locks::begins_to_join(pthread_t other) noexcept {
     found.what = lock_finding::kind::joins_with_gil;
     found.happens = true;
     found.waits = place;
-    on_finding(found);
+    listener.finds(found);
 }
 
 void thread_locks::still_joins() noexcept {
@@ -535,7 +570,7 @@ void thread_locks::still_joins() noexcept {
         found.waits = joins_at_;
     }
     found.what = lock_finding::kind::joins_with_gil;
-    on_finding(found);
+    listener.finds(found);
 }
 
 void thread_locks::has_joined() noexcept {
@@ -548,9 +583,16 @@ void thread_locks::has_joined() noexcept {
 /// Of another thread than the caller's.
 void thread_locks::describe(lock_finding& found) const noexcept {
     found.other.thread = {.number = number_, .id = id_, .name = {}};
-    if (took_gil_.load(std::memory_order_acquire)) {
-        found.takes_gil = first_take_;
+    found.took_gil = takes_so_far();
+}
+
+gil_takes thread_locks::takes_so_far() const noexcept {
+    if (!took_gil_.load(std::memory_order_acquire)) {
+        return {};
     }
+    return {.count = takes_.load(std::memory_order_relaxed),
+            .first = first_take_,
+            .since_first = std::chrono::steady_clock::now() - first_taken_at_};
 }
 
 /// What the GIL's events are told to.
@@ -579,6 +621,78 @@ public:
             thread->calls_python();
         }
     }
+    /// The one that holds it, and what it knows of that; null: none that is known. What each thread
+    /// holds is read beside it: a stale answer is another one at the next look.
+    static thread_locks const* holder_of(lock_number lock, held_lock& its) noexcept {
+        for (std::size_t each = 0; each < pool->used; ++each) {
+            thread_locks const& thread = pool->all[each];
+            if (held_lock const* const held = thread.id_ != 0 ? thread.find_held(lock) : nullptr) {
+                its = *held;
+                return &thread;
+            }
+        }
+        return nullptr;
+    }
+    /// From thread to thread, by what each waits for. GIL: any. REQUIRES: the graph's mutex.
+    static bool is_stuck(thread_locks const& first, stuck_threads& found) noexcept {
+        found.count = 0;
+        thread_locks const* thread = &first;
+        while (thread != nullptr && found.count < found.threads.size()) {
+            lock_number const wanted = thread->waits_for();
+            lock_kind const kind = graph->seen(wanted).kind;
+            if (wanted == 0 || thread->is_stuck_ || kind == lock_kind::semaphore ||
+                kind == lock_kind::shared_mutex) {  // for several, perhaps
+                return false;
+            }
+            found.threads.at(found.count++) = {
+                .thread = {.number = thread->number_, .id = thread->id_, .name = {}},
+                .changes = thread->changes_,
+                .wants = wanted};
+            held_lock its;
+            thread = holder_of(wanted, its);
+            if (thread == &first) {
+                return found.count > 1;
+            }
+        }
+        return false;
+    }
+    static bool find_stuck(stuck_threads& found) noexcept {
+        within const looking;
+        std::scoped_lock const held(mutex_of_graph);
+        for (std::size_t each = 0; each < pool->used; ++each) {
+            if (pool->all[each].id_ != 0 && is_stuck(pool->all[each], found)) {
+                return true;
+            }
+        }
+        return false;
+    }
+    static void note_stuck(stuck_threads const& stuck, lock_finding& described) noexcept {
+        within const noting;
+        std::scoped_lock const held(mutex_of_graph);
+        described.what = lock_finding::kind::cycle;
+        described.happens = true;
+        described.cycle.count = stuck.count;
+        for (std::size_t each = 0; each < stuck.count; ++each) {
+            stuck_threads::one const& its = stuck.threads.at(each);
+            lock_number const holds =
+                stuck.threads.at((each + stuck.count - 1) % stuck.count).wants;
+            lock_edge& edge = described.cycle.edges.at(each);
+            if (lock_edge const* const known = graph->edge(holds, its.wants)) {
+                edge = *known;
+            }
+            edge.from = holds;
+            edge.to = its.wants;
+            edge.predicted = false;
+            edge.wanted.thread = its.thread;
+            described.cycle.locks.at(each) = graph->seen(holds);
+            held_lock since;
+            holder_of(holds, since);
+            edge.held_since = since.since;
+            if (thread_locks* const thread = pool->of(its.thread.id)) {
+                thread->is_stuck_ = true;
+            }
+        }
+    }
     static void ends(void* ended) noexcept {
         auto* const thread = static_cast<thread_locks*>(ended);
         within const ending;
@@ -595,7 +709,7 @@ public:
         bool const is_whole = mutex_of_graph.try_lock();
         if (!is_whole) {
             new (&mutex_of_graph) std::mutex();
-            new (graph) lock_graph(most_locks, most_edges);
+            new (graph) lock_graph(most_locks, most_edges, &has_its_mark);
             new (pool) thread_pool();
             objects_of_locks = graph->objects();
             own.locks = nullptr;
@@ -619,21 +733,21 @@ public:
 
 namespace {
 
-constinit gil_listener const listener{
+constinit gil_listener const events_of_gil{
     .waits = &lock_watch::waits, .takes = &lock_watch::takes, .drops = &lock_watch::drops};
 
 }  // namespace
 
-void watch_locks(running_python const& watched, finding_handler handler) {
+void watch_locks(running_python const& watched, lock_listener const& told) {
     python = &watched;
     python_functions = function_reader(watched);
-    on_finding = handler;
+    listener = told;
     for_each_loaded_object([](loaded_object const& each) {
         if (each.contains(reinterpret_cast<void const*>(&watch_locks))) {
             own_object = each;
         }
     });
-    graph = new lock_graph(most_locks, most_edges);
+    graph = new lock_graph(most_locks, most_edges, &has_its_mark);
     objects_of_locks = graph->objects();
     pool = new thread_pool();
     events = new std::array<event_waited_for, most_events>();
@@ -641,9 +755,17 @@ void watch_locks(running_python const& watched, finding_handler handler) {
     std::array<void*, 1> first{};
     backtrace(first.data(), 1);  // loads libgcc now
     pthread_atfork(nullptr, nullptr, &lock_watch::begins_in_child);
-    listen_to_gil(watched, listener);
+    listen_to_gil(watched, events_of_gil);
     watching.store(true, std::memory_order_release);
 }
+
+bool find_stuck_threads(stuck_threads& found) noexcept { return lock_watch::find_stuck(found); }
+
+void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noexcept {
+    lock_watch::note_stuck(stuck, described);
+}
+
+bool is_of_this_tool(void const* address) noexcept { return own_object->contains(address); }
 
 bool is_of_interpreter(void const* address) noexcept { return python->object.contains(address); }
 
@@ -651,8 +773,18 @@ void note_call_of_python() noexcept { lock_watch::calls_python(); }
 
 lock_number number_new_lock(lock_kind kind, void const* object) noexcept {
     within const noting;
-    std::scoped_lock const held(mutex_of_graph);
-    return graph->add(kind, object, &is_in_use);
+    lock_number made = 0;
+    lock_graph::losses lost;
+    {
+        std::scoped_lock const held(mutex_of_graph);
+        made = graph->add(kind, object, &is_in_use);
+        lost = graph->given_up();
+    }
+    tell_losses(lost);
+    if (made == 0) {
+        listener.loses(lost_room::locks);
+    }
+    return made;
 }
 
 void forget_lock(lock_number lock) noexcept {

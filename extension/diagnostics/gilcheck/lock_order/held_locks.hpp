@@ -13,6 +13,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <pthread.h>
 #include <utility>
@@ -20,6 +21,13 @@
 namespace handoff::detail {
 
 struct running_python;
+
+/// How often a thread has taken the GIL, and where and when it did so first.
+struct gil_takes {
+    std::uint64_t count = 0;  // 0: unknown, or never
+    whole_stack first;
+    std::chrono::nanoseconds since_first{};
+};
 
 /// What was found, for a report.
 struct lock_finding {
@@ -32,12 +40,52 @@ struct lock_finding {
     lock_cycle cycle;  // of a cycle
     acting_place waits;  // else: who waits with the GIL
     acting_place other;  // who woke it, and where; of a join: the thread waited for
-    whole_stack takes_gil;  // where that thread took the GIL first
-    bool happens = false;  // it is no prediction: both wait now
+    gil_takes took_gil;  // of that thread
+    bool happens = false;  // it is no prediction: all of them wait now
 };
 
-/// Called when something is found, at most once for each pair of places. Must not wait or allocate.
-using finding_handler = void (*)(lock_finding const& found);
+/// Of what there is no more room, so that not all is found from now on.
+enum class lost_room : std::uint8_t {
+    locks,
+    orders,
+    searches,  // which ended at their limit
+    threads,
+    held_locks,  // of one thread
+    findings,
+};
+inline constexpr std::size_t kinds_of_lost_room = 6;
+
+/// What is called when something is found or lost. Neither must wait or allocate.
+struct lock_listener {
+    void (*finds)(lock_finding const& found);
+    void (*loses)(lost_room what);  // often, perhaps
+};
+
+/// Threads that wait for each other: each for a lock that the next one holds, the last for one of
+/// the first's.
+struct stuck_threads {
+    struct one {
+        acting_thread thread;
+        std::uint32_t changes = 0;  // how often it had got a lock by then
+        lock_number wants = 0;
+
+        friend bool operator==(one const& left, one const& right) noexcept {
+            return left.thread.number == right.thread.number && left.changes == right.changes &&
+                   left.wants == right.wants;
+        }
+    };
+    std::array<one, lock_cycle::longest> threads;
+    std::size_t count = 0;
+
+    friend bool operator==(stuck_threads const&, stuck_threads const&) = default;
+};
+
+/// Finds such threads, other than those that were found to be stuck before. Where it finds the same
+/// ones twice, none of them got a lock in between. Threads: any.
+[[nodiscard]] bool find_stuck_threads(stuck_threads& found) noexcept;
+/// Notes that they are stuck for ever, and describes them as a cycle that happens: each one's place
+/// is where the graph has seen such an order first. Threads: any.
+void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noexcept;
 
 /// A thread and what it holds. Made at its first lock, and used again when it has ended.
 class thread_locks {
@@ -55,6 +103,12 @@ public:
     /// It has it now.
     void has(lock_number lock, bool is_shared, void const* return_address,
              void const* frame) noexcept;
+    /// It does not wait for it any more, and has it not.
+    void goes_without() noexcept { wanted_.store(0, std::memory_order_relaxed); }
+    /// Whether it waits for something else first, before it waits for the lock that it wants.
+    void waits_elsewhere(bool does) noexcept {
+        waits_elsewhere_.store(does, std::memory_order_relaxed);
+    }
     /// It does not hold it any more, or not as often. Returns: whether it held it.
     bool gives(lock_number lock) noexcept;
     /// As gives(), however often it held it. Returns: how often.
@@ -85,10 +139,14 @@ private:
     short_stack const* where(void const* return_address, void const* frame) noexcept;
     [[nodiscard]] acting_place here() const noexcept;
     void describe(lock_finding& found) const noexcept;
+    [[nodiscard]] gil_takes takes_so_far() const noexcept;
     void takes_gil() noexcept;
     void waits_for_gil() noexcept;
     void drops_gil() noexcept;
     void calls_python() noexcept;
+    void add_held(held_lock const& got) noexcept;
+    [[nodiscard]] lock_number waits_for() const noexcept;
+    [[nodiscard]] held_lock const* find_held(lock_number lock) const noexcept;
 
     static constexpr std::size_t most_held = 48;
 
@@ -97,6 +155,8 @@ private:
     std::uint32_t too_many_ = 0;
     std::uint64_t set_ = 0;  // a hash of what it holds
     std::atomic<lock_number> wanted_ = 0;
+    std::atomic<bool> waits_elsewhere_ = false;
+    std::atomic<std::uint32_t> changes_ = 0;  // how often it has got a lock
     bool has_gil_ = false;
     std::uint32_t number_ = 0;
     std::uint32_t epoch_ = 0;
@@ -104,8 +164,11 @@ private:
     std::atomic<pthread_t> handle_{};
     std::atomic<bool> took_gil_ = false;  // ever; what follows is constant then
     whole_stack first_take_;
+    std::chrono::steady_clock::time_point first_taken_at_;
+    std::atomic<std::uint64_t> takes_ = 0;
     std::atomic<bool> waits_for_gil_ = false;
-    bool joins_ = false;  // this and what follows: guarded by the graph's mutex
+    bool is_stuck_ = false;  // this and what follows: guarded by the graph's mutex
+    bool joins_ = false;
     pthread_t joined_{};
     acting_place joins_at_;
     std::array<std::uint64_t, 512> told_{};
@@ -151,7 +214,10 @@ inline thread_locks* thread_locks::current() noexcept {
 /// GIL:     held, and so on return; or Python is not initialized.
 /// Threads: one at a time.
 /// Throws:  std::bad_alloc; std::runtime_error: this Python's GIL cannot be listened to.
-void watch_locks(running_python const& watched, finding_handler handler);
+void watch_locks(running_python const& watched, lock_listener const& listener);
+
+/// Whether it is in this code's own object, or what else is linked with it.
+[[nodiscard]] bool is_of_this_tool(void const* address) noexcept;
 
 /// Whether it is in the object that contains CPython.
 [[nodiscard]] bool is_of_interpreter(void const* address) noexcept;

@@ -39,10 +39,17 @@ struct taken_lock {
             thread->wants(number, is_shared);
         }
     }
+    void not_taken() const noexcept {
+        if (thread != nullptr) {
+            thread->goes_without();
+        }
+    }
     int result(int code, void const* caller, void const* frame,
                bool is_shared = false) const noexcept {
         if (thread != nullptr && (code == 0 || code == EOWNERDEAD)) {
             thread->has(number, is_shared, caller, frame);
+        } else {
+            not_taken();
         }
         return code;
     }
@@ -191,6 +198,7 @@ public:
         number_ = known_number_of(mutex);
         depth_ = number_ == 0 ? 0 : thread_->gives_all(number_);
         if (depth_ > 0) {
+            thread_->waits_elsewhere(true);
             thread_->wants(number_, false);
         }
         waits_with_gil_ = for_ever && thread_->holds_gil();
@@ -204,6 +212,9 @@ public:
         }
         for (std::uint32_t each = 0; each < depth_; ++each) {
             thread_->has(number_, false, caller_, frame_);
+        }
+        if (depth_ > 0) {
+            thread_->waits_elsewhere(false);
         }
     }
     mutex_given_up(mutex_given_up const&) = delete;
@@ -347,12 +358,15 @@ int once(pthread_once_t* flag, void (*routine)()) {
     if (state == 0) {  // if it was done before, this is another at the same address
         forget_if_initialised(lock_kind::once_flag, flag);
     }
-    taking(lock_kind::once_flag, flag).wanted();  // it would have waited, had it come earlier
-    if (state == is_done) {
-        return 0;
+    taken_lock const taken = taking(lock_kind::once_flag, flag);
+    taken.wanted();  // it would have waited, had it come earlier
+    int result = 0;
+    if (state != is_done) {
+        once_call const call(flag, routine, HANDOFF_CALLER);
+        result = pthread_once(flag, &run_once);
     }
-    once_call const call(flag, routine, HANDOFF_CALLER);
-    return pthread_once(flag, &run_once);
+    taken.not_taken();
+    return result;
 }
 
 // The guards of static objects. Source: the Itanium C++ ABI, 3.3.3.
@@ -366,6 +380,8 @@ int acquire_guard(std::int64_t* guard) {
     int const is_to_be_made = next_guard_acquire(guard);
     if (is_to_be_made != 0) {
         taken.result(0, HANDOFF_CALLER);
+    } else {
+        taken.not_taken();
     }
     return is_to_be_made;
 }

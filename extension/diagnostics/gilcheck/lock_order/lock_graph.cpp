@@ -70,8 +70,12 @@ bool add_thread(std::array<std::uint32_t, 2>& threads, std::uint32_t thread) noe
 
 }  // namespace
 
-lock_graph::lock_graph(std::size_t locks, std::size_t edges)
-    : nodes_(locks), objects_(locks), edges_(edges), buckets_(std::bit_ceil(edges)) {
+lock_graph::lock_graph(std::size_t locks, std::size_t edges, bool (*is_there)(lock_seen const&))
+    : is_there_(is_there),
+      nodes_(locks),
+      objects_(locks),
+      edges_(edges),
+      buckets_(std::bit_ceil(edges)) {
     nodes_[number_of_gil].kind = lock_kind::gil;
 }
 
@@ -84,7 +88,7 @@ lock_number lock_graph::add(lock_kind kind, void const* object, bool (*in_use)(l
             lock_number const next = next_node_to_give_up_;
             next_node_to_give_up_ = next + 1 < nodes_.size() ? next + 1 : number_of_gil + 1;
             if (!in_use(next)) {
-                given_up_ += nodes_[next].kind == lock_kind::none ? 0 : 1;
+                given_up_.locks = given_up_.locks || is_still_there(next);
                 remove(next);
                 made = next;
             }
@@ -111,6 +115,10 @@ void lock_graph::remove(lock_number lock) {
     }
     its.kind = lock_kind::none;
     objects_[lock].store(nullptr, std::memory_order_relaxed);
+}
+
+bool lock_graph::is_still_there(lock_number lock) const {
+    return nodes_[lock].kind != lock_kind::none && is_there_(seen(lock));
 }
 
 lock_seen lock_graph::seen(lock_number lock) const noexcept {
@@ -161,8 +169,9 @@ void lock_graph::give_up_edges() {
         edge_index const next = next_edge_to_give_up_;
         next_edge_to_give_up_ = next + 1 < edges_.size() ? next + 1 : 1;
         if (edges_[next].from != 0) {
+            given_up_.edges = given_up_.edges || (is_still_there(edges_[next].from) &&
+                                                  is_still_there(edges_[next].to));
             unlink(next);
-            ++given_up_;
         }
     }
 }
@@ -302,7 +311,7 @@ bool lock_graph::search(edge_index edge, std::array<edge_index, lock_cycle::long
         for (edge_index next = backwards ? nodes_[lock].first_in : nodes_[lock].first_out;
              next != 0; next = backwards ? edges_[next].next_in : edges_[next].next_out) {
             if (++looked_at > 2 * most_reached) {
-                ++ended_searches_;
+                given_up_.searches = true;
                 return false;
             }
             reach(backwards ? edges_[next].from : edges_[next].to, next, depth + 1);

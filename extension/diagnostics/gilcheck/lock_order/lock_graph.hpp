@@ -112,7 +112,11 @@ struct lock_cycle {
 class lock_graph {
 public:
     /// How many locks and edges there is room for. The oldest make room for new ones.
-    lock_graph(std::size_t locks, std::size_t edges);
+    /// is_there: whether a lock is still there, as far as that is known. Of one that is not,
+    ///           nothing is lost.
+    lock_graph(
+        std::size_t locks, std::size_t edges,
+        bool (*is_there)(lock_seen const&) = [](lock_seen const&) { return true; });
 
     /// in_use: whether a thread holds or wants that lock, which then stays.
     /// Returns: 0: all are in use.
@@ -128,6 +132,11 @@ public:
     }
 
     [[nodiscard]] lock_seen seen(lock_number lock) const noexcept;
+    /// Null: nobody has wanted the one while it held the other.
+    [[nodiscard]] lock_edge const* edge(lock_number from, lock_number to) const noexcept {
+        edge_index const found = find(from, to);
+        return found == 0 ? nullptr : &edges_[found];
+    }
     /// What each number stands for: null, nothing. Threads: any, without the mutex.
     [[nodiscard]] std::atomic<void const*> const* objects() const noexcept { return &objects_[0]; }
 
@@ -145,9 +154,13 @@ public:
     /// Returns: whether there is a cycle with one of them, which is written to found.
     bool add(want const& wanted, acting_place const* place, lock_cycle& found);
 
-    /// How many locks and edges were given up for want of room.
-    /// Those that were searched to a limit only are among them.
-    [[nodiscard]] std::uint64_t given_up() const noexcept { return given_up_ + ended_searches_; }
+    /// Whether something was given up for want of room; and searches, before their end.
+    struct losses {
+        bool locks = false;
+        bool edges = false;
+        bool searches = false;
+    };
+    [[nodiscard]] losses given_up() const noexcept { return given_up_; }
     /// Changes when edges were given up: what was told before is to be told again.
     /// Threads: any, without the mutex.
     [[nodiscard]] std::uint32_t epoch() const noexcept {
@@ -175,21 +188,22 @@ private:
     bool find_cycle_with(edge_index edge, lock_cycle& found) const;
     bool search(edge_index edge, std::array<edge_index, lock_cycle::longest>& path,
                 std::size_t& length) const;
+    [[nodiscard]] bool is_still_there(lock_number lock) const;
     [[nodiscard]] bool may_deadlock(std::span<edge_index const> path) const noexcept;
 
+    bool (*is_there_)(lock_seen const&);
     mapped_array<node> nodes_;
     mapped_array<std::atomic<void const*>> objects_;
     mapped_array<lock_edge> edges_;
     mapped_array<edge_index> buckets_;
     mapped_array<lock_number> reached_{most_reached};
     mutable std::uint32_t searches_ = 0;
-    mutable std::uint64_t ended_searches_ = 0;
     lock_number used_nodes_ = number_of_gil + 1;
     lock_number next_node_to_give_up_ = number_of_gil + 1;
     edge_index used_edges_ = 1;
     edge_index free_edges_ = 0;
     edge_index next_edge_to_give_up_ = 1;
-    std::uint64_t given_up_ = 0;
+    mutable losses given_up_;
     std::atomic<std::uint32_t> epoch_ = 0;
 };
 

@@ -6,8 +6,11 @@
 
 #include <atomic>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <sys/uio.h>
+#include <unistd.h>
 
 namespace handoff::detail {
 
@@ -189,6 +192,22 @@ lock_number number_of(lock_kind kind, void const* lock) noexcept {
         }
     }
     return number;
+}
+
+bool has_its_mark(lock_seen const& lock) noexcept {
+    std::size_t const offset =
+        lock.kind == lock_kind::mutex          ? offsetof(pthread_mutex_t, __data.__list.__next)
+        : lock.kind == lock_kind::shared_mutex ? offsetof(pthread_rwlock_t, __data.__pad2)
+                                               : 0;
+    if (offset == 0) {
+        return true;
+    }
+    std::uint64_t mark = 0;
+    iovec const here{.iov_base = &mark, .iov_len = sizeof mark};
+    iovec const there{.iov_base = const_cast<char*>(static_cast<char const*>(lock.object) + offset),
+                      .iov_len = sizeof mark};
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof mark &&
+           mark == (magic | lock.number);
 }
 
 void forget(pthread_mutex_t* mutex) noexcept { forget_marked(mutex); }

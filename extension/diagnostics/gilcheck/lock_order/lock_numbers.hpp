@@ -26,6 +26,10 @@ namespace handoff::detail {
 [[nodiscard]] lock_number known_number_of(pthread_rwlock_t* lock) noexcept;
 [[nodiscard]] lock_number known_number_of(lock_kind kind, void const* lock) noexcept;
 
+/// Whether it carries its number still: one that is made again, or whose memory is, has lost it.
+/// Of a lock that carries none: true. Allocates nothing. Threads: any.
+[[nodiscard]] bool has_its_mark(lock_seen const& lock) noexcept;
+
 /// It is destroyed, or in use no more.
 void forget(pthread_mutex_t* mutex) noexcept;
 void forget(pthread_rwlock_t* lock) noexcept;

@@ -2,25 +2,30 @@
 //
 // A finding is made where nothing may be allocated and nobody may be waited for: in a wrapper, with
 // the program's locks held. It is copied into a queue, and a thread that is begun for the first one
-// words and writes it.
+// words and writes it. From then on that thread also looks whether threads wait for each other: an
+// order is found before it deadlocks for the first time.
 #include "lock_order.hpp"
 
 #include "deadlock.hpp"
 #include "held_locks.hpp"
 #include "lock_calls.hpp"
 #include "lock_numbers.hpp"
+#include "monotonic_time.hpp"
 #include "python_calls.hpp"
 #include "tool_thread.hpp"
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <ctime>
 #include <mutex>
 #include <new>
 #include <pthread.h>
 #include <semaphore.h>
+#include <set>
 #include <stdexcept>
-#include <string>
+#include <thread>
 
 namespace handoff::detail {
 
@@ -33,50 +38,135 @@ struct finding_queue {
     std::array<lock_finding, 16> findings;
     std::size_t first = 0;
     std::size_t count = 0;
+    std::array<std::atomic<bool>, kinds_of_lost_room> lost{};  // also those that are told
+    std::array<std::atomic<bool>, kinds_of_lost_room> lost_to_tell{};
     std::atomic<bool> has_writer = false;
     sem_t filled{};
     std::mutex mutex;
 };
 finding_queue* queue = nullptr;
 
-void write_next() {
+/// Threads that neither get a lock nor go on for as long do so for ever.
+constexpr auto long_enough = std::chrono::seconds(1);
+constexpr auto between_looks = std::chrono::milliseconds(200);
+
+void write(lock_finding const& found) {
+    reports.end([&found] { return facts_of(found); },
+                [&found] { return reports.json ? json_of(found) : text_of(found); });
+}
+
+bool is_of_the_same_locks(lock_cycle const& one, lock_cycle const& other) {
+    auto const numbers = [](lock_cycle const& cycle) {
+        std::set<lock_number> all;
+        for (std::size_t each = 0; each < cycle.count; ++each) {
+            all.insert(cycle.locks.at(each).number);
+        }
+        return all;
+    };
+    return numbers(one) == numbers(other);
+}
+
+/// Returns: whether threads are stuck that were not before; they are described then.
+bool find_deadlock(lock_finding& found) {
+    stuck_threads before;
+    stuck_threads after;
+    if (!find_stuck_threads(before)) {
+        return false;
+    }
+    std::this_thread::sleep_for(long_enough);
+    if (!find_stuck_threads(after) || before != after) {
+        return false;
+    }
+    note_stuck_threads(after, found);
+    ask_where_they_are(found);
+    return true;
+}
+
+/// What is found meanwhile waits for so long: an order that deadlocks is told as a deadlock, once.
+void write_deadlock(lock_finding& written) {
+    written = {};
+    if (find_deadlock(written) && reports.begin()) {
+        reports.write(reports.json ? json_of(written) : text_of(written));
+    }
+}
+
+void write_next(lock_finding const& happened) {
     static auto& next = *new lock_finding();
     {
         std::scoped_lock const held(queue->mutex);
+        if (queue->count == 0) {
+            return;
+        }
         next = queue->findings.at(queue->first);
     }
-    reports.end([] { return facts_of(next); },
-                [] { return reports.json ? json_of(next) : text_of(next); });
+    if (happened.happens && is_of_the_same_locks(next.cycle, happened.cycle)) {
+        reports.leave_out();
+    } else {
+        write(next);
+    }
     std::scoped_lock const held(queue->mutex);
     queue->first = (queue->first + 1) % queue->findings.size();
     --queue->count;
 }
 
-void* write_findings(void* /*unused*/) {
-    for (;;) {
-        while (sem_wait(&queue->filled) != 0) {
+void write_losses() {
+    for (std::size_t each = 0; each < kinds_of_lost_room; ++each) {
+        if (queue->lost_to_tell.at(each).exchange(false)) {
+            auto const what = static_cast<lost_room>(each);
+            reports.note(reports.json ? json_of(what) : text_of(what));
         }
-        write_next();
+    }
+}
+
+void* write_findings(void* /*unused*/) {
+    static auto& happened = *new lock_finding();
+    for (;;) {
+        timespec const until = monotonic_timespec(std::chrono::steady_clock::now() + between_looks);
+        sem_clockwait(&queue->filled, CLOCK_MONOTONIC, &until);
+        write_deadlock(happened);
+        write_losses();
+        write_next(happened);
     }
     return nullptr;
+}
+
+/// Not with the mutex, as a thread's beginning allocates.
+void wake_writer() {
+    sem_post(&queue->filled);
+    if (!queue->has_writer.exchange(true)) {
+        queue->has_writer = begin_lasting_tool_thread(&write_findings, "gilcheck");
+    }
+}
+
+void on_loss(lost_room what) {
+    auto const which = static_cast<std::size_t>(what);
+    if (!queue->lost.at(which).load(std::memory_order_relaxed) &&
+        !queue->lost.at(which).exchange(true) && reports.begin()) {
+        queue->lost_to_tell.at(which) = true;
+        wake_writer();
+    }
 }
 
 void on_finding(lock_finding const& found) {
     if (!is_new_finding(found)) {
         return;
     }
+    bool has_room = false;
     {
         std::scoped_lock const held(queue->mutex);
-        if (queue->count == queue->findings.size() || !reports.begin()) {
-            return;
+        has_room = queue->count < queue->findings.size();
+        if (has_room) {
+            if (!reports.begin()) {
+                return;
+            }
+            queue->findings.at((queue->first + queue->count) % queue->findings.size()) = found;
+            ++queue->count;
         }
-        queue->findings.at((queue->first + queue->count) % queue->findings.size()) = found;
-        ++queue->count;
     }
-    sem_post(&queue->filled);
-    // Outside of the mutex, as a thread's beginning allocates.
-    if (!queue->has_writer.exchange(true)) {
-        queue->has_writer = begin_lasting_tool_thread(&write_findings, "gilcheck");
+    if (has_room) {
+        wake_writer();
+    } else {
+        on_loss(lost_room::findings);
     }
 }
 
@@ -93,10 +183,13 @@ void start_lock_order(running_python const& python, finding_reports const& wante
     queue = new finding_queue();
     sem_init(&queue->filled, 0, 0);
     prepare_python_calls(python);
-    watch_locks(python, &on_finding);
+    watch_locks(python, {.finds = &on_finding, .loses = &on_loss});
     pthread_atfork(nullptr, nullptr, [] {  // as held_locks: another thread may have held it
         new (&queue->mutex) std::mutex();
         queue->count = 0;  // the parent writes them
+        for (auto& each : queue->lost_to_tell) {
+            each = false;
+        }
         queue->has_writer = false;
         sem_init(&queue->filled, 0, 0);
     });

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "gilcheck_folder"  # that of the workers' reports, as they are told
 _BETWEEN = "gilcheck_between"  # what a worker tells of what was made between its tests
+_NOTES = "gilcheck_notes"  # and which notes there are, which are no findings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,6 +97,7 @@ class _Checked:
         self._read = 0  # bytes of the file
         self._found = False
         self._between: list[str] = []
+        self._notes: list[str] = []
         checked = ",".join(["warn", *words, f"log={self._file}"])
         try:
             start(checked)
@@ -126,6 +128,8 @@ class _Checked:
 
     def _new_reports(self) -> str:
         """Those since the last time. Waits for those that are being made."""
+        import re
+
         from . import flush
 
         flush()
@@ -133,8 +137,11 @@ class _Checked:
             file.seek(self._read)
             new = file.read()
         self._read += len(new)
-        self._found = self._found or bool(new)
-        return new.decode(errors="replace").rstrip("\n")
+        text = new.decode(errors="replace")
+        self._notes += re.findall(r"(?m)^gilcheck: note: .*", text)
+        text = re.sub(r"(?m)^gilcheck: note: .*\n", "", text).rstrip("\n")
+        self._found = self._found or bool(text)
+        return text
 
     def _look_between_tests(self) -> None:
         if text := self._new_reports():
@@ -166,6 +173,7 @@ class _Checked:
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_BETWEEN] = self._between
+            output[_NOTES] = self._notes
         elif self._found and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -173,6 +181,10 @@ class _Checked:
         if self._between:
             terminalreporter.section("gilcheck: found between tests", red=True, bold=True)
             for text in self._between:
+                terminalreporter.write_line(text)
+        if self._notes:
+            terminalreporter.section("gilcheck: notes")
+            for text in dict.fromkeys(self._notes):
                 terminalreporter.write_line(text)
 
     @pytest.hookimpl(optionalhook=True)
@@ -187,6 +199,7 @@ class _Checked:
         file = self._folder / node.workerinput["workerid"]
         if output is not None:
             told = output[_BETWEEN]
+            self._notes += output[_NOTES]
         elif file.exists():
             told = [file.read_text(errors="replace").rstrip("\n")]
         else:
