@@ -237,6 +237,18 @@ inline void forks_right() {
     loader.join();
 }
 
+/// Beside locks of Python's: runs the script's function hook() under the mutex; and takes it alone.
+[[gnu::noinline]] inline void hook_under_lock() {
+    no_gil const while_locking;
+    std::scoped_lock const held(of_cache);
+    gil const again;
+    PyRun_SimpleString("hook()");
+}
+[[gnu::noinline]] inline void lock_without_gil() {
+    no_gil const while_locking;
+    look_into(of_cache);
+}
+
 /// More orders than are kept, all of them harmless.
 inline void orders_right() {
     constexpr std::size_t each_way = 260;
@@ -608,6 +620,8 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"reused_once_right", &reused_once_right},
     {"signals_right", &signals_right},
     {"forks_right", &forks_right},
+    {"hook_under_lock", &hook_under_lock},
+    {"lock_without_gil", &lock_without_gil},
     {"orders_right", &orders_right},
     {"many_held_right", &many_held_right},
     {"tried_faulty", &tried_faulty},

@@ -376,6 +376,169 @@ class LeftOut(Checked):
                 (self.folder / "log").unlink()
 
 
+class PythonLocks(Checked):
+    """threading.Lock and RLock, beside others and each other."""
+
+    SETTINGS = "deadlocks,python-locks,json"
+    BEGIN = """
+        import lock_orders, threading
+        lock, other = threading.Lock(), threading.RLock()
+
+        def elsewhere(*works):
+            for work in works:
+                thread = threading.Thread(target=work)
+                thread.start()
+                thread.join()
+        """
+
+    def run_all(self, code, settings=SETTINGS):
+        return self.every_way(textwrap.dedent(self.BEGIN) + textwrap.dedent(code), settings)
+
+    TWO_ORDERS = """
+        def one():
+            with lock, other: pass
+        def two():
+            with other:
+                lock.acquire(True)
+                lock.release()
+        elsewhere(one, two)
+        """
+
+    def test_in_two_orders(self):
+        for way, outcome in self.run_all(self.TWO_ORDERS):
+            with self.subTest(way):
+                finding = self.the_finding(outcome)
+                self.assertEqual(finding["finding"], "lock_order")
+                for thread in finding["threads"]:
+                    taken = r"the Python lock first taken in one \(<string>:\d+\)"
+                    self.assertRegex(thread["holds"], taken)
+                    self.assertRegex(thread["wants"], taken)
+                    self.assertRegex(thread["python"], r"^(one|two) ")
+
+    def test_are_not_watched_unless_it_is_wanted(self):
+        for way, outcome in self.run_all(self.TWO_ORDERS, "deadlocks,json"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_and_one_of_c(self):
+        code = """
+            def hook():
+                with lock: pass
+            def under_lock():
+                with lock: lock_orders.lock_without_gil()
+            elsewhere(lock_orders.hook_under_lock, under_lock)
+            """
+        for way, outcome in self.run_all(code):
+            with self.subTest(way):
+                sides = {
+                    (side["holds"].split()[1], side["wants"].split()[1], side["python"].split()[0])
+                    for side in self.the_finding(outcome)["threads"]
+                }
+                expected = {("Python", "mutex", "under_lock"), ("mutex", "Python", "hook")}
+                self.assertEqual(sides, expected)
+
+    def test_in_one_order_or_with_a_gate_or_for_a_moment(self):
+        for code in (
+            "def one():\n    with lock, other: pass\nelsewhere(one, one)",
+            """
+            gate = threading.Lock()
+            def one():
+                with gate, lock, other: pass
+            def two():
+                with gate, other, lock: pass
+            elsewhere(one, two)
+            """,
+            """
+            def one():
+                with lock, other: pass
+            def two():
+                with other:
+                    for taken in lock.acquire(timeout=1), lock.acquire(False):
+                        if taken: lock.release()
+            elsewhere(one, two)
+            """,
+        ):
+            for way, outcome in self.run_all(code):
+                with self.subTest(code, way=way):
+                    self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_that_are_events(self):
+        """One thread takes it, another gives it back: threading's own are such, too."""
+        code = """
+            import queue
+            from concurrent.futures import ThreadPoolExecutor
+            ping, pong = threading.Lock(), threading.Lock()
+            ping.acquire()
+            pong.acquire()
+            def answer():
+                ping.acquire()
+                pong.release()
+            def ask():
+                ping.release()
+                pong.acquire()
+            for _ in range(3):
+                thread = threading.Thread(target=answer)
+                thread.start()
+                ask()
+                thread.join()
+            def ask_back():
+                with other: pong.release()
+                ping.acquire()
+            thread = threading.Thread(target=ask_back)
+            thread.start()
+            pong.acquire()
+            with other: ping.release()
+            thread.join()
+            items, changed, done = queue.Queue(2), threading.Condition(), threading.Event()
+            def produce():
+                for each in range(100): items.put(each)
+                done.set()
+                with changed: changed.notify_all()
+            thread = threading.Thread(target=produce)
+            thread.start()
+            for _ in range(100): items.get()
+            with changed: changed.wait_for(done.is_set)
+            thread.join()
+            with ThreadPoolExecutor(4) as pool: list(pool.map(abs, range(100)))
+            """
+        for way, outcome in self.run_all(code):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_that_deadlock_are_told(self):
+        code = """
+            import os, sys, time
+            both = threading.Barrier(2)
+            def one():
+                with lock:
+                    both.wait()
+                    with other: pass
+            def two():
+                with other:
+                    both.wait()
+                    with lock: pass
+            elsewhere(lambda: [lock.acquire(), lock.release()])
+            elsewhere(lambda: [other.acquire(), other.release()])
+            for work in one, two: threading.Thread(target=work, daemon=True).start()
+            while b"gilcheck: deadlock: " not in open("log", "rb").read(): time.sleep(0.01)
+            os._exit(0)
+            """
+        for way, outcome in self.run_all(code, "deadlocks,python-locks,log=log"):
+            with self.subTest(way):
+                (head,) = (
+                    line
+                    for line in (self.folder / "log").read_text().splitlines()
+                    if line.startswith("gilcheck")
+                )
+                self.assertRegex(head, "^gilcheck: deadlock: Python's (one|two) .* waits for the P")
+                (self.folder / "log").unlink()
+
+    def test_are_refused_without_deadlocks(self):
+        outcome = self.by_module("pass", "python-locks")
+        self.assertEqual(outcome.code, 2, outcome)
+        self.assertIn("python-locks goes with deadlocks: give both", outcome.stderr)
+
+
 class Locks(Checked):
     """What a program may do with its locks is no deadlock."""
 

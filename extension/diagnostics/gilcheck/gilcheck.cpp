@@ -7,6 +7,7 @@
 #include "gil_statistics.hpp"
 #include "lock_order.hpp"
 #include "one_at_a_time.hpp"
+#include "python_locks.hpp"
 #include "python_stacks.hpp"
 #include "report_log.hpp"
 #include "reported_once.hpp"
@@ -285,6 +286,9 @@ void watch_locks_if_wanted() {
         start_lock_order(*python, reports_from_now());
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
     }
+    if (how().python_locks && python->is_initialized() != 0) {
+        watch_python_locks(*python, handoff_gil_held);
+    }
 }
 
 void take_figures_if_wanted() {
@@ -317,6 +321,9 @@ void check_what_is_loaded() {
             if (python->is_initialized() != 0) {
                 ask_for_python_stacks(false);
                 name_threads(*python, false);
+                if (how().python_locks) {
+                    watch_python_locks(*python, false);
+                }
             }
             watch_locks_of_what_is_loaded();
         }
@@ -349,11 +356,16 @@ struct file_setting {
     std::string settings::* path;
 };
 constexpr std::array file_settings = std::to_array<file_setting>({
+    {.name = "statistics=", .path = &settings::statistics},
     {.name = "log=", .path = &settings::log},
     {.name = "suppressions=", .path = &settings::suppressions},
     {.name = "baseline=", .path = &settings::baseline},
     {.name = "write-baseline=", .path = &settings::write_baseline},
 });
+
+bool is_name_of_statistics(std::string_view file) {
+    return file.ends_with(".txt") || file.ends_with(".json") || file.ends_with(".prom");
+}
 
 /// Returns: whether the word names a file, which is noted then. Throws: std::invalid_argument.
 bool reads_file_setting(std::string_view word, settings& read) {
@@ -370,6 +382,11 @@ bool reads_file_setting(std::string_view word, settings& read) {
                                                    : "is a second one: name one file"));
     }
     path = given;
+    if (!read.statistics.empty() && !is_name_of_statistics(read.statistics)) {
+        throw std::invalid_argument(
+            "gilcheck: the statistics' file ends in .txt, .json or .prom, not as '" +
+            read.statistics.substr(read.statistics.rfind('/') + 1) + "'");
+    }
     if (!read.baseline.empty() && !read.write_baseline.empty()) {
         throw std::invalid_argument(
             "gilcheck: baseline=FILE says what is known, and write-baseline=FILE writes it anew: "
@@ -404,10 +421,6 @@ bool is_time(std::string_view text, std::chrono::nanoseconds& time) {
     return true;
 }
 
-bool is_name_of_statistics(std::string_view file) {
-    return file.ends_with(".txt") || file.ends_with(".json") || file.ends_with(".prom");
-}
-
 /// What is after the beginning; nothing where the word begins otherwise.
 std::optional<std::string_view> after(std::string_view beginning, std::string_view word) {
     return word.starts_with(beginning) ? std::optional(word.substr(beginning.size()))
@@ -426,6 +439,8 @@ settings settings_from(std::string_view text) {
         rest.remove_prefix(std::min(comma + 1, rest.size()));
         bool const is_json = word == "json" && !std::exchange(read.json, true);
         bool const is_deadlocks = word == "deadlocks" && !std::exchange(read.deadlocks, true);
+        bool const is_python_locks =
+            word == "python-locks" && !std::exchange(read.python_locks, true);
         bool const is_no_calls = word == "no-calls" && std::exchange(read.calls, false);
         if (auto const budget = after("budget=", word)) {
             if (!is_time(*budget, read.budget)) {
@@ -435,22 +450,14 @@ settings settings_from(std::string_view text) {
             }
             continue;
         }
-        if (auto const file = after("statistics=", word)) {
-            if (!is_name_of_statistics(*file)) {
-                throw std::invalid_argument(
-                    "gilcheck: the statistics' file ends in .txt, .json or .prom, not as '" +
-                    std::string(*file) + "'");
-            }
-            read.statistics = *file;
-            continue;
-        }
         bool const is_reaction =
             (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
-        if (!is_json && !is_deadlocks && !is_no_calls && !is_reaction &&
+        if (!is_json && !is_deadlocks && !is_python_locks && !is_no_calls && !is_reaction &&
             !reads_file_setting(word, read)) {
             throw std::invalid_argument(
-                "gilcheck: the settings are abort, warn or once; deadlocks; budget=TIME; "
-                "statistics=FILE; no-calls; json; and log=FILE, suppressions=FILE, baseline=FILE "
+                "gilcheck: the settings are abort, warn or once; deadlocks; python-locks; "
+                "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, suppressions=FILE, "
+                "baseline=FILE "
                 "or write-baseline=FILE; with commas between (warn,deadlocks,json), not '" +
                 std::string(text) + "'" +
                 std::string(where_a_comma_may_not_be(
@@ -461,6 +468,10 @@ settings settings_from(std::string_view text) {
                         : word == "once" ? reaction::once
                                          : reaction::warn;
         }
+    }
+    if (read.python_locks && !read.deadlocks) {
+        throw std::invalid_argument(
+            "gilcheck: python-locks goes with deadlocks: give both, or leave it out");
     }
     if (!read.calls && !read.deadlocks && read.budget.count() == 0 && read.statistics.empty()) {
         throw std::invalid_argument(

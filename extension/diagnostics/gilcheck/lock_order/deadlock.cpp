@@ -5,6 +5,7 @@
 #include "current_function.hpp"
 #include "gil_events.hpp"
 #include "json.hpp"
+#include "python_locks.hpp"
 #include "python_stacks.hpp"
 #include "report_log.hpp"
 #include "reported_once.hpp"
@@ -63,16 +64,21 @@ std::string_view kind_in_words(lock_kind kind) {
             return "the initialisation of the static object";
         case lock_kind::semaphore:
             return "the semaphore";
+        case lock_kind::python_lock:
+            return "the Python lock";
         case lock_kind::none:
             break;
     }
     return "a lock that is no more";
 }
 
-/// "sinks_lock"; empty where it has no name of its own.
+/// "sinks_lock", or of a Python lock where it was first taken; empty where it has no such name.
 std::string name_of(lock_seen const& lock) {
     if (lock.kind == lock_kind::gil || lock.object == nullptr) {
         return {};
+    }
+    if (lock.kind == lock_kind::python_lock) {
+        return place_of_python_lock(lock.number);
     }
     static auto& names = *new symbols();
     std::string name = names.find(lock.object).function;
@@ -90,6 +96,9 @@ std::string in_words(lock_seen const& lock) {
         return words;
     }
     std::string const name = name_of(lock);
+    if (lock.kind == lock_kind::python_lock && !name.empty()) {
+        return words + " first taken in " + name;
+    }
     std::array<char, 32> address{};
     std::snprintf(address.data(), address.size(), "%#" PRIxPTR,
                   reinterpret_cast<std::uintptr_t>(lock.object));
@@ -151,9 +160,11 @@ std::string_view advice(lock_finding const& found) {
     }
     bool of_gil = false;
     bool of_static = false;
+    bool of_python = false;
     for (std::size_t each = 0; each < found.cycle.count; ++each) {
         lock_kind const kind = found.cycle.locks.at(each).kind;
         of_gil = of_gil || kind == lock_kind::gil;
+        of_python = of_python || kind == lock_kind::python_lock;
         of_static = of_static || kind == lock_kind::static_guard || kind == lock_kind::once_flag;
     }
     if (of_gil && of_static) {
@@ -167,6 +178,10 @@ std::string_view advice(lock_finding const& found) {
                "pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS), or do not touch Python "
                "while you hold it: copy under the lock what the call needs, unlock, and call "
                "then. A handoff::mutex asserts this in a debug build.";
+    }
+    if (of_python) {
+        return "Take these locks in the same order everywhere; or, while you hold one of them, do "
+               "not call what takes another: copy what the call needs, unlock, and call then.";
     }
     return "Take these locks in the same order everywhere, or all at once: std::scoped_lock "
            "both(a, "

@@ -265,19 +265,37 @@ void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcep
     tell(lock, is_shared, false);
 }
 
-void thread_locks::tell(lock_number lock, bool is_shared, bool predicted) noexcept {
+void thread_locks::wants_without_gil(lock_number lock) noexcept {
+    wanted_.store(lock, std::memory_order_relaxed);
+    if (count_.load(std::memory_order_relaxed) > (has_gil_ ? 1U : 0U) &&
+        find_held(lock) == nullptr) {
+        within const telling;
+        tell(lock, false, false, true);
+    }
+}
+
+void thread_locks::tell(lock_number lock, bool is_shared, bool predicted,
+                        bool without_gil) noexcept {
     std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
     key ^= __libc_single_threaded != 0 ? 2U : 0U;
     std::uint64_t& told = told_.at(key % told_.size());
     if (told == key && epoch_ == graph->epoch()) {
         return;
     }
+    std::array<held_lock, most_held> meanwhile;
+    std::span<held_lock const> held_meanwhile(held_.data(), count_);
+    if (without_gil) {
+        auto const* const end = std::ranges::remove_copy(held_meanwhile, meanwhile.begin(),
+                                                         number_of_gil, &held_lock::lock)
+                                    .out;
+        held_meanwhile = {meanwhile.begin(), end};
+    }
     lock_graph::want const wanted{.thread = number_,
                                   .lock = lock,
                                   .is_shared = is_shared,
                                   .predicted = predicted,
                                   .beside_threads = __libc_single_threaded == 0,
-                                  .held = {held_.data(), count_}};
+                                  .held = held_meanwhile};
     bool is_new = false;
     {
         std::scoped_lock const held(mutex_of_graph);
@@ -395,16 +413,7 @@ acting_place thread_locks::here() const noexcept {
     seen.thread = {.number = number_, .id = own_thread_id(), .name = {}};
     prctl(PR_GET_NAME, seen.thread.name.data());
     take_stack(seen.stack, nullptr);
-    void const* const state =
-        python->is_initialized() != 0 ? python->this_threads_state() : nullptr;
-    if (state == nullptr || !python_functions.knows()) {
-        return seen;
-    }
-    if (python_function const function = python_functions.current(state);
-        function.name != nullptr && function.file != nullptr) {
-        int const line = python_functions.current_line(state);
-        python_functions.write_place(function, line != 0 ? line : function.line, seen.python);
-    }
+    write_own_python_place(seen.python);
     return seen;
 }
 
@@ -641,7 +650,9 @@ public:
             lock_number const wanted = thread->waits_for();
             lock_kind const kind = graph->seen(wanted).kind;
             if (wanted == 0 || thread->is_stuck_ || kind == lock_kind::semaphore ||
-                kind == lock_kind::shared_mutex) {  // for several, perhaps
+                kind == lock_kind::shared_mutex ||  // for several, perhaps
+                (kind == lock_kind::python_lock &&
+                 (graph->is_ignored(wanted) || !graph->is_paired_lock(wanted)))) {
                 return false;
             }
             found.threads.at(found.count++) = {
@@ -767,6 +778,20 @@ void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noe
 
 bool is_of_this_tool(void const* address) noexcept { return own_object->contains(address); }
 
+void write_own_python_place(std::span<char> to) noexcept {
+    void const* const state =
+        python->is_initialized() != 0 ? python->this_threads_state() : nullptr;
+    python_function const function = state != nullptr && python_functions.knows()
+                                         ? python_functions.current(state)
+                                         : python_function();
+    if (function.name != nullptr && function.file != nullptr) {
+        int const line = python_functions.current_line(state);
+        python_functions.write_place(function, line != 0 ? line : function.line, to);
+    } else {
+        to.front() = '\0';
+    }
+}
+
 bool is_of_interpreter(void const* address) noexcept { return python->object.contains(address); }
 
 void note_call_of_python() noexcept { lock_watch::calls_python(); }
@@ -799,6 +824,12 @@ bool is_initialised(lock_number lock) noexcept {
     within const looking;
     std::scoped_lock const held(mutex_of_graph);
     return graph->is_paired_lock(lock);
+}
+
+bool is_ignored(lock_number lock) noexcept {
+    within const looking;
+    std::scoped_lock const held(mutex_of_graph);
+    return graph->is_ignored(lock);
 }
 
 void note_given_back(lock_number lock, bool by_who_took_it) noexcept {

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <pthread.h>
+#include <span>
 #include <utility>
 
 namespace handoff::detail {
@@ -100,6 +101,8 @@ public:
             wants_beside_others(lock, is_shared);
         }
     }
+    /// As wants(), where it lets go of the GIL before it waits.
+    void wants_without_gil(lock_number lock) noexcept;
     /// It has it now.
     void has(lock_number lock, bool is_shared, void const* return_address,
              void const* frame) noexcept;
@@ -134,7 +137,7 @@ private:
     friend struct thread_pool;
     static thread_locks* begin() noexcept;
     void wants_beside_others(lock_number lock, bool is_shared) noexcept;
-    void tell(lock_number lock, bool is_shared, bool predicted) noexcept;
+    void tell(lock_number lock, bool is_shared, bool predicted, bool without_gil = false) noexcept;
     void remove(std::uint32_t index) noexcept;
     short_stack const* where(void const* return_address, void const* frame) noexcept;
     [[nodiscard]] acting_place here() const noexcept;
@@ -222,6 +225,9 @@ void watch_locks(running_python const& watched, lock_listener const& listener);
 /// Whether it is in the object that contains CPython.
 [[nodiscard]] bool is_of_interpreter(void const* address) noexcept;
 
+/// Writes where in Python the calling thread is, as write_place() does; empty: nowhere. GIL: held.
+void write_own_python_place(std::span<char> to) noexcept;
+
 /// To be called where a thread that holds the GIL, and a lock, calls a Python function.
 void note_call_of_python() noexcept;
 
@@ -237,6 +243,8 @@ void forget_lock(lock_number lock) noexcept;
 /// What is initialised once is so now; whether it was noted to be.
 void note_initialised(lock_number lock) noexcept;
 [[nodiscard]] bool is_initialised(lock_number lock) noexcept;
+/// Whether it was given back by a thread that did not take it, ever.
+[[nodiscard]] bool is_ignored(lock_number lock) noexcept;
 /// It was given back by a thread that did not take it, or by the one that did.
 void note_given_back(lock_number lock, bool by_who_took_it) noexcept;
 

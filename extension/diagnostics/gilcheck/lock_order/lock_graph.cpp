@@ -334,7 +334,8 @@ bool lock_graph::may_deadlock(std::span<edge_index const> path) const noexcept {
             runs_once || lock.kind == lock_kind::once_flag || lock.kind == lock_kind::static_guard;
         several_threads = several_threads || edge.threads[1] != 0 || edge.threads[0] != thread;
         if (!edge.beside_threads || lock.ignored ||
-            (lock.kind == lock_kind::semaphore && !lock.paired) ||
+            ((lock.kind == lock_kind::semaphore || lock.kind == lock_kind::python_lock) &&
+             !lock.paired) ||
             (!edge.wanted_exclusively && !next.held_exclusively)) {
             return false;
         }

@@ -44,6 +44,7 @@ enum class lock_kind : std::uint8_t {
     once_flag,
     static_guard,
     semaphore,
+    python_lock,
 };
 
 /// Return addresses, the innermost first.
@@ -127,6 +128,7 @@ public:
     void ignore(lock_number lock) noexcept { nodes_[lock].ignored = true; }
     /// It was given back by who took it.
     void is_paired(lock_number lock) noexcept { nodes_[lock].paired = true; }
+    [[nodiscard]] bool is_ignored(lock_number lock) const noexcept { return nodes_[lock].ignored; }
     [[nodiscard]] bool is_paired_lock(lock_number lock) const noexcept {
         return nodes_[lock].paired;
     }

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cstddef>
 #include <ctime>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <pthread.h>
@@ -119,13 +120,13 @@ void write_losses() {
 }
 
 void* write_findings(void* /*unused*/) {
-    static auto& happened = *new lock_finding();
+    auto const happened = std::make_unique<lock_finding>();
     for (;;) {
         timespec const until = monotonic_timespec(std::chrono::steady_clock::now() + between_looks);
         sem_clockwait(&queue->filled, CLOCK_MONOTONIC, &until);
-        write_deadlock(happened);
+        write_deadlock(*happened);
         write_losses();
-        write_next(happened);
+        write_next(*happened);
     }
     return nullptr;
 }

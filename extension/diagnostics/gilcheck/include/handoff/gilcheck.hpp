@@ -19,6 +19,7 @@ struct settings {
     bool json = false;       // a report is one line of JSON
     bool calls = true;       // calls into Python without the GIL are checked
     bool deadlocks = false;  // the orders are watched in which the GIL and locks are taken
+    bool python_locks = false;  // beside deadlocks: threading.Lock and RLock, too
     std::chrono::nanoseconds budget{0};  // a hold of the GIL that lasts longer is reported; 0: none
     // Files; empty: none. Those of a folder that is not named are in the current one.
     std::string statistics{};  // for the figures of the GIL as the process ends
@@ -32,10 +33,10 @@ struct settings {
 inline constexpr int exit_code = 66;
 
 /// From words with commas between: "abort", "warn" or "once", warn unless given; "json";
-/// "deadlocks"; "budget=TIME", in us, ms or s; "statistics=FILE", whose name ends in .txt, .json or
-/// .prom; and "no-calls" beside one of these three; "log=FILE", "suppressions=FILE",
-/// "baseline=FILE" or "write-baseline=FILE". Throws: std::invalid_argument, with the text and what
-/// may be said instead.
+/// "deadlocks", with "python-locks" beside it or without; "budget=TIME", in us, ms or s;
+/// "statistics=FILE", whose name ends in .txt, .json or .prom; and "no-calls" beside one of these
+/// three; "log=FILE", "suppressions=FILE", "baseline=FILE" or "write-baseline=FILE". Throws:
+/// std::invalid_argument, with the text and what may be said instead.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// Checks, from now on and for as long as the process lives, each call that a loaded object makes

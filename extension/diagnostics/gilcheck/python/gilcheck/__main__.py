@@ -12,6 +12,7 @@ from handoff_attach import command_line
 from . import __version__, program, start
 
 _FILES = {
+    "--statistics": "write how the GIL was used: .txt, .json or .prom",
     "--log": "append reports to it, and write none on stderr",
     "--suppressions": "do not report what it names",
     "--baseline": "do not report what it knows ...",
@@ -68,12 +69,14 @@ def main(prog: str = "gilcheck") -> None:
     parser.add_argument("--settings", help="warn (default), once or abort; in JSON: with ,json")
     parser.add_argument("--deadlocks", action="store_true", help="report also what will deadlock")
     parser.add_argument(
+        "--python-locks", action="store_true", help="of threading.Lock and RLock, too"
+    )
+    parser.add_argument(
         "--budget", metavar="TIME", help="report what holds the GIL longer, as 5ms, and where"
     )
     parser.add_argument(
-        "--statistics", metavar="FILE", help="write how the GIL was used: .txt, .json or .prom"
+        "--no-calls", action="store_true", help="with deadlocks, a budget or statistics: no calls"
     )
-    parser.add_argument("--no-calls", action="store_true", help="with one of these three: no calls")
     for option, said in _FILES.items():
         parser.add_argument(option, metavar="FILE", type=_path, help=said)
     command_line.add_arguments(parser)
@@ -88,7 +91,8 @@ def main(prog: str = "gilcheck") -> None:
     asked = parser.parse_args()
     if asked.includes:
         others = [asked.settings, asked.pid, asked.within, asked.deadlocks or None]
-        others += [asked.budget, asked.statistics, *_files(asked).values()]
+        others += [asked.python_locks or None]
+        others += [asked.budget, *_files(asked).values()]
         if any(each is not None for each in others) or command_line.has_program(asked):
             parser.error("--includes runs nothing: give it alone, or leave it out")
         print(shlex.quote(f"-I{Path(__file__).with_name('include')}"))
@@ -96,9 +100,9 @@ def main(prog: str = "gilcheck") -> None:
     if asked.within is not None and asked.pid is None:
         parser.error("--within goes with --pid: leave it out where a program is run")
     settings = ["warn" if asked.settings is None else asked.settings]
-    settings += ["deadlocks"] * asked.deadlocks + ["no-calls"] * asked.no_calls
+    settings += ["deadlocks"] * asked.deadlocks + ["python-locks"] * asked.python_locks
+    settings += ["no-calls"] * asked.no_calls
     settings += [f"budget={asked.budget}"] * (asked.budget is not None)
-    settings += [f"statistics={asked.statistics}"] * (asked.statistics is not None)
     settings += [f"{name}={file}" for name, file in _files(asked).items() if file is not None]
     wanted = ",".join(settings)
     if asked.pid is not None:
