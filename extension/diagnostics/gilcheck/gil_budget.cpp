@@ -130,8 +130,8 @@ finding_facts facts_of(long_hold const& hold) {
     return known;
 }
 
-void look(stack_signal const& asking, current_hold const& now) {
-    static std::set<std::string> known;
+/// known: places that were reported.
+void look(stack_signal const& asking, current_hold const& now, std::set<std::string>& known) {
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
     std::uint64_t const at = nanoseconds();
     if (hold_of_now().number != now.number ||
@@ -238,6 +238,7 @@ void* watch(void* /*unused*/) {
     try {
         stack_signal const asking(&holds_gil);
         question to_holder;
+        std::set<std::string> known;  // not static: this thread goes on while those are destroyed
         auto const pause = std::max<duration>(allowed / 4, std::chrono::microseconds(100));
         std::uint64_t looked_at = 0;
         for (;;) {
@@ -253,7 +254,7 @@ void* watch(void* /*unused*/) {
             if (lasts > allowed && to_holder.is_unanswered(now)) {
                 looked_at = now.number;
                 is_looking = true;
-                look(asking, now);
+                look(asking, now, known);
                 is_looking = false;
             }
         }
