@@ -33,7 +33,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
-        attach falsealarms packages bench wheel foo-wheel \
+        attach falsealarms selfcheck packages bench wheel foo-wheel \
         install clean
 .DELETE_ON_ERROR:
 
@@ -106,6 +106,17 @@ detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who find
 attach: .venv/attach build ## Attach to busy, waiting and hung processes, TIMES=100 each; count harm (TARGET=python3.13)
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/attach.py $(or $(TIMES),100) \
 	    '$(or $(TARGET),$(PYTHON))' $(VENV)/python
+
+# Those that check themselves are left out: they have other settings.
+OWN_SETTINGS := test_gil|test_deadlocks|test_attach|test_packages|WatchedInterpreter
+selfcheck: build ## Run this project's tests under the GIL checker, deadlocks too; TESTS='^Gate' some of them
+	@rm -f $(BUILD)/selfcheck.log
+	@GILCHECK='warn,deadlocks,log=$(CURDIR)/$(BUILD)/selfcheck.log,suppressions=$(CURDIR)/tests/known_findings.txt' \
+	    LD_PRELOAD=$(CURDIR)/$(BUILD)/python/gilcheck/libgilcheck.so \
+	    $(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure \
+	    --tests-regex '$(or $(TESTS),.)' --exclude-regex '$(OWN_SETTINGS)'
+	@if grep -v '^gilcheck: note: ' $(BUILD)/selfcheck.log 2> /dev/null; then \
+	    echo 'mend these, or say in tests/known_findings.txt why they stay' >&2; exit 1; fi
 
 falsealarms: build ## Run real programs under the GIL checker and the GIL timeline (NAMES='test_ssl …')
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python CTEST=$(VENV)/ctest $(STRESS) tests/stress/falsealarms.py build/suites $(NAMES)

@@ -50,7 +50,10 @@ def name_threads(threading):
             give_name(thread, unless_named=True)
 
 if is_main:
-    import threading
+    try:
+        import threading
+    except ImportError:  # the program forbids it, or has none
+        pass
 if hasattr(sys.modules.get("threading"), "_DummyThread"):
     name_threads(sys.modules["threading"])
 ''', {"is_main": )";
