@@ -531,6 +531,7 @@ class PythonLocks(Checked):
                     if line.startswith("gilcheck")
                 )
                 self.assertRegex(head, "^gilcheck: deadlock: Python's (one|two) .* waits for the P")
+                self.assertEqual((outcome.stdout, outcome.stderr), ("", ""))
                 (self.folder / "log").unlink()
 
     def test_are_refused_without_deadlocks(self):
