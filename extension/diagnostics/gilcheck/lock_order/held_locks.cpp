@@ -255,6 +255,16 @@ lock_number thread_locks::waits_for() const noexcept {
                : wanted_.load(std::memory_order_relaxed);
 }
 
+/// The key stands for what it wants and all that it holds.
+[[gnu::always_inline]] inline void thread_locks::tell(lock_number lock, bool is_shared,
+                                                      bool predicted, bool without_gil) noexcept {
+    std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
+    key ^= __libc_single_threaded != 0 ? 2U : 0U;
+    if (told_[key % told_.size()] != key || epoch_ != graph->epoch()) {
+        tell_anew(key, lock, is_shared, predicted, without_gil);
+    }
+}
+
 void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcept {
     within const telling;
     for (std::uint32_t each = 0; each < count_; ++each) {
@@ -274,14 +284,8 @@ void thread_locks::wants_without_gil(lock_number lock) noexcept {
     }
 }
 
-void thread_locks::tell(lock_number lock, bool is_shared, bool predicted,
-                        bool without_gil) noexcept {
-    std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
-    key ^= __libc_single_threaded != 0 ? 2U : 0U;
-    std::uint64_t& told = told_.at(key % told_.size());
-    if (told == key && epoch_ == graph->epoch()) {
-        return;
-    }
+void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared, bool predicted,
+                             bool without_gil) noexcept {
     std::array<held_lock, most_held> meanwhile;
     std::span<held_lock const> held_meanwhile(held_.data(), count_);
     if (without_gil) {
@@ -313,7 +317,7 @@ void thread_locks::tell(lock_number lock, bool is_shared, bool predicted,
     {
         std::scoped_lock const held(mutex_of_graph);
         is_found = graph->add(wanted, is_new ? &place : nullptr, found.cycle);
-        told = key;
+        told_[key % told_.size()] = key;
         lost = graph->given_up();
     }
     if (is_found) {
@@ -321,6 +325,43 @@ void thread_locks::tell(lock_number lock, bool is_shared, bool predicted,
         listener.finds(found);
     }
     tell_losses(lost);
+}
+
+// These are called for each lock, so they are a part of who calls them.
+[[gnu::always_inline]] inline short_stack const* thread_locks::where(void const* return_address,
+                                                                     void const* frame) noexcept {
+    if (return_address == nullptr) {
+        return nullptr;
+    }
+    std::uint64_t const key = key_of_calls(return_address, frame);
+    site& kept = sites_[mixed(key) % sites_.size()];
+    if (kept.key != key) {
+        note_site(kept, key, return_address);
+    }
+    return kept.calls;
+}
+
+[[gnu::always_inline]] inline void thread_locks::add_held(held_lock const& got) noexcept {
+    std::uint32_t const count = count_.load(std::memory_order_relaxed);
+    if (count == held_.size()) {
+        ++too_many_;
+        listener.loses(lost_room::held_locks);
+        return;
+    }
+    changes_.store(changes_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    held_.at(count) = got;
+    set_ += hash_of(got.lock, got.is_shared);
+    count_.store(count + 1, std::memory_order_relaxed);
+}
+
+[[gnu::always_inline]] inline void thread_locks::remove(std::uint32_t index) noexcept {
+    std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
+    set_ -= hash_of(held_.at(index).lock, held_.at(index).is_shared);
+    if (index != count) {
+        std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
+    }
+    count_.store(count, std::memory_order_relaxed);
+    handoff_calls_go_on = has_gil_ && count == 1;
 }
 
 void thread_locks::has(lock_number lock, bool is_shared, void const* return_address,
@@ -337,19 +378,6 @@ void thread_locks::has(lock_number lock, bool is_shared, void const* return_addr
     add_held(
         {.lock = lock, .depth = 1, .is_shared = is_shared, .since = where(return_address, frame)});
     handoff_calls_go_on = false;
-}
-
-void thread_locks::add_held(held_lock const& got) noexcept {
-    std::uint32_t const count = count_.load(std::memory_order_relaxed);
-    if (count == held_.size()) {
-        ++too_many_;
-        listener.loses(lost_room::held_locks);
-        return;
-    }
-    changes_.store(changes_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    held_.at(count) = got;
-    set_ += hash_of(got.lock, got.is_shared);
-    count_.store(count + 1, std::memory_order_relaxed);
 }
 
 std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
@@ -383,29 +411,11 @@ bool thread_locks::gives(lock_number lock) noexcept {
     return false;
 }
 
-void thread_locks::remove(std::uint32_t index) noexcept {
-    std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
-    set_ -= hash_of(held_.at(index).lock, held_.at(index).is_shared);
-    if (index != count) {
-        std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
-    }
-    count_.store(count, std::memory_order_relaxed);
-    handoff_calls_go_on = has_gil_ && count == 1;
-}
-
-short_stack const* thread_locks::where(void const* return_address, void const* frame) noexcept {
-    if (return_address == nullptr) {
-        return nullptr;
-    }
-    std::uint64_t const key = key_of_calls(return_address, frame);
-    site& kept = sites_.at(mixed(key) % sites_.size());
-    if (kept.key != key) {
-        short_stack taken;
-        take_stack(taken, return_address);
-        std::scoped_lock const held(mutex_of_graph);
-        kept = {.key = key, .calls = pool->keep(taken)};
-    }
-    return kept.calls;
+void thread_locks::note_site(site& kept, std::uint64_t key, void const* return_address) noexcept {
+    short_stack taken;
+    take_stack(taken, return_address);
+    std::scoped_lock const held(mutex_of_graph);
+    kept = {.key = key, .calls = pool->keep(taken)};
 }
 
 acting_place thread_locks::here() const noexcept {

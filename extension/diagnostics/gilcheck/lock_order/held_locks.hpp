@@ -138,8 +138,9 @@ private:
     static thread_locks* begin() noexcept;
     void wants_beside_others(lock_number lock, bool is_shared) noexcept;
     void tell(lock_number lock, bool is_shared, bool predicted, bool without_gil = false) noexcept;
+    [[gnu::cold, gnu::noinline]] void tell_anew(std::uint64_t key, lock_number lock, bool is_shared,
+                                                bool predicted, bool without_gil) noexcept;
     void remove(std::uint32_t index) noexcept;
-    short_stack const* where(void const* return_address, void const* frame) noexcept;
     [[nodiscard]] acting_place here() const noexcept;
     void describe(lock_finding& found) const noexcept;
     [[nodiscard]] gil_takes takes_so_far() const noexcept;
@@ -180,6 +181,9 @@ private:
         short_stack const* calls;
     };
     std::array<site, 256> sites_{};
+    short_stack const* where(void const* return_address, void const* frame) noexcept;
+    [[gnu::cold, gnu::noinline]] static void note_site(site& kept, std::uint64_t key,
+                                                       void const* return_address) noexcept;
 };
 
 /// The calling thread's.

@@ -33,12 +33,12 @@ constexpr std::ptrdiff_t size_of_tuple = 16;
 constexpr std::ptrdiff_t items_of_tuple = 24;
 
 // Source: methodobject.h.
-constexpr int tuple_and_keywords = 1 | 2;
+constexpr int tuple_and_keywords = 3;
 constexpr int tuple = 1;
 constexpr int no_arguments = 4;
 constexpr int one_argument = 8;
 constexpr int vector = 128;
-constexpr int vector_and_keywords = 128 | 2;
+constexpr int vector_and_keywords = 130;
 
 template <class Value>
 Value& at(void const* object, std::ptrdiff_t offset) noexcept {
@@ -135,26 +135,25 @@ void take(thread_locks& thread, lock_number lock, void const* result) noexcept {
 template <std::size_t Which>
 void* stand_in(void* self, void* first, void* second, void* third) {
     constexpr method its = methods.at(Which);
-    original const& before = originals.at(Which);
-    auto const call = [&] { return before.function(self, first, second, third); };
+    method_function const call = originals.at(Which).function;
     thread_locks* const thread = handoff_gil_held ? thread_locks::current() : nullptr;
     if (thread == nullptr) {
-        return call();
+        return call(self, first, second, third);
     }
     if constexpr (its.does == deed::takes) {
         lock_number const lock = number_for(self);
         if (lock == 0 || is_ignored(lock)) {
             thread->gives_all(lock);  // another gave it back
-            return call();
+            return call(self, first, second, third);
         }
-        if (waits_for_ever(before.flags, first, second, third)) {
+        if (waits_for_ever(originals.at(Which).flags, first, second, third)) {
             thread->wants_without_gil(lock);
         }
-        void* const result = call();
+        void* const result = call(self, first, second, third);
         take(*thread, lock, result);
         return result;
     } else {
-        void* const result = call();
+        void* const result = call(self, first, second, third);
         lock_number const lock = known_number_of(lock_kind::python_lock, self);
         if (lock != 0 && result != nullptr) {
             bool const took_it =
