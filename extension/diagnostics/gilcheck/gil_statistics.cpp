@@ -5,6 +5,7 @@
 #include "gil_events.hpp"
 #include "json.hpp"
 #include "mapped_array.hpp"
+#include "mixed.hpp"
 #include "thread_names.hpp"
 #include "tick_clock.hpp"
 
@@ -165,9 +166,9 @@ of_function& figures_of(python_function const& function) noexcept {
         return all->native;
     }
     constexpr std::size_t most_probes = 32;
-    auto const hash = (reinterpret_cast<std::uintptr_t>(function.code) >> 4U) * 0x9E3779B97F4A7C15U;
+    auto const hash = mixed(reinterpret_cast<std::uintptr_t>(function.code) >> 4U);
     for (std::size_t probe = 0; probe < most_probes; ++probe) {
-        of_function& its = all->functions[((hash >> 40U) + probe) & (all->functions.size() - 1)];
+        of_function& its = all->functions[(hash + probe) & (all->functions.size() - 1)];
         if (its.name[0] == '\0') {
             reader.write_place(function, function.line, its.name);
             its.key = function;

@@ -1,6 +1,8 @@
 // reported_once: what is reported the first time only, each known by a number.
 #pragma once
 
+#include "mixed.hpp"
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -16,7 +18,7 @@ public:
     /// Whether it is asked for the number, which is not 0, for the first time. Where there is no
     /// room for another, it says that it is not.
     [[nodiscard]] bool is_first(std::uint64_t number) noexcept {
-        auto const begin = static_cast<std::size_t>(number * 0x9E3779B97F4A7C15U >> 40U);
+        auto const begin = static_cast<std::size_t>(mixed(number));
         for (std::size_t probe = 0; probe < Most; ++probe) {
             std::uint64_t known = 0;
             if (known_[(begin + probe) & (Most - 1)].compare_exchange_strong(known, number)) {

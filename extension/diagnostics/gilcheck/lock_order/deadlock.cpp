@@ -5,6 +5,7 @@
 #include "current_function.hpp"
 #include "gil_events.hpp"
 #include "json.hpp"
+#include "mixed.hpp"
 #include "python_locks.hpp"
 #include "python_stacks.hpp"
 #include "report_log.hpp"
@@ -211,7 +212,7 @@ std::uint64_t hash_of(whole_stack const& stack) noexcept {
     for (std::uint32_t each = 0; each < stack.count && used < 3; ++each) {
         void const* const address = stack.addresses.at(each);
         if (!is_of_interpreter(address)) {
-            hash = (hash ^ reinterpret_cast<std::uintptr_t>(address)) * 0x9E3779B97F4A7C15U;
+            hash = mixed(hash ^ reinterpret_cast<std::uintptr_t>(address));
             ++used;
         }
     }

@@ -5,6 +5,7 @@
 #include "gil_events.hpp"
 #include "lock_numbers.hpp"
 #include "mapped_array.hpp"
+#include "mixed.hpp"
 #include "running_python.hpp"
 
 #include <algorithm>
@@ -53,11 +54,6 @@ constexpr std::size_t most_events = 64;
 std::array<event_waited_for, most_events>* events = nullptr;
 std::atomic<int> waiting_with_gil = 0;
 std::atomic<int> joining_with_gil = 0;
-
-constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
-    value *= 0x9E3779B97F4A7C15U;
-    return value ^ value >> 29U;
-}
 
 constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
     return mixed(std::uint64_t{lock} << 1U | (is_shared ? 1U : 0U));
@@ -234,8 +230,8 @@ thread_locks* thread_locks::begin() noexcept {
 held_lock const* thread_locks::find_held(lock_number lock) const noexcept {
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t each = 0; each < count; ++each) {
-        if (held_.at(each).lock == lock) {
-            return &held_.at(each);
+        if (held_[each].lock == lock) {
+            return &held_[each];
         }
     }
     return nullptr;
@@ -268,7 +264,7 @@ lock_number thread_locks::waits_for() const noexcept {
 void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcept {
     within const telling;
     for (std::uint32_t each = 0; each < count_; ++each) {
-        if (held_.at(each).lock == lock) {
+        if (held_[each].lock == lock) {
             return;
         }
     }
@@ -349,14 +345,14 @@ void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared
         return;
     }
     changes_.store(changes_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    held_.at(count) = got;
+    held_[count] = got;
     set_ += hash_of(got.lock, got.is_shared);
     count_.store(count + 1, std::memory_order_relaxed);
 }
 
 [[gnu::always_inline]] inline void thread_locks::remove(std::uint32_t index) noexcept {
     std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
-    set_ -= hash_of(held_.at(index).lock, held_.at(index).is_shared);
+    set_ -= hash_of(held_[index].lock, held_[index].is_shared);
     if (index != count) {
         std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
     }
@@ -370,8 +366,8 @@ void thread_locks::has(lock_number lock, bool is_shared, void const* return_addr
     wanted_.store(0, std::memory_order_relaxed);
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t each = 0; each < count; ++each) {
-        if (held_.at(each).lock == lock) {
-            ++held_.at(each).depth;
+        if (held_[each].lock == lock) {
+            ++held_[each].depth;
             return;
         }
     }
@@ -384,7 +380,7 @@ std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
     within const changing;
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t each = count; each-- > 0;) {
-        held_lock& found = held_.at(each);
+        held_lock& found = held_[each];
         if (found.lock == lock) {
             std::uint32_t const depth = found.depth;
             remove(each);
@@ -397,8 +393,8 @@ std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
 bool thread_locks::gives(lock_number lock) noexcept {
     within const changing;
     for (std::uint32_t each = count_.load(std::memory_order_relaxed); each-- > 0;) {
-        if (held_.at(each).lock == lock) {
-            if (--held_.at(each).depth == 0) {
+        if (held_[each].lock == lock) {
+            if (--held_[each].depth == 0) {
                 remove(each);
             }
             return true;
@@ -455,7 +451,7 @@ void thread_locks::drops_gil() noexcept {
         return;
     }
     for (std::uint32_t each = count; each-- > 0;) {
-        if (held_.at(each).lock == number_of_gil) {
+        if (held_[each].lock == number_of_gil) {
             remove(each);
             break;
         }
@@ -786,7 +782,9 @@ void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noe
     lock_watch::note_stuck(stuck, described);
 }
 
-bool is_of_this_tool(void const* address) noexcept { return own_object->contains(address); }
+bool is_of_this_tool(void const* address) noexcept {
+    return own_object && own_object->contains(address);
+}
 
 void write_own_python_place(std::span<char> to) noexcept {
     void const* const state =

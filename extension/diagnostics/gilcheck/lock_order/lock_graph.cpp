@@ -1,6 +1,8 @@
 // lock_graph: a table of edges by both ends, and for each lock the lists of what goes out and in.
 #include "lock_graph.hpp"
 
+#include "mixed.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -128,8 +130,7 @@ lock_seen lock_graph::seen(lock_number lock) const noexcept {
 }
 
 std::uint32_t& lock_graph::bucket(lock_number from, lock_number to) const noexcept {
-    std::uint64_t const mixed = (std::uint64_t{from} << 32U | to) * 0x9E3779B97F4A7C15U;
-    return buckets_[mixed >> 32U & (buckets_.size() - 1)];
+    return buckets_[mixed(std::uint64_t{from} << 32U | to) & (buckets_.size() - 1)];
 }
 
 lock_graph::edge_index lock_graph::find(lock_number from, lock_number to) const noexcept {

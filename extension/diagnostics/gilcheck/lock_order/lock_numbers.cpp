@@ -3,6 +3,7 @@
 
 #include "held_locks.hpp"
 #include "mapped_array.hpp"
+#include "mixed.hpp"
 
 #include <atomic>
 #include <bit>
@@ -103,8 +104,8 @@ struct addresses {
     static constexpr std::size_t most_probes = 32;
 
     [[nodiscard]] entry& at(void const* address, std::size_t probe) const noexcept {
-        auto const hash = (reinterpret_cast<std::uintptr_t>(address) >> 2U) * 0x9E3779B97F4A7C15U;
-        return entries[((hash >> 40U) + probe) & (entries.size() - 1)];
+        auto const hash = mixed(reinterpret_cast<std::uintptr_t>(address) >> 2U);
+        return entries[(hash + probe) & (entries.size() - 1)];
     }
 
     [[nodiscard]] lock_number find(void const* address) const noexcept {
