@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 BEGINNING = """
+#include <handoff/boost_python/init_without_gil.hpp>
 #include <handoff/boost_python/without_gil.hpp>
 #include <handoff/interpreter.hpp>
 #include <boost/python.hpp>
@@ -19,8 +20,9 @@ BEGINNING = """
 #include <span>
 #include <string>
 namespace py = boost::python;
+using handoff::init_without_gil;
 using handoff::without_gil;
-struct shape { int sides; void grow(int); void show(py::object const&); };
+struct shape { int sides; void grow(int); void show(py::object const&); shape& part(); };
 struct opaque;
 void examples(handoff::interpreter& python, py::object& o) {
 """
@@ -143,6 +145,38 @@ class CompileErrors(unittest.TestCase):
             'without_gil(&shape::show, py::arg("to"));',
         )
 
+    def test_functions_without_the_gil_whose_result_would_dangle(self):
+        """Boost.Python says so itself, of places in its own headers."""
+        succeeded, _, said = compiled(
+            "py::object f = without_gil([](shape& s) { return &s; });",
+            'py::def("g", without_gil([](shape& s) -> shape const& { return s; }), "doc");',
+            'py::class_<shape>("Shape").def("part", without_gil(&shape::part));',
+        )
+        self.assertFalse(succeeded)
+        for result in ("shape*", "constshape&", "shape&"):
+            missing = f"specify_a_return_value_policy_to_wrap_functions_returning<{result}>"
+            self.assertIn(missing, said.replace(" ", ""))
+
+    def test_pointers_to_data_without_the_gil(self):
+        self.assert_refused("f is a pointer to a data member", "without_gil(&shape::sides);")
+
+    def test_functions_without_the_gil_whose_parameters_are_not_known(self):
+        self.assert_refused(
+            "f has no parameters that can be found",
+            "without_gil([](auto) {});",
+            "without_gil(std::bind(&shape::grow, std::placeholders::_1, 1));",
+            "without_gil(1);",
+        )
+
+    def test_constructors_without_the_gil_that_touch_python(self):
+        self.assert_refused(
+            "the constructor takes a Python object",
+            "init_without_gil<py::object>();",
+            'init_without_gil<int, py::list const&>("doc");',
+            "init_without_gil<int, py::optional<int, PyObject*>>();",
+            "init_without_gil<std::vector<py::object> const&>();",
+        )
+
     def test_guards_without_a_name_which_hold_for_no_time(self):
         self.assert_refused(
             "nodiscard",
@@ -186,6 +220,8 @@ class CompileErrors(unittest.TestCase):
             "without_gil(&shape::grow);",
             "without_gil([](std::vector<double> const&, char const*) { return std::string(); });",
             "without_gil([](shape&, shape const*) {});",
+            'py::def("f", without_gil(&shape::part), py::return_internal_reference<>());',
+            "init_without_gil<int, py::optional<std::string>>();",
             "(void)s, (void)t, (void)same, (void)literal, (void)file, (void)known, (void)o;",
         )
         self.assertTrue(succeeded, said)

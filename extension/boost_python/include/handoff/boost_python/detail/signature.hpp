@@ -1,0 +1,59 @@
+// signature_of(f): what Boost.Python asks of a callable, its result and its parameters.
+#pragma once
+
+#include <handoff/boost_python/detail/python_object.hpp>
+
+#include <boost/python/signature.hpp>
+
+#include <boost/mpl/vector.hpp>
+
+#include <functional>
+#include <utility>
+
+namespace handoff::detail {
+
+/// The result and the parameters of a callable; those of a member function begin with its object.
+template <class R, class... P>
+struct signature {
+    using of_boost = boost::mpl::vector<R, P...>;
+    static constexpr bool holds_python_objects =
+        holds_python_object<R> || (... || holds_python_object<P>);
+};
+
+/// The object of a member function of class C: a Target, where that is derived from C. So a
+/// function that is inherited from a class without a Python class takes an object of the class that
+/// has one. Target is void where no class is known.
+template <class Target, class C>
+using object_of = boost::python::detail::most_derived<Target, C>::type&;
+
+// Boost.Python's own get_signature() knows neither qualifiers nor function objects. A function that
+// is noexcept is deduced as one that is not.
+template <class Target, class R, class C, class... P>
+signature<R, object_of<Target, C>, P...> signature_of(R (C::*)(P...));
+template <class Target, class R, class C, class... P>
+signature<R, object_of<Target, C>, P...> signature_of(R (C::*)(P...) const);
+template <class Target, class R, class C, class... P>
+signature<R, object_of<Target, C>, P...> signature_of(R (C::*)(P...) &);
+template <class Target, class R, class C, class... P>
+signature<R, object_of<Target, C>, P...> signature_of(R (C::*)(P...) const&);
+
+template <class R, class... P>
+signature<R, P...> signature_of_function(std::function<R(P...)> const&);
+
+/// Functions, lambdas and other function objects: what a std::function makes of them.
+template <class Target, class F>
+auto signature_of(F const& f) -> decltype(signature_of_function(std::function(f)));
+
+/// Whether one can be found: not of a generic lambda, nor of another function object with several.
+template <class F>
+concept has_signature = requires(F const& f) { signature_of<void>(f); };
+
+template <class F>
+consteval bool touches_python_objects() {
+    if constexpr (has_signature<F>) {
+        return decltype(signature_of<void>(std::declval<F const&>()))::holds_python_objects;
+    }
+    return false;
+}
+
+}  // namespace handoff::detail
