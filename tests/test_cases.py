@@ -54,6 +54,9 @@ class Case(unittest.TestCase):
     def test_a_destructor_that_blocks(self):
         self.assert_runs("pool")
 
+    def test_a_constructor_that_blocks(self):
+        self.assert_runs("blocking_constructor")
+
     def test_a_shared_pointer(self):
         self.assert_runs("queue_of_items")
 
