@@ -249,6 +249,10 @@ TEST(InitWithoutGil, MayBeCalledAgainAfterAnException) {
               "[(True, False, 'released: 6', 1)]");
 }
 
+TEST(InitWithoutGil, GivesNobodyAnObjectThatIsNotYetConstructed) {
+    EXPECT_EQ(raised("ByValue.__new__(ByValue).how").first, "Boost.Python.ArgumentError");
+}
+
 TEST(InitWithoutGil, RefusesArgumentsBeforeItReleases) {
     EXPECT_EQ(raised("ByValue([])").first, "Boost.Python.ArgumentError");
     EXPECT_EQ(raised("Device()").first, "Boost.Python.ArgumentError");
