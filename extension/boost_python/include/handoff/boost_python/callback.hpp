@@ -63,7 +63,7 @@ public:
     using options = callback_options<R>;
 
     callback() noexcept = default;
-    // NOLINTNEXTLINE(google-explicit-constructor,hicpp-explicit-conversions): as std::function
+    // NOLINTNEXTLINE(misc-explicit-constructor): as std::function
     callback(std::nullptr_t) noexcept {}
 
     /// None makes an empty one.
