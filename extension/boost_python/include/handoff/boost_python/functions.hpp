@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/callback.hpp>
+#include <handoff/boost_python/detail/released_function.hpp>
 #include <handoff/boost_python/released_ptr.hpp>
 
 #include <boost/python/converter/registry.hpp>
@@ -23,22 +24,6 @@
 namespace handoff {
 
 namespace detail {
-
-/// A C++ callable that Python calls: with the GIL released, as it is destroyed.
-template <class Function>
-class called_by_python {
-public:
-    explicit called_by_python(Function const& f) : f_(new Function(f), delete_without_gil()) {}
-
-    template <class... Args>
-    decltype(auto) operator()(Args&&... arguments) const {
-        gil_release while_calling;
-        return (*f_)(std::forward<Args>(arguments)...);
-    }
-
-private:
-    std::shared_ptr<Function> f_;
-};
 
 /// The callback in it; null where it is another callable.
 template <class Signature>
@@ -88,7 +73,11 @@ struct function_converter<Function, R(Args...)> {
         if (auto const* const from_python = callback_in<signature>(f)) {
             return py::incref(from_python->object().ptr());
         }
-        return py::incref(py::make_function(called_by_python<Function>(f),
+        std::shared_ptr<Function> const shared(new Function(f), delete_without_gil());
+        auto const call = [shared](Args... arguments) -> R {
+            return (*shared)(std::forward<Args>(arguments)...);
+        };
+        return py::incref(py::make_function(released_call<decltype(call)>{call},
                                             py::default_call_policies(),
                                             boost::mpl::vector<R, Args...>())
                               .ptr());
