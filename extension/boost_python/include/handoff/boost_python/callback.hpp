@@ -5,7 +5,6 @@
 #include <handoff/boost_python/python_error.hpp>
 #include <handoff/gil/owned.hpp>
 
-#include <boost/python/call.hpp>
 #include <boost/python/object.hpp>
 
 #include <cstddef>
@@ -93,7 +92,7 @@ public:
         }
         try {
             return detail::in_python("a callback", [&] {
-                return boost::python::call<R>(its->callable.get().ptr(), arguments...);
+                return detail::call_python<R>(its->callable.get(), arguments...);
             });
         } catch (python_error const& error) {
             if (its->chosen.on_error == nullptr) {

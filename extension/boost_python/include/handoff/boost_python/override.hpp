@@ -3,7 +3,6 @@
 
 #include <handoff/boost_python/detail/in_python.hpp>
 
-#include <boost/python/call.hpp>
 #include <boost/python/detail/wrapper_base.hpp>
 #include <boost/python/override.hpp>
 
@@ -44,7 +43,7 @@ public:
                              name_);
                 throw boost::python::error_already_set();
             }
-            return boost::python::call<R>(found.ptr(), arguments...);
+            return call_python<R>(found, arguments...);
         });
     }
 
@@ -61,11 +60,11 @@ public:
                 boost::python::object const found = find();
                 if constexpr (std::is_void_v<R>) {
                     if (!found.is_none()) {
-                        boost::python::call<void>(found.ptr(), arguments...);
+                        call_python<void>(found, arguments...);
                         of_python.emplace();
                     }
                 } else if (!found.is_none()) {
-                    of_python.emplace(boost::python::call<R>(found.ptr(), arguments...));
+                    of_python.emplace(call_python<R>(found, arguments...));
                 }
             });
         } catch (no_python const&) {  // NOLINT(bugprone-empty-catch): base() it is

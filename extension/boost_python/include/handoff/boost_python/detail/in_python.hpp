@@ -31,6 +31,24 @@ constexpr void refuse_what_needs_the_gil() {
                   "or std::string_view, T instead of T& or T*");
 }
 
+/// callable(arguments…), as boost::python::call<R>() converts them, and by vectorcall: no tuple,
+/// and no format that is read. GIL:    held. Throws: boost::python::error_already_set. Source: PEP
+/// 590.
+template <class R, class... Args>
+R call_python(boost::python::object const& callable, Args const&... arguments) {
+    namespace converter = boost::python::converter;
+    std::tuple<converter::arg_to_python<Args>...> const converted(arguments...);
+    PyObject* const result = std::apply(
+        [&](auto const&... each) {
+            std::array<PyObject*, sizeof...(each) + 1> values{nullptr, each.get()...};
+            return PyObject_Vectorcall(callable.ptr(), values.data() + 1,
+                                       sizeof...(each) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+        },
+        converted);
+    converter::return_from_python<R> from_python;
+    return from_python(result);
+}
+
 /// Calls `work` with the GIL held. `what` tells in an error what was called.
 ///
 /// GIL:    any on entry, the same on return and when it throws.
