@@ -64,7 +64,7 @@ auto on_another_thread(Work work) {
 
 /// The error that `work` throws.
 template <class Work>
-python_error error_of(Work work) {
+python_error error_of(Work const& work) {
     try {
         work();
     } catch (python_error const& error) {
@@ -309,6 +309,7 @@ struct cost {
     int told = 0;
 };
 
+// NOLINTNEXTLINE(misc-multiple-inheritance): that is how Boost.Python has it
 struct cost_from_python : cost, py::wrapper<cost> {
     double eval(double x) override { return handoff::override_of<double>(this, "eval")(x); }
     double scale() override {
@@ -385,6 +386,8 @@ struct joins {
                   job();
               }
           }) {}
+    joins(joins const&) = delete;
+    joins& operator=(joins const&) = delete;
     ~joins() {
         goes_on = false;
         worker.join();

@@ -31,6 +31,9 @@ struct deaths {
 
     [[nodiscard]] int number() const { return with_gil + without_gil; }
 
+    deaths() = default;
+    deaths(deaths const&) = delete;
+    deaths& operator=(deaths const&) = delete;
     ~deaths() { EXPECT_EQ(without_gil, 0); }
 };
 
@@ -172,7 +175,9 @@ TEST(GilOwned, KeepsTheOrder) {
         std::vector<int>* order;
         int number;
     };
-    std::vector<told> all{{&order, 0}, {&order, 1}, {&order, 2}};
+    std::vector<told> all{{.order = &order, .number = 0},
+                          {.order = &order, .number = 1},
+                          {.order = &order, .number = 2}};
     for (told& each : all) {
         gil_acquire gil;
         gil_owned<py::object> owned(
@@ -219,6 +224,7 @@ TEST(GilOwned, OfManyThreadsLosesNothingBesidePython) {
             }
         }
         std::vector<std::jthread> givers;
+        givers.reserve(threads);
         for (auto& its : owned) {
             givers.emplace_back([&its] { its.clear(); });
         }
@@ -300,11 +306,12 @@ TEST(GilShared, OfManyThreadsIsDroppedOnce) {
             shared = gil_shared<py::object>(counted_by(all));
         }
         std::vector<std::jthread> threads;
+        threads.reserve(many);
         for (int i = 0; i < many; ++i) {
             threads.emplace_back([copy = shared] {
                 for (int time = 0; time < 1000; ++time) {
-                    auto const another = copy;
-                    EXPECT_TRUE(another);
+                    auto another = copy;
+                    another.reset();
                 }
             });
         }

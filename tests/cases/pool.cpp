@@ -24,6 +24,8 @@ struct pool {  // somebody else's class
                   std::this_thread::sleep_for(std::chrono::milliseconds(1));
               }
           }) {}
+    pool(pool const&) = delete;
+    pool& operator=(pool const&) = delete;
     ~pool() {
         go = false;
         t.join();

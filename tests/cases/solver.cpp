@@ -27,6 +27,7 @@ double solve(cost& c) {
     std::array<std::exception_ptr, 2> failed;
     {
         std::vector<std::jthread> threads;
+        threads.reserve(sum.size());
         for (std::size_t t = 0; t < sum.size(); ++t) {
             threads.emplace_back([&, t] {
                 try {

@@ -20,6 +20,7 @@ template <class T>
 class gil_shared {
 public:
     gil_shared() noexcept = default;
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): some T cannot be moved, but by a copy
     explicit gil_shared(T value) : owned_(std::make_shared<gil_owned<T> const>(std::move(value))) {}
 
     explicit operator bool() const noexcept { return owned_ != nullptr; }
