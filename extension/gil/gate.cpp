@@ -1,5 +1,6 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
 #include <handoff/gil/detail/deferred_drop.hpp>
+#include <handoff/gil/detail/finalizing.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/mutex.hpp>
@@ -19,19 +20,6 @@
 namespace handoff {
 
 namespace detail {
-
-namespace {
-
-/// GIL: any.
-bool is_finalizing() noexcept {
-#if PY_VERSION_HEX >= 0x030D0000
-    return Py_IsFinalizing() != 0;
-#else
-    return _Py_IsFinalizing() != 0;
-#endif
-}
-
-}  // namespace
 
 /// The gate itself.
 struct gate_state {

@@ -7,6 +7,7 @@
 #include <handoff/gil/held.hpp>
 #include <handoff/gil/label.hpp>
 #include <handoff/gil/mutex.hpp>
+#include <handoff/gil/once.hpp>
 #include <handoff/gil/owned.hpp>
 #include <handoff/gil/raised.hpp>
 #include <handoff/gil/registration.hpp>

@@ -1,0 +1,110 @@
+// What gil_once does about threads: one makes the value with the GIL, the others wait without it.
+#pragma once
+
+#include <handoff/gil/detail/finalizing.hpp>
+#include <handoff/gil/held.hpp>
+#include <handoff/gil/release.hpp>
+#include <handoff/gil/try_acquire.hpp>
+#include <handoff/python_error.hpp>
+
+#include <atomic>
+#include <exception>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace handoff::detail {
+
+/// Holds the GIL, of the main interpreter.
+/// Throws: as gil_once says.
+class hold_for_once {
+public:
+    hold_for_once() {
+        if (!in_) {
+            throw no_python("gil_once::get() cannot make its value");
+        }
+        if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+            throw std::logic_error(
+                "gil_once::get() in a subinterpreter: the value, which all interpreters would "
+                "share, is not made there; get() it first in the main interpreter");
+        }
+    }
+
+    /// Calls work(). A Python error that it leaves set, and that nobody above could take, is
+    /// thrown.
+    template <class Work>
+    decltype(auto) errors_pass(Work work) const {
+        try {
+            return work();
+        } catch (std::exception const&) {
+            throw;
+        } catch (...) {  // boost::python::error_already_set is no std::exception
+            if (is_callers_ || PyErr_Occurred() == nullptr) {
+                throw;
+            }
+            throw python_error::fetch();
+        }
+    }
+
+private:
+    bool is_callers_ = gil_held();
+    gil_try_acquire in_;
+};
+
+/// The calling thread's turn to make the value, for as long as it lives; none, if another is at it.
+///
+/// `maker` is the process in which a thread makes the value; 0: nobody does. Where it is another
+/// process, that thread was one of a fork()'s parent; and while Python finalizes it does not get
+/// the GIL any more. It is written with the GIL held.
+class turn_at_once {
+public:
+    /// GIL: held. Throws: std::logic_error where the thread is making that value.
+    explicit turn_at_once(std::atomic<int>& maker) : maker_(maker) {
+        for (turn_at_once const* each = innermost; each != nullptr; each = each->outer_) {
+            if (&each->maker_ == &maker) {
+                throw std::logic_error(
+                    "gil_once::get() within its own make(), which would wait for itself: make() "
+                    "must not use the value that it makes");
+            }
+        }
+        int const before = maker;
+        is_mine_ = before == 0 || before != process_ || is_finalizing();
+        if (is_mine_) {
+            maker = process_;
+            innermost = this;
+        }
+    }
+
+    ~turn_at_once() {
+        if (is_mine_) {
+            innermost = outer_;
+            if (maker_ == process_) {  // not another's, which has followed in a fork()'s child
+                maker_ = 0;
+                maker_.notify_all();
+            }
+        }
+    }
+
+    turn_at_once(turn_at_once const&) = delete;
+    turn_at_once& operator=(turn_at_once const&) = delete;
+
+    [[nodiscard]] explicit operator bool() const noexcept { return is_mine_; }
+
+private:
+    /// Of the calling thread. Visible, so that all copies of our code in a process share it.
+    [[gnu::visibility(
+        "default")]] static inline constinit thread_local turn_at_once const* innermost = nullptr;
+
+    std::atomic<int>& maker_;
+    int process_ = getpid();
+    turn_at_once const* outer_ = innermost;
+    bool is_mine_ = false;
+};
+
+/// Until the thread that makes the value has ended its turn. GIL: held; released as it waits.
+inline void await_maker(std::atomic<int> const& maker) {
+    int const now = maker;
+    gil_release while_waiting;
+    maker.wait(now);
+}
+
+}  // namespace handoff::detail
