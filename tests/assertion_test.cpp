@@ -210,6 +210,41 @@ TEST_F(AssertionDeathTest, DestroyingALabelOnAnotherThread) {
                 says_that_it_was_made_elsewhere("gil_label"));
 }
 
+TEST_F(AssertionDeathTest, DestroyingALockOnAnotherThread) {
+    std::mutex mutex;
+    EXPECT_EXIT(destroy_elsewhere<handoff::gil_lock<std::mutex>>(std::ref(mutex)),
+                KilledBySignal(SIGABRT), says_that_it_was_made_elsewhere("gil_lock"));
+}
+
+TEST_F(AssertionDeathTest, LockingAMutexAgain) {
+    std::mutex mutex;
+    std::recursive_mutex other;
+    handoff::gil_lock const has_it(other, mutex);
+    handoff::gil_lock const in_between(other);
+    EXPECT_EXIT(
+        [&] {
+            handoff::gil_release without;
+            handoff::gil_lock const again(mutex);
+        }(),
+        KilledBySignal(SIGABRT),
+        AllOf(HasSubstr("What it does: locking a mutex that it has locked, by gil_lock"),
+              HasSubstr("or make it a std::recursive_mutex")));
+}
+
+TEST_F(Assertion, ToLockARecursiveMutexAgainIsRight) {
+    std::recursive_mutex mutex;
+    std::mutex other;
+    handoff::gil_lock const has_it(mutex);
+    {
+        handoff::gil_lock const again(mutex, other);
+    }
+    handoff::gil_lock const after(other);
+    std::thread([] {
+        std::mutex of_its_own;
+        handoff::gil_lock const on_another_thread(of_its_own);
+    }).join();
+}
+
 /// It lets go of nothing, but its scope goes on where the GIL is not held.
 TEST_F(AssertionDeathTest, DestroyingANestedAcquireOnAnotherThread) {
     EXPECT_EXIT(

@@ -60,6 +60,9 @@ class Case(unittest.TestCase):
     def test_a_shared_pointer(self):
         self.assert_runs("queue_of_items")
 
+    def test_a_logger_that_calls_python_with_its_mutex_locked(self):
+        self.assert_runs("logger_mutex")
+
     def test_a_static_that_an_import_initialises(self):
         self.assert_runs("static_local")
 

@@ -6,6 +6,7 @@
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/gil/label.hpp>
+#include <handoff/gil/lock.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/gil/once.hpp>
 #include <handoff/gil/owned.hpp>

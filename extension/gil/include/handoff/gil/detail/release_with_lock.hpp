@@ -1,0 +1,50 @@
+// release_with_lock: a thread releases the GIL, locks a mutex, and takes the GIL again with it.
+#pragma once
+
+#include <handoff/gil/detail/left_error.hpp>
+#include <handoff/gil/detail/waiting.hpp>
+#include <handoff/gil/gate.hpp>
+
+#include <optional>
+#include <string_view>
+
+namespace handoff::detail {
+
+/// As gil_release; no Python code runs as it takes the GIL again, not even what drops references:
+/// it could want the mutex, which this thread has.
+/// GIL: held on entry, and at the end.
+class release_with_lock {
+public:
+    release_with_lock() noexcept : saved_(PyEval_SaveThread()) { ++releases_in_scope; }
+    ~release_with_lock() {
+        --releases_in_scope;
+        await_gil([this] { PyEval_RestoreThread(saved_); });
+    }
+    release_with_lock(release_with_lock const&) = delete;
+    release_with_lock& operator=(release_with_lock const&) = delete;
+
+private:
+    PyThreadState* saved_;
+};
+
+/// A thread that asks for the GIL when Python is ending may never get it, and would keep for ever
+/// what it has locked: who ends the process would wait for that, as a logger's destructor does. So
+/// it is in the gate, which closes before Python ends, until it has the GIL.
+///
+///     way_back to_the_gil;
+///     release_with_lock while_waiting;
+///     mutex.lock();
+///     if (!to_the_gil.is_open()) { mutex.unlock(); }  // and holds up nobody
+class way_back {
+public:
+    /// Asks, when the thread is about to take the GIL. Where there is no gate, it is open.
+    [[nodiscard]] bool is_open() noexcept {
+        admission const answer = in_.emplace(std::string_view()).answer();
+        return answer == admission::granted || answer == admission::never_opened;
+    }
+
+private:
+    std::optional<passage> in_;
+};
+
+}  // namespace handoff::detail
