@@ -5,6 +5,7 @@
 #include <handoff/gil/attachment.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
+#include <handoff/gil/interruptible_call.hpp>
 #include <handoff/gil/label.hpp>
 #include <handoff/gil/lock.hpp>
 #include <handoff/gil/mutex.hpp>
@@ -15,3 +16,4 @@
 #include <handoff/gil/release.hpp>
 #include <handoff/gil/shared.hpp>
 #include <handoff/gil/try_acquire.hpp>
+#include <handoff/gil/wait.hpp>

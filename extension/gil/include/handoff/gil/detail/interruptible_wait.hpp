@@ -20,12 +20,21 @@ namespace handoff::detail {
 /// to run the handler, looks again this often.
 inline constexpr std::chrono::milliseconds signal_check{100};
 
-/// When a wait with this timeout, or without one, ends: in a hundred years at most, so that no time
-/// overflows.
+/// When a wait with this timeout ends: in a hundred years at most, so that no time overflows.
+template <class Rep, class Period>
+std::chrono::steady_clock::time_point deadline_after(
+    std::chrono::duration<Rep, Period> timeout) noexcept {
+    using seconds = std::chrono::duration<double>;
+    static constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);
+    seconds const least = std::max(seconds(timeout), seconds::zero());
+    return std::chrono::steady_clock::now() +
+           (least < longest ? std::chrono::ceil<std::chrono::nanoseconds>(least) : longest);
+}
+
+/// The same; none is the longest.
 inline std::chrono::steady_clock::time_point deadline_after(
     std::optional<std::chrono::nanoseconds> timeout) noexcept {
-    static constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);
-    return std::chrono::steady_clock::now() + std::min(timeout.value_or(longest), longest);
+    return deadline_after(timeout.value_or(std::chrono::nanoseconds::max()));
 }
 
 /// How a wait has ended.
@@ -37,27 +46,34 @@ enum class wait_end {
 
 /// Calls wait_until(time), which waits until then at most and returns whether what it waits for is
 /// there, with the GIL released, and again until it is, or the deadline has passed. Where signals
-/// are handled, in Python's main thread, each call is for signal_check at most.
+/// are handled, in Python's main thread, each call is for signal_check at most, and their handlers
+/// run in between. What is reached is not lost to a signal: its handler runs when Python code runs
+/// next.
 ///
-/// GIL:    held on entry and on return.
+/// Release is what releases the GIL: gil_release, or release_with_lock.
+///
+/// GIL:    any on entry; the same on return. Where it is not held, signals are others' business.
 /// Source: CPython's PyErr_CheckSignals, which does nothing elsewhere: by the same question.
-template <class WaitUntil>
+template <class Release = gil_release, class WaitUntil>
 wait_end interruptible_wait(std::chrono::steady_clock::time_point deadline,
                             WaitUntil const& wait_until) {
+    if (!gil_held()) {
+        return wait_until(deadline) ? wait_end::reached : wait_end::timed_out;
+    }
     using clock = std::chrono::steady_clock;
     bool const handles_signals = _PyOS_IsMainThread() != 0;
     for (;;) {
         bool reached = false;
         {
-            gil_release while_waiting;
+            Release while_waiting;
             reached = wait_until(handles_signals ? std::min(deadline, clock::now() + signal_check)
                                                  : deadline);
         }
-        if (PyErr_CheckSignals() != 0) {
-            return wait_end::interrupted;
-        }
         if (reached) {
             return wait_end::reached;
+        }
+        if (PyErr_CheckSignals() != 0) {
+            return wait_end::interrupted;
         }
         if (clock::now() >= deadline) {
             return wait_end::timed_out;

@@ -1,0 +1,79 @@
+// gil_wait(), gil_wait_for(): wait without the GIL for what other threads do, until Ctrl-C.
+#pragma once
+
+#include <handoff/gil/detail/waits.hpp>
+#include <handoff/gil/lock.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <optional>
+#include <utility>
+
+namespace handoff {
+
+/// Waits until it is there; or, in Python's main thread, until the handler of a signal raises.
+///
+///     what is waited for                    is there when
+///     std::future, std::shared_future       it is ready, or was deferred: get() does not wait
+///     std::counting_semaphore and its like  it is acquired
+///     std::latch                            it is zero; looked at each millisecond, as it has no
+///                                           wait with a timeout
+///     anything that is called with a time   it returns true; it waits until that time at most
+///     (std::chrono::steady_clock's)
+///
+///     std::future<image> taken = camera.take();       // fulfilled by some other thread
+///     handoff::gil_wait(taken);
+///     show(taken.get());
+///
+/// GIL:     any on entry, released while it waits; the same on return. Where it was not held,
+///          signals do not end the wait.
+/// Threads: any. Only Python's main thread runs the handlers of signals: 0.1 s after the signal at
+///          the latest, not in the course of the wait of another.
+/// Throws:  python_error, what the handler raised (KeyboardInterrupt, for Ctrl-C); what is waited
+///          for is not taken then.
+template <class Awaited>
+void gil_wait(Awaited&& awaited) {
+    detail::wait_or_throw(detail::deadline_after(std::nullopt), [&](detail::deadline until) {
+        return detail::wait_until(awaited, until);
+    });
+}
+
+/// The same, for so long at most. Returns: whether it is there.
+template <class Awaited, class Rep, class Period>
+[[nodiscard]] bool gil_wait_for(Awaited&& awaited, std::chrono::duration<Rep, Period> at_most) {
+    return detail::wait_or_throw(detail::deadline_after(at_most), [&](detail::deadline until) {
+        return detail::wait_until(awaited, until);
+    });
+}
+
+/// Waits on a condition variable until ready(), which is called with the mutex locked and without
+/// the GIL (with it, where Python is ending).
+///
+///     std::mutex mutex_;
+///     std::condition_variable changed_;
+///     ...
+///     handoff::gil_unique_lock held(mutex_);
+///     handoff::gil_wait(changed_, held, [&] { return !queue_.empty(); });
+///
+/// Changed is a std::condition_variable, or a std::condition_variable_any; `held` a
+/// gil_unique_lock, or a std::unique_lock where every thread locks without the GIL.
+///
+/// GIL, Threads: as above. Handlers of signals run while the mutex is unlocked.
+/// Throws:   as above, and what ready() throws; the mutex is locked again then, as it is on return.
+///           std::system_error when it was not on entry.
+/// REQUIRES: as gil_lock, of which handoff::mutex is none.
+template <class Changed, class Lock, std::predicate Ready>
+void gil_wait(Changed& changed, Lock& held, Ready ready) {
+    detail::wait_locked(changed, detail::plain(held), detail::deadline_after(std::nullopt),
+                        std::move(ready));
+}
+
+/// The same, for so long at most. Returns: whether it was ready() before that time was over.
+template <class Changed, class Lock, class Rep, class Period, std::predicate Ready>
+[[nodiscard]] bool gil_wait_for(Changed& changed, Lock& held,
+                                std::chrono::duration<Rep, Period> at_most, Ready ready) {
+    return detail::wait_locked(changed, detail::plain(held), detail::deadline_after(at_most),
+                               std::move(ready));
+}
+
+}  // namespace handoff
