@@ -4,6 +4,7 @@
 #include <handoff/boost_python/callback.hpp>
 #include <handoff/boost_python/functions.hpp>
 #include <handoff/boost_python/init_without_gil.hpp>
+#include <handoff/boost_python/interruptible.hpp>
 #include <handoff/boost_python/module.hpp>
 #include <handoff/boost_python/override.hpp>
 #include <handoff/boost_python/python_error.hpp>
