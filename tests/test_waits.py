@@ -94,9 +94,8 @@ except KeyboardInterrupt:
     def test_stops_nothing_in_another_thread(self):
         code = """
 model = waits.Model()
-thread = start(model.run)
 try:
-    thread.join()
+    start(model.run).join()
 except KeyboardInterrupt:
     print(model.steps, flush=True)
 """
