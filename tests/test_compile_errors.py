@@ -11,6 +11,7 @@ from pathlib import Path
 
 BEGINNING = """
 #include <handoff/boost_python/init_without_gil.hpp>
+#include <handoff/boost_python/interruptible.hpp>
 #include <handoff/boost_python/without_gil.hpp>
 #include <handoff/interpreter.hpp>
 #include <boost/python.hpp>
@@ -21,10 +22,11 @@ BEGINNING = """
 #include <string>
 namespace py = boost::python;
 using handoff::init_without_gil;
+using handoff::interruptible;
 using handoff::without_gil;
 struct shape { int sides; void grow(int); void show(py::object const&); shape& part(); };
 struct opaque;
-void examples(handoff::interpreter& python, py::object& o) {
+void examples(handoff::interpreter& python, py::object& o, std::pair<std::mutex, int>& mutexes) {
 """
 
 
@@ -168,6 +170,32 @@ class CompileErrors(unittest.TestCase):
             "without_gil(1);",
         )
 
+    def test_interruptible_functions_that_nobody_can_ask_to_stop(self):
+        self.assert_refused(
+            "the last parameter of f must be a std::stop_token",
+            "without_gil([] {}, interruptible);",
+            "without_gil([](std::stop_token, int) {}, interruptible);",
+            "without_gil(&shape::grow, interruptible);",
+            "without_gil([](auto, std::stop_token) {}, interruptible);",
+        )
+
+    def test_interruptible_functions_that_touch_python(self):
+        self.assert_refused(
+            "f takes or returns a Python object",
+            "without_gil([](py::object, std::stop_token) {}, interruptible);",
+        )
+
+    def test_mutexes_that_must_not_be_held_while_the_gil_is_waited_for(self):
+        for line in (  # one by one: a compiler says it once
+            "{ std::mutex s; handoff::mutex m; handoff::gil_lock held(s, m); }",
+            "{ handoff::mutex m; handoff::gil_unique_lock held(m, std::defer_lock); held.lock(); }",
+            "{ handoff::mutex m; std::unique_lock held(m); handoff::condition_variable changed;"
+            " handoff::gil_wait(changed, held, [] { return true; }); }",
+        ):
+            self.assert_refused(
+                "a handoff::mutex must not be held while its thread waits for the GIL", line
+            )
+
     def test_constructors_without_the_gil_that_touch_python(self):
         self.assert_refused(
             "the constructor takes a Python object",
@@ -186,6 +214,7 @@ class CompileErrors(unittest.TestCase):
             "handoff::gil_attachment();",
             'handoff::gil_registration("sensor");',
             'handoff::gil_label("read");',
+            "handoff::gil_lock(mutexes.first);",
         )
 
     def test_a_registrations_name_that_does_not_live_as_long(self):
