@@ -54,7 +54,7 @@ def cells(row, runs):
     """What the table shows of a row."""
     verdict = judge(row, runs)
     known = [run["measurements"].get(row.measured, {}) for run in runs]
-    ends = sorted({f"{end(verdict.figures):.4g}" for end in (min, max) if verdict.figures})
+    ends = dict.fromkeys(f"{end(verdict.figures):.4g}" for end in (min, max) if verdict.figures)
     return (
         row.what,
         quantity(runs, row.measured),

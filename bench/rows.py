@@ -40,6 +40,30 @@ LOCKED_QUEUE = (
     "them on this machine; what comes in blocks is pushed at once, next row"
 )
 
+CONVERSION = (
+    "Boost.Python's conversion of the result is 6 ns: it asks for two classes before it reads a "
+    "float (measured with a direct one in its place). To copy the callback, which the call may "
+    "drop, is two atomic operations"
+)
+GATE = (
+    "57 ns are the gate, which keeps Python from ending during the call, as no peer does: two "
+    "locks and two unlocks of its mutex, and five more atomic operations (perf)"
+)
+IN_THE_GATE = (
+    "a registered thread is in the gate, but says at each call when it waits for the GIL, by two "
+    "atomic operations; 6 ns are Boost.Python's conversion of the result (measured with a direct "
+    "one in its place)"
+)
+THREE_BLOCKS = (
+    "two blocks of memory are freed, and a third is passed on by a compare-and-swap; 5 ns are an "
+    "atomic exchange where a load would do (measured with a load in its place)"
+)
+OVERRIDE_BY_NAME = (
+    "Boost.Python makes two strings of the function's name in each call, and looks both up: 55 ns "
+    "more than with a string that is kept (measured with one)"
+)
+OVERRIDE_AND_GATE = OVERRIDE_BY_NAME + ". 57 ns are the gate (perf)"
+
 EMPTY_HANDOFF = (
     "an empty handoff in C is 37 ns here and its two events are 38 more: two readings of the "
     "processor's counter are 20 of them, and the name of what held it 13 (perf)"
@@ -202,6 +226,216 @@ ROWS = {
             "deliveries.call.foo",
             "deliveries.call.loop",
             at_most=1.2,
+        ),
+    ),
+    "from_python": (
+        Row(
+            "a call of a callback, the GIL held, beside the C API",
+            "from_python.call_held.handoff",
+            "from_python.call_held.raw",
+        ),
+        Row(
+            "… beside pybind11's std::function",
+            "from_python.call_held.handoff",
+            "from_python.call_held.pybind11",
+            at_most=1,
+            cause=CONVERSION,
+        ),
+        Row(
+            "… beside nanobind's",
+            "from_python.call_held.handoff",
+            "from_python.call_held.nanobind",
+            at_most=1,
+            cause=CONVERSION,
+        ),
+        Row(
+            "… of a std::function made of it, beside the callback",
+            "from_python.call_held.handoff_std_function",
+            "from_python.call_held.handoff",
+        ),
+        Row(
+            "a call of a callback on an attached native thread, beside the C API",
+            "from_python.call_kept.handoff",
+            "from_python.call_kept.raw",
+        ),
+        Row(
+            "… beside pybind11's, within an outer guard that keeps the thread's state",
+            "from_python.call_kept.handoff",
+            "from_python.call_kept.pybind11",
+            at_most=1,
+            cause=GATE,
+        ),
+        Row(
+            "… beside nanobind's, within an outer guard that keeps the thread's state",
+            "from_python.call_kept.handoff",
+            "from_python.call_kept.nanobind",
+            at_most=1,
+            cause=GATE,
+        ),
+        Row(
+            "… on a registered thread, beside nanobind's within an outer guard",
+            "from_python.call_registered.handoff",
+            "from_python.call_kept.nanobind",
+            at_most=1,
+            cause=IN_THE_GATE,
+        ),
+        Row(
+            "a call of a callback on a native thread that keeps nothing by hand, beside pybind11's",
+            "from_python.call_plain.handoff",
+            "from_python.call_plain.pybind11",
+            at_most=1,
+        ),
+        Row(
+            "… beside nanobind's",
+            "from_python.call_plain.handoff",
+            "from_python.call_plain.nanobind",
+            at_most=1,
+        ),
+        Row(
+            "copy and drop of a callback, the GIL held, beside nanobind's std::function",
+            "from_python.copy_drop_held.handoff",
+            "from_python.copy_drop_held.nanobind",
+        ),
+        Row(
+            "copy and drop of a callback without the GIL",
+            "from_python.copy_drop_kept.handoff",
+            at_most=30e-9,
+        ),
+        Row(
+            "… of a std::function made of it",
+            "from_python.copy_drop_kept.handoff_std_function",
+            at_most=30e-9,
+        ),
+        Row(
+            "… beside pybind11's, within an outer guard that keeps the thread's state",
+            "from_python.copy_drop_kept.handoff_std_function",
+            "from_python.copy_drop_kept.pybind11",
+        ),
+        Row(
+            "… beside nanobind's, within an outer guard that keeps the thread's state",
+            "from_python.copy_drop_kept.handoff_std_function",
+            "from_python.copy_drop_kept.nanobind",
+        ),
+        Row(
+            "… beside nanobind's, on a thread that keeps nothing by hand",
+            "from_python.copy_drop_plain.handoff_std_function",
+            "from_python.copy_drop_plain.nanobind",
+        ),
+        Row(
+            "copy and drop of a callback while another thread executes Python code: elapsed",
+            "from_python.copy_drop_contended.handoff",
+            at_most=30e-9,
+        ),
+        Row(
+            "… of a std::function made of it",
+            "from_python.copy_drop_contended.handoff_std_function",
+            at_most=30e-9,
+        ),
+        Row(
+            "… beside pybind11's",
+            "from_python.copy_drop_contended.handoff_std_function",
+            "from_python.copy_drop_contended.pybind11",
+        ),
+        Row(
+            "… beside nanobind's",
+            "from_python.copy_drop_contended.handoff_std_function",
+            "from_python.copy_drop_contended.nanobind",
+        ),
+        Row(
+            "drop of a callback's last copy without the GIL",
+            "from_python.last_drop_kept.handoff",
+            at_most=30e-9,
+        ),
+        Row(
+            "… of a std::function made of it",
+            "from_python.last_drop_kept.handoff_std_function",
+            at_most=30e-9,
+            cause=THREE_BLOCKS,
+        ),
+        Row(
+            "… beside nanobind's, within an outer guard that keeps the thread's state",
+            "from_python.last_drop_kept.handoff_std_function",
+            "from_python.last_drop_kept.nanobind",
+        ),
+        Row(
+            "… with the GIL held, beside nanobind's",
+            "from_python.last_drop_held.handoff_std_function",
+            "from_python.last_drop_held.nanobind",
+        ),
+        Row(
+            "drop of a gil_owned without the GIL",
+            "from_python.owned_drop_kept.handoff",
+            at_most=30e-9,
+        ),
+        Row(
+            "… while another thread executes Python code: elapsed",
+            "from_python.owned_drop_contended.handoff",
+            at_most=30e-9,
+        ),
+        Row(
+            "… on each of four threads at once",
+            "from_python.owned_drop_four_threads.handoff",
+            at_most=30e-9,
+        ),
+        Row(
+            "… for the next that takes the GIL, and drops the references",
+            "from_python.owned_emptying.handoff",
+        ),
+        Row(
+            "drop of a shared_ptr that Python passed, the GIL held, beside Boost.Python's own",
+            "from_python.pointer_drop_held.handoff",
+            "from_python.pointer_drop_held.boost_python",
+        ),
+        Row(
+            "… without the GIL, where Boost.Python's own corrupts Python",
+            "from_python.pointer_drop_kept.handoff",
+            at_most=30e-9,
+            cause=THREE_BLOCKS,
+        ),
+        Row(
+            "… beside nanobind's, within an outer guard that keeps the thread's state",
+            "from_python.pointer_drop_kept.handoff",
+            "from_python.pointer_drop_kept.nanobind",
+        ),
+        Row(
+            "… beside pybind11's, which owns no Python object",
+            "from_python.pointer_drop_kept.handoff",
+            "from_python.pointer_drop_kept.pybind11",
+        ),
+        Row(
+            "a call of an override, the GIL held, beside PYBIND11_OVERRIDE",
+            "from_python.override_held.handoff",
+            "from_python.override_held.pybind11",
+            at_most=1,
+            cause=OVERRIDE_BY_NAME,
+        ),
+        Row(
+            "… beside NB_OVERRIDE",
+            "from_python.override_held.handoff",
+            "from_python.override_held.nanobind",
+            at_most=1,
+            cause=OVERRIDE_BY_NAME,
+        ),
+        Row(
+            "a call of an override on an attached native thread, beside PYBIND11_OVERRIDE within "
+            "an outer guard",
+            "from_python.override_kept.handoff",
+            "from_python.override_kept.pybind11",
+            at_most=1,
+            cause=OVERRIDE_AND_GATE,
+        ),
+        Row(
+            "… beside NB_OVERRIDE within an outer guard",
+            "from_python.override_kept.handoff",
+            "from_python.override_kept.nanobind",
+            at_most=1,
+            cause=OVERRIDE_AND_GATE,
+        ),
+        Row(
+            "… on a thread that keeps nothing by hand, beside NB_OVERRIDE",
+            "from_python.override_plain.handoff",
+            "from_python.override_plain.nanobind",
+            at_most=1,
         ),
     ),
     "channel": (
