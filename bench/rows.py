@@ -198,6 +198,17 @@ ROWS = {
             "guards.try_acquire.handoff",
             "guards.acquire_release.raw",
         ),
+        Row(
+            "gil_lock of a free mutex, the GIL held, beside std::scoped_lock",
+            "guards.lock.handoff",
+            "guards.lock.std_mutex",
+        ),
+        Row(
+            "gil_once::get() of what is there, beside pybind11's gil_safe_call_once_and_store",
+            "guards.once.handoff",
+            "guards.once.pybind11",
+        ),
+        Row("… beside a static variable", "guards.once.handoff", "guards.once.static"),
     ),
     "calls": (
         Row(

@@ -3,6 +3,7 @@
 #include <handoff/gil.hpp>
 
 #include <benchmark/benchmark.h>
+#include <mutex>
 
 namespace {
 
@@ -38,5 +39,29 @@ void try_acquire(benchmark::State& times) {
     });
 }
 BENCHMARK(try_acquire)->Name("try_acquire/handoff");
+
+void lock(benchmark::State& times) {
+    on_a_native_thread([&] {
+        handoff::gil_acquire const gil;
+        std::mutex free;
+        for (auto _ : times) {
+            handoff::gil_lock const held(free);
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(lock)->Name("lock/handoff");
+
+void once(benchmark::State& times) {
+    static constinit handoff::gil_once<int> value;
+    on_a_native_thread([&] {
+        handoff::gil_acquire const gil;
+        for (auto _ : times) {
+            benchmark::DoNotOptimize(value.get([] { return 1; }));
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(once)->Name("once/handoff");
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "raw_state.hpp"
 
 #include <benchmark/benchmark.h>
+#include <mutex>
 
 namespace {
 
@@ -17,5 +18,29 @@ void nested(benchmark::State& times) {
     });
 }
 BENCHMARK(nested)->Name("nested/raw");
+
+void lock(benchmark::State& times) {
+    on_a_native_thread([&] {
+        std::mutex free;
+        for (auto _ : times) {
+            std::scoped_lock const held(free);
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(lock)->Name("lock/std_mutex");
+
+/// A static of C++'s, whose initialiser must not run Python code.
+void once(benchmark::State& times) {
+    on_a_native_thread([&] {
+        for (auto _ : times) {
+            static int volatile const source = 1;
+            static int const value = source;
+            benchmark::DoNotOptimize(&value);
+            benchmark::ClobberMemory();
+        }
+    });
+}
+BENCHMARK(once)->Name("once/static");
 
 }  // namespace
