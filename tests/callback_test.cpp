@@ -305,8 +305,12 @@ struct cost {
     virtual ~cost() = default;
     virtual double eval(double x) = 0;
     virtual double scale() { return gil_held() ? -1 : 10; }
-    virtual void tell() { ++told; }
+    virtual void tell() {
+        ++told;
+        left_error = gil_held() && PyErr_Occurred() != nullptr;
+    }
     int told = 0;
+    bool left_error = false;
 };
 
 // NOLINTNEXTLINE(misc-multiple-inheritance): that is how Boost.Python has it
@@ -357,6 +361,15 @@ TEST_F(OverrideOf, WithoutOneCallsTheBaseOrSaysThatItIsPure) {
     EXPECT_EQ(on_another_thread([&] { return c.scale(); }), 10);
     on_another_thread([&] { c.tell(); });
     EXPECT_EQ(c.told, 1);
+    {
+        gil_acquire gil;
+        c.tell();  // which Python does not know
+        EXPECT_EQ(c.told, 2);
+        EXPECT_FALSE(c.left_error);
+        EXPECT_EQ(PyErr_Occurred(), nullptr);
+    }
+    run("mine.scale = lambda: 5");
+    EXPECT_EQ(c.scale(), 5);
     EXPECT_THAT([&] { c.eval(1); },
                 ThrowsMessage<python_error>("NotImplementedError: eval() is pure virtual in C++, "
                                             "and no Python class overrides it"));

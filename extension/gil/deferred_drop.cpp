@@ -56,7 +56,7 @@ void deferred_drops::push(std::atomic<deferred_drop*>& list, deferred_drop* adde
 void deferred_drops::add(std::unique_ptr<deferred_drop> owner) noexcept {
     push(first_, owner.release());
     unsigned long const life = python_life();
-    if (asked_in_life_.exchange(life) != life) {
+    if (asked_in_life_ != life && asked_in_life_.exchange(life) != life) {
         ask_for_a_pending_call();
     }
 }

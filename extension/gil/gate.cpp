@@ -144,8 +144,12 @@ struct gate_state {
         if (leaving.next_ != nullptr) {
             leaving.next_->previous_ = leaving.previous_;
         }
-        abandon(leaving);
-        changed.notify_all();
+#if PY_VERSION_HEX >= 0x030F0000
+        abandon(leaving);  // closes its guard
+#endif
+        if (now != phase::open) {  // nobody waits before close()
+            changed.notify_all();
+        }
     }
 
     /// From now on it keeps neither us nor Python from ending. Mutex held.

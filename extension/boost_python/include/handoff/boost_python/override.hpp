@@ -2,10 +2,17 @@
 #pragma once
 
 #include <handoff/boost_python/detail/in_python.hpp>
+#include <handoff/gil/detail/python_life.hpp>
 
+#include <boost/python/converter/registered.hpp>
 #include <boost/python/detail/wrapper_base.hpp>
-#include <boost/python/override.hpp>
+#include <boost/python/handle.hpp>
+#include <boost/python/object.hpp>
+#include <boost/python/wrapper.hpp>
 
+#include <array>
+#include <cstdint>
+#include <cstring>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -15,14 +22,36 @@ namespace handoff {
 
 namespace detail {
 
-/// wrapper<T>::get_override() is for derived classes.
-template <class Self>
-struct overridable : Self {
-    static boost::python::object find(Self const& self, char const* name) {
-        auto const get = &overridable::get_override;
-        return (self.*get)(name);
+/// The name as a str of Python's that is made and hashed once. By its address, where literals are.
+///
+/// GIL:     held.
+/// Returns: borrowed; there until Python ends.
+/// Throws:  error_already_set.
+inline PyObject* interned(char const* name) {
+    struct known {
+        char const* name;
+        PyObject* string;
+        unsigned long life;
+    };
+    static constinit std::array<known, 64> all{};
+    known& its = all[reinterpret_cast<std::uintptr_t>(name) / 8 % all.size()];
+    if (its.name != name || its.life != python_life() ||
+        std::strcmp(PyUnicode_AsUTF8(its.string), name) != 0) {
+        PyObject* const string = PyUnicode_InternFromString(name);
+        if (string == nullptr) {
+            throw boost::python::error_already_set();
+        }
+        // The former is kept, too: who called us further out may use it yet.
+        its = {.name = name, .string = string, .life = watched_python_life()};
     }
-};
+    return its.string;
+}
+
+/// The class that Python knows T by.
+template <class T>
+PyTypeObject* class_of(boost::python::wrapper<T> const&) {
+    return boost::python::converter::registered<T>::converters.get_class_object();
+}
 
 template <class R, class Self>
 class override_call {
@@ -78,12 +107,25 @@ public:
     }
 
 private:
-    /// None where there is none, or Python has begun to destroy the object, to which nothing may
-    /// refer any more. GIL: held.
+    /// As wrapper<T>::get_override(), which makes two strings of the name each time, and leaves an
+    /// AttributeError set. None where there is none, or Python has begun to destroy the object, to
+    /// which nothing may refer any more. GIL: held.
     [[nodiscard]] boost::python::object find() const {
         PyObject* const its = boost::python::detail::wrapper_base_::get_owner(self_);
-        return its != nullptr && Py_REFCNT(its) > 0 ? overridable<Self>::find(self_, name_)
-                                                    : boost::python::object();
+        if (its == nullptr || Py_REFCNT(its) == 0) {
+            return {};
+        }
+        PyObject* const name = interned(name_);
+        PyObject* const found = PyObject_GetAttr(its, name);
+        if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0) {
+            PyErr_Clear();  // the class does not bind it
+            return {};
+        }
+        boost::python::object owned{boost::python::handle<>(found)};
+        bool const is_of_cpp =
+            PyMethod_Check(found) && PyMethod_Self(found) == its &&
+            PyDict_GetItemWithError(class_of(self_)->tp_dict, name) == PyMethod_Function(found);
+        return is_of_cpp ? boost::python::object() : owned;
     }
 
     Self const& self_;

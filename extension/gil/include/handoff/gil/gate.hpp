@@ -134,7 +134,7 @@ public:
 private:
     struct on_the_way {
         explicit on_the_way(std::atomic<bool>& shown) noexcept : shown_(shown) { shown_ = true; }
-        ~on_the_way() { shown_ = false; }
+        ~on_the_way() { shown_.store(false, std::memory_order_release); }
         on_the_way(on_the_way const&) = delete;
         on_the_way& operator=(on_the_way const&) = delete;
 
