@@ -32,7 +32,7 @@ public:
             std::stop_callback const at_pythons_end(registered.stop_token(),  // and asks it to stop
                                                     [&stop] { stop.request_stop(); });
             count(stop.get_token(), numbers.get());
-            numbers.reset();  // takes the GIL to drop the reference
+            numbers.reset();  // who holds the GIL next drops the reference
             ends.set_value();
         }).detach();  // it owns all that it uses
         stop_ = stop;

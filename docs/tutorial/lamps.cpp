@@ -40,7 +40,7 @@ public:
                 former.wait();  // for the last turn of the thread before this one
             }
             blink(stop.get_token(), on_blink.get());
-            on_blink.reset();  // takes the GIL to drop the references
+            on_blink.reset();  // who holds the GIL next drops the references
             ends.set_value();
         });
         thread_ = thread.get_id();

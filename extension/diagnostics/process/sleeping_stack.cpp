@@ -41,7 +41,10 @@ std::string state_of(pid_t thread) {
 /// Of state_of(). Zeros: it is in no system call.
 place place_in(std::string const& state) {
     std::istringstream words(state.substr(0, state.find('\n')));
-    std::vector<std::string> const all{std::istream_iterator<std::string>(words), {}};
+    std::vector<std::string> all;
+    for (std::string word; words >> word;) {
+        all.push_back(word);
+    }
     if (all.size() < 3 || all[0].starts_with('-')) {
         return {};
     }
@@ -64,8 +67,15 @@ void give_up(int /*signal*/) { _exit(0); }
     static_cast<void>(write(STDOUT_FILENO, &address, sizeof address) != 0);
 }
 
+// A thread may be in a system call with its stack at any multiple of eight.
+#if defined(__x86_64__)
+#define HANDOFF_ALIGNS_ITS_STACK gnu::force_align_arg_pointer
+#else
+#define HANDOFF_ALIGNS_ITS_STACK gnu::noinline
+#endif
+
 /// As though it were called by the instruction at which the thread sleeps.
-[[noreturn, gnu::no_sanitize("address")]] void walk_from_here() {
+[[noreturn, gnu::no_sanitize("address"), HANDOFF_ALIGNS_ITS_STACK]] void walk_from_here() {
     walk_stack(&write_frame);
     _exit(0);
 }
@@ -115,8 +125,8 @@ std::vector<void*> sleeping_stack(pid_t thread) {
         return {};
     }
     std::string const written = output_of_child(&walk, &from);
-    if (state_of(thread) != state) {
-        return {};
+    if (written.empty() || state_of(thread) != state) {
+        return {};  // and nothing to copy, of which memcpy() must not be told
     }
     std::vector<std::uintptr_t> addresses(written.size() / sizeof(std::uintptr_t));
     std::memcpy(addresses.data(), written.data(), addresses.size() * sizeof(std::uintptr_t));

@@ -67,11 +67,8 @@ public:
 
     explicit operator bool() const noexcept { return kept_ != nullptr; }
 
-    /// The value. REQUIRES: not empty; the GIL is held.
-    [[nodiscard]] T& get() const noexcept {
-        detail::assert_gil_held(gil_held, "getting the references of a gil_owned");
-        return kept_->value;
-    }
+    /// The value. To use it the GIL is held. REQUIRES: not empty.
+    [[nodiscard]] T& get() const noexcept { return kept_->value; }
 
     /// Whether the Python of its references is still there: false where it has ended, be it that
     /// another has begun since. REQUIRES: not empty.

@@ -25,7 +25,7 @@ public:
 
     explicit operator bool() const noexcept { return owned_ != nullptr; }
 
-    /// The value, which the copies share. REQUIRES: not empty; the GIL is held.
+    /// The value, which the copies share. To use it the GIL is held. REQUIRES: not empty.
     [[nodiscard]] T& get() const noexcept { return owned_->get(); }
 
     /// See gil_owned. REQUIRES: not empty.

@@ -33,7 +33,7 @@ namespace handoff {
 ///          for is not taken then.
 template <class Awaited>
 void gil_wait(Awaited&& awaited) {
-    detail::wait_or_throw(detail::deadline_after(std::nullopt), [&](detail::deadline until) {
+    detail::wait_or_throw(detail::deadline_after(std::nullopt), [&](detail::time_limit until) {
         return detail::wait_until(awaited, until);
     });
 }
@@ -41,7 +41,7 @@ void gil_wait(Awaited&& awaited) {
 /// The same, for so long at most. Returns: whether it is there.
 template <class Awaited, class Rep, class Period>
 [[nodiscard]] bool gil_wait_for(Awaited&& awaited, std::chrono::duration<Rep, Period> at_most) {
-    return detail::wait_or_throw(detail::deadline_after(at_most), [&](detail::deadline until) {
+    return detail::wait_or_throw(detail::deadline_after(at_most), [&](detail::time_limit until) {
         return detail::wait_until(awaited, until);
     });
 }

@@ -23,7 +23,7 @@ constexpr void refuse_what_needs_the_gil() {
     static_assert(!holds_python_object<R> && (... && !holds_python_object<Args>),
                   "a Python object (PyObject*, boost::python::object, handle<>) among the "
                   "parameters or as the result: the caller may be a thread that does not hold the "
-                  "GIL. Use C++ types, or handoff::gil_owned<boost::python::object>");
+                  "GIL. Use C++ types");
     static_assert(!std::is_reference_v<R> && !std::is_pointer_v<R> &&
                       !std::ranges::enable_borrowed_range<std::remove_cv_t<R>>,
                   "the result refers to memory of a Python object that is gone when the call "

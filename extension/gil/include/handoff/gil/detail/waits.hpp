@@ -17,24 +17,24 @@
 
 namespace handoff::detail {
 
-using deadline = std::chrono::steady_clock::time_point;
+using time_limit = std::chrono::steady_clock::time_point;
 
 /// Each of these waits until a time at most. Returns: whether it is there.
-template <std::predicate<deadline> WaitUntil>
-bool wait_until(WaitUntil& wait, deadline until) {
+template <std::predicate<time_limit> WaitUntil>
+bool wait_until(WaitUntil& wait, time_limit until) {
     return wait(until);
 }
 template <class Future>  // std::future, std::shared_future; a deferred one is there at once
-    requires requires(Future& its) { its.wait_until(deadline()) == std::future_status::ready; }
-bool wait_until(Future& its, deadline until) {
+    requires requires(Future& its) { its.wait_until(time_limit()) == std::future_status::ready; }
+bool wait_until(Future& its, time_limit until) {
     return its.wait_until(until) != std::future_status::timeout;
 }
 template <class Semaphore>
-    requires requires(Semaphore& its) { its.try_acquire_until(deadline()); }
-bool wait_until(Semaphore& its, deadline until) {
+    requires requires(Semaphore& its) { its.try_acquire_until(time_limit()); }
+bool wait_until(Semaphore& its, time_limit until) {
     return its.try_acquire_until(until);
 }
-inline bool wait_until(std::latch const& its, deadline until) {
+inline bool wait_until(std::latch const& its, time_limit until) {
     static constexpr std::chrono::nanoseconds longest = std::chrono::milliseconds(1);
     for (std::chrono::nanoseconds pause = longest / 64; !its.try_wait();
          pause = std::min(2 * pause, longest)) {
@@ -59,7 +59,7 @@ auto& plain(Lock& held) noexcept {
 
 /// Throws: what the handler of a signal raised. Returns: whether it was reached in time.
 template <class Release = gil_release, class WaitUntil>
-bool wait_or_throw(deadline until, WaitUntil const& wait) {
+bool wait_or_throw(time_limit until, WaitUntil const& wait) {
     auto const end = interruptible_wait<Release>(until, wait);
     if (end == wait_end::interrupted) {
         throw python_error::fetch();
@@ -68,7 +68,7 @@ bool wait_or_throw(deadline until, WaitUntil const& wait) {
 }
 
 template <class Changed, class Lock, class Ready>
-bool wait_locked(Changed& changed, Lock& held, deadline until, Ready ready) {
+bool wait_locked(Changed& changed, Lock& held, time_limit until, Ready ready) {
     refuse_mutex_of_moments<typename Lock::mutex_type>();
     if (!held.owns_lock()) {
         throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
@@ -79,7 +79,7 @@ bool wait_locked(Changed& changed, Lock& held, deadline until, Ready ready) {
     }
     // Neither a signal's handler nor a thread that may never get the GIL has the mutex locked.
     way_back to_the_gil;
-    auto const locked_wait = [&](deadline at_most) {
+    auto const locked_wait = [&](time_limit at_most) {
         if (!held.owns_lock()) {
             held.lock();
         }
