@@ -5,6 +5,7 @@
 #include <handoff/boost_python/module.hpp>
 #include <handoff/boost_python/override.hpp>
 #include <handoff/boost_python/released_ptr.hpp>
+#include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
@@ -301,16 +302,19 @@ TEST_F(RegisterCallback, PassesTheSameExceptionThroughCpp) {
         "else:\n    assert False");
 }
 
+struct told {};
+
 struct cost {
     virtual ~cost() = default;
     virtual double eval(double x) = 0;
     virtual double scale() { return gil_held() ? -1 : 10; }
     virtual void tell() {
-        ++told;
+        ++times_told;
         left_error = gil_held() && PyErr_Occurred() != nullptr;
     }
-    int told = 0;
+    int times_told = 0;
     bool left_error = false;
+    told details;
 };
 
 // NOLINTNEXTLINE(misc-multiple-inheritance): that is how Boost.Python has it
@@ -353,18 +357,18 @@ TEST_F(OverrideOf, IsCalledOnAnyThread) {
     EXPECT_EQ(on_another_thread([&] { return c.scale(); }), 3);
     on_another_thread([&] { c.tell(); });
     EXPECT_TRUE(read<bool>("mine.told"));
-    EXPECT_EQ(c.told, 0);
+    EXPECT_EQ(c.times_told, 0);
 }
 
 TEST_F(OverrideOf, WithoutOneCallsTheBaseOrSaysThatItIsPure) {
     cost& c = made("    pass");
     EXPECT_EQ(on_another_thread([&] { return c.scale(); }), 10);
     on_another_thread([&] { c.tell(); });
-    EXPECT_EQ(c.told, 1);
+    EXPECT_EQ(c.times_told, 1);
     {
         gil_acquire gil;
         c.tell();  // which Python does not know
-        EXPECT_EQ(c.told, 2);
+        EXPECT_EQ(c.times_told, 2);
         EXPECT_FALSE(c.left_error);
         EXPECT_EQ(PyErr_Occurred(), nullptr);
     }
@@ -387,6 +391,34 @@ TEST_F(OverrideOf, WherePythonIsGoneCallsTheBase) {
     embedded_python::python().stop();
     EXPECT_EQ(alone.scale(), 10);
     EXPECT_THROW(alone.eval(1), no_python);
+}
+
+struct kept_costs {
+    static inline std::shared_ptr<cost> last;
+    static void keep(std::shared_ptr<cost> const& c) { last = c; }
+    static std::shared_ptr<cost> kept() { return last; }
+    /// A part of an object, which shares its owner.
+    static std::shared_ptr<told> part() { return {last, &last->details}; }
+};
+
+TEST(DropSharedPtrAnywhere, OfAWrapperIsForWhatItWraps) {
+    {
+        gil_acquire gil;
+        py::object main = py::import("__main__");
+        py::scope const in_main(main);
+        py::class_<told, std::shared_ptr<told>>("Told").def(handoff::drop_shared_ptr_anywhere());
+        py::class_<cost_from_python, std::shared_ptr<cost_from_python>, boost::noncopyable>("Cost")
+            .def("eval", py::pure_virtual(&cost::eval))
+            .def(handoff::drop_shared_ptr_anywhere());
+        main.attr("keep") = py::make_function(&kept_costs::keep);
+        main.attr("kept") = py::make_function(&kept_costs::kept);
+        main.attr("part") = py::make_function(&kept_costs::part);
+    }
+    run("class Mine(Cost):\n    def __del__(self): gone.append(1)\n"
+        "gone = []\nmine = Mine()\nkeep(mine)\nassert kept() is mine\n"
+        "assert type(part()).__name__ == 'Told'\ndel mine");
+    on_another_thread([] { kept_costs::last = nullptr; });
+    EXPECT_EQ(read<int>("len(gone)"), 1);
 }
 
 struct joins {
@@ -421,6 +453,21 @@ TEST(ReleasedPtr, HasADestructorJoinAThreadThatWantsTheGil) {
         "    j = Joins(job)\n"
         "    while n < i: pass\n"
         "    del j");
+}
+
+TEST(PythonError, IsItselfBesideATranslatorOfAllExceptions) {
+    {
+        gil_acquire gil;
+        py::register_exception_translator<std::exception>(
+            [](std::exception const&) { PyErr_SetString(PyExc_OSError, "translated"); });
+        handoff::translate_python_errors();
+        py::object main = py::import("__main__");
+        main.attr("call") = py::make_function(+[](py::object const& f) {
+            handoff::callback<void()> const callback(f);
+            callback();
+        });
+    }
+    run("def f(): raise KeyError\ntry: call(f)\nexcept KeyError: pass\nelse: assert False");
 }
 
 TEST(PythonError, IsTheSameExceptionOnAnotherThread) {

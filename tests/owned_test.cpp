@@ -101,6 +101,32 @@ TEST(GilOwned, IsDroppedByPythonCodeOfTheMainThread) {
     });
 }
 
+#if PY_VERSION_HEX >= 0x030D0000  // earlier a pending call has nobody look
+TEST(GilOwned, IsDroppedByPythonCodeThatNeverPauses) {
+    static deaths all;
+    auto owned = owned_by(all);
+    {
+        gil_acquire gil;
+        py::object main = py::import("__main__");
+        main.attr("number") = py::make_function(+[] { return all.number(); });
+    }
+    std::atomic<bool> runs = false;
+    std::thread giver([&] {
+        while (!runs) {
+        }
+        owned.reset();
+    });
+    embedded_python::python().invoke([&] {
+        runs = true;
+        PyRun_SimpleString(
+            "import time\nend = time.monotonic() + 20\n"
+            "while not number() and time.monotonic() < end: pass");
+        EXPECT_EQ(all.number(), 1);
+    });
+    giver.join();
+}
+#endif
+
 TEST(GilOwned, IsReplacedAsItIsReset) {
     deaths all;
     auto owned = owned_by(all);

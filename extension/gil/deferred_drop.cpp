@@ -5,7 +5,9 @@
 //   mutex, for which the holder of the GIL waits. So it adds what it owned to a list. The list is
 //   emptied by the next of these:
 //     - a guard of ours that takes the GIL: gil_acquire, gil_try_acquire, the end of gil_release
-//     - a pending call, which Python's main thread makes as it executes Python code
+//     - a pending call, which Python's main thread makes as it executes Python code; up to 3.12
+//       not before it has let go of the GIL once, as a pending call of another thread does not have
+//       it look (cpython #95820)
 //     - the gate, after it has closed
 //   What is added later goes with the interpreter.
 //
@@ -76,6 +78,18 @@ void deferred_drops::ask_for_a_pending_call() noexcept {
     }
 }
 
+void deferred_drops::take_up() noexcept {
+    deferred_drop* added = nullptr;
+    for (deferred_drop* each = first_.exchange(nullptr); each != nullptr;) {
+        added = std::exchange(each, std::exchange(each->next_, added));
+    }
+    deferred_drop** end = &in_order_;
+    while (*end != nullptr) {
+        end = &(*end)->next_;
+    }
+    *end = added;
+}
+
 void deferred_drops::drop() noexcept {
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return;
@@ -85,12 +99,9 @@ void deferred_drops::drop() noexcept {
     PyObject* traceback = nullptr;
     PyErr_Fetch(&type, &value, &traceback);
     rather_hang([this] {
-        deferred_drop* in_order = nullptr;
-        for (deferred_drop* each = first_.exchange(nullptr); each != nullptr;) {
-            in_order = std::exchange(each, std::exchange(each->next_, in_order));
-        }
-        while (in_order != nullptr) {
-            deferred_drop* const each = std::exchange(in_order, in_order->next_);
+        take_up();
+        while (in_order_ != nullptr) {  // a finalizer lets others come here, too, or fork
+            deferred_drop* const each = std::exchange(in_order_, in_order_->next_);
             if (each->is_of_this_life()) {
                 delete each;
             } else {

@@ -47,7 +47,7 @@ class callback;
 ///     Python is ending, or gone      R is void: nothing. Otherwise throws no_python; see options
 ///     empty                          throws std::bad_function_call
 ///
-/// Copied, moved and dropped on any thread, with any lock held, without the GIL: see gil_owned. It
+/// Copied and moved on any thread; dropped so, without the GIL with any lock held: see gil_owned. It
 /// may be dropped by its own call.
 ///
 /// GIL:      held to construct it from an object, and for object(). Any for all else; a call
@@ -80,7 +80,7 @@ public:
         if ((!gil_gate::was_opened() || !is_in_main) && !gil_gate::open()) {
             throw boost::python::error_already_set();
         }
-        translate_python_errors();
+        [[maybe_unused]] static bool const is_translated = (translate_python_errors(), true);
         kept_ = std::make_shared<kept const>(gil_owned<boost::python::object>(callable),
                                              std::move(chosen));
     }

@@ -126,8 +126,9 @@ struct function_converters<R(Args...)> {
 /// with the GIL released, on any thread, and destroyed so; what came from Python is the same object
 /// again.
 ///
-/// GIL:    held. Called again it changes the options. The registry is the process's: of two modules
-///         that register a signature, the options of the last hold.
+/// GIL:    held. Called again in a module it changes the options. The registry is the process's: of
+///         two modules that register a signature, the conversion of the last is asked first, for
+///         functions of both.
 /// Throws: error_already_set for what Boost.Python cannot register.
 template <class Signature>
 void register_callback(

@@ -39,8 +39,8 @@ struct without_stop_token<signature<R, First, Others...>, signature<void, Kept..
     : without_stop_token<signature<R, Others...>, signature<void, Kept..., First>> {};
 
 template <class Target, class F>
-auto signature_of(stoppable<F> const& f)
-    -> without_stop_token<decltype(signature_of<Target>(f.f))>::type;
+auto signature_of(stoppable<F> const& f) ->
+    typename without_stop_token<decltype(signature_of<Target>(f.f))>::type;
 
 /// Instead of releasing the GIL: interruptible_call() needs it, to hear of signals.
 template <class F>

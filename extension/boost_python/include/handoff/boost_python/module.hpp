@@ -16,8 +16,8 @@ inline PyObject* init_module(PyModuleDef& definition, void (*fill)()) {
     if (!gil_gate::open()) {
         return nullptr;
     }
-    translate_python_errors();
     PyObject* const module = boost::python::detail::init_module(definition, fill);
+    translate_python_errors();  // asked before those that the body has registered
     if (PyErr_Occurred() == nullptr) {
         return module;
     }
@@ -35,7 +35,9 @@ inline PyObject* init_module(PyModuleDef& definition, void (*fill)()) {
 ///
 /// In a subinterpreter, and where Python shuts down, the import fails with gil_gate::open()'s
 /// error.
-#define HANDOFF_PYTHON_MODULE(name)                                            \
+#define HANDOFF_PYTHON_MODULE(name) HANDOFF_MODULE_THAT_IS_CALLED(name)  // what name stands for
+
+#define HANDOFF_MODULE_THAT_IS_CALLED(name)                                    \
     static void handoff_fill_##name();                                         \
     extern "C" [[gnu::visibility("default")]] PyObject* PyInit_##name();       \
     PyObject* PyInit_##name() {                                                \

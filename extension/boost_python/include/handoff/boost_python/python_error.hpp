@@ -10,16 +10,16 @@ namespace handoff {
 
 /// Has Boost.Python raise, where a python_error leaves a function of a module, the same Python
 /// exception with its traceback; by itself it raises a RuntimeError with the text. And for
-/// no_python a RuntimeError. Once for a process; HANDOFF_PYTHON_MODULE and callback do it.
+/// no_python a RuntimeError. HANDOFF_PYTHON_MODULE and callback do it.
+///
+/// Translators are the process's, and the last that was registered is asked first: call it again
+/// after somebody has registered one for a base class, as std::exception.
 ///
 /// GIL:    held.
-/// Source: Boost.Python's translators are the process's: libboost_python keeps them.
+/// Source: libboost_python's src/errors.cpp.
 inline void translate_python_errors() {
-    [[maybe_unused]] static bool const is_done = [] {
-        boost::python::register_exception_translator<python_error>(
-            [](python_error const& error) { error.restore(); });
-        return true;
-    }();
+    boost::python::register_exception_translator<python_error>(
+        [](python_error const& error) { error.restore(); });
 }
 
 }  // namespace handoff

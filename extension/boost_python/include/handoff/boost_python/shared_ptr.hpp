@@ -9,11 +9,15 @@
 #include <boost/python/converter/registry.hpp>
 #include <boost/python/converter/rvalue_from_python_data.hpp>
 #include <boost/python/def_visitor.hpp>
+#include <boost/python/detail/unwrap_wrapper.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/refcount.hpp>
 #include <boost/python/type_id.hpp>
 
+#include <boost/mpl/for_each.hpp>
+#include <boost/mpl/placeholders.hpp>
 #include <boost/smart_ptr/shared_ptr.hpp>
+#include <boost/type_traits/add_pointer.hpp>
 
 #include <memory>
 #include <new>
@@ -67,7 +71,12 @@ struct shared_ptr_converter {
         auto const& value = *static_cast<pointer const*>(converted);
         using std::get_deleter;
         if (auto* const owner = get_deleter<python_owner>(value)) {
-            return boost::python::incref(owner->object.get().get());
+            PyObject* const its = owner->object.get().get();
+            namespace converter = boost::python::converter;
+            if (converter::get_lvalue_from_python(its, converter::registered<T>::converters) ==
+                value.get()) {  // and not a part of it, which shares its owner
+                return boost::python::incref(its);
+            }
         }
         if (make_object == nullptr) {
             PyErr_Format(PyExc_TypeError,
@@ -96,7 +105,8 @@ struct shared_ptr_converter {
 }  // namespace detail
 
 /// Has a std::shared_ptr<T>, or boost::shared_ptr<T>, that C++ code takes from Python give its
-/// Python object up on whatever thread its last copy goes, with any lock held: see gil_owned.
+/// Python object up on whatever thread its last copy goes; without the GIL, with any lock held. See
+/// gil_owned.
 /// Boost.Python's own drops it without the GIL: that corrupts Python.
 ///
 ///     class_<frame, std::shared_ptr<frame>>("Frame").def(drop_shared_ptr_anywhere());
@@ -121,15 +131,28 @@ namespace detail {
 class shared_ptr_visitor : public boost::python::def_visitor<shared_ptr_visitor> {
     friend class boost::python::def_visitor_access;
 
+    struct add {
+        template <class T>
+        void operator()(T* /*which*/) const {
+            drop_shared_ptr_anywhere<T>();
+        }
+    };
+
+    /// The class itself, what it wraps as boost::python::wrapper<T>, and its bases: C++ code may
+    /// take a pointer to any of them.
     template <class Class>
     void visit(Class& /*made*/) const {
-        drop_shared_ptr_anywhere<typename Class::wrapped_type>();
+        using wrapped = typename Class::wrapped_type;
+        add()(static_cast<wrapped*>(nullptr));
+        add()(boost::python::detail::unwrap_wrapper(static_cast<wrapped*>(nullptr)));
+        boost::mpl::for_each<typename Class::metadata::bases, boost::add_pointer<boost::mpl::_1>>(
+            add());
     }
 };
 
 }  // namespace detail
 
-/// The same for class_<>'s def().
+/// The same for class_<>'s def(): for the class, what it wraps, and its bases<>.
 [[nodiscard]] inline detail::shared_ptr_visitor drop_shared_ptr_anywhere() noexcept { return {}; }
 
 }  // namespace handoff

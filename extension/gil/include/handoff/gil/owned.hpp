@@ -1,4 +1,4 @@
-// gil_owned<T>: a holder of Python references that any thread may destroy, with any lock held.
+// gil_owned<T>: a holder of Python references that any thread may destroy.
 #pragma once
 
 #include <handoff/gil/detail/assertion.hpp>
@@ -24,7 +24,8 @@ namespace handoff {
 ///
 /// Later is at the next of these: a guard of ours takes the GIL (gil_acquire, gil_try_acquire, the
 /// end of gil_release), on any thread; Python's main thread executes Python code, where a pending
-/// call does it; the gate has closed. To have it at once: gil_acquire, then reset().
+/// call does it, up to Python 3.12 once it has let go of the GIL; the gate has closed. To have it
+/// at once: gil_acquire, then reset().
 ///
 /// Move-only: to copy a reference is to touch Python; gil_shared is copied. Moving touches no
 /// Python object and needs no GIL.

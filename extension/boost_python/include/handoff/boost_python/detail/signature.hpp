@@ -24,7 +24,7 @@ struct signature {
 /// function that is inherited from a class without a Python class takes an object of the class that
 /// has one. Target is void where no class is known.
 template <class Target, class C>
-using object_of = boost::python::detail::most_derived<Target, C>::type&;
+using object_of = typename boost::python::detail::most_derived<Target, C>::type&;
 
 // Boost.Python's own get_signature() knows neither qualifiers nor function objects. A function that
 // is noexcept is deduced as one that is not.

@@ -43,7 +43,8 @@ public:
     [[gnu::visibility("default")]] void drop() noexcept;
 
     void drop_if_any() noexcept {
-        if (first_.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
+        if (in_order_ != nullptr || first_.load(std::memory_order_relaxed) != nullptr)
+            [[unlikely]] {
             drop();
         }
     }
@@ -54,8 +55,10 @@ public:
 private:
     void push(std::atomic<deferred_drop*>& list, deferred_drop* added) noexcept;
     void ask_for_a_pending_call() noexcept;
+    void take_up() noexcept;
 
-    std::atomic<deferred_drop*> first_ = nullptr;
+    std::atomic<deferred_drop*> first_ = nullptr;  // the last that was added
+    deferred_drop* in_order_ = nullptr;            // of the holder of the GIL
     std::atomic<deferred_drop*> left_alone_ = nullptr;
     std::atomic<unsigned long> asked_in_life_ = 0;
 };

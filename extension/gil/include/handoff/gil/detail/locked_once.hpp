@@ -30,7 +30,7 @@ public:
 /// The mutexes that the calling thread has by a scope, which are in turn within others.
 class locked_in_scope {
 public:
-    explicit locked_in_scope(std::span<void const* const> own) : own_(own), outer_(innermost) {
+    explicit locked_in_scope(std::span<void const* const> own) : own_(own) {
         for (locked_in_scope const* each = outer_; each != nullptr; each = each->outer_) {
             auto const is_ours = [&](void const* its) {
                 return its != nullptr && std::ranges::find(own, its) != own.end();
@@ -55,7 +55,7 @@ private:
         nullptr;
 
     std::span<void const* const> own_;
-    locked_in_scope const* outer_;
+    locked_in_scope const* outer_ = innermost;
 };
 
 /// Its address, if it is one that a thread must not lock twice.
