@@ -159,9 +159,20 @@ inline int volatile* sensor = nullptr;
 }
 
 inline void call_without_gil() {
-    std::thread worker(&raise_error);
     PyThreadState* const state = PyEval_SaveThread();
-    worker.join();
+    std::thread(&raise_error).join();
+    PyEval_RestoreThread(state);
+}
+
+/// By a fatal error of Python's, which it notices itself.
+[[gnu::noinline]] inline void ask_for_state() {
+    static_cast<void>(PyThreadState_Get());
+    goes_on = false;
+}
+
+inline void fail_without_gil() {
+    PyThreadState* const state = PyEval_SaveThread();
+    std::thread(&ask_for_state).join();
     PyEval_RestoreThread(state);
 }
 

@@ -22,6 +22,7 @@ PyMethodDef methods[] = {{"join", &with_gil<&hangs::destroy_the_pool>, METH_NOAR
                          {"relock", &with_gil<&hangs::lock_twice>, METH_NOARGS, nullptr},
                          {"fault", &with_gil<&hangs::write_sensor>, METH_NOARGS, nullptr},
                          {"unguarded", &with_gil<&hangs::call_without_gil>, METH_NOARGS, nullptr},
+                         {"fatal", &with_gil<&hangs::fail_without_gil>, METH_NOARGS, nullptr},
                          {"abort", &with_gil<&hangs::give_up>, METH_NOARGS, nullptr},
                          {}};
 PyModuleDef definition = {

@@ -23,6 +23,8 @@ PACKAGES = os.environ["PYTHON_PACKAGES"]
 TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test-all` installs
 
 sys.path.insert(0, PACKAGES)
+from gilwatch.core_file import Crash  # noqa: E402
+from gilwatch.outside import report  # noqa: E402
 from handoff_attach.process import Process, RefusedError, what_allows_ptrace  # noqa: E402
 from handoff_attach.queued_call import queue_call  # noqa: E402
 
@@ -368,6 +370,57 @@ class Explains(Attached):
             r"hangs::raise_error\(\) at hangs\.hpp:\d+; it did not hold the GIL, which nobody held",
             cure="  do: acquire the GIL before Python is called .*gilcheck` names each call",
         )
+
+    CALLED = (
+        r"hangs::ask_for_state\(\) at hangs\.hpp:\d+; it did not hold the GIL, which nobody held"
+    )
+
+    @with_pystack
+    def test_a_fatal_error_of_pythons(self):
+        self.assert_crash(
+            "hangs.fatal()",
+            rf"thread \d+ died of SIGABRT in (?:\w+, called by )?{self.CALLED}",
+            cure="  do: acquire the GIL before Python is called ",
+        )
+
+    def frame(self, function, file, source=""):
+        return {"function": function, "file": str(file), "source": source, "offset": 1}
+
+    def explained(self, *frames):
+        """Of a thread that died at their innermost; another is where no stack is known."""
+        here = {"id": 1, "name": "", "main": True, "holds": False, "frames": [], "python": []}
+        died = {**here, "id": 2, "main": False, "frames": list(frames)}
+        return report([here, died], {}, Crash(2, "SIGABRT", None, None)).splitlines()
+
+    def test_a_fatal_error_of_a_python_without_symbols(self):
+        """None of its functions that runs Python code is on any stack."""
+        with Process(self.target(BUSY).pid) as process:
+            python = process.python.file
+        lines = self.explained(
+            self.frame("abort", "/lib/libc.so.6"),
+            self.frame("", python),
+            self.frame("PyThreadState_Get", python),
+            self.frame("hangs::ask_for_state()", "/app/hangs.so", "/app/hangs.hpp:12"),
+            self.frame("start_thread", "/lib/libc.so.6"),
+        )
+        said = f"gilwatch: thread 2 died of SIGABRT in PyThreadState_Get, called by {self.CALLED}"
+        self.assertRegex(lines[0], f"^{said}$")
+        self.assertRegex(lines[1], "^  do: acquire the GIL before Python is called ")
+        self.assertIn("    > #3  hangs::ask_for_state()  at /app/hangs.hpp:12", "\n".join(lines))
+
+    def test_a_shared_ptr_that_python_passed(self):
+        """Of a Python that is not here, and has names."""
+        lines = self.explained(
+            self.frame("abort", "/lib/libc.so.6"),
+            self.frame("PyGILState_Ensure", "/app/python3"),
+            self.frame(
+                "boost::python::converter::shared_ptr_deleter::operator()(void const*)",
+                "/app/libboost_python311.so",
+            ),
+            self.frame("drain()", "/app/queue.so", "/app/queue.cpp:7"),
+        )
+        self.assertRegex(lines[0], r"called by drain\(\) at queue\.cpp:7; it did not hold the GIL")
+        self.assertRegex(lines[1], r"^  do: .*\.def\(handoff::drop_shared_ptr_anywhere\(\)\)")
 
     @with_pystack
     def test_an_abort(self):

@@ -122,9 +122,7 @@ violation violation::here(char const* function, void const* return_address, bool
 
 std::string violation::advice() const {
     if (drops_a_reference(function) && why != because::finalized) {
-        bool const of_shared_ptr = std::ranges::any_of(stack, [](call_frame const& each) {
-            return each.function.find("shared_ptr_deleter") != std::string::npos;
-        });
+        bool const of_shared_ptr = drops_shared_ptr_of_python(stack);
         return (why == because::released ? "This thread has released the GIL, and drops"
                                          : "This thread does not hold the GIL, and drops") +
                std::string(

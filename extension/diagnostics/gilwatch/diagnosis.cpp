@@ -447,12 +447,26 @@ std::span<call_frame const> interrupted(std::span<call_frame const> frames) {
     return handler == frames.end() ? frames : std::span(handler + 1, frames.end());
 }
 
-/// Whether the user's function has called Python, or Python's header is compiled into it there.
+/// Whether the user's function, or a binding library's where none of the user's is seen, has called
+/// Python, or Python's header is compiled into it there.
 bool calls_python(std::span<call_frame const> frames) {
-    call_frame const* const users = users_frame(frames);
-    return users != nullptr && std::ranges::any_of(frames.data(), users, [](auto const& each) {
+    auto const caller = std::ranges::find_if(frames, [](call_frame const& each) {
+        return each.whose == code_of::user || each.whose == code_of::binding;
+    });
+    return caller != frames.end() && std::any_of(frames.begin(), caller, [](auto const& each) {
                return each.whose == code_of::python;
            });
+}
+
+/// What to do where a thread called Python without the GIL.
+std::string_view cure_of_call(std::span<call_frame const> frames) {
+    return drops_shared_ptr_of_python(frames)
+               ? "this std::shared_ptr is of a Python object, which its last copy drops: give its "
+                 "class_<…> .def(handoff::drop_shared_ptr_anywhere()), or acquire the GIL before "
+                 "it is dropped (handoff::gil_acquire, PyGILState_Ensure)"
+               : "acquire the GIL before Python is called (handoff::gil_acquire, "
+                 "pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, PyGILState_Ensure); "
+                 "`python3 -m gilcheck` names each call without it";
 }
 
 std::string words_of_crash(threads_seen const& threads, crash const& died) {
@@ -472,10 +486,7 @@ std::string words_of_crash(threads_seen const& threads, crash const& died) {
     text += "; it did not hold the GIL, which ";
     text += (holder == threads.end() ? "nobody" : named(*holder)) + " held\n";
     if (calls_python(frames)) {
-        text +=
-            "  do: acquire the GIL before Python is called (handoff::gil_acquire, "
-            "pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, PyGILState_Ensure); "
-            "`python3 -m gilcheck` names each call without it\n";
+        text.append("  do: ").append(cure_of_call(frames)).append("\n");
     }
     return text;
 }

@@ -285,6 +285,12 @@ call_frame const* users_frame(std::span<call_frame const> frames) noexcept {
     return found == frames.end() ? nullptr : &*found;
 }
 
+bool drops_shared_ptr_of_python(std::span<call_frame const> frames) noexcept {
+    return std::ranges::any_of(frames, [](call_frame const& each) {
+        return each.function.find("shared_ptr_deleter") != std::string::npos;
+    });
+}
+
 namespace {
 
 std::string place_in(std::string const& file, std::uintptr_t offset) {

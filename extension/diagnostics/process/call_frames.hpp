@@ -63,6 +63,9 @@ struct code_place {
 /// The first that is the user's: where to look. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
 
+/// Whether the last copy goes of a std::shared_ptr that Boost.Python has made of a Python object.
+[[nodiscard]] bool drops_shared_ptr_of_python(std::span<call_frame const> frames) noexcept;
+
 /// "f()"; "a function inlined in f()", of which no more is known; empty: unknown.
 [[nodiscard]] std::string function_in_words(call_frame const& frame);
 

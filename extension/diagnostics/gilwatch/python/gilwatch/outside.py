@@ -16,7 +16,7 @@ from typing import Any
 from handoff_attach.command_line import say, start
 from handoff_attach.process import Process, RefusedError, what_allows_ptrace
 
-from . import LIBRARY
+from . import LIBRARY, frames_of_python
 from .core_file import Core, Crash
 from .mutex_owner import owner_if_mutex, owners_in
 
@@ -47,7 +47,7 @@ def report_on_process(pid: int) -> str:
         stacks = _read(process, str(pid))
     if "error" in stacks:
         raise RefusedError(_of_process(pid, stacks))
-    return _report(stacks, owners)
+    return report(stacks["threads"], owners)
 
 
 def report_on_core(file: Path, executable: Path | None) -> str:
@@ -75,14 +75,18 @@ def report_on_core(file: Path, executable: Path | None) -> str:
         notes += f"\nnote: {each} was changed since: the names in it may be wrong"
     for each in stacks["missing"]:
         notes += f"\nnote: {each} is not there: the names in it are not known"
-    return _report(stacks, owners, core.crash) + notes
+    return report(stacks["threads"], owners, core.crash) + notes
 
 
-def _report(stacks: dict[str, Any], owners: dict[int, int], crash: Crash | None = None) -> str:
+def report(
+    threads: list[dict[str, Any]], owners: dict[int, int], crash: Crash | None = None
+) -> str:
+    """Of threads as stacks_by_pystack.py writes them; owners: of the mutex that each waits for."""
+    frames_of_python.mark(threads)
     library = ctypes.CDLL(str(LIBRARY))
     library.gilwatch_explain.restype = ctypes.c_char_p
     text: bytes = library.gilwatch_explain(
-        _as_text(stacks["threads"], owners, crash).encode(errors="surrogateescape")
+        _as_text(threads, owners, crash).encode(errors="surrogateescape")
     )
     return "gilwatch: " + text.decode(errors="backslashreplace").rstrip("\n")
 

@@ -9,15 +9,10 @@ cause it, lets go of the process, and costs nobody else anything.
 from __future__ import annotations
 
 import importlib
-import itertools
 import json
 import sys
 from pathlib import Path
 from typing import Any
-
-# Exported functions of the interpreter's: the file that has one of them contains it.
-_OF_PYTHON = ("_PyEval_EvalFrame", "Py_RunMain", "PyGILState_Ensure", "PyEval_RestoreThread")
-_TAKING_THE_GIL = ("pthread_cond_timedwait", "pthread_cond_clockwait")
 
 
 def main() -> None:
@@ -49,16 +44,6 @@ def main() -> None:
         if file.startswith("/"):
             bases[file] = min(begin, bases.get(file, begin))
     names = {Path(file).name: file for file in bases}  # a core's frames have the names alone
-    stacks = {each.tid: _native_frames(each, bases, names) for each in threads}
-    interpreter = {
-        frame["file"]
-        for frames in stacks.values()
-        for frame in frames
-        if frame["function"].startswith(_OF_PYTHON)
-    }
-    for frames in stacks.values():
-        for frame in frames:
-            frame["beside_python"] = frame["file"] in interpreter
     of_main = next((each.name for each in threads if each.tid == pid), None)
     said["threads"] = [
         {
@@ -67,8 +52,7 @@ def main() -> None:
             "name": each.name if each.name and each.name != of_main else "",
             "main": each.tid == pid,
             "holds": each.holds_the_gil > 0,
-            "waits": each.holds_the_gil <= 0 and _takes_gil(stacks[each.tid]),
-            "frames": stacks[each.tid],
+            "frames": _native_frames(each, bases, names),
             "python": [
                 [frame.code.filename, frame.code.location.lineno, frame.code.scope]
                 for frame in reversed(list(each.frames))
@@ -106,24 +90,6 @@ def _loaded_at(file: str, bases: dict[str, int]) -> int:
     except OSError:
         is_executable = False
     return 0 if is_executable else bases.get(file, 0)
-
-
-_LIBRARIES_OF_TOOLS = ("libgilcheck.so", "libgiltrace.so", "libgilwatch.so")
-
-
-def _takes_gil(frames: list[dict[str, Any]]) -> bool:
-    """Nothing else of the interpreter's waits for a condition variable with a time limit.
-
-    take_gil() is a static function: a stripped Python does not tell its name. A tool that is in the
-    process stands between the two.
-    """
-    theirs = [each for each in frames if Path(each["file"]).name not in _LIBRARIES_OF_TOOLS]
-    for inner, outer in itertools.pairwise(theirs):
-        if outer["function"] == "take_gil":
-            return True
-        if inner["function"].lstrip("_").startswith(_TAKING_THE_GIL):
-            return bool(outer["beside_python"])
-    return False
 
 
 try:
