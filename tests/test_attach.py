@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 
 from host import HOST, STOCK, TIMEOUT, InFolder, environment, finish, start, wait_until_asleep
@@ -24,7 +25,7 @@ TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test
 
 sys.path.insert(0, PACKAGES)
 from gilwatch.core_file import Crash  # noqa: E402
-from gilwatch.outside import report  # noqa: E402
+from gilwatch.outside import how_to_install_pystack, report  # noqa: E402
 from handoff_attach.process import Process, RefusedError, what_allows_ptrace  # noqa: E402
 from handoff_attach.queued_call import queue_call  # noqa: E402
 
@@ -470,7 +471,16 @@ class Explains(Attached):
         outcome = self.attach("gilwatch", process, variables={"PYTHONNOUSERSITE": "1"})
         if outcome.code == 0:
             self.skipTest("this Python has pystack")
-        self.assert_refused(outcome, r"needs pystack.*: `\S+ -m pip install pystack`$")
+        self.assert_refused(outcome, r"needs pystack.*: .*`\S+ -m (?:pip|venv) .*install pystack`$")
+
+    @unittest.mock.patch.object(sys, "prefix", sys.base_prefix)
+    def test_where_to_install(self):
+        """Outside of a virtual environment."""
+        said = how_to_install_pystack(self.folder)
+        self.assertEqual(said, f"`{sys.executable} -m pip install pystack`")
+        self.write("EXTERNALLY-MANAGED", "[externally-managed]\n")
+        said = how_to_install_pystack(self.folder)
+        self.assertRegex(said, r"in a virtual environment.*`\S+ -m venv watch && watch/bin/pip ")
 
 
 class Starts(Attached):

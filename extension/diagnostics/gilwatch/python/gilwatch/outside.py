@@ -10,6 +10,7 @@ import ctypes
 import json
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,22 @@ def _read(process: Process | None, *arguments: str) -> dict[str, Any]:
         ) from None
     if stacks.get("error") == "ModuleNotFoundError":
         raise RefusedError(
-            "reading a process from outside needs pystack, which this Python does not have: "
-            f"`{sys.executable} -m pip install pystack`"
+            "reading a process or a core from outside needs pystack, which this Python does not "
+            f"have: {how_to_install_pystack(Path(sysconfig.get_path('stdlib')))}"
         )
     return stacks
+
+
+def how_to_install_pystack(library: Path) -> str:
+    """library: the folder of this Python's standard library, where a distribution says that pip
+    shall leave its Python alone. Source: PEP 668."""
+    is_managed = sys.prefix == sys.base_prefix and (library / "EXTERNALLY-MANAGED").exists()
+    if not is_managed:
+        return f"`{sys.executable} -m pip install pystack`"
+    return (
+        "install it and the tools in a virtual environment, which this Python's distribution wants "
+        f"(any Python's will do): `{sys.executable} -m venv watch && watch/bin/pip install pystack`"
+    )
 
 
 def _let_go(reader: subprocess.Popen[bytes], process: Process | None) -> None:
