@@ -1,6 +1,7 @@
 // call_frames: whose a function is, by its name, and what is said of one that is not known.
 #include "call_frames.hpp"
 
+#include "handoff_pieces.hpp"
 #include "line_information.hpp"
 #include "stack_walk.hpp"
 
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -106,6 +108,58 @@ TEST(WalkedStack, IsTheWholeWhereThereIsRoom) {
     auto const walked = walk_from(0, frames);
     EXPECT_EQ(walked.left_out, 0U);
     EXPECT_GT(walked.taken, 2U);
+}
+
+/// The innermost first, in modules without debug information.
+std::vector<call_frame> stack_of(std::vector<std::string> const& functions) {
+    std::vector<call_frame> frames;
+    for (auto const& function : functions) {
+        frames.push_back({.function = function, .source = {}, .file = "/home/you/module.so"});
+        handoff::detail::find_owner(frames.back(), false);
+    }
+    return frames;
+}
+
+std::string piece_of(std::vector<std::string> const& functions) {
+    return std::string(handoff::detail::piece_that_releases(stack_of(functions)));
+}
+
+TEST(HandoffPieces, AreByWhatBoostPythonCalls) {
+    std::string const call = "boost::python::objects::function::call(_object*, _object*) const";
+    EXPECT_THAT(piece_of({"pthread_join", "pool::~pool()",
+                          "boost::python::objects::value_holder<pool>::~value_holder()"}),
+                testing::HasSubstr("handoff::released_ptr<T>"));
+    EXPECT_THAT(
+        piece_of({"device::device(int)",
+                  "boost::python::objects::make_holder<1>::apply<x, y>::execute(_object*)", call}),
+        testing::HasSubstr("handoff::init_without_gil<"));
+    // The outermost is what Python has called.
+    EXPECT_THAT(piece_of({"pool::~pool()", "stop_all(pools&)", call}),
+                testing::HasSubstr("handoff::without_gil(&f)"));
+}
+
+TEST(HandoffPieces, AreNoneWhereBoostPythonHasNotCalled) {
+    EXPECT_EQ(piece_of({"pool::~pool()", "delete_pool(_object*)"}), "");
+    EXPECT_EQ(piece_of({"std::thread::join()", "boost::python::objects::function::call()"}), "");
+    EXPECT_EQ(piece_of({"init_module_pools()", "boost::python::detail::init_module()"}), "");
+}
+
+TEST(HandoffPieces, TakeTheGilForWhatIsCalled) {
+    auto const piece = [](std::string const& called, std::vector<std::string> const& functions) {
+        return std::string(handoff::detail::piece_that_calls(called, stack_of(functions)));
+    };
+    EXPECT_THAT(piece("PyObject_GetAttrString",
+                      {"boost::python::detail::wrapper_base::get_override(char const*) const",
+                       "cost_from_python::eval(double)"}),
+                testing::HasSubstr("handoff::override_of<R>"));
+    EXPECT_THAT(piece("PyEval_CallFunction", {"void boost::python::call<void, double>(_object*)",
+                                              "feed::publish(double)"}),
+                testing::HasSubstr("handoff::register_callback<"));
+    EXPECT_THAT(piece("PyFloat_FromDouble", {"void boost::python::call<void, double>(_object*)",
+                                             "feed::publish(double)"}),
+                testing::HasSubstr("handoff::register_callback<"));
+    EXPECT_EQ(piece("PyObject_Size", {"boost::python::len(x)", "feed::count()"}), "");
+    EXPECT_EQ(piece("PyObject_CallNoArgs", {"feed::publish(double)"}), "");
 }
 
 }  // namespace

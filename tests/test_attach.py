@@ -158,7 +158,7 @@ class Explains(Attached):
             r" at hangs\.hpp:\d+(?:; 1 thread waits for it: thread '\w+' in .*"
             r"append_to_log(?:\(\))? at hangs\.hpp:\d+)?$",
         )
-        self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
+        self.assertRegex(report[1], "^  do: .*release the GIL|^  do: .*initialise it before")
         # The holder's stack comes first.
         self.assertRegex(report[3], r"^the main thread, tid \d+, holds the GIL$")
 

@@ -96,7 +96,9 @@ class FirstLine(Watched):
                     r" at hangs\.hpp:\d+; 1 thread waits for it, \S+ s: thread '\w+' in .*"
                     r"(?:append_to_log\(\)|a function inlined in \w+) at hangs\.hpp:\d+$",
                 )
-                self.assertRegex(report[1], "^  do: .*release the GIL|^  do: initialise it before")
+                self.assertRegex(
+                    report[1], "^  do: .*release the GIL|^  do: .*initialise it before"
+                )
 
     def test_of_a_join(self):
         self.assert_names("join")

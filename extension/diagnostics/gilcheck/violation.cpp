@@ -3,6 +3,7 @@
 
 #include "checked_calls.hpp"
 #include "gil_events.hpp"
+#include "handoff_pieces.hpp"
 #include "json.hpp"
 #include "python_stacks.hpp"
 #include "report_log.hpp"
@@ -129,22 +130,31 @@ std::string violation::advice() const {
                    " a reference to a Python object: the destructor does of a "
                    "boost::python::object, a pybind11::object or the like that was captured by a "
                    "lambda, stands before the guard in its scope, or is a member of what goes. ") +
-               (of_shared_ptr ? "Here it is a std::shared_ptr that Python passed: call "
-                                "handoff::drop_shared_ptr_anywhere<T>() once, after class_<T>."
+               (of_shared_ptr ? "Here it is a std::shared_ptr that Python passed: give its "
+                                "class_<T> .def(handoff::drop_shared_ptr_anywhere()), or call "
+                                "handoff::drop_shared_ptr_anywhere<T>() once, after it."
                               : "Have it go within the guard: declare it after the guard, or reset "
-                                "it there. Or keep it in a handoff::gil_owned, which acquires the "
-                                "GIL to drop it.");
+                                "it there. Or keep it in a handoff::gil_owned, which any thread "
+                                "may drop.");
     }
+    std::string_view const piece = piece_that_calls(function, stack);
+    std::string const by_piece =
+        piece.empty() ? "" : " Or use " + std::string(piece) + ", which takes it where needed.";
     switch (why) {
         case because::never_acquired:
-            return "This thread never acquired the GIL. Acquire it around what touches Python, for "
-                   "as long as that takes: handoff::gil_acquire, pybind11::gil_scoped_acquire, "
-                   "nanobind::gil_scoped_acquire, or PyGILState_Ensure() and PyGILState_Release().";
+            return std::string(
+                       "This thread never acquired the GIL. Acquire it around what touches Python, "
+                       "for "
+                       "as long as that takes: handoff::gil_acquire, pybind11::gil_scoped_acquire, "
+                       "nanobind::gil_scoped_acquire, or PyGILState_Ensure() and "
+                       "PyGILState_Release().") +
+                   by_piece;
         case because::released:
             return "This thread has released the GIL" +
                    (released_at.empty() ? std::string() : ", in " + briefly(released_at[0]) + ",") +
                    " and not taken it back. Move the call out of that region, or acquire the GIL "
-                   "again around it.";
+                   "again around it." +
+                   by_piece;
         case because::finalized:
             if (by_who_ended_python) {
                 return "Python has ended, on this thread, and what touches it comes later: the "

@@ -1,6 +1,7 @@
 // diagnosis: which frame is the wait, which is the user's, and what follows from both.
 #include "diagnosis.hpp"
 
+#include "handoff_pieces.hpp"
 #include "stack_lines.hpp"
 
 #include <algorithm>
@@ -271,11 +272,12 @@ std::string_view cure_of(activity does) {
         case activity::joins_a_thread:
             return "release the GIL around the join: that thread may need it to end";
         case activity::locks_a_mutex:
-            return "release the GIL before the mutex is locked; and who holds that mutex must not "
-                   "wait for the GIL";
+            return "lock it by handoff::gil_lock, everywhere; or release the GIL before the mutex "
+                   "is "
+                   "locked, and who holds that mutex must not wait for the GIL";
         case activity::waits_for_a_static_initialiser:
-            return "initialise it before the threads start, or with the GIL released: the thread "
-                   "that initialises it needs the GIL";
+            return "make it by handoff::gil_once<T>; or initialise it before the threads start, or "
+                   "with the GIL released: the thread that initialises it needs the GIL";
         case activity::works:
         case activity::does_not_answer:
             return "release the GIL while it works without Python";
@@ -284,9 +286,17 @@ std::string_view cure_of(activity does) {
     }
 }
 
-constexpr std::string_view how =
-    " (handoff::gil_release, pybind11::gil_scoped_release, nanobind::gil_scoped_release, "
-    "Py_BEGIN_ALLOW_THREADS)";
+constexpr std::string_view by_hand =
+    "handoff::gil_release, pybind11::gil_scoped_release, nanobind::gil_scoped_release, "
+    "Py_BEGIN_ALLOW_THREADS";
+
+/// How a thread lets go of the GIL.
+std::string how_to_release(thread_seen const& thread) {
+    std::string_view const piece = piece_that_releases(called_by_python(thread.frames));
+    std::string how(" (");
+    how.append(piece).append(piece.empty() ? "" : "; or by hand: ");
+    return how.append(by_hand).append(")");
+}
 
 /// One thread's part of the report.
 std::string stack_of(thread_seen const& thread, crash const* died) {
@@ -407,7 +417,7 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
         text.append(
             "\n  do: where many threads compute in Python, each waits for all others: use "
             "processes, or release the GIL in what is native");
-        text.append(how).append("\n");
+        text.append(" (").append(by_hand).append(")\n");
     } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
         text = named(*holder) + " holds the GIL and " + doing(*holder, threads) + " in " +
                place_of(*holder);
@@ -431,7 +441,7 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
             text.append("\n  do: ").append(of_mutex).append("\n");
         } else {
             text.append("\n  do: ").append(cure_of(activity_of(*holder)));
-            text.append(how).append("\n");
+            text.append(how_to_release(*holder)).append("\n");
         }
     } else {
         text = "nobody holds the GIL" + words_of_all(threads) + "\n";

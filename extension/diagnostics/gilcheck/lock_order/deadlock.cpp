@@ -4,6 +4,7 @@
 #include "call_frames.hpp"
 #include "current_function.hpp"
 #include "gil_events.hpp"
+#include "handoff_pieces.hpp"
 #include "json.hpp"
 #include "mixed.hpp"
 #include "python_locks.hpp"
@@ -152,33 +153,40 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
-std::string_view advice(lock_finding const& found) {
+/// waits: who waits for a thread; empty of a cycle.
+std::string advice(lock_finding const& found, std::span<call_frame const> waits) {
     if (found.what != lock_finding::kind::cycle) {
-        return "Release the GIL before you wait for a thread that takes it: handoff::gil_release "
-               "while_waiting; or, for a function that Boost.Python binds, "
-               "handoff::without_gil(&f); pybind11::call_guard<pybind11::gil_scoped_release>() "
-               "and nanobind's; or Py_BEGIN_ALLOW_THREADS.";
+        std::string const piece(piece_that_releases(called_by_python(waits)));
+        return "Release the GIL before you wait for a thread that takes it: " +
+               (piece.empty() ? "" : piece + "; or by hand: ") +
+               "handoff::gil_release while_waiting; pybind11::gil_scoped_release and nanobind's; "
+               "Py_BEGIN_ALLOW_THREADS.";
     }
     bool of_gil = false;
+    bool of_mutex = false;
     bool of_static = false;
     bool of_python = false;
     for (std::size_t each = 0; each < found.cycle.count; ++each) {
         lock_kind const kind = found.cycle.locks.at(each).kind;
         of_gil = of_gil || kind == lock_kind::gil;
+        of_mutex = of_mutex || kind == lock_kind::mutex || kind == lock_kind::shared_mutex;
         of_python = of_python || kind == lock_kind::python_lock;
         of_static = of_static || kind == lock_kind::static_guard || kind == lock_kind::once_flag;
     }
     if (of_gil && of_static) {
         return "Run no Python code where something is initialised once: it lets go of the GIL, and "
-               "a second thread then waits for the initialisation with the GIL held. Initialise "
-               "it when the module is imported; or release the GIL around the whole, and acquire "
-               "it within the initialiser.";
+               "a second thread then waits for the initialisation with the GIL held. Make the "
+               "value by handoff::gil_once<T>; or initialise it when the module is imported; or "
+               "release the GIL around the whole, and acquire it within the initialiser.";
     }
     if (of_gil) {
-        return "Release the GIL before you wait for the lock (handoff::gil_release, "
-               "pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS), or do not touch Python "
-               "while you hold it: copy under the lock what the call needs, unlock, and call "
-               "then. A handoff::mutex asserts this in a debug build.";
+        return std::string("Release the GIL before you wait for the lock (") +
+               (of_mutex ? "handoff::gil_lock in place of std::scoped_lock, wherever it is locked; "
+                           "or by hand: "
+                         : "") +
+               "handoff::gil_release, pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS). Or do "
+               "not touch Python while you hold it: copy under the lock what the call needs, "
+               "unlock, and call then.";
     }
     if (of_python) {
         return "Take these locks in the same order everywhere; or, while you hold one of them, do "
@@ -371,7 +379,7 @@ std::string text_of(lock_finding const& found) {
             told.line(how_often.data(), "");
             told.stack(takes_gil);
         }
-        told.line("do       ", std::string(advice(found)));
+        told.line("do       ", advice(found, waits.frames));
         return told.text;
     }
     lock_cycle const& cycle = found.cycle;
@@ -399,7 +407,7 @@ std::string text_of(lock_finding const& found) {
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames);
     }
-    told.line("do       ", std::string(advice(found)));
+    told.line("do       ", advice(found, {}));
     return told.text;
 }
 
@@ -487,7 +495,7 @@ std::string json_of(lock_finding const& found) {
     }
     return R"({"tool": "gilcheck", "finding": )" + json_string(kind_of(found)) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
-           "], \"what_to_do\": " + json_string(advice(found)) + "}\n";
+           "], \"what_to_do\": " + json_string(advice(found, frames_of(found.waits.stack))) + "}\n";
 }
 
 }  // namespace handoff::detail
