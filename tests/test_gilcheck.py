@@ -232,7 +232,10 @@ class Report(Checked):
                     r"gilcheck: PyList_Size\(\) was called without the GIL, by .*never_acquired\(.*"
                     r" in misuse_c\.so, whose lines are not known: compile it with -g\n",
                 )
-                self.assertIn("which Python does not know\n  holder   ", outcome.stderr)
+                self.assertRegex(
+                    outcome.stderr,
+                    r"\n  thread   \d+ 'never', which Python does not know\n  holder   ",
+                )
                 self.assertRegex(outcome.stderr, r"#0 .*never_acquired.*  in .*/misuse_c\.so\+0x")
                 self.assertIn("  do       This thread never acquired the GIL.", outcome.stderr)
 
@@ -242,7 +245,7 @@ class Report(Checked):
             with self.subTest(way):
                 self.assertRegex(
                     outcome.stderr,
-                    r"'.*' holds the GIL now\n"
+                    r"\n  holder   the main thread \(\d+\) holds the GIL now\n"
                     r"    Python: holds\(\) at <string>:4\n"
                     r"            <module> at <string>:5\n"
                     r"  C\+\+\n",
@@ -327,13 +330,14 @@ class Documented(Checked):
         for shown, meant in (
             (r"\n    …\n", r"\n(?:    .*\n)+"),
             (r"…\n", r".*\n"),
-            (r"  (\d+) '\w+'", r"  \d+ '[\w.]+'"),
+            (r"  thread   \d+,", r"  thread   \d+,"),
+            (r"the main thread \(\d+\)", r"the main thread \(\d+\)"),
             (r"\+0x\w+", r"\+0x\w+"),
             (r"/(?:home/you|usr/include)/", r"\S*/"),
             (r"(?<!Foo\.cpp):\d+", r":\d+"),
             (r"\{lambda\(\)#1\}", r"(?:\{lambda\(\)#1\}|\$_0)"),  # as GCC and Clang name it
             # Or the main thread, on its way to where it sleeps.
-            (r"nobody holds the GIL now\n", r"(?:nobody .*|\d+ .*\n    Python: .*)\n"),
+            (r"nobody holds the GIL now\n", r"(?:nobody .*|the main thread .*\n    Python: .*)\n"),
         ):
             text = re.sub(shown, lambda _, its=meant: f"\0{its}\0", text)
         parts = text.split("\0")

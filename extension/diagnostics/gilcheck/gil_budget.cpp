@@ -10,6 +10,7 @@
 #include "python_stacks.hpp"
 #include "stack_lines.hpp"
 #include "standard_error.hpp"
+#include "thread_names.hpp"
 #include "thread_stacks.hpp"
 #include "tick_clock.hpp"
 #include "tool_thread.hpp"
@@ -82,8 +83,7 @@ constexpr auto advice =
 std::string text_of(long_hold const& hold) {
     std::string text = "gilcheck: over budget: " + hold.where() + " has held the GIL for " +
                        in_milliseconds(hold.so_far) + ", and " + in_milliseconds(allowed) +
-                       " are allowed\n  thread   " + std::to_string(hold.id) + " '" + hold.name +
-                       "'\n";
+                       " are allowed\n  thread   " + thread_in_words(hold.id, hold.name) + "\n";
     for (std::string const& each : hold.python) {
         text += "  Python: " + each + '\n';
     }

@@ -55,9 +55,7 @@ struct calls_to {
     return all;
 }
 
-std::string in_words(named_thread const& thread) {
-    return std::to_string(thread.id) + " '" + thread.name + "'";
-}
+std::string in_words(named_thread const& thread) { return thread_in_words(thread.id, thread.name); }
 
 std::string json_of(call_frame const& frame) {
     return "{\"function\": " + json_string(frame.function) +

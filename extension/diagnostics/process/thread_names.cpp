@@ -4,6 +4,7 @@
 #include <atomic>
 #include <fstream>
 #include <string>
+#include <unistd.h>
 
 namespace handoff::detail {
 
@@ -69,6 +70,14 @@ std::string system_name_of(pid_t thread) {
     std::string name;
     std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/comm"), name);
     return name;
+}
+
+std::string thread_in_words(pid_t thread, std::string const& name) {
+    std::string const id = std::to_string(thread);
+    pid_t const main = getpid();
+    return thread == main                                 ? "the main thread (" + id + ")"
+           : name.empty() || name == system_name_of(main) ? id
+                                                          : id + " '" + name + "'";
 }
 
 void name_threads(running_python const& python, bool held) {

@@ -11,6 +11,10 @@ namespace handoff::detail {
 /// The name that the system has for a thread of this process; empty: it has ended. Threads: any.
 [[nodiscard]] std::string system_name_of(pid_t thread);
 
+/// "the main thread (4711)"; "4712 'worker'"; "4713", where nobody has named it: it has the main
+/// thread's name then, which is the program's. name: as system_name_of(). Threads: any.
+[[nodiscard]] std::string thread_in_words(pid_t thread, std::string const& name);
+
 /// Threads that `threading` begins from now on, and those that it has begun and nobody has named,
 /// have their names for the system as well, of which it keeps the first 15 bytes: for the reports,
 /// `top -H` and debuggers. Python 3.14 and later do so themselves. A native thread keeps its own

@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <span>
 #include <string_view>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -47,7 +48,7 @@ std::string name_of(acting_thread const& thread) {
     if (name.empty()) {
         name = system_name_of(thread.id);
     }
-    return std::to_string(thread.id) + (name.empty() ? "" : " '" + name + "'");
+    return (thread.id == getpid() ? "" : "thread ") + thread_in_words(thread.id, name);
 }
 
 std::string_view kind_in_words(lock_kind kind) {
@@ -363,12 +364,12 @@ std::string text_of(lock_finding const& found) {
                   (joins ? " joins a thread" : " waits") + " with the GIL held, and " +
                   (joins ? "that thread" : "the thread that wakes it") +
                   (found.happens ? " waits for the GIL" : " takes the GIL"));
-        told.line("waits    ", "thread " + name_of(found.waits.thread) +
+        told.line("waits    ", name_of(found.waits.thread) +
                                    (waits.python.empty() ? "" : ", in " + waits.python));
         told.stack(waits.frames);
-        told.line(joins ? "joined   " : "wakes    ",
-                  "thread " + name_of(found.other.thread) +
-                      (other.python.empty() ? "" : ", in " + other.python));
+        told.line(
+            joins ? "joined   " : "wakes    ",
+            name_of(found.other.thread) + (other.python.empty() ? "" : ", in " + other.python));
         told.stack(other.frames);
         if (!takes_gil.empty()) {
             std::array<char, 96> how_often{};
@@ -401,8 +402,8 @@ std::string text_of(lock_finding const& found) {
     for (std::size_t each = 0; each < cycle.count; ++each) {
         lock_edge const& edge = cycle.edges.at(each);
         told.line(std::to_string(each + 1) + "        ",
-                  "thread " + name_of(edge.wanted.thread) + " holds " +
-                      in_words(cycle.locks.at(each)) + since(edge.held_since) + ", and " +
+                  name_of(edge.wanted.thread) + " holds " + in_words(cycle.locks.at(each)) +
+                      since(edge.held_since) + ", and " +
                       takes(found, edge, cycle.locks.at((each + 1) % cycle.count)) +
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames);
