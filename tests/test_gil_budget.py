@@ -164,6 +164,14 @@ class Statistics(Measured):
                 self.assertEqual(outcome.code, 0, outcome)
                 yield json.loads((self.folder / "figures.json").read_text())
 
+    def test_name_none_of_the_tools_own_functions(self):
+        code = "import threading; one = threading.Thread(target=len, args=['']); one.start()"
+        self.run_command(*(STOCK, "-m", "gilcheck", "--statistics", "figures.json", "-c", code))
+        figures = json.loads((self.folder / "figures.json").read_text())
+        names = [each["name"] for each in figures["functions"]]
+        self.assertIn("(the tool's own functions)", names)
+        self.assertEqual([each for each in names if re.search("name_threads|/gilcheck/", each)], [])
+
     def test_are_of_each_thread_and_function(self):
         code = textwrap.dedent("""
             import threading, time

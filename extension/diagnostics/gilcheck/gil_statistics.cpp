@@ -1,6 +1,7 @@
 // gil_statistics: figures of each thread and of each function, added up at the GIL's events.
 #include "gil_statistics.hpp"
 
+#include "call_frames.hpp"
 #include "current_function.hpp"
 #include "gil_events.hpp"
 #include "json.hpp"
@@ -280,17 +281,35 @@ std::vector<row> rows_of_threads(seconds_of const& seconds) {
     return in_order(std::move(rows));
 }
 
+/// With a slash behind: that of the Python package with this library. Empty: it is in a program.
+std::string folder_of_package() {
+    std::string const file = place_of(reinterpret_cast<void const*>(&folder_of_package)).file;
+    static constexpr std::string_view library = "libgilcheck.so";
+    return file.ends_with(library) ? file.substr(0, file.size() - library.size()) : "";
+}
+
 std::vector<row> rows_of_functions(seconds_of const& seconds) {
     std::vector<row> rows;
+    row of_tool{.name = "(the tool's own functions)"};
+    std::string const folder = folder_of_package();
+    auto const is_own = [&](std::string_view written) {
+        std::string_view const place = written.substr(written.find('\n') + 1);
+        return place.starts_with(file_of_thread_names) ||
+               (!folder.empty() && place.starts_with(folder));
+    };
     auto const put = [&](std::string_view name, of_function const& its) {
         rows.push_back({.name = std::string(name)});
         add(rows.back(), its.its, seconds);
     };
     for (std::size_t each = 0; each < all->functions.size(); ++each) {
-        if (all->functions[each].name[0] != '\0') {
-            put(place_in_words(all->functions[each].name.data()), all->functions[each]);
+        std::string_view const written = all->functions[each].name.data();
+        if (is_own(written)) {
+            add(of_tool, all->functions[each].its, seconds);
+        } else if (!written.empty()) {
+            put(place_in_words(written), all->functions[each]);
         }
     }
+    rows.push_back(std::move(of_tool));
     put("(native code)", all->native);
     put("(functions beyond the table)", all->others);
     return in_order(std::move(rows));

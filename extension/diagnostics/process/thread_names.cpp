@@ -13,7 +13,7 @@ namespace {
 int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
 
 /// In a namespace of its own. Of `threading` that is just being imported it changes nothing.
-constexpr auto code = R"(exec('''
+constexpr auto code = R"(exec(compile('''
 import posix, sys
 
 def name_threads(threading):
@@ -57,7 +57,7 @@ if is_main:
         pass
 if hasattr(sys.modules.get("threading"), "_DummyThread"):
     name_threads(sys.modules["threading"])
-''', {"is_main": )";
+''', "<gil tools>", "exec"), {"is_main": )";
 
 /// GIL: held.
 void run_code(bool is_main) {

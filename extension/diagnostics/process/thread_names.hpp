@@ -4,9 +4,13 @@
 #include "running_python.hpp"
 
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 
 namespace handoff::detail {
+
+/// The file that the functions of name_threads() are in, for Python.
+inline constexpr std::string_view file_of_thread_names = "<gil tools>";
 
 /// The name that the system has for a thread of this process; empty: it has ended. Threads: any.
 [[nodiscard]] std::string system_name_of(pid_t thread);
