@@ -75,7 +75,8 @@ TEST(WatchedInterpreterDeathTest, ReportsTheCanarysDeadlock) {
         deadlock(), testing::KilledBySignal(SIGALRM),
         AllOf(ContainsRegex(
                   "gilwatch: the main thread holds the GIL and waits for the end of a thread in "
-                  "[^\n]*std::thread::join\\(\\), called by [^\n]*join_with_the_gil_held\\(\\)[^\n]*; "
+                  "[^\n]*std::thread::join\\(\\), called by "
+                  "[^\n]*join_with_the_gil_held\\(\\)[^\n]*; "
                   "1 thread waits for it, 0\\.[3-9][^\n]* s: thread 'a-worker' in "
                   "[^\n]*worker_that_wants_the_gil\\(std::latch&\\)"),
               HasSubstr("  File \"canary.py\", line 2 in stop\n"

@@ -47,8 +47,8 @@ class callback;
 ///     Python is ending, or gone      R is void: nothing. Otherwise throws no_python; see options
 ///     empty                          throws std::bad_function_call
 ///
-/// Copied and moved on any thread; dropped so, without the GIL with any lock held: see gil_owned. It
-/// may be dropped by its own call.
+/// Copied and moved on any thread; dropped so, without the GIL with any lock held: see gil_owned.
+/// It may be dropped by its own call.
 ///
 /// GIL:      held to construct it from an object, and for object(). Any for all else; a call
 ///           waits for it. No lock is held that a holder of the GIL might wait for.

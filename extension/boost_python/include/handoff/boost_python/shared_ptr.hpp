@@ -142,6 +142,7 @@ class shared_ptr_visitor : public boost::python::def_visitor<shared_ptr_visitor>
     /// take a pointer to any of them.
     template <class Class>
     void visit(Class& /*made*/) const {
+        // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
         using wrapped = typename Class::wrapped_type;
         add()(static_cast<wrapped*>(nullptr));
         add()(boost::python::detail::unwrap_wrapper(static_cast<wrapped*>(nullptr)));

@@ -86,8 +86,10 @@ private:
 
     template <class Class, class Options>
     void visit(Class& its_class, char const* name, Options const& options) const {
+        // NOLINTBEGIN(readability-redundant-typename): Clang 14 asks for it
         using wrapped = std::remove_pointer_t<decltype(boost::python::detail::unwrap_wrapper(
             static_cast<typename Class::wrapped_type*>(nullptr)))>;
+        // NOLINTEND(readability-redundant-typename)
         using target = std::conditional_t<std::is_void_v<Self>, wrapped, Self>;
         its_class.def(name, function<target>(options), options.doc());
         if constexpr (Options::has_default_implementation) {

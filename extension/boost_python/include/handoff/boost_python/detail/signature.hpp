@@ -24,6 +24,7 @@ struct signature {
 /// function that is inherited from a class without a Python class takes an object of the class that
 /// has one. Target is void where no class is known.
 template <class Target, class C>
+// NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
 using object_of = typename boost::python::detail::most_derived<Target, C>::type&;
 
 // Boost.Python's own get_signature() knows neither qualifiers nor function objects. A function that
