@@ -50,6 +50,12 @@ gil_owned<py::object> owned_by(deaths& all) {
     return gil_owned<py::object>(counted_by(all));
 }
 
+template <class Work>
+void run_in_main(Work const& work) {
+    gil_acquire gil;
+    work();
+}
+
 TEST(GilOwned, IsDroppedAtOnceWhereTheGilIsHeld) {
     deaths all;
     auto owned = owned_by(all);
@@ -220,6 +226,34 @@ TEST(GilOwned, KeepsTheOrder) {
         gil_release so_that_it_is_taken;
     }
     EXPECT_EQ(order, (std::vector{0, 1, 2}));
+}
+
+TEST(GilOwned, IsNotDroppedWithinTheFinalizerOfAnother) {
+    static std::vector<int> order;
+    run_in_main([] {
+        py::object main = py::import("__main__");
+        main.attr("note") = py::make_function(+[](int number) { order.push_back(number); });
+        main.attr("pause") = py::make_function(+[] { gil_release released; });
+    });
+    embedded_python::python().run_string(
+        "class Told:\n"
+        "    def __init__(self, n): self.n = n\n"
+        "    def __del__(self):\n"
+        "        for each in range(1000): pause()\n"
+        "        note(self.n)\n");
+    std::vector<gil_owned<py::object>> owned;
+    run_in_main([&] {
+        for (int i = 0; i < 10; ++i) {
+            owned.emplace_back(py::import("__main__").attr("Told")(i));
+        }
+    });
+    for (auto& each : owned) {
+        each.reset();
+    }
+    {
+        gil_acquire so_that_they_are_dropped;
+    }
+    EXPECT_EQ(order, (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
 }
 
 TEST(GilOwned, LeavesAnErrorThatIsSet) {

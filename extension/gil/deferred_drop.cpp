@@ -57,6 +57,10 @@ void deferred_drops::push(std::atomic<deferred_drop*>& list, deferred_drop* adde
 
 void deferred_drops::add(std::unique_ptr<deferred_drop> owner) noexcept {
     push(first_, owner.release());
+    ask_once();
+}
+
+void deferred_drops::ask_once() noexcept {
     unsigned long const life = python_life();
     if (asked_in_life_ != life && asked_in_life_.exchange(life) != life) {
         ask_for_a_pending_call();
@@ -91,7 +95,9 @@ void deferred_drops::take_up() noexcept {
 }
 
 void deferred_drops::drop() noexcept {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    // A finalizer that is being run here is ended first: no order is lost, and no stack grows.
+    static constinit thread_local bool is_dropping = false;
+    if (is_dropping || PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return;
     }
     PyObject* type = nullptr;
@@ -99,6 +105,7 @@ void deferred_drops::drop() noexcept {
     PyObject* traceback = nullptr;
     PyErr_Fetch(&type, &value, &traceback);
     rather_hang([this] {
+        is_dropping = true;
         take_up();
         while (in_order_ != nullptr) {  // a finalizer lets others come here, too, or fork
             deferred_drop* const each = std::exchange(in_order_, in_order_->next_);
@@ -108,7 +115,11 @@ void deferred_drops::drop() noexcept {
                 push(left_alone_, each);
             }
         }
+        is_dropping = false;
     });
+    if (first_ != nullptr) {  // meanwhile
+        ask_once();
+    }
     PyErr_Restore(type, value, traceback);
 }
 

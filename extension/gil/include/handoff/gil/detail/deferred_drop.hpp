@@ -54,6 +54,7 @@ public:
 
 private:
     void push(std::atomic<deferred_drop*>& list, deferred_drop* added) noexcept;
+    void ask_once() noexcept;
     void ask_for_a_pending_call() noexcept;
     void take_up() noexcept;
 
