@@ -18,6 +18,7 @@
 // another was about to add is no thread's any more. The pending call may not have been asked for
 // yet.
 #include <handoff/gil/detail/deferred_drop.hpp>
+#include <handoff/gil/detail/error_aside.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/gate.hpp>
 
@@ -100,10 +101,7 @@ void deferred_drops::drop() noexcept {
     if (is_dropping || PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return;
     }
-    PyObject* type = nullptr;
-    PyObject* value = nullptr;
-    PyObject* traceback = nullptr;
-    PyErr_Fetch(&type, &value, &traceback);
+    error_aside const meanwhile;
     rather_hang([this] {
         is_dropping = true;
         take_up();
@@ -120,7 +118,6 @@ void deferred_drops::drop() noexcept {
     if (first_ != nullptr) {  // meanwhile
         ask_once();
     }
-    PyErr_Restore(type, value, traceback);
 }
 
 }  // namespace handoff::detail

@@ -1,4 +1,5 @@
 // report_left_error(): who might still take it, and the report.
+#include <handoff/gil/detail/error_aside.hpp>
 #include <handoff/gil/detail/left_error.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 
@@ -20,13 +21,11 @@ void report_left_error() noexcept {
         return;
     }
     rather_hang([] {
-        PyObject* type = nullptr;
-        PyObject* value = nullptr;
-        PyObject* traceback = nullptr;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyObject* const where =
-            PyUnicode_FromString("a hold of the GIL that ended with this error set");
-        PyErr_Restore(type, value, traceback);  // instead of where's, if there was no memory
+        PyObject* where = nullptr;
+        {
+            error_aside const meanwhile;  // also of where's own, if there was no memory
+            where = PyUnicode_FromString("a hold of the GIL that ended with this error set");
+        }
         PyErr_WriteUnraisable(where);
         Py_XDECREF(where);
     });

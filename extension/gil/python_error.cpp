@@ -3,6 +3,7 @@
 // No answer of a class that a user wrote is trusted. What an exception is, is read from the object
 // and its type, not from attributes that the class may override; what must be asked, may raise or
 // be of any type, and is checked.
+#include <handoff/gil/detail/error_aside.hpp>
 #include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/raised.hpp>
@@ -208,16 +209,12 @@ void python_error::restore() const noexcept {
 void python_error::report() const noexcept {
     try {
         if (gil_try_acquire gil; gil) {
-            PyObject* type = nullptr;
-            PyObject* value = nullptr;
-            PyObject* trace = nullptr;
-            PyErr_Fetch(&type, &value, &trace);
+            detail::error_aside const meanwhile;
             detail::rather_hang([this] {
                 reference const where(PyUnicode_FromString("C++ code that calls Python"));
                 restore();
                 PyErr_WriteUnraisable(where.get());
             });
-            PyErr_Restore(type, value, trace);
             return;
         }
     } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): said below
