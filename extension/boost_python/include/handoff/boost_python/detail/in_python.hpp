@@ -6,12 +6,17 @@
 #include <handoff/gil/try_acquire.hpp>
 #include <handoff/python_error.hpp>
 
+#include <boost/python/converter/arg_to_python.hpp>
+#include <boost/python/converter/return_from_python.hpp>
 #include <boost/python/errors.hpp>
+#include <boost/python/object.hpp>
 
 #include <boost/numeric/conversion/cast.hpp>
 
+#include <array>
 #include <ranges>
 #include <string>
+#include <tuple>
 #include <type_traits>
 
 namespace handoff::detail {
@@ -32,8 +37,11 @@ constexpr void refuse_what_needs_the_gil() {
 }
 
 /// callable(arguments…), as boost::python::call<R>() converts them, and by vectorcall: no tuple,
-/// and no format that is read. GIL:    held. Throws: boost::python::error_already_set. Source: PEP
-/// 590.
+/// and no format that is read.
+///
+/// GIL:    held.
+/// Throws: boost::python::error_already_set.
+/// Source: PEP 590.
 template <class R, class... Args>
 R call_python(boost::python::object const& callable, Args const&... arguments) {
     namespace converter = boost::python::converter;
