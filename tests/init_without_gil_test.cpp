@@ -160,17 +160,7 @@ void bind() {
 
 std::string evaluate(std::string const& expression) { return evaluated(&bind, expression); }
 
-using type_and_text = std::pair<std::string, std::string>;
-
-/// The exception that Python gets.
-type_and_text raised(std::string const& expression) {
-    try {
-        evaluate(expression);
-    } catch (handoff::python_error const& error) {
-        return {std::string(error.type()), std::string(error.message())};
-    }
-    return {};
-}
+type_and_text raised(std::string const& expression) { return raised_by(&bind, expression); }
 
 TEST(InitWithoutGil, RunsAConstructorReleased) {
     EXPECT_EQ(evaluate("ByValue().how, ByValue(1).how"), "('released: nothing', 'released: 1')");

@@ -1,5 +1,6 @@
 // gil_lock, gil_unique_lock, gil_shared_lock: who waits for a mutex does not hold the GIL.
 #include "embedded_python.hpp"
+#include "with_and_without_gil.hpp"
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
@@ -40,21 +41,8 @@ bool is_free(Mutex& mutex) {
 }
 
 /// With the GIL, and without it.
-class GilLock : public testing::TestWithParam<bool> {
-protected:
-    void SetUp() override {
-        if (GetParam()) {
-            gil_.emplace();
-        }
-    }
-    void TearDown() override { EXPECT_EQ(gil_held(), GetParam()); }
-
-private:
-    std::optional<gil_acquire> gil_;
-};
-INSTANTIATE_TEST_SUITE_P(Where, GilLock, testing::Bool(), [](auto const& its) {
-    return its.param ? "TheGilIsHeld" : "TheGilIsNotHeld";
-});
+class GilLock : public with_and_without_gil {};
+INSTANTIATE_TEST_SUITE_P(Where, GilLock, testing::Bool(), with_and_without_gil::name);
 
 TEST_P(GilLock, LocksAllForItsScope) {
     std::mutex first;

@@ -1,5 +1,6 @@
 // gil_once: who makes the value, how often, who waits and how, in every state of Python's.
 #include "embedded_python.hpp"
+#include "with_and_without_gil.hpp"
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
@@ -11,7 +12,6 @@
 #include <functional>
 #include <iterator>
 #include <latch>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <sys/wait.h>
@@ -37,24 +37,8 @@ int never() {
 }
 
 /// Takes the GIL where `held`, for what has to work with it and without it.
-class GilOnce : public testing::TestWithParam<bool> {
-protected:
-    void SetUp() override {
-        if (GetParam()) {
-            gil_.emplace();
-        }
-    }
-    void TearDown() override {
-        EXPECT_EQ(gil_held(), GetParam());
-        gil_.reset();
-    }
-
-private:
-    std::optional<gil_acquire> gil_;
-};
-INSTANTIATE_TEST_SUITE_P(Where, GilOnce, testing::Bool(), [](auto const& its) {
-    return its.param ? "TheGilIsHeld" : "TheGilIsNotHeld";
-});
+class GilOnce : public with_and_without_gil {};
+INSTANTIATE_TEST_SUITE_P(Where, GilOnce, testing::Bool(), with_and_without_gil::name);
 
 TEST_P(GilOnce, IsMadeOnceAndWithTheGil) {
     static constinit gil_once<int> once;

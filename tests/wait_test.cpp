@@ -1,5 +1,6 @@
 // gil_wait, interruptible_call: waits without the GIL, and what ends them.
 #include "embedded_python.hpp"
+#include "with_and_without_gil.hpp"
 #include <handoff/gil.hpp>
 
 #include <boost/python.hpp>
@@ -12,7 +13,6 @@
 #include <future>
 #include <latch>
 #include <mutex>
-#include <optional>
 #include <semaphore>
 #include <stdexcept>
 #include <stop_token>
@@ -34,18 +34,8 @@ using handoff::interruptible_call;
 using std::chrono::milliseconds;
 
 /// With the GIL, and without it; with the GIL, in Python's main thread.
-class GilWait : public testing::TestWithParam<bool> {
+class GilWait : public with_and_without_gil {
 protected:
-    void SetUp() override {
-        if (GetParam()) {
-            gil_.emplace();
-        }
-    }
-    void TearDown() override {
-        EXPECT_EQ(gil_held(), GetParam());
-        gil_.reset();
-    }
-
     /// Calls done(), when it has had the GIL: so who waits for that has released it.
     template <class Done>
     [[nodiscard]] static std::jthread another(Done done) {
@@ -56,13 +46,8 @@ protected:
             done();
         });
     }
-
-private:
-    std::optional<gil_acquire> gil_;
 };
-INSTANTIATE_TEST_SUITE_P(Where, GilWait, testing::Bool(), [](auto const& its) {
-    return its.param ? "TheGilIsHeld" : "TheGilIsNotHeld";
-});
+INSTANTIATE_TEST_SUITE_P(Where, GilWait, testing::Bool(), with_and_without_gil::name);
 
 TEST_P(GilWait, ForAFuture) {
     std::promise<int> promise;
