@@ -74,9 +74,18 @@ bool find_deadlock(lock_finding& found) {
     if (!find_stuck_threads(before)) {
         return false;
     }
-    std::this_thread::sleep_for(long_enough);
-    if (!find_stuck_threads(after) || before != after) {
+    auto const are_stuck_still = [&] {
+        std::this_thread::sleep_for(long_enough);
+        return find_stuck_threads(after);
+    };
+    if (!are_stuck_still()) {
         return false;
+    }
+    if (before != after) {  // at the first look one of them was just beginning to wait
+        before = after;
+        if (!are_stuck_still() || before != after) {
+            return false;
+        }
     }
     note_stuck_threads(after, found);
     ask_where_they_are(found);
