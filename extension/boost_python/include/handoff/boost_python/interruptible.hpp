@@ -40,6 +40,7 @@ struct without_stop_token<signature<R, First, Others...>, signature<void, Kept..
 
 template <class Target, class F>
 auto signature_of(stoppable<F> const& f) ->
+    // Clang asks for it until 15. NOLINTNEXTLINE(readability-redundant-typename)
     typename without_stop_token<decltype(signature_of<Target>(f.f))>::type;
 
 /// Instead of releasing the GIL: interruptible_call() needs it, to hear of signals.
