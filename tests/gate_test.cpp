@@ -13,20 +13,27 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <functional>
 #include <future>
 #include <latch>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <pthread.h>
 #include <semaphore>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -330,6 +337,112 @@ struct stuck_threads {
     stuck_threads& operator=(stuck_threads const&) = delete;
 };
 
+TEST(GilRegistration, WithinANewcomersStayIsAskedToStop) {
+    interpreter python;
+    python.start();
+    std::promise<void> is_in;
+    auto asked = std::async(std::launch::async, [&] {
+        gil_try_acquire const newcomer;
+        gil_registration const nested("nested");
+        gil_registration const in_that("nested twice");
+        handoff::gil_release waiting;
+        is_in.set_value();
+        while (!nested.stop_requested()) {
+            std::this_thread::yield();
+        }
+        return in_that.stop_requested();
+    });
+    is_in.get_future().wait();
+    python.stop();
+    EXPECT_TRUE(asked.get());
+}
+
+TEST(GilRegistration, LeavesNoNameToTheNextStayOfItsThread) {
+    interpreter python;
+    python.start();
+    on_another_thread([&] {
+        {
+            gil_registration const known("known");
+        }
+        gil_try_acquire const newcomer;
+        gil_registration const again("again");
+        EXPECT_TRUE(again.stop_token().stop_possible());
+        EXPECT_FALSE(again.stop_requested());
+        return true;
+    });
+    python.stop();
+}
+
+TEST(GilGate, ServesManyThreadsOneAfterTheOther) {
+    interpreter python;
+    python.start();
+    for (int each = 0; each < 1000; ++each) {
+        EXPECT_TRUE(on_another_thread(&is_let_in));
+    }
+    python.stop();
+    EXPECT_FALSE(on_another_thread(&is_let_in));
+}
+
+/// A key of its own, whose destructor is called as the thread ends, before or after the gate's.
+TEST(GilGate, LetsInAThreadThatEnds) {
+    static std::atomic<int> let_in;
+    let_in = 0;
+    std::array<pthread_key_t, 2> keys{};
+    auto const make = [](pthread_key_t& key) {
+        EXPECT_EQ(pthread_key_create(&key, [](void*) { let_in += is_let_in() ? 1 : 0; }), 0);
+    };
+    make(keys.front());
+    interpreter python;
+    python.start();
+    on_another_thread(&is_let_in);  // has the gate make its own
+    make(keys.back());
+    std::thread([&] {
+        EXPECT_TRUE(is_let_in());
+        for (pthread_key_t const each : keys) {
+            pthread_setspecific(each, &let_in);
+        }
+    }).join();
+    python.stop();
+    EXPECT_EQ(let_in, 2);
+    for (pthread_key_t const each : keys) {
+        pthread_key_delete(each);
+    }
+}
+
+/// In this process, from now on, as the profile of a container may.
+void forbid_membarrier() {
+    std::array program = std::to_array<sock_filter>({
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    });
+    sock_fprog const filter{.len = program.size(), .filter = program.data()};
+    ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+/// And one that comes when the gate is open already.
+TEST(GilGate, ClosesThoughTheKernelFencesNobodyAnyMore) {
+    interpreter python;
+    python.start();
+    std::promise<void> may_end;
+    std::promise<void> is_in;
+    std::thread other([&, ended = may_end.get_future()] {
+        EXPECT_TRUE(is_let_in());
+        is_in.set_value();
+        ended.wait();
+    });
+    is_in.get_future().wait();
+    EXPECT_TRUE(handoff::detail::others_can_be_fenced);
+    forbid_membarrier();
+    python.stop();
+    EXPECT_FALSE(handoff::detail::others_can_be_fenced);
+    EXPECT_FALSE(on_another_thread(&is_let_in));
+    may_end.set_value();
+    other.join();
+}
+
 TEST(GilGate, NamesAndAbandonsWhoDoesNotLeave) {
     interpreter python;
     python.start();
@@ -614,6 +727,45 @@ TEST_F(GateOfAStranger, ManyOpenItAtOnce) {
         }
         EXPECT_TRUE(close());
     }
+}
+
+/// Newcomers without a pause, while it opens and closes: nobody is in once it has closed.
+void close_beside_newcomers(std::function<bool()> const& open, std::function<bool()> const& close) {
+    for (int opening = 0; opening < 20; ++opening) {
+        ASSERT_TRUE(open());
+        std::atomic<bool> is_closed = false;
+        std::latch all_were_in(3);
+        std::array<std::future<void>, 3> newcomers;
+        for (auto& each : newcomers) {
+            each = std::async(std::launch::async, [&] {
+                for (bool was_in = false; gil_gate::is_open();) {
+                    gil_try_acquire const gil;
+                    EXPECT_FALSE(gil && is_closed);
+                    if (gil && !std::exchange(was_in, true)) {
+                        all_were_in.count_down();
+                    }
+                }
+            });
+        }
+        handoff::gil_release while_they_come;
+        all_were_in.wait();
+        EXPECT_TRUE(close());
+        is_closed = true;
+        for (auto& each : newcomers) {
+            each.get();
+        }
+    }
+}
+
+TEST_F(GateOfAStranger, ClosesBesideNewcomers) {
+    close_beside_newcomers(&open, &close);
+    EXPECT_TRUE(handoff::detail::others_can_be_fenced);
+}
+
+TEST_F(GateOfAStranger, ClosesBesideNewcomersWhereTheKernelFencesNobody) {
+    forbid_membarrier();
+    close_beside_newcomers(&open, &close);
+    EXPECT_FALSE(handoff::detail::others_can_be_fenced);
 }
 
 TEST_F(GateOfAStranger, IsNotOpenedWhileItCloses) {

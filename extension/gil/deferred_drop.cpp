@@ -75,10 +75,8 @@ void deferred_drops::ask_for_a_pending_call() noexcept {
         list.drop();
         return 0;
     };
-    passage const python{{}};  // does not end meanwhile
-    bool const is_there = python.admitted() ||
-                          (python.answer() == admission::never_opened && Py_IsInitialized() != 0);
-    if (!is_there || !add_pending_call(made, this)) {
+    passage const python;  // does not end meanwhile
+    if (!python.python_is_there() || !add_pending_call(made, this)) {
         asked_in_life_ = 0;  // the next one asks again
     }
 }

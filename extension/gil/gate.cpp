@@ -1,4 +1,5 @@
 // gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
+#include <handoff/gil/detail/asymmetric_fence.hpp>
 #include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/finalizing.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
@@ -25,6 +26,8 @@ namespace detail {
 struct gate_state {
     using clock = std::chrono::steady_clock;
 
+    using place = thread_at_gate::place;
+
     enum class phase : unsigned char { never_opened, open, closing, closed };
 
     handoff::mutex mutex;
@@ -33,7 +36,7 @@ struct gate_state {
     unsigned long openings = 0;  // which of them `now` is about
     std::atomic<unsigned long> closings = 0;
     condition_variable changed;
-    passage* first = nullptr;  // of those that are in
+    thread_at_gate* first = nullptr;  // of all that have come, which are never freed
     std::stop_source stop{std::nostopstate};
     std::atomic<bool> is_expected_to_open = false;
     bool tied_to_fork = false;
@@ -42,17 +45,12 @@ struct gate_state {
     std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by threads of the parent's
 
     /// Room for what a fork() would leave behind, as the fork itself cannot fail. Mutex held.
-    bool make_room() noexcept {
+    void make_room() {
         std::size_t needed = left_behind.size() + 1;
-        for_each_inside([&](passage const&) { ++needed; });
-        try {
-            if (needed > left_behind.capacity()) {
-                left_behind.reserve(2 * needed);
-            }
-        } catch (std::bad_alloc const&) {
-            return false;
+        for_each_thread([&](thread_at_gate const&) { ++needed; });
+        if (needed > left_behind.capacity()) {
+            left_behind.reserve(2 * needed);
         }
-        return true;
     }
 
     /// Not in the fork() itself, where Python's own locks are not yet free again.
@@ -64,53 +62,161 @@ struct gate_state {
 #endif
 
     static gate_state& only() noexcept {
-        // Never destroyed: static objects that are may still ask it.
-        alignas(gate_state) static std::array<std::byte, sizeof(gate_state)> room;
-        static gate_state& it = *std::construct_at(reinterpret_cast<gate_state*>(room.data()));
+        static gate_state& it = make();
         return it;
     }
 
-    /// The calling thread's passage, if it is in.
-    static thread_local passage* own;
+    /// Never destroyed: static objects that are may still ask it.
+    [[gnu::cold]] static gate_state& make() noexcept {
+        alignas(gate_state) static std::array<std::byte, sizeof(gate_state)> room;
+        return *std::construct_at(reinterpret_cast<gate_state*>(room.data()));
+    }
+
+    /// What the gate knows of the calling thread, if that has come before.
+    static thread_local thread_at_gate* own;
 
     template <class Visit>
-    void for_each_inside(Visit visit) const {
-        for (passage* each = first; each != nullptr;) {
-            visit(*std::exchange(each, each->next_));
+    void for_each_thread(Visit visit) const {
+        for (thread_at_gate* each = first; each != nullptr; each = each->next) {
+            if (!each->is_free) {
+                visit(*each);
+            }
         }
     }
 
-    admission admit(passage& newcomer) noexcept {
+    template <class Visit>
+    void for_each_inside(Visit visit) const {
+        for_each_thread([&](thread_at_gate& each) {
+            if (each.where != place::outside) {
+                visit(each);
+            }
+        });
+    }
+
+    /// Makes the calling thread known, until it ends.
+    /// Returns: false when there is no memory.
+    [[gnu::cold]] bool meet() noexcept {
+        try {
+            std::scoped_lock const held(mutex);
+#if PY_VERSION_HEX >= 0x030F0000
+            make_room();
+#endif
+            thread_at_gate* it = first;
+            while (it != nullptr && !it->is_free) {
+                it = it->next;
+            }
+            if (it == nullptr) {
+                it = new thread_at_gate;
+                it->next = std::exchange(first, it);
+            }
+            if (!is_told_when_this_thread_ends(it)) {
+                return false;
+            }
+            it->is_free = false;
+            it->thread = pthread_self();
+            own = it;
+        } catch (std::bad_alloc const&) {
+            return false;
+        }
+        return true;
+    }
+
+    /// A key's destructor. Those of other keys may come yet, and what they destroy may be in: so it
+    /// goes in a later round, as long as there is one. Source: pthread_key_create(3p).
+    void forget(thread_at_gate* ended) noexcept {
+        if (ended->passages > 0) {
+            is_told_when_this_thread_ends(ended);
+            return;
+        }
+        own = nullptr;
+        std::scoped_lock const held(mutex);
+        ended->is_free = true;
+    }
+
+    static bool is_told_when_this_thread_ends(thread_at_gate* its) noexcept {
+        struct thread_key {
+            pthread_key_t key{};
+            bool exists = pthread_key_create(&key, [](void* ended) {
+                              only().forget(static_cast<thread_at_gate*>(ended));
+                          }) == 0;
+        };
+        static thread_key const end_of_threads;
+        return end_of_threads.exists && pthread_setspecific(end_of_threads.key, its) == 0;
+    }
+
+    /// Lets the calling thread in, which is outside.
+    admission admit() noexcept {
         if (now != phase::open) {
             return refusal();
         }
-#if PY_VERSION_HEX >= 0x030F0000
-        // Not under the mutex: Python forks, for which we lock it, with a lock held that this
-        // takes.
-        newcomer.guard_ = PyInterpreterGuard_FromView(view);
-        if (newcomer.guard_ == nullptr) {
-            // Python does not say why. While the gate is open it is not ending, as a rule.
-            return now == phase::open && Py_IsFinalizing() == 0 ? admission::no_memory : refusal();
+        if (own == nullptr && !meet()) {
+            return admission::no_memory;
         }
-#endif
-        std::scoped_lock const held(mutex);
+        // close() writes the second and then reads the first: one of us sees the other.
+        store_shown(own->where, place::inside);
         admission answer = now == phase::open ? admission::granted : refusal();
+        if (answer == admission::granted && own->abandoned) [[unlikely]] {
+            answer = let_in_again(*own);
+        }
 #if PY_VERSION_HEX >= 0x030F0000
-        if (answer == admission::granted && !make_room()) {
-            answer = admission::no_memory;
+        if (answer == admission::granted) {
+            answer = guard(*own);
         }
 #endif
         if (answer != admission::granted) {
-            abandon(newcomer);
-            return answer;
-        }
-        newcomer.thread_ = pthread_self();
-        newcomer.stop_ = stop.get_token();
-        newcomer.next_ = std::exchange(first, &newcomer);
-        if (newcomer.next_ != nullptr) {
-            newcomer.next_->previous_ = &newcomer;
+            leave(*own);
         }
         return answer;
+    }
+
+    /// Who was abandoned before came out, and comes in anew: not while all are abandoned.
+    [[gnu::cold]] admission let_in_again(thread_at_gate& newcomer) noexcept {
+        std::scoped_lock const held(mutex);
+        if (now != phase::open) {
+            return refusal();
+        }
+        newcomer.abandoned = false;
+        return admission::granted;
+    }
+
+#if PY_VERSION_HEX >= 0x030F0000
+    /// Not under the mutex: Python forks, for which we lock it, with a lock held that this takes.
+    admission guard(thread_at_gate& newcomer) noexcept {
+        PyInterpreterGuard* const made = PyInterpreterGuard_FromView(view);
+        if (made == nullptr) {
+            // Python does not say why. While the gate is open it is not ending, as a rule.
+            return now == phase::open && Py_IsFinalizing() == 0 ? admission::no_memory : refusal();
+        }
+        newcomer.guard = made;
+        if (newcomer.abandoned) {  // meanwhile, when there was none to close
+            close_guard(newcomer);
+        }
+        return admission::granted;
+    }
+
+    static void close_guard(thread_at_gate& its) noexcept {
+        if (PyInterpreterGuard* const closed = its.guard.exchange(nullptr)) {
+            PyInterpreterGuard_Close(closed);
+        }
+    }
+#endif
+
+    /// Says by what name the calling thread is late, and has it asked to stop.
+    /// Returns: false where another passage has.
+    [[gnu::noinline]] bool name(std::string_view name) noexcept {
+        std::scoped_lock const held(mutex);
+        if (own->name.has_value()) {
+            return false;
+        }
+        own->name = name;
+        own->stop = stop.get_token();
+        return true;
+    }
+
+    [[gnu::noinline]] void forget_name(thread_at_gate& its) noexcept {
+        std::stop_token const outlives_the_lock = std::exchange(its.stop, {});
+        std::scoped_lock const held(mutex);
+        its.name.reset();
     }
 
     [[nodiscard]] admission refusal() const noexcept {
@@ -138,36 +244,46 @@ struct gate_state {
         return outcome::done;
     }
 
-    void leave(passage& leaving) noexcept {
-        std::scoped_lock const held(mutex);
-        (leaving.previous_ != nullptr ? leaving.previous_->next_ : first) = leaving.next_;
-        if (leaving.next_ != nullptr) {
-            leaving.next_->previous_ = leaving.previous_;
-        }
+    void leave(thread_at_gate& leaving) noexcept {
 #if PY_VERSION_HEX >= 0x030F0000
-        abandon(leaving);  // closes its guard
+        close_guard(leaving);
 #endif
-        if (now != phase::open) {  // nobody waits before close()
-            changed.notify_all();
+        store_shown(leaving.where, place::outside);
+        if (now != phase::open) [[unlikely]] {  // nobody waits before close()
+            tell_that_one_is_out();
         }
     }
 
+    [[gnu::cold]] void tell_that_one_is_out() noexcept {
+        std::scoped_lock const held(mutex);
+        changed.notify_all();
+    }
+
     /// From now on it keeps neither us nor Python from ending. Mutex held.
-    static void abandon(passage& stuck) noexcept {
-        stuck.abandoned_ = true;
+    static void abandon(thread_at_gate& stuck) noexcept {
+        stuck.abandoned = true;
 #if PY_VERSION_HEX >= 0x030F0000
-        if (PyInterpreterGuard* const closed = std::exchange(stuck.guard_, nullptr)) {
-            PyInterpreterGuard_Close(closed);
-        }
+        close_guard(stuck);
 #endif
     }
 
     /// Whether all but the calling thread are out. Mutex held.
     [[nodiscard]] bool empty() const noexcept {
         bool all_out = true;
-        for_each_inside(
-            [&](passage const& each) { all_out = all_out && (&each == own || each.abandoned_); });
+        for_each_inside([&](thread_at_gate const& each) {
+            all_out = all_out && (&each == own || each.abandoned);
+        });
         return all_out;
+    }
+
+    /// After the gate's answer has changed: who has not seen it is seen. Nobody else has come who
+    /// would not know it, where only the calling thread has. Mutex held.
+    void fence_those_on_their_way() const noexcept {
+        bool others = false;
+        for_each_thread([&](thread_at_gate const& each) { others = others || &each != own; });
+        if (others) {
+            fence_others();
+        }
     }
 
     /// Whether the closing of that opening is over; if it is because all are out, this ends it.
@@ -192,25 +308,26 @@ struct gate_state {
         if (is_closed(opening)) {
             return;
         }
-        for_each_inside([&](passage& each) {
-            if (&each != own && !each.abandoned_) {
+        for_each_inside([&](thread_at_gate& each) {
+            if (&each != own && !each.abandoned) {
                 abandon(each);
                 tell(each, interrupted);
             }
         });
-        for_each_inside([](passage const& each) {
-            while (each.acquiring_) {
+        fence_those_on_their_way();
+        for_each_inside([](thread_at_gate const& each) {
+            while (&each != own && each.where == place::on_its_way_to_the_gil) {
                 std::this_thread::yield();
             }
         });
         is_closed(opening);
     }
 
-    static void tell(passage const& abandoned, bool interrupted) noexcept {
+    static void tell(thread_at_gate const& abandoned, bool interrupted) noexcept {
         std::array<char, 16> system_name{};
-        pthread_getname_np(abandoned.thread_, system_name.data(), system_name.size());
-        bool const registered = !abandoned.name_.empty();
-        std::string_view const name = registered ? abandoned.name_ : system_name.data();
+        pthread_getname_np(abandoned.thread, system_name.data(), system_name.size());
+        bool const registered = abandoned.name.has_value();
+        std::string_view const name = abandoned.name.value_or(system_name.data());
         std::fprintf(stderr, "handoff: at exit, native thread \"%.*s\" ",
                      static_cast<int>(name.size()), name.data());
         if (interrupted) {
@@ -223,17 +340,24 @@ struct gate_state {
         std::fputs("; it is abandoned, and not let into Python any more\n", stderr);
     }
 
-    /// In the child of a fork() there are no others; what they have in their stacks, stop
-    /// callbacks too, is not touched any more.
+    /// In the child of a fork() there are no others; their stop callbacks are not touched any more.
     void forget_others() noexcept {
-#if PY_VERSION_HEX >= 0x030F0000
-        for_each_inside([this](passage& each) {
-            if (&each != own && each.guard_ != nullptr) {
-                left_behind.push_back(each.guard_);
+        for_each_thread([this](thread_at_gate& each) {
+            if (&each == own) {
+                return;
             }
-        });
+#if PY_VERSION_HEX >= 0x030F0000
+            if (PyInterpreterGuard* const its = each.guard.exchange(nullptr)) {
+                left_behind.push_back(its);
+            }
 #endif
-        first = own;
+            each.where = place::outside;
+            each.passages = 0;
+            each.abandoned = false;
+            each.name.reset();
+            std::construct_at(&each.stop);
+            each.is_free = true;
+        });
         std::construct_at(&stop, std::nostopstate);
         if (now != phase::never_opened) {
             try {
@@ -245,10 +369,8 @@ struct gate_state {
             stop.request_stop();
             now = phase::closed;  // who was closing it may be no thread of this process
         }
-        if (own != nullptr) {
-            own->previous_ = nullptr;
-            own->next_ = nullptr;
-            own->stop_ = stop.get_token();
+        if (own != nullptr && own->name.has_value()) {
+            own->stop = stop.get_token();
         }
         std::construct_at(&changed);
     }
@@ -265,15 +387,35 @@ struct gate_state {
     }
 };
 
-thread_local passage* gate_state::own = nullptr;
+thread_local thread_at_gate* gate_state::own = nullptr;
 
-passage::passage(std::string_view name) noexcept : name_(name), in_(gate_state::own) {
-    if (in_ == nullptr) {
-        answer_ = gate_state::only().admit(*this);
-        if (answer_ == admission::granted) {
-            gate_state::own = in_ = this;
+passage::passage() noexcept {
+    if (gate_state::own == nullptr || gate_state::own->passages == 0) {
+        answer_ = gate_state::only().admit();
+        if (answer_ != admission::granted) {
+            return;
         }
     }
+    in_ = gate_state::own;
+    ++in_->passages;
+}
+
+passage::passage(std::string_view name) noexcept : passage() {
+    has_named_it_ = admitted() && gate_state::only().name(name);
+}
+
+void passage::leave() noexcept {
+    gate_state& gate = gate_state::only();
+    if (has_named_it_) {
+        gate.forget_name(*in_);
+    }
+    if (--in_->passages == 0) {
+        gate.leave(*in_);
+    }
+}
+
+bool passage::python_is_there() const noexcept {
+    return admitted() || (answer_ == admission::never_opened && Py_IsInitialized() != 0);
 }
 
 void passage::explain_refusal() const {
@@ -295,13 +437,6 @@ void passage::explain_refusal() const {
 }
 
 void expect_the_gate_to_be_opened() noexcept { gate_state::only().is_expected_to_open = true; }
-
-passage::~passage() {
-    if (in_ == this) {
-        gate_state::own = nullptr;
-        gate_state::only().leave(*this);
-    }
-}
 
 }  // namespace detail
 
@@ -372,6 +507,7 @@ bool gil_gate::open() noexcept {
     if (!register_at_exit() || is_shutting_down()) {
         return false;
     }
+    detail::prepare_to_fence_others();
     std::stop_source stop(std::nostopstate);
     try {
         stop = std::stop_source();
@@ -429,6 +565,7 @@ bool gil_gate::close() noexcept {
         gate.now = phase::closing;
         opening = gate.openings;
         stop = gate.stop;
+        gate.fence_those_on_their_way();
 #if PY_VERSION_HEX >= 0x030F0000
         gate.close_what_was_left_behind();
 #endif
@@ -452,8 +589,8 @@ bool gil_gate::close() noexcept {
 void gil_gate::abandon(std::thread::native_handle_type thread) noexcept {
     gate_state& gate = gate_state::only();
     std::scoped_lock const held(gate.mutex);
-    gate.for_each_inside([&](detail::passage& each) {
-        if (pthread_equal(each.thread_, thread) != 0) {
+    gate.for_each_inside([&](detail::thread_at_gate& each) {
+        if (pthread_equal(each.thread, thread) != 0) {
             gate_state::abandon(each);
         }
     });
@@ -464,7 +601,8 @@ std::size_t gil_gate::abandoned() noexcept {
     gate_state& gate = gate_state::only();
     std::scoped_lock const held(gate.mutex);
     std::size_t count = 0;
-    gate.for_each_inside([&](detail::passage const& each) { count += each.abandoned_ ? 1 : 0; });
+    gate.for_each_inside(
+        [&](detail::thread_at_gate const& each) { count += each.abandoned ? 1 : 0; });
     return count;
 }
 

@@ -119,8 +119,8 @@ void leave(void* own) noexcept {
     if (!std::exchange(its->leaves, true) && pthread_setspecific(states().key, its) == 0) {
         return;
     }
-    passage const last{{}};
-    if (last.admitted() || (last.answer() == admission::never_opened && Py_IsInitialized() != 0)) {
+    passage const last;
+    if (last.python_is_there()) {
         delete_cleared();
         left.add(its);
     } else {

@@ -10,6 +10,13 @@
 
 namespace handoff {
 
+namespace detail {
+
+/// What a caller says who has asked gil_held() before.
+struct not_held {};
+
+}  // namespace detail
+
 /// Holds the GIL from construction to destruction, then restores what it found.
 ///
 ///     on entry                            in scope    cost             at the end
@@ -37,20 +44,11 @@ namespace handoff {
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_acquire {
 public:
     [[nodiscard]] gil_acquire() {
-        if (gil_held()) {
-            return;
+        if (!gil_held()) {
+            take();
         }
-        PyThreadState* own = PyGILState_GetThisThreadState();
-        if (own == nullptr) [[unlikely]] {
-            detail::assert_no_mutex_held();
-            detail::acquire_with_new_state();
-            own = PyThreadState_Get();
-        } else {
-            detail::await_gil([own] { PyEval_RestoreThread(own); });
-        }
-        taken_with_ = own;
-        detail::drops.drop_if_any();
     }
+    [[nodiscard]] explicit gil_acquire(detail::not_held) { take(); }
 
     ~gil_acquire() {
         made_.assert_still_here("gil_acquire");
@@ -66,6 +64,19 @@ public:
     gil_acquire& operator=(gil_acquire const&) = delete;
 
 private:
+    void take() {
+        PyThreadState* own = PyGILState_GetThisThreadState();
+        if (own == nullptr) [[unlikely]] {
+            detail::assert_no_mutex_held();
+            detail::acquire_with_new_state();
+            own = PyThreadState_Get();
+        } else {
+            detail::await_gil([own] { PyEval_RestoreThread(own); });
+        }
+        taken_with_ = own;
+        detail::drops.drop_if_any();
+    }
+
     PyThreadState* taken_with_ = nullptr;
     [[no_unique_address]] detail::made_here made_;
 };

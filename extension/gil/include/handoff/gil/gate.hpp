@@ -1,11 +1,13 @@
 // gil_gate: the way into Python for native threads, closed in order before Python ends.
 #pragma once
 
+#include <handoff/gil/detail/asymmetric_fence.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <stop_token>
 #include <string_view>
 #include <thread>
@@ -90,13 +92,40 @@ namespace detail {
 /// What the gate answers a thread that asks for admission, decided once.
 enum class admission : unsigned char { granted, never_opened, not_open, no_memory };
 
+/// What the gate knows of a thread that has come to it, until the thread ends.
+struct thread_at_gate {
+    enum class place : unsigned char { outside, inside, on_its_way_to_the_gil };
+
+    // Written by the thread. In a fork's child by the one thread that there is.
+    std::atomic<place> where = place::outside;
+    unsigned passages = 0;  // that it is in, one within another
+
+    // Guarded by the gate's mutex, but for the atomics.
+    std::atomic<bool> abandoned = false;
+    bool is_free = true;  // the thread that it was about has ended
+    std::thread::native_handle_type thread{};
+    std::optional<std::string_view> name;  // none: it is in for a moment
+    std::stop_token stop;                  // where there is a name
+#if PY_VERSION_HEX >= 0x030F0000
+    std::atomic<PyInterpreterGuard*> guard = nullptr;
+#endif
+    thread_at_gate* next = nullptr;  // of all that there ever were
+};
+
 /// A thread's being in, from admission to leaving. One within another is the same being in.
 class [[gnu::visibility("default")]] passage {
 public:
-    /// Asks for admission. `name` tells in a message who is late, and has static storage; empty:
-    /// a newcomer, which never registered.
+    /// Asks for admission, for a moment.
+    passage() noexcept;
+    /// Asks for it for longer: there is a stop token, and the name, which has static storage, tells
+    /// in a message who is late.
     explicit passage(std::string_view name) noexcept;
-    ~passage();
+
+    ~passage() {
+        if (in_ != nullptr) {
+            leave();
+        }
+    }
 
     passage(passage const&) = delete;
     passage& operator=(passage const&) = delete;
@@ -104,11 +133,20 @@ public:
     [[nodiscard]] bool admitted() const noexcept { return in_ != nullptr; }
     [[nodiscard]] admission answer() const noexcept { return answer_; }
 
+    /// Whether the gate has given the thread up: it is not let in any more.
+    [[nodiscard]] bool abandoned() const noexcept { return admitted() && in_->abandoned; }
+
+    /// Whether Python does not end, up to the gate's grace, while the passage lives: the thread is
+    /// in, or nobody has ever opened the gate, and Python has not ended so far.
+    [[nodiscard]] bool python_is_there() const noexcept;
+
     /// What a thread that was not admitted has to know: says on stderr that the gate was forgotten.
-    /// Throws: std::bad_alloc when there was no memory to admit it, which only happens since 3.15.
+    /// Throws: std::bad_alloc when there was no memory to admit it.
     [[gnu::cold]] void explain_refusal() const;
 
-    [[nodiscard]] std::stop_token stop() const noexcept { return admitted() ? in_->stop_ : stop_; }
+    [[nodiscard]] std::stop_token stop() const noexcept {
+        return admitted() ? in_->stop : std::stop_token();
+    }
 
     /// Calls `acquire`, which waits for the GIL, unless the thread is abandoned; calls `release`
     /// if that happens meanwhile. The gate is not closed in between.
@@ -118,12 +156,12 @@ public:
         if (!admitted()) {
             return false;
         }
-        // The gate sets the second and then reads the first: one of us sees the other.
-        on_the_way const to_the_gil(in_->acquiring_);
-        bool may = !in_->abandoned_;
+        // The gate writes the second and then reads the first: one of us sees the other.
+        on_the_way const to_the_gil(in_->where);
+        bool may = !in_->abandoned;
         if (may) {
             acquire();
-            may = !in_->abandoned_;
+            may = !in_->abandoned;
             if (!may) {
                 release();
             }
@@ -133,31 +171,25 @@ public:
 
 private:
     struct on_the_way {
-        explicit on_the_way(std::atomic<bool>& shown) noexcept : shown_(shown) { shown_ = true; }
-        ~on_the_way() { shown_.store(false, std::memory_order_release); }
+        using place = thread_at_gate::place;
+        explicit on_the_way(std::atomic<place>& shown) noexcept
+            : shown_(shown), before_(shown.load(std::memory_order_relaxed)) {
+            store_shown(shown_, place::on_its_way_to_the_gil);
+        }
+        ~on_the_way() { shown_.store(before_, std::memory_order_release); }
         on_the_way(on_the_way const&) = delete;
         on_the_way& operator=(on_the_way const&) = delete;
 
     private:
-        std::atomic<bool>& shown_;
+        std::atomic<place>& shown_;
+        place before_;
     };
 
-    friend class handoff::gil_gate;
-    friend struct gate_state;
+    void leave() noexcept;
 
-    // Guarded by the gate's mutex, but for the atomics.
-    passage* previous_ = nullptr;
-    passage* next_ = nullptr;
-    std::string_view name_;
+    thread_at_gate* in_ = nullptr;  // null: not admitted
     admission answer_ = admission::granted;
-    std::thread::native_handle_type thread_;
-    std::stop_token stop_;
-    std::atomic<bool> acquiring_ = false;
-    std::atomic<bool> abandoned_ = false;
-#if PY_VERSION_HEX >= 0x030F0000
-    PyInterpreterGuard* guard_ = nullptr;
-#endif
-    passage* in_;  // itself, or the one that the thread was in already; null: not admitted
+    bool has_named_it_ = false;
 };
 
 }  // namespace detail

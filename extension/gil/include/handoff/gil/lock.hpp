@@ -10,7 +10,6 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
-#include <string_view>
 #include <tuple>
 
 namespace handoff {
@@ -44,7 +43,7 @@ class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_lock {
 public:
     [[nodiscard]] explicit gil_lock(Mutex&... wanted) : once_(wanted...), locked_(wanted...) {
         if (gil_held()) {
-            in_.emplace(std::string_view());
+            in_.emplace();
         }
         detail::lock_beside_gil(wanted...);
     }

@@ -59,7 +59,7 @@ public:
 
     /// Whether the gate is closing; true where it did not register the thread.
     [[nodiscard]] bool stop_requested() const noexcept {
-        return attached_ == nullptr || passage_.stop().stop_requested();
+        return attached_ == nullptr || passage_.abandoned() || passage_.stop().stop_requested();
     }
 
     /// For std::stop_callback and std::condition_variable_any; without a source when not

@@ -5,7 +5,6 @@
 #include <handoff/gil/gate.hpp>
 
 #include <optional>
-#include <string_view>
 
 namespace handoff {
 
@@ -40,8 +39,8 @@ public:
             held_ = true;
             return;
         }
-        held_ = in_.emplace(std::string_view())
-                    .unless_abandoned([this] { gil_.emplace(); }, [this] { gil_.reset(); });
+        held_ = in_.emplace().unless_abandoned([this] { gil_.emplace(detail::not_held()); },
+                                               [this] { gil_.reset(); });
         if (!in_->admitted()) [[unlikely]] {
             in_->explain_refusal();
         }

@@ -6,7 +6,6 @@
 #include <handoff/gil/gate.hpp>
 
 #include <optional>
-#include <string_view>
 
 namespace handoff::detail {
 
@@ -39,7 +38,7 @@ class way_back {
 public:
     /// Asks, when the thread is about to take the GIL. Where there is no gate, it is open.
     [[nodiscard]] bool is_open() noexcept {
-        admission const answer = in_.emplace(std::string_view()).answer();
+        admission const answer = in_.emplace().answer();
         return answer == admission::granted || answer == admission::never_opened;
     }
 
