@@ -86,16 +86,18 @@ public:
     }
 
     R operator()(Args... arguments) const {
-        std::shared_ptr<kept const> const its = kept_;  // the call may drop *this
-        if (its == nullptr) {
+        if (kept_ == nullptr) {
             throw std::bad_function_call();
         }
+        // The call may drop *this. What is needed meanwhile, and afterwards:
+        auto const its = kept_->has_options() ? kept_ : nullptr;
         try {
             return detail::in_python("a callback", [&] {
-                return detail::call_python<R>(its->callable.get(), arguments...);
+                detail::python_callee const callable{.object = kept_->callable.get()};
+                return detail::call_python<R>(callable, arguments...);
             });
         } catch (python_error const& error) {
-            if (its->chosen.on_error == nullptr) {
+            if (its == nullptr || its->chosen.on_error == nullptr) {
                 throw;
             }
             its->chosen.on_error(error);
@@ -104,7 +106,7 @@ public:
             }
         } catch (no_python const&) {
             if constexpr (!std::is_void_v<R>) {
-                return its->chosen.otherwise ? *its->chosen.otherwise : throw;
+                return its != nullptr && its->chosen.otherwise ? *its->chosen.otherwise : throw;
             }
         }
     }
@@ -121,6 +123,16 @@ private:
     struct kept {
         kept(gil_owned<boost::python::object> its, options its_options)
             : callable(std::move(its)), chosen(std::move(its_options)) {}
+
+        [[nodiscard]] bool has_options() const noexcept {
+            if constexpr (!std::is_void_v<R>) {
+                if (chosen.otherwise) {
+                    return true;
+                }
+            }
+            return chosen.on_error != nullptr;
+        }
+
         gil_owned<boost::python::object> callable;
         options chosen;
     };

@@ -22,35 +22,54 @@ namespace handoff {
 
 namespace detail {
 
-/// The name as a str of Python's that is made and hashed once. By its address, where literals are.
-///
-/// GIL:     held.
-/// Returns: borrowed; there until Python ends.
-/// Throws:  error_already_set.
-inline PyObject* interned(char const* name) {
-    struct known {
-        char const* name;
-        PyObject* string;
-        unsigned long life;
-    };
-    static constinit std::array<known, 64> all{};
-    known& its = all[reinterpret_cast<std::uintptr_t>(name) / 8 % all.size()];
-    if (its.name != name || its.life != python_life() ||
-        std::strcmp(PyUnicode_AsUTF8(its.string), name) != 0) {
-        PyObject* const string = PyUnicode_InternFromString(name);
-        if (string == nullptr) {
+/// The name of a virtual function, as a str of Python's that is made and hashed once, and which
+/// class was last seen to override it.
+struct virtual_name {
+    char const* name = nullptr;
+    unsigned long life = 0;  // of Python's
+    PyObject* string = nullptr;
+    char const* characters = nullptr;  // the string's
+
+    // Of the C++ class that Python knows by that registration; a version is never another class's.
+    boost::python::converter::registration const* of = nullptr;
+    PyTypeObject* overriding = nullptr;
+    unsigned version = 0;
+
+    /// By its address, where literals are.
+    ///
+    /// GIL:    held.
+    /// Throws: error_already_set.
+    static virtual_name& find(char const* name) {
+        static constinit std::array<virtual_name, 64> all{};
+        virtual_name& its = all[reinterpret_cast<std::uintptr_t>(name) / 8 % all.size()];
+        if (its.name != name || its.life != python_life() || std::strcmp(its.characters, name) != 0)
+            [[unlikely]] {
+            its.learn(name);
+        }
+        return its;
+    }
+
+private:
+    [[gnu::cold]] void learn(char const* its_name) {
+        PyObject* const made = PyUnicode_InternFromString(its_name);
+        char const* const its_characters = made != nullptr ? PyUnicode_AsUTF8(made) : nullptr;
+        if (its_characters == nullptr) {
+            Py_XDECREF(made);
             throw boost::python::error_already_set();
         }
-        // The former is kept, too: who called us further out may use it yet.
-        its = {.name = name, .string = string, .life = watched_python_life()};
+        // The former string is kept, too: who called us further out may use it yet.
+        *this = {};
+        name = its_name;
+        life = watched_python_life();
+        string = made;
+        characters = its_characters;
     }
-    return its.string;
-}
+};
 
-/// The class that Python knows T by.
+/// What Boost.Python knows of T.
 template <class T>
-PyTypeObject* class_of(boost::python::wrapper<T> const&) {
-    return boost::python::converter::registered<T>::converters.get_class_object();
+boost::python::converter::registration const& registration_of(boost::python::wrapper<T> const&) {
+    return boost::python::converter::registered<T>::converters;
 }
 
 template <class R, class Self>
@@ -65,8 +84,8 @@ public:
     R operator()(Args const&... arguments) const {
         refuse_what_needs_the_gil<R, Args...>();
         return in_python(name_, [&] {
-            boost::python::object const found = find();
-            if (found.is_none()) {
+            python_callee const found = find();
+            if (found.object.is_none()) {
                 PyErr_Format(PyExc_NotImplementedError,
                              "%s() is pure virtual in C++, and no Python class overrides it",
                              name_);
@@ -86,13 +105,13 @@ public:
         std::optional<result> of_python;
         try {
             in_python(name_, [&] {
-                boost::python::object const found = find();
+                python_callee const found = find();
                 if constexpr (std::is_void_v<R>) {
-                    if (!found.is_none()) {
+                    if (!found.object.is_none()) {
                         call_python<void>(found, arguments...);
                         of_python.emplace();
                     }
-                } else if (!found.is_none()) {
+                } else if (!found.object.is_none()) {
                     of_python.emplace(call_python<R>(found, arguments...));
                 }
             });
@@ -107,25 +126,46 @@ public:
     }
 
 private:
-    /// As wrapper<T>::get_override(), which makes two strings of the name each time, and leaves an
-    /// AttributeError set. None where there is none, or Python has begun to destroy the object, to
-    /// which nothing may refer any more. GIL: held.
-    [[nodiscard]] boost::python::object find() const {
+    /// As wrapper<T>::get_override(), which makes two strings of the name and a bound method each
+    /// time, and leaves an AttributeError set. None where there is none, or Python has begun to
+    /// destroy the object, to which nothing may refer any more. GIL: held.
+    [[nodiscard]] python_callee find() const {
         PyObject* const its = boost::python::detail::wrapper_base_::get_owner(self_);
         if (its == nullptr || Py_REFCNT(its) == 0) {
             return {};
         }
-        PyObject* const name = interned(name_);
-        PyObject* const found = PyObject_GetAttr(its, name);
+        virtual_name& known = virtual_name::find(name_);
+        auto const& of = registration_of(self_);
+        PyTypeObject* const type = Py_TYPE(its);
+        if (known.overriding == type && known.version == type->tp_version_tag && known.of == &of) {
+            return {.object = owned(Py_NewRef(its)), .method = known.string};
+        }
+        // Borrowed, both.
+        PyObject* const of_cpp = _PyType_Lookup(of.get_class_object(), known.string);
+        PyObject* const of_class = _PyType_Lookup(type, known.string);
+        if (of_class != of_cpp && of_class != nullptr) {
+            if (type->tp_version_tag != 0) {  // they have run out, or it has changed
+                known.of = &of;
+                known.overriding = type;
+                known.version = type->tp_version_tag;
+            }
+            return {.object = owned(Py_NewRef(its)), .method = known.string};
+        }
+        PyObject* const found =
+            PyObject_GetAttr(its, known.string);  // the object's own, or __getattr__'s
         if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0) {
-            PyErr_Clear();  // the class does not bind it
+            PyErr_Clear();
             return {};
         }
-        boost::python::object owned{boost::python::handle<>(found)};
-        bool const is_of_cpp =
-            PyMethod_Check(found) && PyMethod_Self(found) == its &&
-            PyDict_GetItemWithError(class_of(self_)->tp_dict, name) == PyMethod_Function(found);
-        return is_of_cpp ? boost::python::object() : owned;
+        boost::python::object own = owned(found);
+        bool const is_of_cpp = PyMethod_Check(found) && PyMethod_Self(found) == its &&
+                               PyMethod_Function(found) == of_cpp;
+        return is_of_cpp ? python_callee() : python_callee{.object = std::move(own)};
+    }
+
+    /// Throws: error_already_set for null.
+    static boost::python::object owned(PyObject* result) {
+        return boost::python::object(boost::python::handle<>(result));
     }
 
     Self const& self_;

@@ -14,10 +14,12 @@
 #include <boost/numeric/conversion/cast.hpp>
 
 #include <array>
+#include <optional>
 #include <ranges>
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -36,25 +38,73 @@ constexpr void refuse_what_needs_the_gil() {
                   "or std::string_view, T instead of T& or T*");
 }
 
-/// callable(arguments…), as boost::python::call<R>() converts them, and by vectorcall: no tuple,
-/// and no format that is read.
+template <class R>
+constexpr bool is_plain_number =
+    std::is_same_v<R, double> || std::is_same_v<R, int> || std::is_same_v<R, long>;
+
+/// A number as Boost.Python converts it, without its search for a converter; none where that has to
+/// decide. GIL: held.
+template <class R>
+std::optional<R> plain_number(PyObject* object) noexcept {
+    if constexpr (std::is_same_v<R, double>) {
+        if (PyFloat_CheckExact(object)) {
+            return PyFloat_AS_DOUBLE(object);
+        }
+    } else if (PyLong_CheckExact(object)) {
+        int overflow = 0;
+        long const value = PyLong_AsLongAndOverflow(object, &overflow);
+        if (overflow == 0 && std::in_range<R>(value)) {
+            return static_cast<R>(value);
+        }
+    }
+    return std::nullopt;
+}
+
+/// What Python returned, which is owned; null where it raised.
+///
+/// GIL:    held.
+/// Throws: boost::python::error_already_set.
+template <class R>
+R result_from_python(PyObject* result) {
+    if constexpr (is_plain_number<R>) {
+        if (result != nullptr) {
+            if (auto const number = plain_number<R>(result)) {
+                Py_DECREF(result);
+                return *number;
+            }
+        }
+    }
+    boost::python::converter::return_from_python<R> from_python;
+    return from_python(result);
+}
+
+/// What is called in Python: an object, or the method of that name.
+struct python_callee {
+    boost::python::object object;
+    PyObject* method = nullptr;  // borrowed
+};
+
+/// object(arguments…), or object.method(arguments…), as boost::python::call<R>() converts them, and
+/// by vectorcall: no tuple, no bound method, and no format that is read.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.
 /// Source: PEP 590.
 template <class R, class... Args>
-R call_python(boost::python::object const& callable, Args const&... arguments) {
-    namespace converter = boost::python::converter;
-    std::tuple<converter::arg_to_python<Args>...> const converted(arguments...);
+R call_python(python_callee const& callee, Args const&... arguments) {
+    std::tuple<boost::python::converter::arg_to_python<Args>...> const converted(arguments...);
     PyObject* const result = std::apply(
         [&](auto const&... each) {
-            std::array<PyObject*, sizeof...(each) + 1> values{nullptr, each.get()...};
-            return PyObject_Vectorcall(callable.ptr(), values.data() + 1,
-                                       sizeof...(each) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+            std::array<PyObject*, sizeof...(each) + 1> values{callee.object.ptr(), each.get()...};
+            return callee.method != nullptr
+                       ? PyObject_VectorcallMethod(callee.method, values.data(), values.size(),
+                                                   nullptr)
+                       : PyObject_Vectorcall(callee.object.ptr(), values.data() + 1,
+                                             sizeof...(each) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                             nullptr);
         },
         converted);
-    converter::return_from_python<R> from_python;
-    return from_python(result);
+    return result_from_python<R>(result);
 }
 
 /// Calls `work` with the GIL held. `what` tells in an error what was called.
