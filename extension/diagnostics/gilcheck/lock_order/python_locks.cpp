@@ -21,7 +21,7 @@ namespace handoff::detail {
 namespace {
 
 // Of CPython 3.11 to 3.15, in builds that have a GIL. Source: cpython/descrobject.h,
-// methodobject.h, cpython/object.h, cpython/tupleobject.h.
+// methodobject.h, cpython/object.h.
 struct method_definition {
     char const* name;
     void* function;
@@ -29,8 +29,6 @@ struct method_definition {
 };
 constexpr std::ptrdiff_t definition_of_descriptor = 40;
 constexpr std::ptrdiff_t dealloc_of_type = 48;
-constexpr std::ptrdiff_t size_of_tuple = 16;
-constexpr std::ptrdiff_t items_of_tuple = 24;
 
 // Source: methodobject.h.
 constexpr int tuple_and_keywords = 3;
@@ -86,32 +84,35 @@ std::array<dealloc_function, 2> deallocs{};
 void const* true_object = nullptr;
 void const* false_object = nullptr;
 
+std::ptrdiff_t (*size_of_tuple)(void const* tuple) = nullptr;
+void const* (*item_of_tuple)(void const* tuple, std::ptrdiff_t index) = nullptr;  // borrowed
+
 using written_place = std::array<char, 96>;
 mapped_array<written_place> const* places = nullptr;  // by number
 
 /// acquire(), or acquire(True), and what is always so.
 bool waits_for_ever(int flags, void const* first, void const* second, void const* third) noexcept {
     std::ptrdiff_t count = 0;
-    void const* const* arguments = nullptr;
+    void const* only = nullptr;  // the argument
     switch (flags) {
         case tuple_and_keywords:
             if (second != nullptr) {
                 return false;
             }
-            count = first == nullptr ? 0 : at<std::ptrdiff_t>(first, size_of_tuple);
-            arguments = count == 0 ? nullptr : &at<void const*>(first, items_of_tuple);
+            count = first == nullptr ? 0 : size_of_tuple(first);
+            only = count == 1 ? item_of_tuple(first, 0) : nullptr;
             break;
         case vector_and_keywords:
             if (third != nullptr) {
                 return false;
             }
             count = reinterpret_cast<std::ptrdiff_t>(second);
-            arguments = static_cast<void const* const*>(first);
+            only = count == 1 ? *static_cast<void const* const*>(first) : nullptr;
             break;
         default:
             break;  // __enter__(), _acquire_restore(state)
     }
-    return count == 0 || (count == 1 && *arguments == true_object);
+    return count == 0 || (count == 1 && only == true_object);
 }
 
 lock_number number_for(void const* self) noexcept {
@@ -241,6 +242,8 @@ void stand_between(running_python const& python) {
         definitions.at(each) = found;
     }
     places = new mapped_array<written_place>(most_locks);
+    python.look_up(size_of_tuple, "PyTuple_Size");
+    python.look_up(item_of_tuple, "PyTuple_GetItem");
     true_object = python.object.find("_Py_TrueStruct").address;
     false_object = python.object.find("_Py_FalseStruct").address;
     auto const type_of_lock = threads.attribute("LockType");
