@@ -26,6 +26,40 @@ struct place {
     std::uintptr_t instruction = 0;
 };
 
+/// Of addresses.
+struct range {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+
+    [[nodiscard]] bool contains(std::uintptr_t address) const noexcept {
+        return begin <= address && address < end;
+    }
+};
+
+struct memory {
+    range stack;
+    std::vector<range> code;
+};
+
+/// Source: proc(5), /proc/[pid]/maps.
+memory memory_around(std::uintptr_t stack_pointer) {
+    memory found;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        range its;
+        std::string rights;
+        char dash = '-';
+        std::istringstream(line) >> std::hex >> its.begin >> dash >> its.end >> rights;
+        if (its.contains(stack_pointer)) {
+            found.stack = its;
+        }
+        if (rights.find('x') != std::string::npos) {
+            found.code.push_back(its);
+        }
+    }
+    return found;
+}
+
 /// What changes if the thread runs in between.
 std::string state_of(pid_t thread) {
     std::string const folder = "/proc/self/task/" + std::to_string(thread);
@@ -67,6 +101,44 @@ void give_up(int /*signal*/) { _exit(0); }
     static_cast<void>(write(STDOUT_FILENO, &address, sizeof address) != 0);
 }
 
+struct walk_order {
+    place from;
+    memory around;
+};
+
+#if defined(__x86_64__)
+[[gnu::no_sanitize("address")]] std::uintptr_t word_at(std::uintptr_t address) noexcept {
+    std::uintptr_t word = 0;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): in the copy of the stack
+    std::memcpy(&word, reinterpret_cast<void const*>(address), sizeof word);
+    return word;
+}
+
+/// What the frame pointer is, which the system does not show, where any function keeps one, as all
+/// of Ubuntu's do: the address of the innermost record in the stack. A record is the caller's frame
+/// pointer, so the address of a record further out, and the address to return to.
+/// Returns: 0 where there is no record near.
+[[gnu::no_sanitize("address")]] std::uintptr_t innermost_record(walk_order const& given) noexcept {
+    static constexpr std::uintptr_t word = sizeof(std::uintptr_t);
+    static constexpr std::uintptr_t far = 1 << 16;
+    auto const returns_to_code = [&](std::uintptr_t record) {
+        std::uintptr_t const to = word_at(record + word);
+        return std::ranges::any_of(given.around.code,
+                                   [to](range const& each) { return each.contains(to); });
+    };
+    range const& stack = given.around.stack;
+    std::uintptr_t const last = std::min(stack.end, given.from.stack_pointer + far) - 2 * word;
+    for (std::uintptr_t each = given.from.stack_pointer; each <= last; each += word) {
+        std::uintptr_t const outer = word_at(each);
+        if (outer % word == 0 && each < outer && outer <= stack.end - 2 * word &&
+            returns_to_code(each) && returns_to_code(outer)) {
+            return each;
+        }
+    }
+    return 0;
+}
+#endif
+
 // A thread may be in a system call with its stack at any multiple of eight.
 #if defined(__x86_64__)
 #define HANDOFF_ALIGNS_ITS_STACK gnu::force_align_arg_pointer
@@ -82,7 +154,8 @@ void give_up(int /*signal*/) { _exit(0); }
 
 /// On the copy of the thread's own stack.
 [[gnu::no_sanitize("address")]] void walk(void* given) {
-    auto const& from = *static_cast<place const*>(given);
+    auto const& order = *static_cast<walk_order const*>(given);
+    place const& from = order.from;
     sigset_t ends;
     sigemptyset(&ends);
     for (int const number : {SIGSEGV, SIGBUS, SIGALRM}) {
@@ -100,9 +173,10 @@ void give_up(int /*signal*/) { _exit(0); }
     std::uintptr_t const pushed = from.stack_pointer - sizeof(std::uintptr_t);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the system wrote it
     std::memcpy(reinterpret_cast<void*>(pushed), &from.instruction, sizeof from.instruction);
-    for (int const number : {REG_RBP, REG_RBX, REG_R12, REG_R13, REG_R14, REG_R15}) {
+    for (int const number : {REG_RBX, REG_R12, REG_R13, REG_R14, REG_R15}) {
         registers.gregs[number] = 0;
     }
+    registers.gregs[REG_RBP] = static_cast<greg_t>(innermost_record(order));
     registers.gregs[REG_RSP] = static_cast<greg_t>(pushed);
     registers.gregs[REG_RIP] = reinterpret_cast<greg_t>(&walk_from_here);
     setcontext(&there);
@@ -120,11 +194,12 @@ void give_up(int /*signal*/) { _exit(0); }
 
 std::vector<void*> sleeping_stack(pid_t thread) {
     std::string const state = state_of(thread);
-    place from = place_in(state);
+    place const from = place_in(state);
     if (from.instruction == 0) {
         return {};
     }
-    std::string const written = output_of_child(&walk, &from);
+    walk_order order{.from = from, .around = memory_around(from.stack_pointer)};
+    std::string const written = output_of_child(&walk, &order);
     if (written.empty() || state_of(thread) != state) {
         return {};  // and nothing to copy, of which memcpy() must not be told
     }

@@ -8,9 +8,8 @@ namespace handoff::detail {
 
 /// The return addresses of another thread of this process, the innermost first, which is the
 /// instruction after the system call. Empty: it is in none, it ran meanwhile, or the system does
-/// not say. Of what keeps its frame in a register that the system does not show, as code without
-/// optimisation does, the frames further out may be missing: the caller of libc's function is
-/// there.
+/// not say. What keeps its frame in a register is found by the records in the stack, as the system
+/// does not show registers; where it keeps none in the stack, frames further out may be missing.
 ///
 /// A child process, which has a copy of all stacks, walks this one: no signal is sent, so that no
 /// wait is over early, and what the stack has for a reader who knows only where it is, and not the
