@@ -66,6 +66,9 @@ class Case(unittest.TestCase):
     def test_a_static_that_an_import_initialises(self):
         self.assert_runs("static_local")
 
+    def test_a_coroutine_that_goes_on_elsewhere(self):
+        self.assert_runs("session")
+
     def test_each_is_here(self):
         run = re.findall(r'assert_runs\("(\w+)"\)', Path(__file__).read_text())
         self.assertEqual({path.stem for path in _FOLDER.glob("*.cpp")}, set(run))
