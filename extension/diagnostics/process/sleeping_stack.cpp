@@ -16,6 +16,7 @@
 #include <string>
 #include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 namespace handoff::detail {
 
@@ -87,57 +88,39 @@ place place_in(std::string const& state) {
             .instruction = std::stoull(all.back(), nullptr, base)};
 }
 
+struct walk_order {
+    place from;
+    memory around;
+};
+
 // In the child, which is one thread.
 
 /// Seconds. An unwinder that asks the loader, as before GCC 12, waits for ever where another thread
 /// of the parent was just loading something.
 constexpr unsigned longest_walk = 1;
 
+walk_order const* order = nullptr;
+
+/// How far the walk has come, to the frame that it could not leave.
+struct progress {
+    std::size_t frames = 0;
+    std::uintptr_t instruction = 0;
+    std::uintptr_t stack_pointer = 0;
+};
+constinit progress told;
+constinit std::size_t walked = 0;  // frames, in this attempt
+
 /// With what was found until then.
 void give_up(int /*signal*/) { _exit(0); }
 
-[[gnu::no_sanitize("address")]] void write_frame(void* frame) {
+[[gnu::no_sanitize("address")]] void write_frame(void* frame, std::uintptr_t stack_pointer) {
+    if (++walked <= told.frames) {
+        return;  // a former attempt has
+    }
     auto const address = reinterpret_cast<std::uintptr_t>(frame);
     static_cast<void>(write(STDOUT_FILENO, &address, sizeof address) != 0);
+    told = {.frames = walked, .instruction = address, .stack_pointer = stack_pointer};
 }
-
-struct walk_order {
-    place from;
-    memory around;
-};
-
-#if defined(__x86_64__)
-[[gnu::no_sanitize("address")]] std::uintptr_t word_at(std::uintptr_t address) noexcept {
-    std::uintptr_t word = 0;
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): in the copy of the stack
-    std::memcpy(&word, reinterpret_cast<void const*>(address), sizeof word);
-    return word;
-}
-
-/// What the frame pointer is, which the system does not show, where any function keeps one, as all
-/// of Ubuntu's do: the address of the innermost record in the stack. A record is the caller's frame
-/// pointer, so the address of a record further out, and the address to return to.
-/// Returns: 0 where there is no record near.
-[[gnu::no_sanitize("address")]] std::uintptr_t innermost_record(walk_order const& given) noexcept {
-    static constexpr std::uintptr_t word = sizeof(std::uintptr_t);
-    static constexpr std::uintptr_t far = 1 << 16;
-    auto const returns_to_code = [&](std::uintptr_t record) {
-        std::uintptr_t const to = word_at(record + word);
-        return std::ranges::any_of(given.around.code,
-                                   [to](range const& each) { return each.contains(to); });
-    };
-    range const& stack = given.around.stack;
-    std::uintptr_t const last = std::min(stack.end, given.from.stack_pointer + far) - 2 * word;
-    for (std::uintptr_t each = given.from.stack_pointer; each <= last; each += word) {
-        std::uintptr_t const outer = word_at(each);
-        if (outer % word == 0 && each < outer && outer <= stack.end - 2 * word &&
-            returns_to_code(each) && returns_to_code(outer)) {
-            return each;
-        }
-    }
-    return 0;
-}
-#endif
 
 // A thread may be in a system call with its stack at any multiple of eight.
 #if defined(__x86_64__)
@@ -148,27 +131,21 @@ struct walk_order {
 
 /// As though it were called by the instruction at which the thread sleeps.
 [[noreturn, gnu::no_sanitize("address"), HANDOFF_ALIGNS_ITS_STACK]] void walk_from_here() {
+    walked = 0;
     walk_stack(&write_frame);
     _exit(0);
 }
 
-/// On the copy of the thread's own stack.
-[[gnu::no_sanitize("address")]] void walk(void* given) {
-    auto const& order = *static_cast<walk_order const*>(given);
-    place const& from = order.from;
-    sigset_t ends;
-    sigemptyset(&ends);
-    for (int const number : {SIGSEGV, SIGBUS, SIGALRM}) {
-        std::signal(number, &give_up);
-        sigaddset(&ends, number);
-    }
-    sigprocmask(SIG_UNBLOCK, &ends, nullptr);
-    alarm(longest_walk);
+/// Goes to walk_from_here() with the thread's registers, as far as they are known.
+[[gnu::no_sanitize("address")]] void begin_walk(
+    [[maybe_unused]] std::uintptr_t frame_pointer) noexcept {
+    place const& from = order->from;
     ucontext_t there{};
     if (getcontext(&there) != 0) {
         return;
     }
     auto& registers = there.uc_mcontext;
+    sigemptyset(&there.uc_sigmask);
 #if defined(__x86_64__)
     std::uintptr_t const pushed = from.stack_pointer - sizeof(std::uintptr_t);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the system wrote it
@@ -176,7 +153,7 @@ struct walk_order {
     for (int const number : {REG_RBX, REG_R12, REG_R13, REG_R14, REG_R15}) {
         registers.gregs[number] = 0;
     }
-    registers.gregs[REG_RBP] = static_cast<greg_t>(innermost_record(order));
+    registers.gregs[REG_RBP] = static_cast<greg_t>(frame_pointer);
     registers.gregs[REG_RSP] = static_cast<greg_t>(pushed);
     registers.gregs[REG_RIP] = reinterpret_cast<greg_t>(&walk_from_here);
     setcontext(&there);
@@ -190,6 +167,115 @@ struct walk_order {
 #endif
 }
 
+#if defined(__x86_64__)
+template <class T>
+[[gnu::no_sanitize("address")]] T value_at(std::uintptr_t address) noexcept {
+    T value{};
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): in the copy of the stack, or in code
+    std::memcpy(&value, reinterpret_cast<void const*>(address), sizeof value);
+    return value;
+}
+
+bool is_code(std::uintptr_t address) noexcept {
+    return std::ranges::any_of(order->around.code,
+                               [=](range const& each) { return each.contains(address); });
+}
+
+/// Of a procedure linkage table: it goes on to a function that may be any.
+bool is_jump(std::uintptr_t instruction) noexcept {
+    static constexpr std::uint32_t end_of_branch = 0xFA1E0FF3;
+    static constexpr std::uint8_t bound = 0xF2;
+    static constexpr std::uint16_t indirect = 0x25FF;
+    if (!is_code(instruction)) {
+        return false;
+    }
+    instruction += value_at<std::uint32_t>(instruction) == end_of_branch ? 4 : 0;
+    instruction += value_at<std::uint8_t>(instruction) == bound ? 1 : 0;
+    return value_at<std::uint16_t>(instruction) == indirect;
+}
+
+/// Whether a call of that function, or one of a function that the code does not name, returns
+/// there. Source: Intel's manual, CALL: E8 is relative; FF /2 is indirect, of two to seven bytes.
+bool is_return_from(std::uintptr_t function, std::uintptr_t to) noexcept {
+    static constexpr std::uintptr_t longest_call = 7;
+    static constexpr std::uintptr_t direct_call = 5;
+    if (!is_code(to) || !is_code(to - longest_call)) {
+        return false;
+    }
+    if (value_at<std::uint8_t>(to - direct_call) == 0xE8) {
+        std::uintptr_t const called =
+            to + static_cast<std::uintptr_t>(std::intptr_t{value_at<std::int32_t>(to - 4)});
+        return called == function || is_jump(called);
+    }
+    for (std::uintptr_t length = 2; length <= longest_call; ++length) {
+        if (value_at<std::uint8_t>(to - length) == 0xFF &&
+            (value_at<std::uint8_t>(to - length + 1) >> 3 & 7) == 2) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Whether its frame begins as the compiler has it: push %rbp; mov %rsp, %rbp. That of assembler,
+/// as of libffi's calls, is at the same register, and has another form.
+bool keeps_frame_pointer(std::uintptr_t function) noexcept {
+    static constexpr std::uint32_t beginning = 0xE5894855;
+    for (std::uintptr_t each = function; each < told.instruction; ++each) {
+        if (value_at<std::uint32_t>(each) == beginning) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The frame pointer of the function that was told last: the address of its record in the stack.
+/// A record is the caller's frame pointer, so the address of one further out, and the address to
+/// return to. Between it and the stack pointer there may be old ones.
+/// Returns: 0 where there is none.
+std::uintptr_t record_of_last_frame() noexcept {
+    static constexpr std::uintptr_t word = sizeof(std::uintptr_t);
+    static constexpr std::uintptr_t far = 1 << 16;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers
+    void* const last = reinterpret_cast<void*>(told.instruction - 1);
+    auto const function = reinterpret_cast<std::uintptr_t>(_Unwind_FindEnclosingFunction(last));
+    range const& stack = order->around.stack;
+    if (function == 0 || !keeps_frame_pointer(function) || !stack.contains(told.stack_pointer)) {
+        return 0;
+    }
+    std::uintptr_t const end = std::min(stack.end, told.stack_pointer + far);
+    for (std::uintptr_t each = told.stack_pointer; each + 2 * word <= end; each += word) {
+        auto const outer = value_at<std::uintptr_t>(each);
+        if (outer > each && stack.contains(outer) &&
+            is_return_from(function, value_at<std::uintptr_t>(each + word))) {
+            return each;
+        }
+    }
+    return 0;
+}
+#endif
+
+/// The walk reads where the frame pointer would lead, which the system does not show. So once, from
+/// the function that keeps one.
+void look_for_the_frame_pointer([[maybe_unused]] int signal) {
+#if defined(__x86_64__)
+    std::signal(SIGSEGV, &give_up);
+    if (std::uintptr_t const found = told.frames > 0 ? record_of_last_frame() : 0) {
+        begin_walk(found);
+    }
+#endif
+    _exit(0);
+}
+
+/// On the copy of the thread's own stack.
+void walk(void* given) {
+    order = static_cast<walk_order const*>(given);
+    std::signal(SIGSEGV, &look_for_the_frame_pointer);
+    std::signal(SIGBUS, &give_up);
+    std::signal(SIGALRM, &give_up);
+    alarm(longest_walk);
+    begin_walk(0);
+}
+
 }  // namespace
 
 std::vector<void*> sleeping_stack(pid_t thread) {
@@ -198,8 +284,8 @@ std::vector<void*> sleeping_stack(pid_t thread) {
     if (from.instruction == 0) {
         return {};
     }
-    walk_order order{.from = from, .around = memory_around(from.stack_pointer)};
-    std::string const written = output_of_child(&walk, &order);
+    walk_order ordered{.from = from, .around = memory_around(from.stack_pointer)};
+    std::string const written = output_of_child(&walk, &ordered);
     if (written.empty() || state_of(thread) != state) {
         return {};  // and nothing to copy, of which memcpy() must not be told
     }

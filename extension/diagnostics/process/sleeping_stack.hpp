@@ -8,8 +8,9 @@ namespace handoff::detail {
 
 /// The return addresses of another thread of this process, the innermost first, which is the
 /// instruction after the system call. Empty: it is in none, it ran meanwhile, or the system does
-/// not say. What keeps its frame in a register is found by the records in the stack, as the system
-/// does not show registers; where it keeps none in the stack, frames further out may be missing.
+/// not say. The caller of a function that keeps its frame in a register, which the system does not
+/// show, is found by the record of it in the stack; where there is none that such a call has made,
+/// it and the frames further out are missing.
 ///
 /// A child process, which has a copy of all stacks, walks this one: no signal is sent, so that no
 /// wait is over early, and what the stack has for a reader who knows only where it is, and not the

@@ -35,16 +35,16 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* given) {
 
 }  // namespace
 
-void walk_stack(void (*tell)(void* frame)) noexcept {
+void walk_stack(void (*tell)(void* frame, std::uintptr_t stack_pointer)) noexcept {
     struct telling {
-        void (*tell)(void* frame);
+        void (*tell)(void* frame, std::uintptr_t stack_pointer);
         int left;
     } own{.tell = tell, .left = 100};
     _Unwind_Backtrace(
         [](_Unwind_Context* context, void* given) {
             auto& its = *static_cast<telling*>(given);
             // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers
-            its.tell(reinterpret_cast<void*>(_Unwind_GetIP(context)));
+            its.tell(reinterpret_cast<void*>(_Unwind_GetIP(context)), _Unwind_GetCFA(context));
             return --its.left == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
         },
         &own);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace handoff::detail {
@@ -22,6 +23,7 @@ inline constexpr std::size_t most_left_out = 10'000;  // frames
 [[nodiscard]] walked_stack walk_stack(std::span<void*> to) noexcept;
 
 /// The same, each as soon as it is known, up to 100 of them: what is further out may be no stack.
-void walk_stack(void (*tell)(void* frame)) noexcept;
+/// With it comes the stack pointer that the frame has, at the call in which it is.
+void walk_stack(void (*tell)(void* frame, std::uintptr_t stack_pointer)) noexcept;
 
 }  // namespace handoff::detail
