@@ -43,9 +43,13 @@ void walk_stack(void (*tell)(void* frame, std::uintptr_t stack_pointer)) noexcep
     _Unwind_Backtrace(
         [](_Unwind_Context* context, void* given) {
             auto& its = *static_cast<telling*>(given);
+            _Unwind_Ptr const instruction = _Unwind_GetIP(context);
+            if (instruction == 0 || its.left-- == 0) {
+                return _URC_END_OF_STACK;
+            }
             // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers
-            its.tell(reinterpret_cast<void*>(_Unwind_GetIP(context)), _Unwind_GetCFA(context));
-            return --its.left == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
+            its.tell(reinterpret_cast<void*>(instruction), _Unwind_GetCFA(context));
+            return _URC_NO_REASON;
         },
         &own);
 }
