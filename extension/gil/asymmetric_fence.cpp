@@ -18,7 +18,8 @@ long membarrier(int command) noexcept { return syscall(SYS_membarrier, command, 
 
 void prepare_to_fence_others() noexcept {
     long const known = membarrier(MEMBARRIER_CMD_QUERY);
-    others_can_be_fenced = known > 0 && (known & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
+    auto const commands = known > 0 ? static_cast<unsigned long>(known) : 0;  // -1: there are none
+    others_can_be_fenced = (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
     // Costs nothing now, and a grace period of the kernel's when there are several threads.
     if (others_can_be_fenced && __libc_single_threaded != 0) {
         membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);

@@ -22,6 +22,8 @@ namespace handoff {
 
 namespace detail {
 
+namespace {
+
 /// The gate itself.
 struct gate_state {
     using clock = std::chrono::steady_clock;
@@ -388,6 +390,8 @@ struct gate_state {
 };
 
 thread_local thread_at_gate* gate_state::own = nullptr;
+
+}  // namespace
 
 passage::passage() noexcept {
     if (gate_state::own == nullptr || gate_state::own->passages == 0) {

@@ -209,21 +209,26 @@ bool is_return_from(std::uintptr_t function, std::uintptr_t to) noexcept {
     }
     for (std::uintptr_t length = 2; length <= longest_call; ++length) {
         if (value_at<std::uint8_t>(to - length) == 0xFF &&
-            (value_at<std::uint8_t>(to - length + 1) >> 3 & 7) == 2) {
+            (unsigned{value_at<std::uint8_t>(to - length + 1)} >> 3U & 7U) == 2) {
             return true;
         }
     }
     return false;
 }
 
-/// Whether its frame begins as the compiler has it: push %rbp; mov %rsp, %rbp. That of assembler,
-/// as of libffi's calls, is at the same register, and has another form.
+/// Whether its frame begins as the compiler has it: push %rbp, soon followed by mov %rsp, %rbp.
+/// That of assembler, as of libffi's calls, is at the same register, and has another form.
 bool keeps_frame_pointer(std::uintptr_t function) noexcept {
-    static constexpr std::uint32_t beginning = 0xE5894855;
+    static constexpr std::uint8_t push = 0x55;
+    static constexpr std::array<std::uint8_t, 3> move{0x48, 0x89, 0xE5};
+    static constexpr std::uintptr_t soon = 16;  // bytes
+    std::uintptr_t pushed = 0;
     for (std::uintptr_t each = function; each < told.instruction; ++each) {
-        if (value_at<std::uint32_t>(each) == beginning) {
+        if (pushed != 0 && each - pushed <= soon &&
+            value_at<std::array<std::uint8_t, 3>>(each) == move) {
             return true;
         }
+        pushed = value_at<std::uint8_t>(each) == push ? each : pushed;
     }
     return false;
 }
@@ -234,7 +239,7 @@ bool keeps_frame_pointer(std::uintptr_t function) noexcept {
 /// Returns: 0 where there is none.
 std::uintptr_t record_of_last_frame() noexcept {
     static constexpr std::uintptr_t word = sizeof(std::uintptr_t);
-    static constexpr std::uintptr_t far = 1 << 16;
+    static constexpr std::uintptr_t far = 65536;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers
     void* const last = reinterpret_cast<void*>(told.instruction - 1);
     auto const function = reinterpret_cast<std::uintptr_t>(_Unwind_FindEnclosingFunction(last));
