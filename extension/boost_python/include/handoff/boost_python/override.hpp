@@ -22,19 +22,9 @@ namespace handoff {
 
 namespace detail {
 
-/// The name of a virtual function, as a str of Python's that is made and hashed once, and which
-/// class was last seen to override it.
-struct virtual_name {
-    char const* name = nullptr;
-    unsigned long life = 0;  // of Python's
-    PyObject* string = nullptr;
-    char const* characters = nullptr;  // the string's
-
-    // Of the C++ class that Python knows by that registration; a version is never another class's.
-    boost::python::converter::registration const* of = nullptr;
-    PyTypeObject* overriding = nullptr;
-    unsigned version = 0;
-
+/// The name of a virtual function, as a str of Python's that is made and hashed once.
+class virtual_name {
+public:
     /// By its address, where literals are.
     ///
     /// GIL:    held.
@@ -42,28 +32,64 @@ struct virtual_name {
     static virtual_name& find(char const* name) {
         static constinit std::array<virtual_name, 64> all{};
         virtual_name& its = all[reinterpret_cast<std::uintptr_t>(name) / 8 % all.size()];
-        if (its.name != name || its.life != python_life() || std::strcmp(its.characters, name) != 0)
-            [[unlikely]] {
+        if (its.name_ != name || its.life_ != python_life() ||
+            std::strcmp(its.characters_, name) != 0) [[unlikely]] {
             its.learn(name);
         }
         return its;
     }
 
+    /// Borrowed; there until Python ends.
+    [[nodiscard]] PyObject* string() const noexcept { return string_; }
+
+    /// Whether the class has another function of that name than the C++ class that Python knows by
+    /// that registration. Knows the last one for which it was so: as long as a class is not
+    /// changed it has a version, which is never another class's.
+    ///
+    /// GIL:    held.
+    /// Throws: error_already_set: Python does not know the C++ class.
+    bool is_overridden_by(PyTypeObject* type,
+                          boost::python::converter::registration const& registered) {
+        if (overriding_ == type && version_ == type->tp_version_tag && of_ == &registered) {
+            return true;
+        }
+        // Borrowed, both.
+        PyObject* const of_cpp = _PyType_Lookup(registered.get_class_object(), string_);
+        PyObject* const of_class = _PyType_Lookup(type, string_);
+        if (of_class == nullptr || of_class == of_cpp) {
+            return false;
+        }
+        if (type->tp_version_tag != 0) {  // 0: versions have run out
+            overriding_ = type;
+            version_ = type->tp_version_tag;
+            of_ = &registered;
+        }
+        return true;
+    }
+
 private:
-    [[gnu::cold]] void learn(char const* its_name) {
-        PyObject* const made = PyUnicode_InternFromString(its_name);
-        char const* const its_characters = made != nullptr ? PyUnicode_AsUTF8(made) : nullptr;
-        if (its_characters == nullptr) {
+    [[gnu::cold]] void learn(char const* name) {
+        PyObject* const made = PyUnicode_InternFromString(name);
+        char const* const characters = made != nullptr ? PyUnicode_AsUTF8(made) : nullptr;
+        if (characters == nullptr) {
             Py_XDECREF(made);
             throw boost::python::error_already_set();
         }
         // The former string is kept, too: who called us further out may use it yet.
         *this = {};
-        name = its_name;
-        life = watched_python_life();
-        string = made;
-        characters = its_characters;
+        name_ = name;
+        life_ = watched_python_life();
+        string_ = made;
+        characters_ = characters;
     }
+
+    char const* name_ = nullptr;
+    unsigned long life_ = 0;  // of Python's
+    PyObject* string_ = nullptr;
+    char const* characters_ = nullptr;  // the string's
+    PyTypeObject* overriding_ = nullptr;
+    unsigned version_ = 0;
+    boost::python::converter::registration const* of_ = nullptr;
 };
 
 /// What Boost.Python knows of T.
@@ -135,31 +161,19 @@ private:
             return {};
         }
         virtual_name& known = virtual_name::find(name_);
-        auto const& of = registration_of(self_);
+        PyObject* const name = known.string();
         PyTypeObject* const type = Py_TYPE(its);
-        if (known.overriding == type && known.version == type->tp_version_tag && known.of == &of) {
-            return {.object = owned(Py_NewRef(its)), .method = known.string};
+        if (known.is_overridden_by(type, registration_of(self_))) {
+            return {.object = owned(Py_NewRef(its)), .method = name};
         }
-        // Borrowed, both.
-        PyObject* const of_cpp = _PyType_Lookup(of.get_class_object(), known.string);
-        PyObject* const of_class = _PyType_Lookup(type, known.string);
-        if (of_class != of_cpp && of_class != nullptr) {
-            if (type->tp_version_tag != 0) {  // they have run out, or it has changed
-                known.of = &of;
-                known.overriding = type;
-                known.version = type->tp_version_tag;
-            }
-            return {.object = owned(Py_NewRef(its)), .method = known.string};
-        }
-        PyObject* const found =
-            PyObject_GetAttr(its, known.string);  // the object's own, or __getattr__'s
+        PyObject* const found = PyObject_GetAttr(its, name);  // its own, or __getattr__'s
         if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0) {
             PyErr_Clear();
             return {};
         }
         boost::python::object own = owned(found);
         bool const is_of_cpp = PyMethod_Check(found) && PyMethod_Self(found) == its &&
-                               PyMethod_Function(found) == of_cpp;
+                               PyMethod_Function(found) == _PyType_Lookup(type, name);
         return is_of_cpp ? python_callee() : python_callee{.object = std::move(own)};
     }
 
