@@ -171,7 +171,8 @@ struct gate_state {
         return answer;
     }
 
-    /// Who was abandoned before came out, and comes in anew: not while all are abandoned.
+    /// The thread was abandoned, has come out since, and comes in again. It is refused where the
+    /// gate closes meanwhile, which may have abandoned it a second time.
     [[gnu::cold]] admission let_in_again(thread_at_gate& newcomer) noexcept {
         std::scoped_lock const held(mutex);
         if (now != phase::open) {
@@ -278,8 +279,8 @@ struct gate_state {
         return all_out;
     }
 
-    /// After the gate's answer has changed: who has not seen it is seen. Nobody else has come who
-    /// would not know it, where only the calling thread has. Mutex held.
+    /// After the gate's answer has changed: each thread that is known has seen the answer, or we
+    /// see where the thread is. One that comes later takes the mutex first. Mutex held.
     void fence_those_on_their_way() const noexcept {
         bool others = false;
         for_each_thread([&](thread_at_gate const& each) { others = others || &each != own; });
@@ -342,7 +343,8 @@ struct gate_state {
         std::fputs("; it is abandoned, and not let into Python any more\n", stderr);
     }
 
-    /// In the child of a fork() there are no others; their stop callbacks are not touched any more.
+    /// The child of a fork() has no other threads. It forgets them, and leaves their stop callbacks
+    /// alone.
     void forget_others() noexcept {
         for_each_thread([this](thread_at_gate& each) {
             if (&each == own) {

@@ -23,7 +23,8 @@ void report_left_error() noexcept {
     rather_hang([] {
         PyObject* where = nullptr;
         {
-            error_aside const meanwhile;  // also of where's own, if there was no memory
+            error_aside const
+                meanwhile;  // and if there is no memory for `where`, its MemoryError goes
             where = PyUnicode_FromString("a hold of the GIL that ended with this error set");
         }
         PyErr_WriteUnraisable(where);

@@ -154,7 +154,8 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
-/// waits: who waits for a thread; empty of a cycle.
+/// waits: the stack of the thread that waits for another thread. Empty where the finding is a
+/// cycle.
 std::string advice(lock_finding const& found, std::span<call_frame const> waits) {
     if (found.what != lock_finding::kind::cycle) {
         std::string const piece(piece_that_releases(called_by_python(waits)));

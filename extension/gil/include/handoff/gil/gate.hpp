@@ -117,8 +117,8 @@ class [[gnu::visibility("default")]] passage {
 public:
     /// Asks for admission, for a moment.
     passage() noexcept;
-    /// Asks for it for longer: there is a stop token, and the name, which has static storage, tells
-    /// in a message who is late.
+    /// Asks for admission, for longer. stop() then asks the thread to end. A message names the
+    /// thread by `name` when it is late. REQUIRES: the name has static storage.
     explicit passage(std::string_view name) noexcept;
 
     ~passage() {
