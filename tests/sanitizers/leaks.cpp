@@ -1,6 +1,7 @@
 // Which leaks LeakSanitizer reports of a process that embeds Python: all but those named here.
 #include <Python.h>
 
+#include <atomic>
 #include <dlfcn.h>
 #include <filesystem>
 #include <iterator>
@@ -11,7 +12,7 @@
 namespace {
 
 bool forked = false;
-bool ended_a_thread = false;
+std::atomic<bool> ended_a_thread = false;
 
 [[maybe_unused]] int const noted = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
@@ -43,7 +44,8 @@ extern "C" void pthread_exit(void* result) {
 /// were, or is about to end as the answer is given; or they are within the blocks of Python's
 /// allocator.
 SANITIZER_CALLS int __lsan_is_turned_off() {
-    return forked || ended_a_thread || has_other_threads() || allocates_in_blocks() ? 1 : 0;
+    // In this order: a thread that is gone when they are counted has been noted before.
+    return has_other_threads() || ended_a_thread || forked || allocates_in_blocks() ? 1 : 0;
 }
 
 /// `leak:` and a function among those that called for the memory.
