@@ -22,6 +22,9 @@ namespace handoff {
 
 namespace detail {
 
+constinit std::atomic<gate_phase> phase_of_gate = gate_phase::never_opened;
+constinit thread_local thread_at_gate* this_thread_at_gate = nullptr;
+
 namespace {
 
 /// The gate itself.
@@ -29,12 +32,11 @@ struct gate_state {
     using clock = std::chrono::steady_clock;
 
     using place = thread_at_gate::place;
-
-    enum class phase : unsigned char { never_opened, open, closing, closed };
+    using phase = gate_phase;
 
     handoff::mutex mutex;
     // Written under the mutex.
-    std::atomic<phase> now = phase::never_opened;
+    std::atomic<phase>& now = phase_of_gate;
     unsigned long openings = 0;  // which of them `now` is about
     std::atomic<unsigned long> closings = 0;
     condition_variable changed;
@@ -73,9 +75,6 @@ struct gate_state {
         alignas(gate_state) static std::array<std::byte, sizeof(gate_state)> room;
         return *std::construct_at(reinterpret_cast<gate_state*>(room.data()));
     }
-
-    /// What the gate knows of the calling thread, if that has come before.
-    static thread_local thread_at_gate* own;
 
     template <class Visit>
     void for_each_thread(Visit visit) const {
@@ -116,7 +115,7 @@ struct gate_state {
             }
             it->is_free = false;
             it->thread = pthread_self();
-            own = it;
+            this_thread_at_gate = it;
         } catch (std::bad_alloc const&) {
             return false;
         }
@@ -130,7 +129,7 @@ struct gate_state {
             is_told_when_this_thread_ends(ended);
             return;
         }
-        own = nullptr;
+        this_thread_at_gate = nullptr;
         std::scoped_lock const held(mutex);
         ended->is_free = true;
     }
@@ -151,22 +150,22 @@ struct gate_state {
         if (now != phase::open) {
             return refusal();
         }
-        if (own == nullptr && !meet()) {
+        if (this_thread_at_gate == nullptr && !meet()) {
             return admission::no_memory;
         }
         // close() writes the second and then reads the first: one of us sees the other.
-        store_shown(own->where, place::inside);
+        store_shown(this_thread_at_gate->where, place::inside);
         admission answer = now == phase::open ? admission::granted : refusal();
-        if (answer == admission::granted && own->abandoned) [[unlikely]] {
-            answer = let_in_again(*own);
+        if (answer == admission::granted && this_thread_at_gate->abandoned) [[unlikely]] {
+            answer = let_in_again(*this_thread_at_gate);
         }
 #if PY_VERSION_HEX >= 0x030F0000
         if (answer == admission::granted) {
-            answer = guard(*own);
+            answer = guard(*this_thread_at_gate);
         }
 #endif
         if (answer != admission::granted) {
-            leave(*own);
+            this_thread_at_gate->leave();
         }
         return answer;
     }
@@ -192,15 +191,9 @@ struct gate_state {
         }
         newcomer.guard = made;
         if (newcomer.abandoned) {  // meanwhile, when there was none to close
-            close_guard(newcomer);
+            newcomer.close_guard();
         }
         return admission::granted;
-    }
-
-    static void close_guard(thread_at_gate& its) noexcept {
-        if (PyInterpreterGuard* const closed = its.guard.exchange(nullptr)) {
-            PyInterpreterGuard_Close(closed);
-        }
     }
 #endif
 
@@ -208,11 +201,11 @@ struct gate_state {
     /// Returns: false where another passage has.
     [[gnu::noinline]] bool name(std::string_view name) noexcept {
         std::scoped_lock const held(mutex);
-        if (own->name.has_value()) {
+        if (this_thread_at_gate->name.has_value()) {
             return false;
         }
-        own->name = name;
-        own->stop = stop.get_token();
+        this_thread_at_gate->name = name;
+        this_thread_at_gate->stop = stop.get_token();
         return true;
     }
 
@@ -247,26 +240,11 @@ struct gate_state {
         return outcome::done;
     }
 
-    void leave(thread_at_gate& leaving) noexcept {
-#if PY_VERSION_HEX >= 0x030F0000
-        close_guard(leaving);
-#endif
-        store_shown(leaving.where, place::outside);
-        if (now != phase::open) [[unlikely]] {  // nobody waits before close()
-            tell_that_one_is_out();
-        }
-    }
-
-    [[gnu::cold]] void tell_that_one_is_out() noexcept {
-        std::scoped_lock const held(mutex);
-        changed.notify_all();
-    }
-
     /// From now on it keeps neither us nor Python from ending. Mutex held.
     static void abandon(thread_at_gate& stuck) noexcept {
         stuck.abandoned = true;
 #if PY_VERSION_HEX >= 0x030F0000
-        close_guard(stuck);
+        stuck.close_guard();
 #endif
     }
 
@@ -274,7 +252,7 @@ struct gate_state {
     [[nodiscard]] bool empty() const noexcept {
         bool all_out = true;
         for_each_inside([&](thread_at_gate const& each) {
-            all_out = all_out && (&each == own || each.abandoned);
+            all_out = all_out && (&each == this_thread_at_gate || each.abandoned);
         });
         return all_out;
     }
@@ -283,7 +261,8 @@ struct gate_state {
     /// see where the thread is. One that comes later takes the mutex first. Mutex held.
     void fence_those_on_their_way() const noexcept {
         bool others = false;
-        for_each_thread([&](thread_at_gate const& each) { others = others || &each != own; });
+        for_each_thread(
+            [&](thread_at_gate const& each) { others = others || &each != this_thread_at_gate; });
         if (others) {
             fence_others();
         }
@@ -312,14 +291,14 @@ struct gate_state {
             return;
         }
         for_each_inside([&](thread_at_gate& each) {
-            if (&each != own && !each.abandoned) {
+            if (&each != this_thread_at_gate && !each.abandoned) {
                 abandon(each);
                 tell(each, interrupted);
             }
         });
         fence_those_on_their_way();
         for_each_inside([](thread_at_gate const& each) {
-            while (&each != own && each.where == place::on_its_way_to_the_gil) {
+            while (&each != this_thread_at_gate && each.where == place::on_its_way_to_the_gil) {
                 std::this_thread::yield();
             }
         });
@@ -347,7 +326,7 @@ struct gate_state {
     /// alone.
     void forget_others() noexcept {
         for_each_thread([this](thread_at_gate& each) {
-            if (&each == own) {
+            if (&each == this_thread_at_gate) {
                 return;
             }
 #if PY_VERSION_HEX >= 0x030F0000
@@ -373,8 +352,8 @@ struct gate_state {
             stop.request_stop();
             now = phase::closed;  // who was closing it may be no thread of this process
         }
-        if (own != nullptr && own->name.has_value()) {
-            own->stop = stop.get_token();
+        if (this_thread_at_gate != nullptr && this_thread_at_gate->name.has_value()) {
+            this_thread_at_gate->stop = stop.get_token();
         }
         std::construct_at(&changed);
     }
@@ -391,33 +370,38 @@ struct gate_state {
     }
 };
 
-thread_local thread_at_gate* gate_state::own = nullptr;
-
 }  // namespace
 
-passage::passage() noexcept {
-    if (gate_state::own == nullptr || gate_state::own->passages == 0) {
-        answer_ = gate_state::only().admit();
-        if (answer_ != admission::granted) {
-            return;
-        }
+void passage::ask() noexcept {
+    if (this_thread_at_gate != nullptr &&
+        this_thread_at_gate->where != gate_state::place::outside) {
+        this_thread_at_gate->leave();  // the gate closed as it came in, or had abandoned it before
     }
-    in_ = gate_state::own;
-    ++in_->passages;
+    answer_ = gate_state::only().admit();
+    if (answer_ == admission::granted) {
+        in_ = this_thread_at_gate;
+        ++in_->passages;
+    }
 }
 
 passage::passage(std::string_view name) noexcept : passage() {
     has_named_it_ = admitted() && gate_state::only().name(name);
 }
 
-void passage::leave() noexcept {
+void passage::forget_name() noexcept { gate_state::only().forget_name(*in_); }
+
+void thread_at_gate::close_guard() noexcept {
+#if PY_VERSION_HEX >= 0x030F0000
+    if (PyInterpreterGuard* const closed = guard.exchange(nullptr)) {
+        PyInterpreterGuard_Close(closed);
+    }
+#endif
+}
+
+void thread_at_gate::tell_that_one_is_out() noexcept {
     gate_state& gate = gate_state::only();
-    if (has_named_it_) {
-        gate.forget_name(*in_);
-    }
-    if (--in_->passages == 0) {
-        gate.leave(*in_);
-    }
+    std::scoped_lock const held(gate.mutex);
+    gate.changed.notify_all();
 }
 
 bool passage::python_is_there() const noexcept {

@@ -92,9 +92,47 @@ namespace detail {
 /// What the gate answers a thread that asks for admission, decided once.
 enum class admission : unsigned char { granted, never_opened, not_open, no_memory };
 
+/// The gate, as a thread sees it that comes or goes.
+enum class gate_phase : unsigned char { never_opened, open, closing, closed };
+
+// What is read each time a thread comes or goes, so that one that has come before needs no call.
+// Visible, and defined once, as the gate's functions are: a module that finds its host's functions
+// finds these two there as well.
+struct thread_at_gate;
+[[gnu::visibility("default")]] extern constinit std::atomic<gate_phase> phase_of_gate;
+/// The calling thread; null until it first comes to the gate.
+[[gnu::visibility("default")]] extern constinit thread_local thread_at_gate* this_thread_at_gate;
+
 /// What the gate knows of a thread that has come to it, until the thread ends.
-struct thread_at_gate {
+struct [[gnu::visibility("default")]] thread_at_gate {
     enum class place : unsigned char { outside, inside, on_its_way_to_the_gil };
+
+    /// Lets it in where the gate has nothing to decide. To be called by that thread.
+    /// Returns: whether it is in; if not, it may have shown itself inside.
+    bool come_in() noexcept {
+        if constexpr (comes_with_guard) {
+            return false;
+        }
+        if (phase_of_gate != gate_phase::open) {
+            return false;
+        }
+        // gil_gate::close() writes the second and then reads the first: one of us sees the other.
+        store_shown(where, place::inside);
+        return phase_of_gate == gate_phase::open && !abandoned;
+    }
+
+    void leave() noexcept {
+        if constexpr (comes_with_guard) {
+            close_guard();
+        }
+        store_shown(where, place::outside);
+        if (phase_of_gate != gate_phase::open) [[unlikely]] {  // nobody waits before close()
+            tell_that_one_is_out();
+        }
+    }
+
+    /// Python does not wait for the thread any more.
+    void close_guard() noexcept;
 
     // Written by the thread. In a fork's child by the one thread that there is.
     std::atomic<place> where = place::outside;
@@ -110,20 +148,40 @@ struct thread_at_gate {
     std::atomic<PyInterpreterGuard*> guard = nullptr;
 #endif
     thread_at_gate* next = nullptr;  // of all that there ever were
+
+private:
+    /// Since 3.15 who comes in also gets a PyInterpreterGuard, which takes calls.
+    static constexpr bool comes_with_guard = PY_VERSION_HEX >= 0x030F0000;
+
+    [[gnu::cold]] static void tell_that_one_is_out() noexcept;
 };
 
-/// A thread's being in, from admission to leaving. One within another is the same being in.
+/// One thread's stay inside the gate, from admission to leaving. Nested stays share the outermost.
 class [[gnu::visibility("default")]] passage {
 public:
     /// Asks for admission, for a moment.
-    passage() noexcept;
+    passage() noexcept {
+        thread_at_gate* const own = this_thread_at_gate;
+        if (own != nullptr && (own->passages > 0 || own->come_in())) [[likely]] {
+            in_ = own;
+            ++own->passages;
+        } else {
+            ask();
+        }
+    }
     /// Asks for admission, for longer. stop() then asks the thread to end. A message names the
     /// thread by `name` when it is late. REQUIRES: the name has static storage.
     explicit passage(std::string_view name) noexcept;
 
     ~passage() {
-        if (in_ != nullptr) {
-            leave();
+        if (in_ == nullptr) {
+            return;
+        }
+        if (has_named_it_) {
+            forget_name();
+        }
+        if (--in_->passages == 0) {
+            in_->leave();
         }
     }
 
@@ -185,7 +243,8 @@ private:
         place before_;
     };
 
-    void leave() noexcept;
+    [[gnu::noinline]] void ask() noexcept;
+    [[gnu::noinline]] void forget_name() noexcept;
 
     thread_at_gate* in_ = nullptr;  // null: not admitted
     admission answer_ = admission::granted;
