@@ -362,9 +362,15 @@ class Silent(Watched):
 class Contended(Watched):
     def test_long_holds_one_after_the_other_are_told_apart_from_threads_that_compute(self):
         """Each is long, but not as long as the waits of those who come last."""
+        # Each call holds the GIL for 0.4 s, however busy the machine is: no bytecode runs in it.
         code = (
-            "import threading\n"
-            "def crunch():\n    while True: sum(range(30_000_000))\n"
+            "import threading, time\n"
+            "from collections import deque\n"
+            "from itertools import takewhile\n"
+            "def crunch():\n"
+            "    while True:\n"
+            "        end = time.monotonic() + 0.4\n"
+            "        deque(takewhile(end.__gt__, iter(time.monotonic, None)), maxlen=0)\n"
             "for _ in range(8): threading.Thread(target=crunch).start()\n"
         )
         for way, report in self.watched(code, after="2"):
