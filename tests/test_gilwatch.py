@@ -115,6 +115,13 @@ class FirstLine(Watched):
     def test_of_native_work(self):
         self.assert_names("works")
 
+    def test_of_a_hang_right_after_the_start(self):
+        """Python's main thread is asked for its stacks before, which it cannot answer any more."""
+        code = "import ctypes; ctypes.PyDLL(None).sleep(60)"
+        for way, report in self.watched(code, after="2"):
+            with self.subTest(way):
+                self.assertRegex(report[0], "^gilwatch: the main thread holds .* <string>:1[;,]")
+
     def test_of_a_pipe(self):
         self.assert_names("read")
 

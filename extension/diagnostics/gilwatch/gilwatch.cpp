@@ -303,8 +303,12 @@ public:
             if (after.count() == 0 || pausing) {
                 return;
             }
-            auto const pause = std::clamp<seconds>(after / 4, std::chrono::milliseconds(5),
-                                                   std::chrono::seconds(1));
+            // Often until Python is initialised: its main thread has to be asked for its stacks
+            // while it still runs Python code. A moment later it may hang.
+            auto const longest_pause =
+                asked_for_stacks_ ? std::chrono::seconds(1) : std::chrono::milliseconds(5);
+            auto const pause =
+                std::clamp<seconds>(after / 4, std::chrono::milliseconds(5), longest_pause);
             clock::time_point const due =
                 clock::now() + std::chrono::duration_cast<clock::duration>(pause);
             wait_until(wake_up, due);
