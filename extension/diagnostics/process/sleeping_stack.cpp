@@ -1,11 +1,11 @@
 // sleeping_stack(): the unwinder, on the stack of another thread.
 #include "sleeping_stack.hpp"
 
+#include "frame_record.hpp"
 #include "stack_walk.hpp"
 #include "unnoticed_child.hpp"
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +16,6 @@
 #include <string>
 #include <ucontext.h>
 #include <unistd.h>
-#include <unwind.h>
 
 namespace handoff::detail {
 
@@ -27,19 +26,9 @@ struct place {
     std::uintptr_t instruction = 0;
 };
 
-/// Of addresses.
-struct range {
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
-
-    [[nodiscard]] bool contains(std::uintptr_t address) const noexcept {
-        return begin <= address && address < end;
-    }
-};
-
 struct memory {
-    range stack;
-    std::vector<range> code;
+    address_range stack;
+    std::vector<address_range> code;
 };
 
 /// Source: proc(5), /proc/[pid]/maps.
@@ -47,7 +36,7 @@ memory memory_around(std::uintptr_t stack_pointer) {
     memory found;
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
-        range its;
+        address_range its;
         std::string rights;
         char dash = '-';
         std::istringstream(line) >> std::hex >> its.begin >> dash >> its.end >> rights;
@@ -167,105 +156,16 @@ void give_up(int /*signal*/) { _exit(0); }
 #endif
 }
 
-#if defined(__x86_64__)
-template <class T>
-[[gnu::no_sanitize("address")]] T value_at(std::uintptr_t address) noexcept {
-    T value{};
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): in the copy of the stack, or in code
-    std::memcpy(&value, reinterpret_cast<void const*>(address), sizeof value);
-    return value;
-}
-
-bool is_code(std::uintptr_t address) noexcept {
-    return std::ranges::any_of(order->around.code,
-                               [=](range const& each) { return each.contains(address); });
-}
-
-/// Of a procedure linkage table: it goes on to a function that may be any.
-bool is_jump(std::uintptr_t instruction) noexcept {
-    static constexpr std::uint32_t end_of_branch = 0xFA1E0FF3;
-    static constexpr std::uint8_t bound = 0xF2;
-    static constexpr std::uint16_t indirect = 0x25FF;
-    if (!is_code(instruction)) {
-        return false;
-    }
-    instruction += value_at<std::uint32_t>(instruction) == end_of_branch ? 4 : 0;
-    instruction += value_at<std::uint8_t>(instruction) == bound ? 1 : 0;
-    return value_at<std::uint16_t>(instruction) == indirect;
-}
-
-/// Whether a call of that function, or one of a function that the code does not name, returns
-/// there. Source: Intel's manual, CALL: E8 is relative; FF /2 is indirect, of two to seven bytes.
-bool is_return_from(std::uintptr_t function, std::uintptr_t to) noexcept {
-    static constexpr std::uintptr_t longest_call = 7;
-    static constexpr std::uintptr_t direct_call = 5;
-    if (!is_code(to) || !is_code(to - longest_call)) {
-        return false;
-    }
-    if (value_at<std::uint8_t>(to - direct_call) == 0xE8) {
-        std::uintptr_t const called =
-            to + static_cast<std::uintptr_t>(std::intptr_t{value_at<std::int32_t>(to - 4)});
-        return called == function || is_jump(called);
-    }
-    for (std::uintptr_t length = 2; length <= longest_call; ++length) {
-        if (value_at<std::uint8_t>(to - length) == 0xFF &&
-            (unsigned{value_at<std::uint8_t>(to - length + 1)} >> 3U & 7U) == 2) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/// Whether its frame begins as the compiler has it: push %rbp, soon followed by mov %rsp, %rbp.
-/// That of assembler, as of libffi's calls, is at the same register, and has another form.
-bool keeps_frame_pointer(std::uintptr_t function) noexcept {
-    static constexpr std::uint8_t push = 0x55;
-    static constexpr std::array<std::uint8_t, 3> move{0x48, 0x89, 0xE5};
-    static constexpr std::uintptr_t soon = 16;  // bytes
-    std::uintptr_t pushed = 0;
-    for (std::uintptr_t each = function; each < told.instruction; ++each) {
-        if (pushed != 0 && each - pushed <= soon &&
-            value_at<std::array<std::uint8_t, 3>>(each) == move) {
-            return true;
-        }
-        pushed = value_at<std::uint8_t>(each) == push ? each : pushed;
-    }
-    return false;
-}
-
-/// The frame pointer of the function that was told last: the address of its record in the stack.
-/// A record is the caller's frame pointer, so the address of one further out, and the address to
-/// return to. Between it and the stack pointer there may be old ones.
-/// Returns: 0 where there is none.
-std::uintptr_t record_of_last_frame() noexcept {
-    static constexpr std::uintptr_t word = sizeof(std::uintptr_t);
-    static constexpr std::uintptr_t far = 65536;
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers
-    void* const last = reinterpret_cast<void*>(told.instruction - 1);
-    auto const function = reinterpret_cast<std::uintptr_t>(_Unwind_FindEnclosingFunction(last));
-    range const& stack = order->around.stack;
-    if (function == 0 || !keeps_frame_pointer(function) || !stack.contains(told.stack_pointer)) {
-        return 0;
-    }
-    std::uintptr_t const end = std::min(stack.end, told.stack_pointer + far);
-    for (std::uintptr_t each = told.stack_pointer; each + 2 * word <= end; each += word) {
-        auto const outer = value_at<std::uintptr_t>(each);
-        if (outer > each && stack.contains(outer) &&
-            is_return_from(function, value_at<std::uintptr_t>(each + word))) {
-            return each;
-        }
-    }
-    return 0;
-}
-#endif
-
 /// The walk reads where the frame pointer would lead, which the system does not show. So once, from
 /// the function that keeps one.
 void look_for_the_frame_pointer([[maybe_unused]] int signal) {
 #if defined(__x86_64__)
     std::signal(SIGSEGV, &give_up);
-    if (std::uintptr_t const found = told.frames > 0 ? record_of_last_frame() : 0) {
-        begin_walk(found);
+    auto const& [stack, code] = order->around;
+    if (told.frames > 0) {
+        if (auto const found = frame_record(stack, code, told.instruction, told.stack_pointer)) {
+            begin_walk(found);
+        }
     }
 #endif
     _exit(0);
