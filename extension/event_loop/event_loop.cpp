@@ -2,13 +2,18 @@
 #include "event_loop.hpp"
 
 #include "mailbox.hpp"
+#include "reading_thread.hpp"
+#include "coroutine_runs.hpp"
+#include "result_wait.hpp"
+#include <handoff/gil/detail/first_copy.hpp>
+#include <handoff/gil/once.hpp>
 
 #include <boost/python/class.hpp>
 #include <boost/python/dict.hpp>
-#include <boost/python/extract.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/list.hpp>
+#include <boost/python/make_function.hpp>
 #include <boost/python/scope.hpp>
 #include <boost/python/tuple.hpp>
 
@@ -20,12 +25,17 @@ namespace handoff {
 
 namespace py = boost::python;
 
+namespace detail {
+
+/// Visible, so that all modules of a process that contain this code share them.
+// NOLINTNEXTLINE(misc-use-internal-linkage): one for all modules of the process
+[[gnu::visibility("default")]] inline constinit gil_once<py::object> globals_of_event_loop;
+
+}  // namespace detail
+
 namespace {
 
-// Owned, and guarded by the GIL. Not initialised by the code that makes them: that may let go of
-// the GIL, and a second thread would wait, with the GIL, for the first to have initialised it.
-PyObject* mailbox_class = nullptr;
-PyObject* globals_of_event_loop = nullptr;
+gil_once<py::object>& globals_of_event_loop = detail::first_copy_of(detail::globals_of_event_loop);
 
 py::list take(mailbox& from) {
     py::list taken;
@@ -35,35 +45,28 @@ py::list take(mailbox& from) {
     return taken;
 }
 
+py::object class_of_mailboxes() {
+    py::scope const nowhere{py::object()};
+    return py::class_<mailbox, std::shared_ptr<mailbox>, boost::noncopyable>("Mailbox")
+        .def("fileno", &mailbox::descriptor)
+        .def("take", &take);
+}
+
 /// The globals of event_loop.py, which has run.
-py::dict run() {
+py::object run() {
     py::dict globals;
-    globals["Mailbox"] = py::object(py::handle<>(py::borrowed(mailbox_class)));
+    globals["Mailbox"] = class_of_mailboxes();
+    globals["read_on_thread"] = py::make_function(&read_on_thread);
+    register_result_waits();
+    register_coroutine_runs();
     globals["__name__"] = "Foo";
     py::object const builtins = py::import("builtins");
     builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<Foo>", "exec"), globals);
-    return globals;
+    return std::move(globals);
 }
 
 }  // namespace
 
-void register_mailbox() {
-    py::scope const nowhere{py::object()};
-    py::object const made =
-        py::class_<mailbox, std::shared_ptr<mailbox>, boost::noncopyable>("Mailbox")
-            .def("fileno", &mailbox::descriptor)
-            .def("take", &take);
-    mailbox_class = Py_NewRef(made.ptr());
-}
-
-py::object from_event_loop(char const* name) {
-    if (globals_of_event_loop == nullptr) {
-        py::dict const made = run();
-        if (globals_of_event_loop == nullptr) {  // no other thread was faster
-            globals_of_event_loop = Py_NewRef(made.ptr());
-        }
-    }
-    return py::object(py::handle<>(py::borrowed(globals_of_event_loop)))[name];
-}
+py::object from_event_loop(char const* name) { return globals_of_event_loop.get(run)[name]; }
 
 }  // namespace handoff

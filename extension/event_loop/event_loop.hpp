@@ -7,14 +7,10 @@
 
 namespace handoff {
 
-/// Has Python know the class of mailboxes. Once, in a module's initialisation.
-/// GIL: held. Throws: boost::python::error_already_set.
-void register_mailbox();
-
-/// A function of event_loop.py, `wait` or `iterate`, which says what it takes. The file runs when
-/// one is first asked for, so that nobody else pays for the import of asyncio; when it fails, it
-/// runs again the next time. Where several threads ask for the first time at once, it may run for
-/// each, and all get what the first one made.
+/// A function of event_loop.py, which says what it takes: `wait`, `iterate`, `future_of`, `runs_of`,
+/// `reader_of`. The file runs when one is first asked for, so that nobody else pays for the import
+/// of asyncio; when it fails, it runs again the next time. All modules of a process that contain
+/// this code share what it makes, so that a loop has one mailbox.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.

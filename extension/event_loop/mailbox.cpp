@@ -1,4 +1,4 @@
-// mailbox: a list behind a mutex, and an eventfd.
+// mailbox: a list behind a mutex, an eventfd and a condition variable.
 #include "mailbox.hpp"
 
 #include <algorithm>
@@ -56,6 +56,7 @@ void mailbox::post(letter ended) noexcept {
         eventfd_write(descriptor_, 1);
     }
     posted_.push_back(ended);
+    changed_.notify_one();
 }
 
 void mailbox::forget() noexcept {
@@ -73,6 +74,18 @@ std::vector<mailbox::letter> mailbox::take() {
         eventfd_read(descriptor_, &ignored);
     }
     return taken;
+}
+
+void mailbox::wait() {
+    std::unique_lock held(guard_);
+    changed_.wait(held, [this] { return woken_ || !posted_.empty(); });
+    woken_ = false;
+}
+
+void mailbox::wake() noexcept {
+    std::scoped_lock const held(guard_);
+    woken_ = true;
+    changed_.notify_one();
 }
 
 }  // namespace handoff

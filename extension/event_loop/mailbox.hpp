@@ -46,6 +46,12 @@ public:
     /// What was posted, in order; the descriptor cannot be read then. Throws: std::bad_alloc.
     std::vector<letter> take();
 
+    /// Waits until something is posted, or wake() was called: for a thread without an event loop.
+    void wait();
+
+    /// Lets wait() return, now or, where nobody waits, the next time.
+    void wake() noexcept;
+
 private:
     /// A program may have closed the descriptor, with all that it did not know, as daemons do: the
     /// number is then that of a file of its own.
@@ -57,6 +63,8 @@ private:
     std::vector<letter> posted_;  // has room for all that are expected
     std::size_t expected_ = 0;    // not taken yet, and not forgotten
     std::uint64_t last_ = 0;
+    bool woken_ = false;
+    condition_variable changed_;  // something was posted, or it was woken
 };
 
 }  // namespace handoff

@@ -132,7 +132,6 @@ void refuse_copy(py::object const& self, py::object const&) {
 
 void fill_module() {
     handoff::tie_scheduler_to_interpreter();  // before the classes, which are registered only once
-    handoff::register_mailbox();
 
     py::docstring_options const ours_only(true, false, false);
     py::scope().attr("__version__") = HANDOFF_VERSION;

@@ -1,0 +1,152 @@
+// result_state: what a native thread fulfils and Python awaits, once, without the GIL.
+#pragma once
+
+#include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/gil/mutex.hpp>
+
+#include <boost/python/object.hpp>
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <type_traits>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace handoff::detail {
+
+/// A result that is not there yet, and who waits for it. Whoever settles it tells them, and does
+/// nothing that could wait: a mutex is held for moments, and no Python object is touched.
+///
+/// GIL:     any, unchanged, where a member does not say otherwise.
+/// Threads: any.
+class result_state {
+public:
+    /// Is told, with the state's mutex held, that there is a result.
+    class listener {
+    public:
+        listener(listener const&) = delete;
+        listener& operator=(listener const&) = delete;
+        virtual void settled() noexcept = 0;
+
+    protected:
+        listener() = default;
+        ~listener() = default;
+    };
+
+    result_state(result_state const&) = delete;
+    result_state& operator=(result_state const&) = delete;
+    virtual ~result_state();
+
+    /// Throws: std::future_error: there is a result already.
+    void set_exception(std::exception_ptr error);
+
+    /// As set_exception(), where there is no result.
+    void set_exception_if_none(std::exception_ptr error) noexcept;
+
+    [[nodiscard]] bool is_settled() const noexcept;
+
+    [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_.get_token(); }
+
+    /// Begins to listen; false: there is a result already. Throws: std::bad_alloc.
+    [[nodiscard]] bool add(listener& added);
+
+    /// Ends it; the listener is not told afterwards. Idempotent.
+    /// Returns: whether it was the last, and there is no result: who would settle it may stop.
+    bool remove(listener& removed) noexcept;
+
+    /// Runs the callbacks of the token in this thread.
+    void request_stop() noexcept { stop_.request_stop(); }
+
+    /// The result as Python has it; rethrows an exception.
+    /// GIL:    held.
+    /// Throws: std::runtime_error: there is none, and in this process, a fork()'s child, never
+    ///         will be.
+    [[nodiscard]] boost::python::object get() const;
+
+    /// Whether this is the child of a fork(), and the parent's threads may have the mutex locked.
+    [[nodiscard]] bool left_behind() const noexcept { return process_ != getpid(); }
+
+protected:
+    result_state() = default;
+
+    /// The calling thread alone may now write the value. Throws: std::future_error.
+    void claim();
+    /// It could not be written.
+    void give_back() noexcept { progress_ = progress::none; }
+    /// The value is there.
+    void publish() noexcept;
+
+    [[nodiscard]] virtual boost::python::object value_to_python() const = 0;
+
+private:
+    enum class progress : unsigned char { none, claimed, settled };
+    [[nodiscard]] bool try_claim() noexcept;
+
+    std::atomic<progress> progress_ = progress::none;
+    std::exception_ptr error_;  // written before it is settled
+    std::stop_source stop_;
+    pid_t const process_ = getpid();
+    mutex guard_;  // of the listeners
+    std::vector<listener*> listeners_;
+};
+
+/// The object as which Python awaits it: an asyncio.Future, or a concurrent.futures.Future.
+/// GIL: held. Throws: boost::python::error_already_set.
+[[nodiscard]] boost::python::object future_of(std::shared_ptr<result_state> const& awaited);
+
+/// What a T of a result may be.
+template <class T>
+constexpr void refuse_as_result() {
+    static_assert(!holds_python_object<T>,
+                  "a result that Python awaits must not hold Python objects (PyObject*, "
+                  "boost::python::object, handle<>): the native thread that has it does not hold "
+                  "the GIL. Use a C++ type, which is converted on the thread of the event loop, or "
+                  "gil_shared<…> with a converter of your own");
+    static_assert(!std::is_reference_v<T> && !std::is_pointer_v<T>,
+                  "a result that Python awaits must own what it refers to: it is converted later, "
+                  "on another thread. Use a value, or std::shared_ptr<T>");
+    static_assert(!std::is_same_v<std::remove_cv_t<T>, std::exception_ptr>,
+                  "a std::exception_ptr is not a result: use set_exception()");
+}
+
+/// Of a T, which may be void.
+template <class T>
+class result_of final : public result_state {
+public:
+    template <class Value>
+    void set_value(Value&& value) {
+        claim();
+        try {
+            value_.emplace(std::forward<Value>(value));
+        } catch (...) {
+            give_back();
+            throw;
+        }
+        publish();
+    }
+
+private:
+    [[nodiscard]] boost::python::object value_to_python() const override {
+        return boost::python::object(*value_);
+    }
+
+    std::optional<T> value_;  // written before it is settled
+};
+
+template <>
+class result_of<void> final : public result_state {
+public:
+    void set_value() {
+        claim();
+        publish();
+    }
+
+private:
+    [[nodiscard]] boost::python::object value_to_python() const override { return {}; }
+};
+
+}  // namespace handoff::detail

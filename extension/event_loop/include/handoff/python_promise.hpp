@@ -1,0 +1,106 @@
+// python_promise<T>: a native thread makes a result, and Python awaits it.
+#pragma once
+
+#include <handoff/awaitable.hpp>
+#include <handoff/event_loop/detail/result_state.hpp>
+
+#include <exception>
+#include <future>
+#include <memory>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace handoff {
+
+/// Why a result never came. In Python a RuntimeError.
+class [[gnu::visibility("default")]] broken_promise : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// As std::promise, for a result that Python awaits by the awaitables that it gives.
+///
+///     handoff::python_promise<double> promise;
+///     auto result = promise.get_awaitable();               // what the function returns
+///     std::jthread([promise = std::move(promise)]() mutable {
+///         std::stop_token const stop = promise.get_stop_token();
+///         promise.set_value(measure(stop));                // without the GIL
+///     }).detach();
+///
+/// To set the result takes no GIL and never waits for a thread that has it: it moves the value,
+/// and where the first of several results for a loop is posted, writes to an eventfd.
+///
+/// Where it is destroyed without a result, Python gets a broken_promise, as a RuntimeError. In the
+/// child of a fork() nobody is told of a result.
+///
+/// GIL:     any; unchanged.
+/// Threads: any; set by one.
+/// REQUIRES: T holds no Python objects.
+template <class T>
+class python_promise {
+public:
+    /// Throws: std::bad_alloc.
+    python_promise() : state_(std::make_shared<detail::result_of<T>>()) {
+        detail::refuse_as_result<T>();
+    }
+
+    ~python_promise() { give_up(); }
+
+    python_promise(python_promise&&) noexcept = default;
+    python_promise& operator=(python_promise&& other) noexcept {
+        if (this != &other) {
+            give_up();
+            state_ = std::move(other.state_);
+        }
+        return *this;
+    }
+    python_promise(python_promise const&) = delete;
+    python_promise& operator=(python_promise const&) = delete;
+
+    /// Called any number of times, before or after the result is set.
+    /// Throws: std::future_error: it was moved from, as all members.
+    [[nodiscard]] awaitable<T> get_awaitable() const { return awaitable<T>(state()); }
+
+    /// The result: set_value(value), or, where T is void, set_value().
+    /// Throws: std::future_error: it has a result already; what moving the value throws.
+    template <class... Value>
+        requires(std::is_void_v<T> ? sizeof...(Value) == 0
+                                   : sizeof...(Value) == 1 &&
+                                         (std::is_constructible_v<T, Value&&> && ...))
+    void set_value(Value&&... value) {
+        state()->set_value(std::forward<Value>(value)...);
+    }
+
+    /// Python gets what Boost.Python makes of the exception: a python_error is the Python exception
+    /// that it was; registered translators are asked.
+    /// Throws: std::future_error: it has a result already.
+    void set_exception(std::exception_ptr error) { state()->set_exception(std::move(error)); }
+
+    /// Is asked to stop when nobody awaits the result any more. Callbacks run in the thread that
+    /// cancels, without the GIL; where a loop is closed or a future dropped, in a thread of
+    /// Handoff's.
+    [[nodiscard]] std::stop_token get_stop_token() const { return state()->stop_token(); }
+
+private:
+    [[nodiscard]] std::shared_ptr<detail::result_of<T>> const& state() const {
+        if (state_ == nullptr) {
+            throw std::future_error(std::future_errc::no_state);
+        }
+        return state_;
+    }
+
+    void give_up() noexcept {
+        if (state_ != nullptr && !state_->is_settled()) {
+            state_->set_exception_if_none(std::make_exception_ptr(broken_promise(
+                "nobody will make this result: its handoff::python_promise was destroyed before "
+                "set_value() or set_exception() was called")));
+        }
+    }
+
+    std::shared_ptr<detail::result_of<T>> state_;
+};
+
+}  // namespace handoff

@@ -1,0 +1,20 @@
+// read_on_thread(): a native thread that reads a mailbox where no event loop does.
+#pragma once
+
+#include <boost/python/object.hpp>
+
+#include <memory>
+
+namespace handoff {
+
+class mailbox;
+
+/// Starts a thread that calls read(), with the GIL, whenever something is posted: all that is there
+/// in one hold. Nobody who posts waits for the GIL. The thread ends when the gate is closed, and
+/// does not exist in the child of a fork().
+///
+/// GIL:    held.
+/// Throws: std::system_error: there is no thread left.
+void read_on_thread(std::shared_ptr<mailbox> const& from, boost::python::object const& read);
+
+}  // namespace handoff
