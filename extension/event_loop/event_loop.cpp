@@ -62,7 +62,7 @@ py::object run() {
     globals["__name__"] = "Foo";
     py::object const builtins = py::import("builtins");
     builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<Foo>", "exec"), globals);
-    return std::move(globals);
+    return globals;
 }
 
 }  // namespace
