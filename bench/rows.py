@@ -604,6 +604,33 @@ ROWS = {
         ),
         Row("… threads of the process", "responsiveness.15_block.threads", at_most=17),
     ),
+    "awaiting": (
+        *(
+            Row(
+                f"{what}: from a native thread to the coroutine that awaits it, p50",
+                f"awaiting.{load}.latency_p50.promise",
+                f"awaiting.{load}.latency_p50.by_hand",
+            )
+            for load, what in (("idle", "a result"), ("busy", "… beside busy Python"))
+        ),
+        *(
+            Row(
+                f"… p99{'' if load == 'idle' else ' beside busy Python'}, beside {peer}",
+                f"awaiting.{load}.latency_p99.promise",
+                f"awaiting.{load}.latency_p99.{side}",
+            )
+            for load in ("idle", "busy")
+            for side, peer in (
+                ("by_hand", "call_soon_threadsafe by hand"),
+                ("executor", "run_in_executor"),
+            )
+        ),
+        Row(
+            "… what the native thread takes for it, beside busy Python",
+            "awaiting.busy.spent.promise",
+            "awaiting.busy.spent.by_hand",
+        ),
+    ),
     "diagnostics": (
         Row(
             "the GIL checker: Python alone, beside the same without it",
