@@ -160,11 +160,11 @@ void coroutine_runs::close() noexcept {
 
 std::shared_ptr<coroutine_runs> runs_of(py::object const& loop) {
     return rather_hang([&] {
-        auto const make = [](std::shared_ptr<mailbox> const& to) {
-            return std::make_shared<end_of_coroutine_runs>(std::make_shared<coroutine_runs>(to));
+        auto const make = [](mailbox& to) {
+            return std::make_shared<end_of_coroutine_runs>(
+                std::make_shared<coroutine_runs>(to.shared_from_this()));
         };
-        using signature = boost::mpl::vector<std::shared_ptr<end_of_coroutine_runs>,
-                                             std::shared_ptr<mailbox> const&>;
+        using signature = boost::mpl::vector<std::shared_ptr<end_of_coroutine_runs>, mailbox&>;
         py::object const end = from_event_loop("runs_of")(
             loop, py::make_function(make, py::default_call_policies(), signature()));
         return py::extract<end_of_coroutine_runs&>(end)().its();

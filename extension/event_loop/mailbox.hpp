@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <sys/types.h>
 #include <utility>
 #include <vector>
@@ -14,10 +15,13 @@ namespace handoff {
 /// What has ended, and a descriptor that can be read while there is some: an event loop watches it,
 /// as it watches sockets. An eventfd; no thread waits for it, and none that posts runs Python code.
 ///
+/// Owned by std::shared_ptrs. In a function that Python calls take a mailbox&, and shared_from_this():
+/// a shared_ptr that Boost.Python converts drops a Python object, with whatever thread drops it.
+///
 /// GIL:     not needed, unchanged.
 /// Threads: any.
 /// Source:  eventfd(2).
-class mailbox {
+class mailbox : public std::enable_shared_from_this<mailbox> {
 public:
     /// A wait that has ended, by its number, and whether what it waited for was reached.
     struct letter {

@@ -43,8 +43,8 @@ void read_until_the_end(mailbox& from, gil_owned<py::object> const& read) {
 
 }  // namespace
 
-void read_on_thread(std::shared_ptr<mailbox> const& from, py::object const& read) {
-    std::thread([from, read = gil_owned<py::object>(read)] {
+void read_on_thread(mailbox& from, py::object const& read) {
+    std::thread([from = from.shared_from_this(), read = gil_owned<py::object>(read)] {
         pthread_setname_np(pthread_self(), thread_name);
         read_until_the_end(*from, read);
     }).detach();

@@ -3,8 +3,6 @@
 
 #include <boost/python/object.hpp>
 
-#include <memory>
-
 namespace handoff {
 
 class mailbox;
@@ -15,6 +13,6 @@ class mailbox;
 ///
 /// GIL:    held.
 /// Throws: std::system_error: there is no thread left.
-void read_on_thread(std::shared_ptr<mailbox> const& from, boost::python::object const& read);
+void read_on_thread(mailbox& from, boost::python::object const& read);
 
 }  // namespace handoff

@@ -96,11 +96,10 @@ boost::python::object future_of(std::shared_ptr<result_state> const& awaited) {
         throw boost::python::error_already_set();
     }
     return rather_hang([&] {
-        auto const begin = [awaited](std::shared_ptr<mailbox> const& to) {
-            return std::make_shared<result_wait>(awaited, to);
+        auto const begin = [awaited](mailbox& to) {
+            return std::make_shared<result_wait>(awaited, to.shared_from_this());
         };
-        using signature =
-            boost::mpl::vector<std::shared_ptr<result_wait>, std::shared_ptr<mailbox> const&>;
+        using signature = boost::mpl::vector<std::shared_ptr<result_wait>, mailbox&>;
         return from_event_loop("future_of")(boost::python::make_function(
             begin, boost::python::default_call_policies(), signature()));
     });

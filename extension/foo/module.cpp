@@ -60,8 +60,8 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
 }
 
 /// Begins a wait whose end is posted. Returns its number, and what keeps it.
-py::tuple begin_wait(foo& awaited, Py_ssize_t count, std::shared_ptr<handoff::mailbox> const& to) {
-    auto const [number, kept] = awaited.post_when_delivered(count, to);
+py::tuple begin_wait(foo& awaited, Py_ssize_t count, handoff::mailbox& to) {
+    auto const [number, kept] = awaited.post_when_delivered(count, to.shared_from_this());
     static constexpr auto drop = [](PyObject* capsule) {
         delete static_cast<std::shared_ptr<void>*>(PyCapsule_GetPointer(capsule, nullptr));
     };
