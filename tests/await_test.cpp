@@ -28,8 +28,8 @@
 namespace {
 
 namespace py = boost::python;
-using handoff::python_promise;
 using handoff::python_loop;
+using handoff::python_promise;
 
 /// A new event loop of Python's. GIL: held.
 py::object new_loop() { return py::import("asyncio").attr("new_event_loop")(); }
@@ -44,7 +44,7 @@ public:
         loop_ = handoff::gil_shared<py::object>(new_loop());
         known_.emplace(loop_.get());
         thread_ = std::thread([loop = loop_] {
-            handoff::gil_acquire const gil;
+            handoff::gil_acquire const to_run;
             loop.get().attr("run_forever")();
             loop.get().attr("close")();
         });
@@ -159,9 +159,10 @@ TEST(RunCoroutine, GivesAFutureToAThreadThatNeverHoldsTheGil) {
     running_loop const loop;
     auto const doubled = coroutine_function("async def f(of): return 2 * of");
     EXPECT_EQ(handoff::run_coroutine<int>(loop.known(), doubled, 4).get_future().get(), 8);
-    EXPECT_EQ(
-        handoff::run_coroutine<std::string>(loop.known(), doubled, std::string("ab")).get_future().get(),
-        "abab");
+    EXPECT_EQ(handoff::run_coroutine<std::string>(loop.known(), doubled, std::string("ab"))
+                  .get_future()
+                  .get(),
+              "abab");
 }
 
 TEST(RunCoroutine, IsAskedForWhileAnotherThreadHoldsTheGil) {

@@ -317,7 +317,9 @@ detached add(python_loop loop, handoff::gil_shared<py::object> function, told to
 
 void co_await_sum(py::object const& loop, py::object const& function, py::object const& to) {
     std::thread([loop = python_loop(loop), function = handoff::gil_shared<py::object>(function),
-                 to = told(to)] { add(loop, function, to); }).detach();
+                 to = told(to)] {
+        add(loop, function, to);
+    }).detach();
 }
 
 detached wait_and_tell(python_loop loop, handoff::gil_shared<py::object> function, told to) {
@@ -340,9 +342,8 @@ void co_await_one(py::object const& loop, py::object const& function, py::object
 
 HANDOFF_PYTHON_MODULE(awaitables) {
     py::to_python_converter<where_converted, where_to_python>();
-    py::register_exception_translator<no_such_item>([](no_such_item const&) {
-        PyErr_SetString(PyExc_LookupError, "there is no such item");
-    });
+    py::register_exception_translator<no_such_item>(
+        [](no_such_item const&) { PyErr_SetString(PyExc_LookupError, "there is no such item"); });
     py::class_<hands, boost::noncopyable>("Hands")
         .def("ask", &hands::ask)
         .def("give", &hands::give)

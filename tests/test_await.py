@@ -34,7 +34,7 @@ def descriptors():
 
 async def until(condition):
     """Other tasks and threads go on until it is so."""
-    while not condition():  # noqa: ASYNC110: a native thread changes it, and tells nobody
+    while not condition():  # a native thread changes it, and tells nobody
         await asyncio.sleep(0.001)
 
 
@@ -634,9 +634,6 @@ kept = [hands.ask() for _ in range(3)]  # broken, when Python ends and destroys 
 print("end")
 """
         self.assertEqual(self.outcome(script), (0, "end\n", ""))
-
-
-
 
 
 if __name__ == "__main__":

@@ -28,7 +28,15 @@ class Examples(unittest.TestCase):
                     self.assertIn(line, tested)
 
     def test_do_what_they_say(self):
-        said = ["90.0", "21.5", "42", "moved", "1", "the arm turns from -180 to 180 degrees", "-45.0"]
+        said = [
+            "90.0",
+            "21.5",
+            "42",
+            "moved",
+            "1",
+            "the arm turns from -180 to 180 degrees",
+            "-45.0",
+        ]
         for interpreter, path in INTERPRETERS.items():
             with self.subTest(interpreter):
                 variables = environment(PYTHONPATH=os.environ["AWAIT_FOLDER"])

@@ -1,4 +1,5 @@
-// Module native_results: a native thread makes a result, and brings it to a coroutine in three ways.
+// Module native_results: a native thread makes a result, and brings it to a coroutine in three
+// ways.
 #include <handoff/boost_python.hpp>
 #include <handoff/python_promise.hpp>
 

@@ -4,7 +4,8 @@ What: a coroutine in asyncio awaits one result after the other, which is there a
 host, idle, and beside a thread of Python that computes.
 
 - promise: the native thread sets the value of a handoff::python_promise, without the GIL.
-- by_hand: it takes the GIL, through the gate, and calls loop.call_soon_threadsafe(set_result, value).
+- by_hand: it takes the GIL, through the gate, and calls
+  loop.call_soon_threadsafe(set_result, value).
 - executor: run_in_executor() of a pool of one thread calls a function that releases the GIL.
 
 How: latency is from the clock's reading in the native thread, just before it brings the result, to
@@ -31,14 +32,14 @@ def measure(figures: Figures, arguments) -> None:
                 said = process.run(*command, path=arguments.peers).said
                 name = f"awaiting.{load}"
                 p99[side] = percentile(said["latencies"], 0.99)
-                figures.add(
-                    f"{name}.latency_p50.{side}", "s", percentile(said["latencies"], 0.5)
-                )
+                figures.add(f"{name}.latency_p50.{side}", "s", percentile(said["latencies"], 0.5))
                 figures.add(f"{name}.latency_p99.{side}", "s", p99[side])
                 if said["spent"]:
                     figures.add(f"{name}.spent.{side}", "s", percentile(said["spent"], 0.5))
             for side in SIDES[1:]:
-                figures.add(f"awaiting.{load}.ratio_p99.{side}", "ratio", p99["promise"] / p99[side])
+                figures.add(
+                    f"awaiting.{load}.ratio_p99.{side}", "ratio", p99["promise"] / p99[side]
+                )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ handoff::awaitable<std::string> ask(py::object const& function) {
         } catch (...) {
             promise.set_exception(std::current_exception());
         }
-    }).detach();
+    })
+        .detach();
     return result;
 }
 
@@ -86,7 +87,8 @@ task ask_twice(handoff::python_loop loop, handoff::gil_shared<py::object> may_mo
     try {
         auto first = handoff::run_coroutine<bool>(loop, may_move, std::string("left"), 90.0);
         bool const left = co_await first.resume_on(on_a_thread);
-        bool const up = co_await handoff::run_coroutine<bool>(loop, may_move, std::string("up"), 9.0);
+        bool const up =
+            co_await handoff::run_coroutine<bool>(loop, may_move, std::string("up"), 9.0);
         promise.set_value(left + up);
     } catch (...) {
         promise.set_exception(std::current_exception());

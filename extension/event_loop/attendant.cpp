@@ -1,6 +1,5 @@
 // The attendant: sleeps until there is something to do; while it waits for futures, takes turns.
 #include <handoff/event_loop/detail/attendant.hpp>
-
 #include <handoff/gil/mutex.hpp>
 
 #include <atomic>
@@ -80,8 +79,8 @@ private:
     /// Waits until there is something to do. Returns: the errands.
     std::vector<std::function<void()>> take() {
         std::unique_lock held(guard_);
-        changed_.wait(
-            held, [&] { return !errands_.empty() || !added_.empty() || !watched_.empty(); });
+        changed_.wait(held,
+                      [&] { return !errands_.empty() || !added_.empty() || !watched_.empty(); });
         for (auto& each : added_) {
             watched_.push_back(std::move(each));
         }

@@ -192,11 +192,14 @@ void register_coroutine_runs() {
         .def("fail", &coroutine_run::fail_with);
     py::class_<end_of_coroutine_runs, std::shared_ptr<end_of_coroutine_runs>, boost::noncopyable>(
         "CoroutineRuns", py::no_init)
-        .def("number", +[](end_of_coroutine_runs const& self) { return self.its()->number(); })
-        .def("take", +[](end_of_coroutine_runs const& self) { return self.its()->take(); })
-        .def("forget", +[](end_of_coroutine_runs const& self, coroutine_run const& ended) {
-            self.its()->forget(ended);
-        });
+        .def(
+            "number", +[](end_of_coroutine_runs const& self) { return self.its()->number(); })
+        .def(
+            "take", +[](end_of_coroutine_runs const& self) { return self.its()->take(); })
+        .def(
+            "forget", +[](end_of_coroutine_runs const& self, coroutine_run const& ended) {
+                self.its()->forget(ended);
+            });
 }
 
 }  // namespace handoff

@@ -1,9 +1,9 @@
 // event_loop: gives event_loop.py what it is made of, and runs it.
 #include "event_loop.hpp"
 
+#include "coroutine_runs.hpp"
 #include "mailbox.hpp"
 #include "reading_thread.hpp"
-#include "coroutine_runs.hpp"
 #include "result_wait.hpp"
 #include <handoff/gil/detail/first_copy.hpp>
 #include <handoff/gil/once.hpp>

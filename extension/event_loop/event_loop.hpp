@@ -7,10 +7,10 @@
 
 namespace handoff {
 
-/// A function of event_loop.py, which says what it takes: `wait`, `iterate`, `future_of`, `runs_of`,
-/// `reader_of`. The file runs when one is first asked for, so that nobody else pays for the import
-/// of asyncio; when it fails, it runs again the next time. All modules of a process that contain
-/// this code share what it makes, so that a loop has one mailbox.
+/// A function of event_loop.py, which says what it takes: `wait`, `iterate`, `future_of`,
+/// `runs_of`, `reader_of`. The file runs when one is first asked for, so that nobody else pays for
+/// the import of asyncio; when it fails, it runs again the next time. All modules of a process that
+/// contain this code share what it makes, so that a loop has one mailbox.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.

@@ -15,8 +15,9 @@ namespace handoff {
 /// What has ended, and a descriptor that can be read while there is some: an event loop watches it,
 /// as it watches sockets. An eventfd; no thread waits for it, and none that posts runs Python code.
 ///
-/// Owned by std::shared_ptrs. In a function that Python calls take a mailbox&, and shared_from_this():
-/// a shared_ptr that Boost.Python converts drops a Python object, with whatever thread drops it.
+/// Owned by std::shared_ptrs. In a function that Python calls take a mailbox&, and
+/// shared_from_this(): a shared_ptr that Boost.Python converts drops a Python object, with whatever
+/// thread drops it.
 ///
 /// GIL:     not needed, unchanged.
 /// Threads: any.

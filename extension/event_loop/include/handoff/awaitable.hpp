@@ -139,8 +139,7 @@ struct to_python_value<handoff::awaitable<T> const&> {
     static constexpr bool uses_registry = false;
 };
 template <class T>
-struct to_python_value<handoff::awaitable<T>&>
-    : to_python_value<handoff::awaitable<T> const&> {};
+struct to_python_value<handoff::awaitable<T>&> : to_python_value<handoff::awaitable<T> const&> {};
 
 namespace converter {
 

@@ -67,9 +67,9 @@ public:
     /// The result: set_value(value), or, where T is void, set_value().
     /// Throws: std::future_error: it has a result already; what moving the value throws.
     template <class... Value>
-        requires(std::is_void_v<T> ? sizeof...(Value) == 0
-                                   : sizeof...(Value) == 1 &&
-                                         (std::is_constructible_v<T, Value&&> && ...))
+        requires(std::is_void_v<T>
+                     ? sizeof...(Value) == 0
+                     : sizeof...(Value) == 1 && (std::is_constructible_v<T, Value&&> && ...))
     void set_value(Value&&... value) {
         state()->set_value(std::forward<Value>(value)...);
     }

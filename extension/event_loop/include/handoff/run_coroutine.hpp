@@ -77,7 +77,8 @@ public:
     /// Handoff's.
     ///
     ///     co_await run.resume_on([&](auto rest) { boost::asio::post(pool, rest); });
-    [[nodiscard]] awaiter resume_on(std::function<void(std::coroutine_handle<>)> executor) noexcept {
+    [[nodiscard]] awaiter resume_on(
+        std::function<void(std::coroutine_handle<>)> executor) noexcept {
         return {*this, std::move(executor)};
     }
 
@@ -107,8 +108,8 @@ coroutine_result<T> run_by(python_loop const& loop, Make make) {
 }  // namespace detail
 
 /// Has the loop run a coroutine, as asyncio.run_coroutine_threadsafe() does: function(arguments…),
-/// which is called in the loop's thread, where the arguments are converted, too. The caller needs no
-/// GIL, and waits for nothing.
+/// which is called in the loop's thread, where the arguments are converted, too. The caller needs
+/// no GIL, and waits for nothing.
 ///
 ///     handoff::python_loop const loop = handoff::python_loop::running();      // with the GIL
 ///     handoff::gil_shared<object> const fetch(module.attr("fetch"));          // with the GIL
@@ -125,15 +126,15 @@ coroutine_result<T> run_coroutine(python_loop const& loop,
                                   gil_shared<boost::python::object> function,
                                   Arguments... arguments) {
     detail::refuse_what_needs_the_gil<T, Arguments...>();
-    return detail::run_by<T>(
-        loop, [function = std::move(function), kept = std::tuple<Arguments...>(std::move(arguments)...)] {
-            return std::apply(
-                [&](auto const&... each) {
-                    return detail::call_python<boost::python::object>(
-                        detail::python_callee{.object = function.get()}, each...);
-                },
-                kept);
-        });
+    return detail::run_by<T>(loop, [function = std::move(function),
+                                    kept = std::tuple<Arguments...>(std::move(arguments)...)] {
+        return std::apply(
+            [&](auto const&... each) {
+                return detail::call_python<boost::python::object>(
+                    detail::python_callee{.object = function.get()}, each...);
+            },
+            kept);
+    });
 }
 
 /// The same with a coroutine object, or anything that Python awaits, which is used up.
@@ -141,8 +142,7 @@ template <class T>
 coroutine_result<T> run_coroutine(python_loop const& loop,
                                   gil_owned<boost::python::object> coroutine) {
     detail::refuse_what_needs_the_gil<T>();
-    return detail::run_by<T>(loop,
-                             [coroutine = std::move(coroutine)] { return coroutine.get(); });
+    return detail::run_by<T>(loop, [coroutine = std::move(coroutine)] { return coroutine.get(); });
 }
 
 }  // namespace handoff
