@@ -102,7 +102,7 @@ private:
 
 void watch(std::unique_ptr<watched_future> added) { attendant::only().watch(std::move(added)); }
 
-void run_elsewhere(std::function<void()> errand) noexcept {
+void run_elsewhere(std::function<void()> const& errand) noexcept {
     try {
         attendant::only().run(errand);
     } catch (...) {

@@ -9,6 +9,7 @@
 #include <handoff/gil/once.hpp>
 
 #include <boost/python/class.hpp>
+#include <boost/python/converter/registered.hpp>
 #include <boost/python/dict.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/import.hpp>
@@ -52,6 +53,11 @@ py::object class_of_mailboxes() {
         .def("take", &take);
 }
 
+/// Whether the Boost.Python that this code is linked with has the class.
+bool knows_mailboxes() {
+    return py::converter::registered<mailbox>::converters.m_class_object != nullptr;
+}
+
 /// The globals of event_loop.py, which has run.
 py::object run() {
     py::dict globals;
@@ -67,6 +73,14 @@ py::object run() {
 
 }  // namespace
 
-py::object from_event_loop(char const* name) { return globals_of_event_loop.get(run)[name]; }
+py::object from_event_loop(char const* name) {
+    py::object const& shared = globals_of_event_loop.get(run);
+    if (knows_mailboxes()) {
+        return shared[name];
+    }
+    // Made by a module with another Boost.Python, of whose classes this one knows nothing.
+    static constinit gil_once<py::object> own;
+    return own.get(run)[name];
+}
 
 }  // namespace handoff

@@ -37,10 +37,11 @@ public:
     /// and with the GIL released.
     void cancel();
 
+    void settled() noexcept override;
+
 private:
     /// Returns: the state, where nobody waits for it any more, and there is no result.
     std::shared_ptr<detail::result_state> give_up() noexcept;
-    void settled() noexcept override;
 
     std::shared_ptr<detail::result_state> awaited_;  // null: given up
     std::shared_ptr<mailbox> const to_;

@@ -34,6 +34,6 @@ void watch(std::unique_ptr<watched_future> added);
 
 /// Calls it there; in this thread, where there is no thread left, or no memory.
 /// GIL: any, unchanged; not held as it is called there.
-void run_elsewhere(std::function<void()> errand) noexcept;
+void run_elsewhere(std::function<void()> const& errand) noexcept;
 
 }  // namespace handoff::detail

@@ -80,9 +80,9 @@ protected:
     /// The value is there.
     void publish() noexcept;
 
+private:
     [[nodiscard]] virtual boost::python::object value_to_python() const = 0;
 
-private:
     enum class progress : unsigned char { none, claimed, settled };
     [[nodiscard]] bool try_claim() noexcept;
 
