@@ -59,7 +59,8 @@ public:
         if (thread_.joinable()) {
             {
                 handoff::gil_acquire const gil;
-                loop_.get().attr("call_soon_threadsafe")(loop_.get().attr("stop"));
+                py::object const stop = loop_.get().attr("stop");
+                loop_.get().attr("call_soon_threadsafe")(stop);
             }
             thread_.join();
         }
