@@ -17,6 +17,7 @@
 
 #include <exception>
 #include <future>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
@@ -42,7 +43,7 @@ public:
     running_loop() {
         handoff::gil_acquire const gil;
         loop_ = handoff::gil_shared<py::object>(new_loop());
-        known_.emplace(loop_.get());
+        known_ = std::make_unique<python_loop>(loop_.get());
         thread_ = std::thread([loop = loop_] {
             handoff::gil_acquire const to_run;
             loop.get().attr("run_forever")();
@@ -68,7 +69,7 @@ public:
 
 private:
     handoff::gil_shared<py::object> loop_;
-    std::optional<python_loop> known_;
+    std::unique_ptr<python_loop> known_;
     std::thread thread_;
 };
 
@@ -106,6 +107,8 @@ TEST(PythonPromise, IsFulfilledOnce) {
 TEST(PythonPromise, WhoseValueCannotBeMovedStaysOpen) {
     struct stubborn {
         stubborn() = default;
+        ~stubborn() = default;
+        stubborn& operator=(stubborn const&) = default;
         stubborn(stubborn const&) { throw std::length_error("no"); }
     };
     python_promise<stubborn> promise;

@@ -25,7 +25,8 @@ namespace handoff {
 /// raises is lost then.
 ///
 /// It can be awaited by a coroutine of C++, which goes on in the loop's thread with the GIL
-/// released, and holds up the loop until it is suspended again: resume_on() has it go on elsewhere.
+/// released, and holds up the loop until it is suspended again; where the result is there already,
+/// it goes on at once. resume_on() has it go on elsewhere.
 ///
 /// GIL:     any; unchanged. Who holds it waits by gil_wait(): the coroutine needs it.
 /// Threads: any, one at a time.
@@ -60,7 +61,11 @@ public:
             if (executor == nullptr) {
                 return run->when_ended(rest);
             }
-            return run->when_ended([rest, executor = executor] { executor(rest); });
+            auto const go_on = [rest, executor = executor] { executor(rest); };
+            if (!run->when_ended(go_on)) {
+                go_on();
+            }
+            return true;
         }
         T await_resume() const { return of.future_.get(); }
         // NOLINTEND(readability-identifier-naming)
@@ -72,9 +77,9 @@ public:
     awaiter operator co_await() & noexcept { return {*this}; }
     awaiter operator co_await() && noexcept { return {*this}; }
 
-    /// To be awaited: executor(rest) is called in the loop's thread with the GIL released, and has
-    /// rest.resume() called where it wants to. Where the loop is closed it is called in a thread of
-    /// Handoff's.
+    /// To be awaited: executor(rest) is called in the loop's thread with the GIL released, or at
+    /// once in this thread, where the result is there already, and has rest.resume() called where
+    /// it wants to. Where the loop is closed it is called in a thread of Handoff's.
     ///
     ///     co_await run.resume_on([&](auto rest) { boost::asio::post(pool, rest); });
     [[nodiscard]] awaiter resume_on(

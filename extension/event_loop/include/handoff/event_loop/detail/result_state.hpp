@@ -131,6 +131,7 @@ public:
 
 private:
     [[nodiscard]] boost::python::object value_to_python() const override {
+        // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it is settled, and no exception
         return boost::python::object(*value_);
     }
 
