@@ -1,11 +1,15 @@
-// What a channel does when somebody must wait, and after a fork().
+// What a channel does when somebody must wait, or is told, and after a fork().
+#include <handoff/channel.hpp>
 #include <handoff/channel/doorbell.hpp>
+#include <handoff/channel/listener.hpp>
 #include <handoff/channel/short_lock.hpp>
 
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <pthread.h>
 #include <thread>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -37,6 +41,36 @@ void doorbell::ring() noexcept {
     std::scoped_lock const held(mutex_);
     rings_.fetch_add(1, std::memory_order_relaxed);
     rung_.notify_all();
+    listeners_.clear_and_dispose([](channel_listener* each) {
+        each->enrolled_ = false;
+        each->hear();
+    });
+}
+
+void doorbell::enrol(channel_listener& added) noexcept {
+    std::scoped_lock const held(mutex_);
+    listeners_.push_back(added);
+    added.enrolled_ = true;
+}
+
+void doorbell::tell(channel_listener& enrolled) noexcept {
+    std::scoped_lock const held(mutex_);
+    if (remove(enrolled)) {
+        enrolled.hear();
+    }
+}
+
+void doorbell::withdraw(channel_listener& enrolled) noexcept {
+    std::scoped_lock const held(mutex_);
+    remove(enrolled);
+}
+
+bool doorbell::remove(channel_listener& enrolled) noexcept {
+    if (!std::exchange(enrolled.enrolled_, false)) {
+        return false;
+    }
+    listeners_.erase(listeners_.iterator_to(enrolled));
+    return true;
 }
 
 void doorbell::wait(unsigned seen) noexcept {
@@ -51,3 +85,20 @@ bool doorbell::wait_until(unsigned seen, clock::time_point deadline) noexcept {
 }
 
 }  // namespace handoff::detail
+
+namespace handoff {
+
+void channel_listener::listen(std::weak_ptr<detail::channel_end> const& to) noexcept {
+    to_ = to.lock();
+    if (to_ == nullptr || !to_->listen(*this)) {
+        hear();
+    }
+}
+
+void channel_listener::withdraw() noexcept {
+    if (auto const from = std::exchange(to_, nullptr)) {
+        from->withdraw(*this);
+    }
+}
+
+}  // namespace handoff

@@ -104,6 +104,11 @@ void raise_shut_down() {
           "the channel is closed, and all that was pushed before has been got");
 }
 
+void raise_stop_async_iteration() {
+    PyErr_SetNone(PyExc_StopAsyncIteration);
+    throw py::error_already_set();
+}
+
 void raise_waits_for_itself() {
     raise(PyExc_RuntimeError,
           "a value's conversion waits for the end of the channel that the value came from, which "

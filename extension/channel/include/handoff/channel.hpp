@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/channel/doorbell.hpp>
+#include <handoff/channel/listener.hpp>
 #include <handoff/channel/short_lock.hpp>
 
 #include <boost/circular_buffer.hpp>
@@ -78,6 +79,10 @@ public:
     /// Closes it, and lets the producers go; a consumer that waits goes on waiting.
     virtual void close_to_producers() noexcept = 0;
 
+    /// See channel_listener, of which these two are made. False: nobody will tell it.
+    [[nodiscard]] virtual bool listen(channel_listener& who) noexcept = 0;
+    virtual void withdraw(channel_listener& who) noexcept = 0;
+
     bool closes_at_exit = false;  // for who closes it then; not used here
 };
 
@@ -96,7 +101,8 @@ public:
 ///   Each value is delivered once, in the order of the pushes, whichever thread made them. At most
 ///   `capacity` values wait. The queue is a boost::circular_buffer, allocated once, under a lock
 ///   that is held for a move or for the copy of a few kilobytes. Who must wait, waits outside it;
-///   a push wakes a consumer only if one waits, and then once, not once a message.
+///   a push wakes a consumer only if one waits, and then once, not once a message. A consumer that
+///   cannot wait, an event loop, is told by a channel_listener.
 ///
 /// Life
 ///   The channel is the consumer's; producers share only its queue. When the channel is destroyed,
@@ -159,7 +165,7 @@ public:
     [[nodiscard]] when_full policy() const noexcept { return queue_->policy(); }
     [[nodiscard]] channel_counts counts() const noexcept { return queue_->counts(); }
 
-    /// To close it at some end that it need not live to see.
+    /// To close it at some end that it need not live to see; and what a channel_listener listens to.
     [[nodiscard]] std::weak_ptr<detail::channel_end> end() const noexcept { return queue_; }
 
 private:
@@ -421,6 +427,31 @@ public:
             closed_ = true;
         }
         emptied_.ring();
+    }
+
+    bool listen(channel_listener& who) noexcept override {
+        if (left_behind()) {
+            return false;
+        }
+        filled_.enrol(who);
+        bool const is_to_look = [&] {
+            std::scoped_lock const held(lock_);
+            bool const now = size() > 0 || (closed_ && on_loan_ == nullptr);
+            if (!now) {
+                static_cast<void>(filled_.listen(1));
+            }
+            return now;
+        }();
+        if (is_to_look) {
+            filled_.tell(who);
+        }
+        return true;
+    }
+
+    void withdraw(channel_listener& who) noexcept override {
+        if (!left_behind()) {
+            filled_.withdraw(who);
+        }
     }
 
     [[nodiscard]] bool closed() const noexcept {

@@ -125,7 +125,7 @@ struct channel_methods {
             if (!next(taken, self, max_from(max), timeout_from(timeout))) {
                 raise_shut_down();
             }
-            return object(boost::python::handle<>(batch_of(*taken)));
+            return only_batch_of(*taken);
         });
     }
 
@@ -133,6 +133,45 @@ struct channel_methods {
         return rather_hang([&] {
             require_layout();
             return iterator_over(self, &next_batch, max_from(max));
+        });
+    }
+
+    static object get_async(object const& self) {
+        return rather_hang([&] {
+            require_converter();
+            return coroutine<&only_of, &raise_shut_down>({"get_async()", "get()", false}, self, 1);
+        });
+    }
+
+    static object get_many_async(object const& self, object const& max) {
+        return rather_hang([&] {
+            require_converter();
+            return coroutine<&all_of, &raise_shut_down>({"get_many_async()", "get_many()", false},
+                                                        self, max_from(max));
+        });
+    }
+
+    static object get_batch_async(object const& self, object const& max) {
+        return rather_hang([&] {
+            require_layout();
+            return coroutine<&only_batch_of, &raise_shut_down>(
+                {"get_batch_async()", "get_batch()", false}, self, max_from(max));
+        });
+    }
+
+    static object iterate_async(object const& self) {
+        return rather_hang([&] {
+            require_converter();
+            return coroutine<&only_of, &raise_stop_async_iteration>(
+                {"`async for` of a channel", "`for`", true}, self, 1);
+        });
+    }
+
+    static object batches_async(object const& self, object const& max) {
+        return rather_hang([&] {
+            require_layout();
+            return coroutine<&only_batch_of, &raise_stop_async_iteration>(
+                {"batches_async()", "batches()", true}, self, max_from(max));
         });
     }
 
@@ -168,6 +207,43 @@ private:
         return batch;
     }
 
+    template <object (*Make)(loan<T>&), void (*AtTheEnd)()>
+    static object coroutine(async_method const& method, object const& self, std::size_t at_most) {
+        auto const end = boost::python::extract<samples const&>(self)().end();
+        return for_coroutines(method, self, end, &take_now<Make, AtTheEnd>, at_most);
+    }
+
+    template <object (*Make)(loan<T>&), void (*AtTheEnd)()>
+    static PyObject* take_now(PyObject* channel, std::size_t at_most, PyObject* nothing) noexcept {
+        PyObject* made = nullptr;
+        boost::python::handle_exception([&] {
+            rather_hang([&] {
+                samples& self = boost::python::extract<samples&>(channel)();
+                loan<T> taken(self, at_most);
+                if (!taken.empty()) {
+                    made = boost::python::incref(Make(taken).ptr());
+                } else if (may_come(self)) {
+                    made = Py_NewRef(nothing);
+                } else {
+                    AtTheEnd();
+                }
+            });
+        });
+        return made;
+    }
+
+    /// Whether there may be something to take later; false: the channel has ended, without an error.
+    static bool may_come(samples& self) {
+        if (self.ended()) {
+            raise_if(self.error());
+            return false;
+        }
+        if (self.closed() && self.lends_to_caller()) {
+            raise_waits_for_itself();
+        }
+        return true;
+    }
+
     /// Borrows what there is; waits for the first value. Returns: false: the channel has ended,
     /// without an error.
     static bool next(std::optional<loan<T>>& taken, samples& self, std::size_t at_most,
@@ -178,12 +254,8 @@ private:
             if (!taken->empty()) {
                 return true;
             }
-            if (self.ended()) {
-                raise_if(self.error());
+            if (!may_come(self)) {
                 return false;
-            }
-            if (self.closed() && self.lends_to_caller()) {
-                raise_waits_for_itself();
             }
             close_at_exit(self.end());
             consumer.wait([&](auto deadline) { return await_batch(self, at_most, deadline); });
@@ -258,6 +330,10 @@ private:
         return list;
     }
 
+    static object only_batch_of(loan<T>& taken) {
+        return object(boost::python::handle<>(batch_of(taken)));
+    }
+
     /// A new reference. Throws: error_already_set, std::bad_alloc; the values go back then.
     static PyObject* batch_of(loan<T>& taken) {
         auto const owner = std::make_shared<std::vector<T>>();
@@ -302,7 +378,15 @@ channel_class<T>::channel_class(char const* name, char const* doc)
              "The oldest values, at most `max`, at least one, for which it waits as get() does.\n"
              "Where one cannot be converted, those before it come first, then its error, then\n"
              "the rest.")
+        .def("get_async", &methods::get_async,
+             "get_async() -> coroutine\n\n"
+             "As `await channel.get_async()`, get() in asyncio: other tasks go on. A value is taken\n"
+             "as the coroutine goes on: one that is cancelled takes none. Who waits in one event\n"
+             "loop is served in the order of the waits; for a timeout use asyncio.timeout().")
+        .def("get_many_async", &methods::get_many_async, py::arg("max"),
+             "get_many_async(max) -> coroutine\n\nget_many() in asyncio, as get_async() is get().")
         .def("__iter__", &methods::self)
+        .def("__aiter__", &methods::iterate_async)
         .def("__next__", &methods::next_item)
         .def("close", &methods::close,
              "close() -> None\n\nTake nothing in any more. What is there can still be got.")
@@ -324,7 +408,13 @@ channel_class<T>::channel_class(char const* name, char const* doc)
                   "numpy.asarray(batch) or memoryview(batch), neither of which copies them.")
             .def("batches", &methods::batches, (py::arg("max") = 65536),
                  "batches(max=65536) -> iterator\n\n"
-                 "A get_batch(max) at each step, until the channel is closed and empty.");
+                 "A get_batch(max) at each step, until the channel is closed and empty.")
+            .def("get_batch_async", &methods::get_batch_async, py::arg("max"),
+                 "get_batch_async(max) -> coroutine\n\n"
+                 "get_batch() in asyncio, as get_async() is get().")
+            .def("batches_async", &methods::batches_async, (py::arg("max") = 65536),
+                 "batches_async(max=65536) -> asynchronous iterator\n\n"
+                 "As `async for batch in channel.batches_async()`, batches() in asyncio.");
     }
     detail::make_collectable(*reinterpret_cast<PyTypeObject*>(this->ptr()));
     this->attr("Empty") = detail::empty_class();

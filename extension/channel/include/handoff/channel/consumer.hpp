@@ -74,6 +74,26 @@ using next_of_channel = PyObject* (*)(PyObject* channel, std::size_t max) noexce
 boost::python::object iterator_over(boost::python::object const& channel, next_of_channel next,
                                     std::size_t max);
 
+/// Takes what there is without waiting: a new reference to what Python gets of it. To `nothing`:
+/// there may be something later. Null, with a Python error set: also at the end.
+using take_of_channel = PyObject* (*)(PyObject* channel, std::size_t max,
+                                      PyObject* nothing) noexcept;
+
+/// Which method for coroutines somebody calls, for the errors; and what waits without an event loop.
+struct async_method {
+    char const* name;
+    char const* blocking;
+    bool is_iteration;
+};
+
+/// A coroutine that takes as soon as there is something; or an asynchronous iterator of such.
+/// Throws: error_already_set: no event loop of asyncio runs in this thread.
+boost::python::object for_coroutines(async_method const& method,
+                                     boost::python::object const& channel,
+                                     std::weak_ptr<channel_end> const& end, take_of_channel take,
+                                     std::size_t most);
+[[noreturn]] void raise_stop_async_iteration();
+
 /// Lets Python's garbage collector see what a channel's Python object refers to: its attributes.
 /// GIL: held. REQUIRES: the channel's class, of Boost.Python, before the first instance.
 void make_collectable(PyTypeObject& channel_class);
