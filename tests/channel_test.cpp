@@ -1,5 +1,6 @@
 // A channel of C++: nothing lost, nothing doubled, and nobody waits for ever.
 #include <handoff/channel.hpp>
+#include <handoff/channel/listener.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -650,6 +651,188 @@ TEST(ChannelConsumers, ShareWhatIsThere) {
     }
     EXPECT_EQ(sum, count * (count - 1) / 2);
     EXPECT_EQ(numbers.counts().delivered, count);
+}
+
+/// Counts what it hears, and can be waited for.
+class counting final : public handoff::channel_listener {
+public:
+    counting() = default;
+    counting(counting const&) = delete;
+    counting& operator=(counting const&) = delete;
+    ~counting() override { withdraw(); }
+
+    template <class T>
+    void listen_to(channel<T> const& to) {
+        listen(to.end());
+    }
+    void stop() { withdraw(); }
+    [[nodiscard]] int heard() const { return heard_; }
+    void wait_for(int times) const {
+        for (int seen = heard_; seen < times; seen = heard_) {
+            heard_.wait(seen);
+        }
+    }
+
+private:
+    void hear() noexcept override {
+        ++heard_;
+        heard_.notify_all();
+    }
+
+    std::atomic<int> heard_ = 0;
+};
+
+TEST(ChannelListener, HearsThePushOnce) {
+    channel<int> numbers(8);
+    counting heard;
+    heard.listen_to(numbers);
+    EXPECT_EQ(heard.heard(), 0);
+    push_numbers(numbers, 3);
+    EXPECT_EQ(heard.heard(), 1);
+    EXPECT_THAT(numbers.take(all), ElementsAre(0, 1, 2));
+    push_numbers(numbers, 1);
+    EXPECT_EQ(heard.heard(), 1);
+}
+
+TEST(ChannelListener, HearsAtOnceWhatIsThereOrHasEnded) {
+    counting heard;
+    {
+        channel<int> numbers(8);
+        push_numbers(numbers, 1);
+        heard.listen_to(numbers);
+        EXPECT_EQ(heard.heard(), 1);
+        static_cast<void>(numbers.take(all));
+        numbers.close();
+        heard.listen_to(numbers);
+        EXPECT_EQ(heard.heard(), 2);
+        heard.listen_to(numbers);
+        EXPECT_EQ(heard.heard(), 3);
+    }
+    heard.stop();
+}
+
+TEST(ChannelListener, HearsTheCloseAndTheEndOfTheChannel) {
+    counting first;
+    counting second;
+    {
+        channel<int> numbers(8);
+        first.listen_to(numbers);
+        numbers.close();
+        EXPECT_EQ(first.heard(), 1);
+        channel<int> const dropped(8);
+        second.listen_to(dropped);
+    }
+    EXPECT_EQ(second.heard(), 1);
+}
+
+TEST(ChannelListener, HearsWhatComesBackFromALoanAndTheEndOfTheLast) {
+    channel<int> numbers(8);
+    push_numbers(numbers, 1);
+    counting heard;
+    {
+        handoff::loan const borrowed(numbers, all);
+        heard.listen_to(numbers);
+        EXPECT_EQ(heard.heard(), 0);
+    }
+    EXPECT_EQ(heard.heard(), 1);
+    numbers.close();
+    {
+        handoff::loan borrowed(numbers, all);
+        heard.listen_to(numbers);  // the value may come back
+        EXPECT_EQ(heard.heard(), 1);
+        borrowed.keep(1);
+    }
+    EXPECT_EQ(heard.heard(), 2);
+    EXPECT_TRUE(numbers.ended());
+}
+
+TEST(ChannelListener, HearsNoMoreAfterItWasWithdrawn) {
+    channel<int> numbers(8);
+    counting first;
+    counting second;
+    first.listen_to(numbers);
+    second.listen_to(numbers);
+    first.stop();
+    first.stop();
+    push_numbers(numbers, 1);
+    EXPECT_EQ(first.heard(), 0);
+    EXPECT_EQ(second.heard(), 1);
+}
+
+TEST(ChannelListener, HearsBesideAThreadThatSleeps) {
+    channel<int> numbers(8);
+    counting heard;
+    std::thread sleeping([&] { EXPECT_TRUE(numbers.wait_until(soon(), 2)); });
+    heard.listen_to(numbers);
+    push_numbers(numbers, 1);
+    heard.wait_for(1);
+    push_numbers(numbers, 1);
+    sleeping.join();
+    EXPECT_EQ(heard.heard(), 1);
+}
+
+TEST(ChannelListener, MissesNothingBesideBusyProducers) {
+    static constexpr int each = 20'000;
+    static constexpr int threads = 3;
+    channel<int> numbers(16);
+    std::vector<std::thread> pushing;
+    for (int of = 0; of < threads; ++of) {
+        pushing.emplace_back([&numbers] { push_numbers(numbers, each); });
+    }
+    counting heard;
+    std::size_t taken = 0;
+    for (int times = 1; taken < std::size_t{threads} * each; ++times) {
+        heard.listen_to(numbers);
+        heard.wait_for(times);
+        taken += numbers.take(all).size();
+        EXPECT_EQ(heard.heard(), times);
+    }
+    for (auto& thread : pushing) {
+        thread.join();
+    }
+    EXPECT_EQ(numbers.counts().delivered, taken);
+}
+
+TEST(ChannelListener, IsWithdrawnBesideBusyProducers) {
+    channel<int> numbers(16, when_full::drop_oldest);
+    std::atomic<bool> stop = false;
+    std::thread pushing([&, out = producer<int>(numbers)] {
+        while (!stop) {
+            out.push(1);
+        }
+    });
+    for (int times = 0; times < 20'000; ++times) {
+        counting heard;
+        heard.listen_to(numbers);
+        static_cast<void>(numbers.take(all));
+        if (times % 2 == 0) {
+            heard.stop();
+            heard.listen_to(numbers);
+        }
+    }
+    stop = true;
+    pushing.join();
+}
+
+TEST(ChannelAfterFork, NobodyIsToldInTheChildButOnceByItself) {
+    channel<int> numbers(8);
+    producer<int> const own(numbers);
+    auto heard = std::make_unique<counting>();
+    heard->listen_to(numbers);
+    pid_t const child = fork();
+    if (child == 0) {
+        own.push(1);
+        bool const silent = heard->heard() == 0;
+        heard.reset();
+        counting another;
+        another.listen_to(numbers);
+        _exit(silent && another.heard() == 1 ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    own.push(1);
+    EXPECT_EQ(heard->heard(), 1);
 }
 
 TEST(ChannelAfterFork, IsClosedAndEmptyInTheChild) {

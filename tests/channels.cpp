@@ -259,5 +259,7 @@ BOOST_PYTHON_MODULE(channels) {
             "result",
             +[](pushing const& its, int which) { return its.result(static_cast<pushed>(which)); });
     py::def("made_here", &made_here);
+    py::def(
+        "same", +[](std::shared_ptr<channel<number>> const& made_by_cpp) { return made_by_cpp; });
     py::def("push_for_ever", &push_for_ever);
 }
