@@ -205,6 +205,11 @@ std::shared_ptr<channel<number>> made_here(std::ptrdiff_t capacity) {
     return std::make_shared<channel<number>>(capacity);
 }
 
+/// As a device has one: each look at it makes another Python object of the same channel.
+struct owner {
+    std::shared_ptr<channel<number>> numbers = made_here(10);
+};
+
 /// A thread of C++'s that pushes until it is told that the channel is closed, and outlives Python.
 void push_for_ever(channel<number>& to) {
     std::thread([out = producer<number>(to)] {
@@ -259,7 +264,7 @@ BOOST_PYTHON_MODULE(channels) {
             "result",
             +[](pushing const& its, int which) { return its.result(static_cast<pushed>(which)); });
     py::def("made_here", &made_here);
-    py::def(
-        "same", +[](std::shared_ptr<channel<number>> const& made_by_cpp) { return made_by_cpp; });
+    py::class_<owner>("Owner").add_property(
+        "numbers", +[](owner const& of) { return of.numbers; });
     py::def("push_for_ever", &push_for_ever);
 }

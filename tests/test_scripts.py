@@ -68,6 +68,11 @@ class Scripts(unittest.TestCase):
         self.assertRegex(output, r"samples +\d{7} in .*, in order: True")
         self.assertRegex(output, r"dropped +\d+; every other one arrived: True")
 
+    def test_samples_are_awaited(self):
+        output = self.ends_well("await_samples.py")
+        self.assertRegex(output, r"samples +\d{6,7}; every one arrived: True")
+        self.assertGreater(int(re.search(r"turns +(\d+)", output)[1]), 100)
+
     def test_samples_arrive_without_numpy(self):
         output = self.ends_well(
             "-c",

@@ -1,6 +1,7 @@
 """What people install into a virtual environment of the host, by pip, and run there beside Foo."""
 
 import json
+import os
 import unittest
 from pathlib import Path
 
@@ -81,6 +82,12 @@ class Packages(InAVirtualEnvironment):
         python = self.python_with("uvloop")
         self.succeed(python, "-c", "import uvloop")
         self.succeed(python, "-m", "unittest", "test_asyncio", PYTHONPATH=str(TESTS))
+
+    def test_channels_in_uvloop_anyio_and_trio(self):
+        python = self.python_with("anyio", "trio", "uvloop")
+        self.succeed(python, "-c", "import anyio, trio, uvloop")
+        folders = f"{TESTS}:{os.environ['CHANNELS_FOLDER']}"
+        self.succeed(python, "-m", "unittest", "test_channel_async", PYTHONPATH=folders)
 
 
 if __name__ == "__main__":
