@@ -39,7 +39,9 @@ async def main() -> None:
             seen += len(batch)
         counting.cancel()
     counts = sensor.samples.counts
-    print(f"samples        {seen}; every one arrived: {seen == counts['pushed'] - counts['dropped']}")
+    print(
+        f"samples        {seen}; every one arrived: {seen == counts['pushed'] - counts['dropped']}"
+    )
     print(f"turns          {turns[0]} of the event loop")
 
 

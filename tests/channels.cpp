@@ -264,7 +264,6 @@ BOOST_PYTHON_MODULE(channels) {
             "result",
             +[](pushing const& its, int which) { return its.result(static_cast<pushed>(which)); });
     py::def("made_here", &made_here);
-    py::class_<owner>("Owner").add_property(
-        "numbers", +[](owner const& of) { return of.numbers; });
+    py::class_<owner>("Owner").add_property("numbers", +[](owner const& of) { return of.numbers; });
     py::def("push_for_ever", &push_for_ever);
 }

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import gc
 import importlib.util
+import itertools
 import logging
 import os
 import random
@@ -190,7 +191,7 @@ class Awaiting(InALoop):
         numbers.close()
         for each in consumers:
             each.join(PATIENCE)
-        self.assertEqual(sorted(sum(seen, [])), [*range(20_000)])
+        self.assertEqual(sorted(itertools.chain(*seen)), [*range(20_000)])
         self.assertEqual(seen, [sorted(each) for each in seen])
 
     @in_each_loop
@@ -283,7 +284,7 @@ class Cancelling(InALoop):
                 seen = [[], [], []]
                 await asyncio.gather(*(again(numbers, into) for into in seen))
                 await closing
-                self.assertEqual(sorted(sum(seen, [])), [*range(each)])
+                self.assertEqual(sorted(itertools.chain(*seen)), [*range(each)])
                 self.assertEqual(seen, [sorted(into) for into in seen])
                 counts = {"pushed": each, "delivered": each, "dropped": 0, "refused": 0}
                 self.assertEqual(numbers.counts, counts)
@@ -422,17 +423,17 @@ class Ending(InALoop):
         before, noise = descriptors(), []
         numbers = channels.Numbers(10)
 
-        async def begin():
-            tasks.extend(asyncio.create_task(numbers.get_async()) for _ in range(3))
+        async def begin(numbers):
+            tasks = [asyncio.create_task(numbers.get_async()) for _ in range(3)]
             await turns(3)
+            return tasks
 
         hook, sys.unraisablehook = sys.unraisablehook, noise.append
         logging.disable(logging.CRITICAL)  # "Task was destroyed but it is pending!"
         try:
             for _ in range(10):
-                tasks = []
                 loop = self.new_loop()
-                loop.run_until_complete(begin())
+                tasks = loop.run_until_complete(begin(numbers))
                 loop.close()
                 channels.push_range(numbers, 0, 1)
                 self.assertEqual(numbers.get(0), 0)
@@ -622,7 +623,9 @@ class Refused(unittest.TestCase):
         async def main():
             secrets = channels.Secrets(1)
             for ask in secrets.get_async, lambda: secrets.get_many_async(2), lambda: aiter(secrets):
-                with self.assertRaisesRegex(TypeError, "Python has no object for a C\\+\\+ .*secret"):
+                with self.assertRaisesRegex(
+                    TypeError, "Python has no object for a C\\+\\+ .*secret"
+                ):
                     ask()
 
         asyncio.run(main())

@@ -7,12 +7,12 @@
 #include <handoff/gil/once.hpp>
 
 #include <boost/python.hpp>
-#include <structmember.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <structmember.h>
 #include <utility>
 
 extern char const* const handoff_channel_async;
@@ -68,8 +68,7 @@ PyObject* call_taking(PyObject* self, PyObject* arguments, PyObject* /*keywords*
     }
     // Kept meanwhile: a conversion may run a collection, which clears this.
     PyObject* const channel = Py_NewRef(its.channel);
-    PyObject* const taken =
-        its.take(channel, static_cast<std::size_t>(its.most), nothing);
+    PyObject* const taken = its.take(channel, static_cast<std::size_t>(its.most), nothing);
     Py_DECREF(channel);
     return taken;
 }
@@ -91,8 +90,8 @@ PyObject* listen_for_taking(PyObject* self, PyObject* to) {
         rather_hang([&] {
             auto const& end = taking_in(self).end;
             close_at_exit(end);
-            auto arrival = std::make_unique<posted_arrival>(
-                end, py::extract<std::shared_ptr<mailbox>>(to)());
+            auto arrival =
+                std::make_unique<posted_arrival>(end, py::extract<std::shared_ptr<mailbox>>(to)());
             auto const number = arrival->number();
             made = py::incref(py::make_tuple(number, capsule_of(std::move(arrival))).ptr());
         });

@@ -14,8 +14,8 @@ class _Line:
     """The coroutines of one event loop that wait for one channel, the first first.
 
     Only the first looks into the channel, and is woken by it; it wakes the next when it leaves. A
-    value is taken in the moment in which the coroutine goes on with it, so one that is cancelled has
-    taken none.
+    value is taken in the moment in which the coroutine goes on with it, so one that is cancelled
+    has taken none.
     """
 
     def __init__(self, loop):
@@ -59,7 +59,7 @@ class _Turn(threading.local):
     LONGEST = 64  # values; or one batch
 
     async def end(self):
-        """Native threads may push faster than a loop takes: its other tasks have their turn then."""
+        """Native threads may push faster than a loop takes: its other tasks have their turn."""
         self.given = 0
         await asyncio.sleep(0)
 

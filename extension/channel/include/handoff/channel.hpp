@@ -165,7 +165,8 @@ public:
     [[nodiscard]] when_full policy() const noexcept { return queue_->policy(); }
     [[nodiscard]] channel_counts counts() const noexcept { return queue_->counts(); }
 
-    /// To close it at some end that it need not live to see; and what a channel_listener listens to.
+    /// To close it at some end that it need not live to see; and what a channel_listener listens
+    /// to.
     [[nodiscard]] std::weak_ptr<detail::channel_end> end() const noexcept { return queue_; }
 
 private:

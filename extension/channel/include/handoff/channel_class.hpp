@@ -232,7 +232,8 @@ private:
         return made;
     }
 
-    /// Whether there may be something to take later; false: the channel has ended, without an error.
+    /// Whether there may be something to take later; false: the channel has ended, without an
+    /// error.
     static bool may_come(samples& self) {
         if (self.ended()) {
             raise_if(self.error());
@@ -380,7 +381,8 @@ channel_class<T>::channel_class(char const* name, char const* doc)
              "the rest.")
         .def("get_async", &methods::get_async,
              "get_async() -> coroutine\n\n"
-             "As `await channel.get_async()`, get() in asyncio: other tasks go on. A value is taken\n"
+             "As `await channel.get_async()`, get() in asyncio: other tasks go on. A value is "
+             "taken\n"
              "as the coroutine goes on: one that is cancelled takes none. Who waits in one event\n"
              "loop is served in the order of the waits; for a timeout use asyncio.timeout().")
         .def("get_many_async", &methods::get_many_async, py::arg("max"),

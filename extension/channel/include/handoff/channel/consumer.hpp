@@ -79,7 +79,8 @@ boost::python::object iterator_over(boost::python::object const& channel, next_o
 using take_of_channel = PyObject* (*)(PyObject* channel, std::size_t max,
                                       PyObject* nothing) noexcept;
 
-/// Which method for coroutines somebody calls, for the errors; and what waits without an event loop.
+/// Which method for coroutines somebody calls, for the errors; and what waits without an event
+/// loop.
 struct async_method {
     char const* name;
     char const* blocking;
