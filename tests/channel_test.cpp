@@ -673,12 +673,13 @@ public:
         }
     }
 
-private:
+protected:
     void hear() noexcept override {
         ++heard_;
         heard_.notify_all();
     }
 
+private:
     std::atomic<int> heard_ = 0;
 };
 

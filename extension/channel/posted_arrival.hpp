@@ -24,9 +24,10 @@ public:
     /// What it is called in the mailbox.
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
-private:
+protected:
     void hear() noexcept override;
 
+private:
     std::shared_ptr<mailbox> to_;
     std::uint64_t number_;
     unsigned born_in_;

@@ -18,7 +18,7 @@ class doorbell;
 ///     public:
 ///         explicit arrival(channel<sample> const& samples) { listen(samples.end()); }
 ///         ~arrival() override { withdraw(); }
-///     private:
+///     protected:
 ///         void hear() noexcept override { eventfd_write(woken, 1); }
 ///     };
 ///
