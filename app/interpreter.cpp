@@ -1,5 +1,6 @@
 // interpreter: start, calls in progress, and the ordered stop.
 #include "boost_pythons.hpp"
+#include "redirection.hpp"
 #include "startup.hpp"
 #include "watch.hpp"
 #include <handoff/gil/detail/interruptible_wait.hpp>
@@ -316,6 +317,8 @@ void interpreter::start() {
         for (auto const& folder : chosen.module_folders) {
             path.attr("insert")(place++, decoded(folder));
         }
+        redirection::to("stdout", chosen.output);
+        redirection::to("stderr", chosen.errors);
         if (watched) {
             gilwatch::start(*watched);
         }

@@ -30,7 +30,7 @@ handoff_install_headers(extension/gil extension/diagnostics/gilcheck extension/d
 
 set(components_with_boost "")
 set(components_left_out "")
-foreach(component IN ITEMS boost_python channel channel_class event_loop foo host interpreter)
+foreach(component IN ITEMS boost_python channel channel_class event_loop foo host interpreter logging)
   if(NOT TARGET handoff_${component})
     list(APPEND components_left_out ${component})
   elseif(NOT component IN_LIST components_without_boost)
@@ -43,7 +43,8 @@ if(HANDOFF_BOOST_PYTHON)
   set(left_out "the host")
   set(left_out_by HANDOFF_HOST)
   set(what_they_need arguments scheduler)
-  handoff_install_headers(extension/boost_python extension/channel extension/event_loop extension/foo)
+  handoff_install_headers(extension/boost_python extension/channel extension/event_loop extension/foo
+    extension/logging)
 endif()
 if(HANDOFF_HOST)
   handoff_install_headers(app)

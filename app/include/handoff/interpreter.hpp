@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,6 +76,16 @@ public:
         std::filesystem::path virtual_environment = {};
         /// How long stop() waits for the calls that are in progress on other threads.
         std::chrono::duration<double> stop_grace = std::chrono::seconds(10);
+        /// Called with what Python writes to sys.stdout and sys.stderr, each write at once, as
+        /// UTF-8 (what is not text for it appears as \\udcff). Empty: the process's own streams.
+        ///
+        /// GIL:     released, so it may take any lock and wait for other threads.
+        /// Threads: whichever writes; several may at once.
+        /// Throws:  an exception is raised in Python, where it was written.
+        /// Life:    until stop() has returned; where stop() throws that Python was not finalized,
+        ///          until the process ends.
+        std::function<void(std::string_view)> output = {};
+        std::function<void(std::string_view)> errors = {};
     };
 
     /// The last argument is not yours to give.

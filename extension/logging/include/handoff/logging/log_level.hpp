@@ -1,0 +1,26 @@
+// log_level: how much a record matters, in the numbers of Python's logging.
+#pragma once
+
+#include <string_view>
+
+namespace handoff {
+
+/// Python's levels. Any other positive number is a level too: log_level(25), see log_level_from().
+enum class log_level : int {
+    debug = 10,
+    info = 20,
+    warning = 30,
+    error = 40,
+    critical = 50,
+};
+
+/// The level of that name, as Python writes it: "DEBUG", "INFO", "WARNING", "WARN", "ERROR",
+/// "CRITICAL", "FATAL"; in lower case too. Levels that were added by logging.addLevelName() have
+/// only their numbers here.
+/// Throws: std::invalid_argument, which says the name and those that are known.
+[[nodiscard]] log_level log_level_from(std::string_view name);
+
+/// The level of that number. Throws: std::invalid_argument unless it is positive.
+[[nodiscard]] log_level log_level_from(int number);
+
+}  // namespace handoff

@@ -1,0 +1,55 @@
+// python_streambuf: what C++ writes to std::cout or std::cerr appears in sys.stdout or sys.stderr.
+#pragma once
+
+#include <handoff/gil/mutex.hpp>
+#include <handoff/logging/log_sink.hpp>
+
+#include <cstddef>
+#include <ostream>
+#include <streambuf>
+#include <string>
+
+namespace handoff {
+
+/// Which of Python's streams.
+enum class python_stream { standard_output, standard_error };
+
+/// Redirects an ostream to Python for as long as it lives, so that a notebook's cell shows it.
+///
+///     handoff::python_streambuf const shown(std::cout, sink, handoff::python_stream::standard_output);
+///     std::cout << "from C++\n";
+///
+/// Text is handed to the sink by whole lines, and what is there at std::flush and std::endl. The
+/// sink delivers it in order with its records, and flushes Python's stream; log_sink::flush() waits
+/// for that. A sink that drops the oldest drops text too: give the streambuf a sink with
+/// when_full::block where nothing may be lost.
+///
+/// GIL:     any; unchanged; see log_sink for when_full::block. Threads: any may write; made and
+///          destroyed while no other thread writes to the ostream.
+class python_streambuf final : public std::streambuf {
+public:
+    python_streambuf(std::ostream& redirected, log_sink to, python_stream stream);
+    /// Hands over the rest, and gives the ostream its former buffer back.
+    ~python_streambuf() override;
+
+    python_streambuf(python_streambuf const&) = delete;
+    python_streambuf& operator=(python_streambuf const&) = delete;
+
+protected:
+    int_type overflow(int_type letter) override;
+    std::streamsize xsputn(char const* text, std::streamsize size) override;
+    int sync() override;
+
+private:
+    /// Whether the sink has taken it.
+    [[nodiscard]] bool hand_over(std::string const& text) const noexcept;
+
+    std::ostream& redirected_;
+    std::streambuf* const former_;
+    log_sink const sink_;
+    python_stream const stream_;
+    mutex mutex_;
+    std::string line_;  // guarded by it: not whole yet
+};
+
+}  // namespace handoff

@@ -1,0 +1,80 @@
+// spdlog_sink: what is logged through spdlog arrives in Python's logging. Needs spdlog.
+#pragma once
+
+#include <handoff/logging/log_sink.hpp>
+
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/sinks/base_sink.h>
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace handoff {
+
+/// A sink of spdlog's over a log_sink.
+///
+///     spdlog::default_logger()->sinks().push_back(std::make_shared<handoff::spdlog_sink_mt>(sink));
+///
+/// The record has spdlog's logger name, level, time, thread and place (of the SPDLOG_INFO macros);
+/// its text is the message alone, as Python formats the rest. Level trace is Python's 5. spdlog
+/// calls it with its own lock held: give it a log_sink that drops, not one that blocks. spdlog's
+/// flush hands nothing over: all was handed over before.
+///
+/// GIL:     any; unchanged. Threads: as spdlog's sinks.
+template <class Mutex>
+class basic_spdlog_sink final : public spdlog::sinks::base_sink<Mutex> {
+public:
+    explicit basic_spdlog_sink(log_sink to) : to_(std::move(to)) {}
+
+protected:
+    void sink_it_(spdlog::details::log_msg const& message) override {
+        to_.write(
+            {.logger = name_of({message.logger_name.data(), message.logger_name.size()}),
+             .level = level_of(message.level),
+             .text = {message.payload.data(), message.payload.size()},
+             .file = message.source.filename != nullptr ? message.source.filename : "",
+             .line = static_cast<unsigned>(message.source.line),
+             .function = message.source.funcname != nullptr ? message.source.funcname : "",
+             .time = std::chrono::time_point_cast<std::chrono::system_clock::duration>(message.time),
+             .native_id = static_cast<pid_t>(message.thread_id)});
+    }
+    void flush_() override {}
+
+private:
+    static log_level level_of(spdlog::level::level_enum level) noexcept {
+        switch (level) {
+            case spdlog::level::trace:
+                return static_cast<log_level>(5);
+            case spdlog::level::debug:
+                return log_level::debug;
+            case spdlog::level::info:
+                return log_level::info;
+            case spdlog::level::warn:
+                return log_level::warning;
+            case spdlog::level::err:
+                return log_level::error;
+            default:
+                return log_level::critical;
+        }
+    }
+
+    log_name name_of(std::string_view logger) {
+        auto found = names_.find(logger);
+        if (found == names_.end()) {
+            found = names_.emplace(std::string(logger), to_.name(logger)).first;
+        }
+        return found->second;
+    }
+
+    log_sink const to_;
+    std::map<std::string, log_name, std::less<>> names_;  // guarded by the sink's lock
+};
+
+using spdlog_sink_mt = basic_spdlog_sink<std::mutex>;
+using spdlog_sink_st = basic_spdlog_sink<spdlog::details::null_mutex>;
+
+}  // namespace handoff

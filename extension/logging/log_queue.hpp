@@ -1,0 +1,111 @@
+// log_queue: what the copies of a log_sink share: the names, the records, and who delivers them.
+#pragma once
+
+#include "log_record.hpp"
+#include <handoff/channel.hpp>
+#include <handoff/gil/detail/reference.hpp>
+#include <handoff/gil/mutex.hpp>
+#include <handoff/gil/owned.hpp>
+#include <handoff/logging/log_sink.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace handoff::detail {
+
+/// Overview
+///   The records are in a channel that never waits: where the policy is to block, the writer waits
+///   here, so that it does so without the GIL, and the delivering thread does not at all.
+///   The thread is started by the first record that is written, or waits, while the sink is open.
+///   It owns the queue until it has delivered what was there when the queue was closed.
+///
+/// After a fork()
+///   In the child everything that a thread of the parent may have been about to change is left as it
+///   is, and a new one made: see `generation`. Names are kept in a list that is only ever added to.
+class log_queue : public std::enable_shared_from_this<log_queue> {
+public:
+    explicit log_queue(log_sink::options const& chosen);
+    ~log_queue();
+    log_queue(log_queue const&) = delete;
+    log_queue& operator=(log_queue const&) = delete;
+
+    [[nodiscard]] bool open() noexcept;
+    [[nodiscard]] log_name name(std::string_view of_logger);
+    pushed write(log_entry const& entry) noexcept;
+    pushed write_text(char const* stream, std::string_view text) noexcept;
+    [[nodiscard]] bool follow_python_levels() noexcept;
+    bool flush(std::chrono::nanoseconds at_most);
+    [[nodiscard]] log_counts counts() const noexcept;
+
+    /// Nobody writes any more; what was written is delivered.
+    void close() noexcept;
+
+    std::atomic<int> lowest_level = 0;
+
+private:
+    /// One process's part of it: the parent's, or that of a fork's child.
+    struct generation {
+        explicit generation(log_sink::options const& chosen);
+
+        channel<log_record> records;
+        producer<log_record> in;
+        std::atomic<bool> has_thread = false;
+        std::atomic<std::uint64_t> lost = 0;  // those that had no room or no memory
+        std::atomic<std::uint64_t> recursive = 0;
+        std::atomic<std::uint64_t> refused = 0;
+        std::atomic<std::uint64_t> raised = 0;
+        std::atomic<std::uint64_t> handled = 0;  // delivered, to their end
+        std::atomic<unsigned> batches = 0;       // changed under the mutex
+        // Of the delivering thread.
+        std::uint64_t told = 0;  // how many dropped records were told of
+        std::uint64_t seen = 0;  // how many there were after the batch before
+        std::chrono::steady_clock::time_point told_at{};
+
+        mutex lock;
+        condition_variable changed;  // batches, or has_ended
+        bool has_ended = false;      // the delivering thread
+        std::unique_ptr<generation> of_parent;  // not used any more
+
+        [[nodiscard]] std::uint64_t dropped() const noexcept {
+            return lost + records.counts().dropped;
+        }
+        void announce() noexcept;
+    };
+
+    struct kept_name {
+        std::string text;
+        kept_name* next;
+    };
+
+    pushed push(generation& to, log_record&& record) noexcept;
+    template <class Make>
+    pushed write_made(Make const& make) noexcept;
+    /// Returns: whether there may be room.
+    [[nodiscard]] bool await_room(generation& of, unsigned seen,
+                                  std::chrono::steady_clock::time_point deadline) const noexcept;
+    void start_thread(generation& of) noexcept;
+    void run(generation& of) noexcept;
+    void deliver_all(generation& of);
+    void tell_of_dropped(generation& of, class log_delivery& to) noexcept;
+
+    /// Returns: false with a Python error set.
+    [[nodiscard]] bool register_ends() noexcept;
+    [[nodiscard]] bool close_and_wait() noexcept;
+    [[nodiscard]] bool begin_in_child() noexcept;
+    static PyObject* at_exit(PyObject* capsule, PyObject*) noexcept;
+    static PyObject* in_child(PyObject* capsule, PyObject*) noexcept;
+
+    log_sink::options const chosen_;
+    std::unique_ptr<generation> owned_;
+    std::atomic<generation*> now_;  // owned_
+    std::atomic<bool> is_open_ = false;
+    std::atomic<bool> is_closed_ = false;
+    std::atomic<kept_name*> names_ = nullptr;
+    gil_owned<reference> delivery_;  // the names of delivery.py; guarded by the GIL
+};
+
+}  // namespace handoff::detail

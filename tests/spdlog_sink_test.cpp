@@ -1,0 +1,49 @@
+// spdlog_sink: name, level, text and place of what spdlog logs, and its thread.
+#include <handoff/interpreter.hpp>
+#include <handoff/logging/spdlog_sink.hpp>
+
+#include <gtest/gtest.h>
+#include <spdlog/logger.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <thread>
+
+namespace {
+
+TEST(SpdlogSink, LogsToPython) {
+    handoff::interpreter python;
+    python.start();
+    handoff::log_sink const sink;
+    python.invoke([&] {
+        if (!sink.open()) {
+            throw boost::python::error_already_set();
+        }
+    });
+    python.run_string(R"(
+import logging
+class Keep(logging.Handler):
+    def emit(self, record): kept.append(record)
+kept = []
+logging.getLogger("camera").addHandler(Keep())
+logging.getLogger().setLevel(1)
+)");
+    spdlog::logger camera("camera", std::make_shared<handoff::spdlog_sink_mt>(sink));
+    camera.set_level(spdlog::level::trace);
+    std::jthread([&] {
+        camera.trace("t");
+        camera.warn("{} frames were late", 3);
+        camera.log(spdlog::source_loc{__FILE__, 7, "grab"}, spdlog::level::err, "lost");
+    }).join();
+    EXPECT_TRUE(sink.flush());
+    python.run_string(R"(
+told = [(r.name, r.levelno, r.getMessage(), r.filename, r.lineno, r.funcName) for r in kept]
+assert told == [
+    ("camera", 5, "t", "(unknown file)", 0, "(unknown function)"),
+    ("camera", 30, "3 frames were late", "(unknown file)", 0, "(unknown function)"),
+    ("camera", 40, "lost", "spdlog_sink_test.cpp", 7, "grab"),
+], told
+)");
+}
+
+}  // namespace

@@ -1,0 +1,425 @@
+"""Logging from native threads as a script sees it: in the host and in the stock interpreter."""
+
+import os
+import subprocess
+import textwrap
+import unittest
+from pathlib import Path
+
+from host import HOST, InFolder, environment, finish, start
+
+LOGS = os.environ["LOGS_FOLDER"]
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "logging"
+INTERPRETERS = {"any Python": os.environ["LOGS_PYTHON"], "host": HOST}
+TOOLS = os.environ["TOOLS_PYTHON"]
+RUNS = int(os.environ.get("LOGGING_RUNS", "10"))
+
+PRELUDE = """
+    import logging, logs, sys, threading, time
+
+    class Keep(logging.Handler):
+        def emit(self, record): kept.append(record)
+
+    kept = []
+    logging.getLogger().addHandler(Keep())
+    logging.getLogger().setLevel(1)
+
+    def opened(capacity=1000, policy="drop_oldest", patience=10_000):
+        sink = logs.Sink(capacity, policy, patience)
+        sink.open()
+        return sink
+
+    def texts(name=None):
+        return [each.getMessage() for each in kept if name in (None, each.name)]
+    """
+
+
+def has_pytest():
+    found = subprocess.run([TOOLS, "-c", "import pytest"], capture_output=True, check=False)
+    return found.returncode == 0
+
+
+class Logging(InFolder):
+    def prints(self, script, stdout="", stderr="", code=0, runs=1):
+        text = textwrap.dedent(PRELUDE) + textwrap.dedent(script)
+        for interpreter, path in INTERPRETERS.items():
+            for run in range(runs):
+                with self.subTest(interpreter, run=run):
+                    # Since 3.12 a fork() beside threads warns.
+                    command = (path, "-W", "ignore::DeprecationWarning", "-c", text, str(run))
+                    outcome = finish(start(*command, env=environment(PYTHONPATH=LOGS)))
+                    self.assertEqual(outcome, (code, stdout, stderr))
+
+
+class Records(Logging):
+    def test_has_the_time_place_and_thread_of_the_event(self):
+        self.prints(
+            """
+            sink = logs.Sink(1000, "drop_oldest", 10_000)
+            before = time.time()
+            sink.log_from_threads("a.b", 1, 1)
+            after = time.time()
+            time.sleep(0.2)
+            sink.open()
+            assert sink.flush(10)
+            it, = kept
+            assert before - 1e-5 <= it.created <= after + 1e-5, (before, it.created, after)
+            assert abs(it.created % 1 * 1000 - it.msecs) < 1.001, (it.created, it.msecs)
+            made = logging.LogRecord("", 1, "", 1, "", (), None)
+            late = (made.created - it.created) * 1000
+            assert abs(made.relativeCreated - it.relativeCreated - late) < 1
+            print(it.name, it.levelname, it.getMessage(), it.filename, it.threadName)
+            assert "log_from_threads" in it.funcName and it.lineno > 50, (it.funcName, it.lineno)
+            assert it.thread != threading.get_ident() and it.native_id != threading.get_native_id()
+            assert it.process == __import__("os").getpid() and it.processName == "MainProcess"
+            """,
+            "a.b INFO 0 0 logs.cpp native 0\n",
+        )
+
+    def test_python_threads_have_their_names(self):
+        self.prints(
+            """
+            sink = opened()
+            sink.log("a", 20, "main")
+            worker = threading.Thread(
+                target=lambda: (sink.log("a", 20, "worker"), sink.flush(10)), name="a worker")
+            worker.start()
+            worker.join()
+            print([(each.threadName, each.thread) for each in kept] == [
+                ("MainThread", threading.get_ident()), ("a worker", worker.ident)])
+            """,
+            "True\n",
+        )
+
+    def test_levels_filters_and_propagation_are_pythons(self):
+        self.prints(
+            """
+            sink = opened()
+            logging.getLogger("quiet").setLevel(logging.ERROR)
+            logging.getLogger("own").propagate = False
+            logging.getLogger("picky").addFilter(lambda record: "yes" in record.getMessage())
+            logging.getLogger("off").disabled = True
+            for name in "quiet", "own", "picky", "off", "quiet.child", "":
+                sink.log(name, 30, "no")
+                sink.log(name, 40, "yes")
+            logging.disable(39)
+            assert sink.flush(10)
+            logging.disable(0)
+            print([(each.name, each.getMessage()) for each in kept])
+            """,
+            "[('quiet', 'yes'), ('picky', 'yes'), ('quiet.child', 'yes'), ('root', 'yes')]\n",
+        )
+
+    def test_any_text_is_taken_as_it_is(self):
+        self.prints(
+            """
+            sink = opened()
+            for text in "100%s", "", "é\\U0001F600", "x" * 100_000:
+                sink.log("a", 25, text)
+            assert sink.flush(10)
+            assert texts() == ["100%s", "", "é\\U0001F600", "x" * 100_000]
+            print(kept[0].levelname)
+            """,
+            "Level 25\n",
+        )
+
+    def test_the_level_can_be_pythons(self):
+        self.prints(
+            """
+            sink = opened()
+            print(sink.is_enabled(1), end=" ")
+            logging.getLogger().setLevel(logging.WARNING)
+            logging.getLogger("loud").setLevel(logging.INFO)
+            sink.follow_python_levels()
+            print(sink.is_enabled(19), sink.is_enabled(20), end=" ")
+            logging.disable(40)
+            sink.follow_python_levels()
+            print(sink.is_enabled(40), sink.is_enabled(41))
+            for wrong in "LOUD", 0:
+                try:
+                    sink.set_level(wrong)
+                except ValueError as refused:
+                    print(refused)
+            """,
+            "True False True False True\n"
+            '"LOUD" is no log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, '
+            "or the number of the level\n"
+            "a log level must be a positive number, not 0\n",
+        )
+
+    def test_those_of_four_threads_come_in_order_and_none_is_lost(self):
+        self.prints(
+            """
+            counted = {}
+            class Count(logging.Handler):
+                def emit(self, record):
+                    thread, number = record.msg.split()
+                    assert counted.get(thread, 0) == int(number), record.msg
+                    counted[thread] = int(number) + 1
+            logger = logging.getLogger("many")
+            logger.propagate = False
+            logger.addHandler(Count())
+            sink = opened(1000, "block")
+            sink.log_from_threads("many", 4, 100_000)
+            assert sink.flush(60)
+            print(sorted(counted.items()), sink.counts())
+            """,
+            "[('0', 100000), ('1', 100000), ('2', 100000), ('3', 100000)] "
+            "{'delivered': 400000, 'dropped': 0, 'recursive': 0, 'refused': 0, 'raised': 0, "
+            "'waiting': 0}\n",
+        )
+
+    @unittest.skipUnless(has_pytest(), "needs pytest in the tools' environment")
+    def test_pytests_caplog_sees_them(self):
+        Path(self.folder, "test_it.py").write_text(
+            textwrap.dedent(
+                """
+                import logging, logs
+                sink = logs.Sink(100, "drop_oldest", 10_000)
+                sink.open()
+                def test_it(caplog):
+                    with caplog.at_level(logging.INFO):
+                        sink.log_from_threads("a.b", 1, 1)
+                        assert sink.flush(10)
+                    assert caplog.record_tuples == [("a.b", 20, "0 0")]
+                """
+            )
+        )
+        command = (TOOLS, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
+        outcome = finish(start(*command, cwd=self.folder, env=environment(PYTHONPATH=LOGS)))
+        self.assertEqual(outcome.code, 0, outcome)
+
+
+class Full(Logging):
+    def test_what_is_dropped_is_counted_and_said_once(self):
+        for policy, kept in (("drop_oldest", ["6", "7", "8", "9"]), ("refuse", list("0123"))):
+            self.prints(
+                f"""
+                sink = logs.Sink(4, "{policy}", 10_000)
+                for number in range(10):
+                    sink.log("a", 20, str(number))
+                sink.open()
+                assert sink.flush(10)
+                while not texts("handoff.logging"): time.sleep(0.001)
+                assert texts("a") == {kept}, texts()
+                said, = [each for each in kept if each.name != "a"]
+                print(said.levelname, said.getMessage(), sink.counts()["dropped"])
+                """,
+                "WARNING 6 log records were dropped: the queue of 4 was full, "
+                "or there was no memory 6\n",
+            )
+
+    def test_who_holds_the_gil_and_waits_for_room_lets_it_go(self):
+        self.prints(
+            """
+            sink = opened(2, "block")
+            for number in range(1000):
+                assert sink.log("a", 20, str(number)) == "taken"
+            assert sink.flush(10)
+            print(texts() == [str(number) for number in range(1000)])
+            """,
+            "True\n",
+        )
+
+    def test_under_a_mutex_that_a_python_thread_wants(self):
+        self.prints(
+            """
+            sink = opened(100)
+            sink.log_under_a_mutex(20_000)
+            assert sink.flush(10)
+            counts = sink.counts()
+            print(counts["delivered"] + counts["dropped"], len(texts("mutex")) == counts["delivered"])
+            """,
+            "20000 True\n",
+        )
+
+
+class Handlers(Logging):
+    def test_one_that_raises_is_told_of_and_the_others_are_delivered(self):
+        self.prints(
+            """
+            class Bad(logging.Handler):
+                def handle(self, record):
+                    raise ValueError(record.getMessage())
+            logging.getLogger("bad").addHandler(Bad())
+            raised = []
+            sys.unraisablehook = lambda it: raised.append(repr(it.exc_value))
+            sink = opened()
+            for name in "bad", "good", "bad":
+                sink.log(name, 20, name)
+            assert sink.flush(10)
+            print(raised, texts(), sink.counts()["raised"])
+            """,
+            "[\"ValueError('bad')\", \"ValueError('bad')\"] ['good'] 2\n",
+        )
+
+    def test_one_that_logs_natively_neither_loops_nor_deadlocks(self):
+        for policy in "drop_oldest", "refuse", "block":
+            self.prints(
+                f"""
+                sink = opened(4, "{policy}")
+                class Log(logging.Handler):
+                    def emit(self, record):
+                        sink.log("again", 20, "of " + record.getMessage())
+                        sink.flush(10)
+                logging.getLogger("a").addHandler(Log())
+                logging.getLogger("again").addHandler(Log())
+                sink.log("a", 20, "x")
+                while sink.counts()["recursive"] < 1: time.sleep(0.001)
+                assert sink.flush(10)
+                print(texts(), sink.counts()["recursive"])
+                """,
+                "['x', 'of x'] 1\n",
+            )
+
+    def test_python_logs_to_a_function(self):
+        self.prints(
+            """
+            logger = logging.getLogger("journal")
+            logger.propagate = False
+            handler = logs.handler(False)
+            handler.setFormatter(logging.Formatter("<%(message)s>"))
+            logger.addHandler(handler)
+            logger.warning("x%s", 1)
+            logger.log(25, "é")
+            print(logs.handled())
+            logger.handlers = [logs.handler(True)]
+            logging.Handler.handleError = lambda *_: print(repr(sys.exc_info()[1]))
+            logger.error("y")
+            """,
+            "['journal 30 <x1> <module> MainThread', 'journal 25 <é> <module> MainThread']\n"
+            "RuntimeError('no room in the journal')\n",
+        )
+
+
+class Streams(Logging):
+    def test_of_cpp_are_pythons(self):
+        self.prints(
+            """
+            import contextlib, io
+            sink = opened()
+            for to_stderr, redirect in enumerate([contextlib.redirect_stdout,
+                                                  contextlib.redirect_stderr]):
+                with redirect(io.StringIO()) as shown:
+                    sink.print("one\\ntwo", bool(to_stderr), False)
+                    sink.print("three", bool(to_stderr), True)
+                    assert sink.flush(10)
+                print(repr(shown.getvalue()))
+            sink.print("at the end\\n", False, False)
+            """,
+            "'one\\ntwothree'\n'one\\ntwothree'\nat the end\n",
+        )
+
+
+class Ends(Logging):
+    def test_all_is_delivered_before_logging_ends(self):
+        self.prints(
+            """
+            class Last(logging.Handler):
+                count = 0
+                def emit(self, record): self.count += 1
+                def close(self): print(self.count)
+            logger = logging.getLogger("many")
+            logger.propagate = False
+            logger.addHandler(Last())
+            sink = opened(10_000, "block")
+            sink.log_from_threads("many", 2, 4000)
+            """,
+            "8000\n",
+        )
+
+    def test_in_the_middle(self):
+        self.prints(
+            """
+            import atexit, random
+            numbers = []
+            class Numbers(logging.Handler):
+                def emit(self, record): numbers.append(int(record.msg))
+            logger = logging.getLogger("endless")
+            logger.propagate = False
+            logger.addHandler(Numbers())
+
+            @atexit.register  # before the sink is opened: called after it was closed
+            def check():
+                sink.stop()
+                counts = sink.counts()
+                assert numbers == sorted(set(numbers))
+                assert counts["waiting"] == 0, counts
+                assert counts["delivered"] == len(numbers), (counts, len(numbers))
+
+            busy = "while True: sum(range(100))", {}
+            threading.Thread(target=exec, args=busy, daemon=True).start()
+            sink = opened(1000)
+            logging.getLogger("handoff.logging").disabled = True
+            sink.start("endless")
+            time.sleep(random.Random(int(sys.argv[1])).uniform(0, 0.1))
+            sys.exit()
+            """,
+            runs=RUNS,
+        )
+
+    def test_is_refused_after_python(self):
+        self.prints("logs.log_after_python()", "closed 1\n")
+
+
+class Forks(Logging):
+    def test_the_child_delivers_its_own_alone(self):
+        self.prints(
+            """
+            import os
+            sink = logs.Sink(1000, "drop_oldest", 10_000)
+            hold = threading.Event()
+            class Hold(logging.Handler):
+                def emit(self, record): hold.wait()
+            logging.getLogger("held").addHandler(Hold())
+            sink.open()
+            sink.log("held", 20, "held")
+            for number in range(100):
+                sink.log("a", 20, "parent")
+            child = os.fork()
+            if child == 0:
+                sink.log("a", 20, "child")
+                assert sink.flush(10)
+                os._exit(0 if texts() == ["child"] else 1)
+            hold.set()
+            assert os.waitpid(child, 0)[1] == 0
+            assert sink.flush(10)
+            print(texts() == ["held"] + ["parent"] * 100 or texts())
+            """,
+            "True\n",
+        )
+
+    def test_a_child_that_python_does_not_know_of_is_refused(self):
+        self.prints("print(opened().log_in_native_child())", "7\n")
+
+    def test_a_child_that_exits_delivers_at_exit(self):
+        self.prints(
+            """
+            import os
+            sink = opened()
+            sink.log("a", 20, "parent")
+            assert sink.flush(10)
+            if os.fork() == 0:
+                kept.clear()
+                logging.getLogger().handlers = [logging.StreamHandler(sys.stdout)]
+                sink.log("a", 20, "child")
+                sys.exit()
+            os.wait()
+            """,
+            "child\n",
+        )
+
+
+class Page(unittest.TestCase):
+    def test_its_example_does_what_it_says(self):
+        for interpreter, path in INTERPRETERS.items():
+            with self.subTest(interpreter):
+                variables = environment(PYTHONPATH=os.environ["LOGGING_PAGE_FOLDER"])
+                outcome = finish(start(path, PAGE / "read.py", env=variables))
+                text = (PAGE.parent / "logging.md").read_text()
+                shown = text.split("```text\n")[1].split("```")[0]
+                self.assertEqual(outcome, (0, shown, ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
