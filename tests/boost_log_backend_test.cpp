@@ -24,14 +24,14 @@ TEST(BoostLogBackend, LogsToPython) {
             throw boost::python::error_already_set();
         }
     });
-    python.run_string(R"(
+    python.run_string(R"python(
 import logging
 class Keep(logging.Handler):
     def emit(self, record): kept.append(record)
 kept = []
 logging.getLogger().addHandler(Keep())
 logging.getLogger().setLevel(1)
-)");
+)python");
     namespace log = boost::log;
     auto const frontend =
         boost::make_shared<log::sinks::unlocked_sink<handoff::boost_log_backend>>(
@@ -45,10 +45,10 @@ logging.getLogger().setLevel(1)
     }).join();
     log::core::get()->remove_sink(frontend);
     EXPECT_TRUE(sink.flush());
-    python.run_string(R"(
+    python.run_string(R"python(
 told = [(r.name, r.levelno, r.getMessage()) for r in kept]
 assert told == [("device", 30, "late by 3"), ("camera", 40, "lost")], told
-)");
+)python");
 }
 
 }  // namespace

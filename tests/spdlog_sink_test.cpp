@@ -20,14 +20,14 @@ TEST(SpdlogSink, LogsToPython) {
             throw boost::python::error_already_set();
         }
     });
-    python.run_string(R"(
+    python.run_string(R"python(
 import logging
 class Keep(logging.Handler):
     def emit(self, record): kept.append(record)
 kept = []
 logging.getLogger("camera").addHandler(Keep())
 logging.getLogger().setLevel(1)
-)");
+)python");
     spdlog::logger camera("camera", std::make_shared<handoff::spdlog_sink_mt>(sink));
     camera.set_level(spdlog::level::trace);
     std::jthread([&] {
@@ -36,14 +36,14 @@ logging.getLogger().setLevel(1)
         camera.log(spdlog::source_loc{__FILE__, 7, "grab"}, spdlog::level::err, "lost");
     }).join();
     EXPECT_TRUE(sink.flush());
-    python.run_string(R"(
+    python.run_string(R"python(
 told = [(r.name, r.levelno, r.getMessage(), r.filename, r.lineno, r.funcName) for r in kept]
 assert told == [
     ("camera", 5, "t", "(unknown file)", 0, "(unknown function)"),
     ("camera", 30, "3 frames were late", "(unknown file)", 0, "(unknown function)"),
     ("camera", 40, "lost", "spdlog_sink_test.cpp", 7, "grab"),
 ], told
-)");
+)python");
 }
 
 }  // namespace

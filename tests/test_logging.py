@@ -97,6 +97,7 @@ class Records(Logging):
             sink = opened()
             logging.getLogger("quiet").setLevel(logging.ERROR)
             logging.getLogger("own").propagate = False
+            logging.getLogger("own").addHandler(logging.NullHandler())
             logging.getLogger("picky").addFilter(lambda record: "yes" in record.getMessage())
             logging.getLogger("off").disabled = True
             for name in "quiet", "own", "picky", "off", "quiet.child", "":
