@@ -82,12 +82,14 @@ class Handoff(ConanFile):
             return
         packages = []
         if self._tests:
-            packages += ["libgtest-dev", "libgmock-dev"]
+            packages += ["libgtest-dev", "libgmock-dev", "libspdlog-dev"]
         if self._benchmarks:
             packages += ["libbenchmark-dev", "valgrind"]
         # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.
         if not any(Path("/usr/lib").glob("*/libboost_python3*.so")):
             packages.append("libboost-python-dev")
+            if self._tests:
+                packages.append("libboost-log-dev")
         # /usr/bin/python3 is python3.11, say; any other Python brings its own headers, and modules.
         python = re.fullmatch(r"/usr/bin/(python3\.\d+)", str(Path(self._python).resolve()))
         if python:

@@ -508,6 +508,29 @@ ROWS = {
             at_least=50,
         ),
     ),
+    "logging": (
+        Row(
+            "a native thread logs a short record, in nanoseconds of its own",
+            "logging.producer.handoff",
+            at_most=100e-9,
+        ),
+        Row(
+            "… beside taking the GIL for it",
+            "logging.producer.handoff",
+            "logging.producer.gil",
+            at_least=8,
+        ),
+        Row(
+            "a record from a native thread to Python's handler, beside taking the GIL for each",
+            "logging.records.handoff.threads:1",
+            "logging.records.gil.threads:1",
+        ),
+        Row(
+            "… from four threads",
+            "logging.records.handoff.threads:4",
+            "logging.records.gil.threads:4",
+        ),
+    ),
     "ticks": (
         Row(
             "a 1 ms Foo beside a busy main thread: messages within 5 ms of due",

@@ -158,8 +158,9 @@ log_name log_queue::name(std::string_view of_logger) {
         }
     }
     if (!is_name(of_logger)) {
-        throw std::invalid_argument("\"" + std::string(of_logger) +
-                                    "\" is no logger's name: it must be UTF-8 without a null byte");
+        throw std::invalid_argument(
+            "a logger's name must be UTF-8 without a null byte, which this is not: \"" +
+            std::string(of_logger) + "\"");
     }
     auto added = std::make_unique<kept_name>(kept_name{std::string(of_logger), first});
     while (!names_.compare_exchange_weak(added->next, added.get(), std::memory_order_acq_rel)) {
