@@ -3,12 +3,13 @@
 
 #include <handoff/gil/release.hpp>
 
-#include <boost/mpl/vector.hpp>
 #include <boost/python/call.hpp>
 #include <boost/python/dict.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
+
+#include <boost/mpl/vector.hpp>
 
 namespace handoff::redirection {
 
@@ -65,9 +66,8 @@ void to(char const* stream, std::function<void(std::string_view)> const& functio
     py::object const code =
         py::import("builtins").attr("compile")(redirect, "<handoff.redirection>", "exec");
     py::import("builtins").attr("exec")(code, names);
-    names["redirect"](stream,
-                      py::make_function(call, py::default_call_policies(),
-                                        boost::mpl::vector<void, py::object const&>()));
+    names["redirect"](stream, py::make_function(call, py::default_call_policies(),
+                                                boost::mpl::vector<void, py::object const&>()));
 }
 
 }  // namespace handoff::redirection

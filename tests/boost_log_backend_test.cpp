@@ -33,9 +33,8 @@ logging.getLogger().addHandler(Keep())
 logging.getLogger().setLevel(1)
 )python");
     namespace log = boost::log;
-    auto const frontend =
-        boost::make_shared<log::sinks::unlocked_sink<handoff::boost_log_backend>>(
-            boost::make_shared<handoff::boost_log_backend>(sink, "device"));
+    auto const frontend = boost::make_shared<log::sinks::unlocked_sink<handoff::boost_log_backend>>(
+        boost::make_shared<handoff::boost_log_backend>(sink, "device"));
     log::core::get()->add_sink(frontend);
     std::jthread([] {
         BOOST_LOG_TRIVIAL(warning) << "late by " << 3;

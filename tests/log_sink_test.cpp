@@ -14,9 +14,9 @@
 
 namespace {
 
+using handoff::pushed;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using handoff::pushed;
 
 char const* const keep_records = R"(
 import logging
@@ -131,10 +131,9 @@ TEST(LogSink, NamesWhatIsWrong) {
                 HasSubstr("without a null byte"));
     EXPECT_THAT(refusal([] { handoff::log_sink const none({.capacity = 0}); }),
                 HasSubstr("capacity must be a positive number"));
-    EXPECT_THAT(refusal([] {
-                    handoff::log_sink const none({.patience = std::chrono::milliseconds(-1)});
-                }),
-                HasSubstr("patience must not be negative, and is -1 ms"));
+    EXPECT_THAT(
+        refusal([] { handoff::log_sink const none({.patience = std::chrono::milliseconds(-1)}); }),
+        HasSubstr("patience must not be negative, and is -1 ms"));
     EXPECT_EQ(refusal([&] { static_cast<void>(sink.name("géophone.3")); }), "none");
     EXPECT_EQ(handoff::log_level_from("warning"), handoff::log_level::warning);
 }
@@ -186,8 +185,7 @@ TEST(InterpreterOutput, GoesToTheApplicationsFunctions) {
         python.run_string("sys.stdout.buffer.write(b'raw\\n'); print('\\udcff')");
         python.run_string("import atexit; atexit.register(print, 'end')");
     }
-    EXPECT_EQ(out.text(),
-              "a é\U0001F600\nTrue <stdout>\nfileno\nraw\n\\udcff\nend\n");
+    EXPECT_EQ(out.text(), "a é\U0001F600\nTrue <stdout>\nfileno\nraw\n\\udcff\nend\n");
 }
 
 TEST(InterpreterOutput, AnExceptionOfTheFunctionIsRaisedWhereItWasWritten) {

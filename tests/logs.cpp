@@ -173,8 +173,8 @@ void log_after_python() {
 std::vector<std::string> seen;
 
 py::object handler(bool throws) {
-    return py::object(py::handle<>(
-        handoff::new_log_handler([throws](handoff::python_log_record const& record) {
+    return py::object(
+        py::handle<>(handoff::new_log_handler([throws](handoff::python_log_record const& record) {
             if (throws) {
                 throw std::runtime_error("no room in the journal");
             }

@@ -3,10 +3,10 @@
 #include <handoff/logging/spdlog_sink.hpp>
 
 #include <gtest/gtest.h>
-#include <spdlog/logger.h>
-#include <spdlog/spdlog.h>
 
 #include <memory>
+#include <spdlog/logger.h>
+#include <spdlog/spdlog.h>
 #include <thread>
 
 namespace {

@@ -1,4 +1,5 @@
-// Benchmarks of logging from native threads: what the thread pays, and what Python gets in a second.
+// Benchmarks of logging from native threads: what the thread pays, and what Python gets in a
+// second.
 //
 // `producer` is the processor time that a thread takes to log one short record. `records` is the
 // time from the first record until Python's handlers have had the last, for one record.

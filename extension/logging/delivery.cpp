@@ -24,7 +24,8 @@ long long nanoseconds(std::chrono::system_clock::time_point time) noexcept {
 reference log_delivery::load() noexcept {
     reference names(PyDict_New());
     reference const name(PyUnicode_FromString("handoff.logging"));
-    reference const code(Py_CompileString(handoff_log_delivery, "<handoff.logging>", Py_file_input));
+    reference const code(
+        Py_CompileString(handoff_log_delivery, "<handoff.logging>", Py_file_input));
     if (!names || !name || !code ||
         PyDict_SetItemString(names.get(), "__builtins__", PyEval_GetBuiltins()) != 0 ||
         PyDict_SetItemString(names.get(), "__name__", name.get()) != 0) {
@@ -48,13 +49,12 @@ bool log_delivery::deliver(log_record const& record) noexcept {
         has_written_ = true;
         done = call("write", Py_BuildValue("(sN)", record.stream, decoded(record.text.view())));
     } else if (threads_) {
-        done = call("handle",
-                    Py_BuildValue("(ONiNINNLkiN)", threads_.get(), decoded(*record.name),
-                                  record.level, decoded(record.file), record.line,
-                                  decoded(record.function), decoded(record.text.view()),
-                                  nanoseconds(record.time), record.ident,
-                                  static_cast<int>(record.native_id),
-                                  decoded(record.thread_name.data())));
+        done = call(
+            "handle",
+            Py_BuildValue("(ONiNINNLkiN)", threads_.get(), decoded(*record.name), record.level,
+                          decoded(record.file), record.line, decoded(record.function),
+                          decoded(record.text.view()), nanoseconds(record.time), record.ident,
+                          static_cast<int>(record.native_id), decoded(record.thread_name.data())));
     } else if (PyErr_Occurred() == nullptr) {
         PyErr_NoMemory();
     }

@@ -63,8 +63,9 @@ PyObject* emit(PyObject* capsule, PyObject* arguments) noexcept {
         return nullptr;
     } catch (...) {
         if (PyErr_Occurred() == nullptr) {
-            PyErr_SetString(PyExc_RuntimeError, "a log handler's C++ function threw what is no "
-                                                "std::exception");
+            PyErr_SetString(PyExc_RuntimeError,
+                            "a log handler's C++ function threw what is no "
+                            "std::exception");
         }
         return nullptr;
     }

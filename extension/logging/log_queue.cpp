@@ -126,8 +126,8 @@ void name_other_thread(log_record& record) noexcept {
 }  // namespace
 
 log_queue::generation::generation(log_sink::options const& chosen)
-    : records(chosen.capacity, chosen.policy == when_full::drop_oldest ? when_full::drop_oldest
-                                                                       : when_full::refuse),
+    : records(chosen.capacity,
+              chosen.policy == when_full::drop_oldest ? when_full::drop_oldest : when_full::refuse),
       in(records) {}
 
 void log_queue::generation::announce() noexcept {
@@ -377,12 +377,10 @@ bool log_queue::open() noexcept {
 }
 
 bool log_queue::register_ends() noexcept {
-    static PyMethodDef close{
-        "close_log_sink", &log_queue::at_exit, METH_NOARGS,
-        "Delivers what native threads have logged, and takes no more."};
-    static PyMethodDef begin{
-        "begin_log_sink_in_child", &log_queue::in_child, METH_NOARGS,
-        "Empties the queue of what native threads of the parent have logged."};
+    static PyMethodDef close{"close_log_sink", &log_queue::at_exit, METH_NOARGS,
+                             "Delivers what native threads have logged, and takes no more."};
+    static PyMethodDef begin{"begin_log_sink_in_child", &log_queue::in_child, METH_NOARGS,
+                             "Empties the queue of what native threads of the parent have logged."};
     using weak = std::weak_ptr<log_queue>;
     std::unique_ptr<weak> own;
     try {

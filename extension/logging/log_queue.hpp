@@ -24,8 +24,9 @@ namespace handoff::detail {
 ///   It owns the queue until it has delivered what was there when the queue was closed.
 ///
 /// After a fork()
-///   In the child everything that a thread of the parent may have been about to change is left as it
-///   is, and a new one made: see `generation`. Names are kept in a list that is only ever added to.
+///   In the child everything that a thread of the parent may have been about to change is left as
+///   it is, and a new one made: see `generation`. Names are kept in a list that is only ever added
+///   to.
 class log_queue : public std::enable_shared_from_this<log_queue> {
 public:
     explicit log_queue(log_sink::options const& chosen);

@@ -1,4 +1,5 @@
-// short_text: a copy of a text, in place where it is short, so that a short record allocates nothing.
+// short_text: a copy of a text, in place where it is short, so that a short record allocates
+// nothing.
 #pragma once
 
 #include <array>

@@ -28,9 +28,8 @@ namespace handoff {
 /// synchronous frontend.
 ///
 /// GIL:     any; unchanged. Threads: any at once.
-class boost_log_backend
-    : public boost::log::sinks::basic_formatted_sink_backend<char,
-                                                             boost::log::sinks::concurrent_feeding> {
+class boost_log_backend : public boost::log::sinks::basic_formatted_sink_backend<
+                              char, boost::log::sinks::concurrent_feeding> {
 public:
     /// Throws: as log_sink::name().
     explicit boost_log_backend(log_sink to, std::string_view logger = {})

@@ -52,9 +52,9 @@ struct log_counts {
     std::uint64_t delivered = 0;  // handed to Python's logging, which filters them
     std::uint64_t dropped = 0;    // the queue was full, or there was no memory
     std::uint64_t recursive = 0;  // dropped: logged by a handler that handled such a record already
-    std::uint64_t refused = 0;    // came after the end
-    std::uint64_t raised = 0;     // of the delivered: a filter or a handler raised
-    std::size_t waiting = 0;      // in the queue now
+    std::uint64_t refused = 0;  // came after the end
+    std::uint64_t raised = 0;  // of the delivered: a filter or a handler raised
+    std::size_t waiting = 0;  // in the queue now
 };
 
 /// A bounded queue of records. Any thread writes; one thread of the sink's own delivers them to
@@ -162,7 +162,7 @@ private:
 
     std::shared_ptr<detail::log_queue> queue_;
     std::atomic<int> const* threshold_;  // the queue's
-    std::shared_ptr<void> last_copy_;    // its end closes the queue
+    std::shared_ptr<void> last_copy_;  // its end closes the queue
 };
 
 }  // namespace handoff

@@ -3,12 +3,11 @@
 
 #include <handoff/logging/log_sink.hpp>
 
-#include <spdlog/details/null_mutex.h>
-#include <spdlog/sinks/base_sink.h>
-
 #include <functional>
 #include <map>
 #include <mutex>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/sinks/base_sink.h>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,15 +31,15 @@ public:
 
 protected:
     void sink_it_(spdlog::details::log_msg const& message) override {
-        to_.write(
-            {.logger = name_of({message.logger_name.data(), message.logger_name.size()}),
-             .level = level_of(message.level),
-             .text = {message.payload.data(), message.payload.size()},
-             .file = message.source.filename != nullptr ? message.source.filename : "",
-             .line = static_cast<unsigned>(message.source.line),
-             .function = message.source.funcname != nullptr ? message.source.funcname : "",
-             .time = std::chrono::time_point_cast<std::chrono::system_clock::duration>(message.time),
-             .native_id = static_cast<pid_t>(message.thread_id)});
+        to_.write({.logger = name_of({message.logger_name.data(), message.logger_name.size()}),
+                   .level = level_of(message.level),
+                   .text = {message.payload.data(), message.payload.size()},
+                   .file = message.source.filename != nullptr ? message.source.filename : "",
+                   .line = static_cast<unsigned>(message.source.line),
+                   .function = message.source.funcname != nullptr ? message.source.funcname : "",
+                   .time = std::chrono::time_point_cast<std::chrono::system_clock::duration>(
+                       message.time),
+                   .native_id = static_cast<pid_t>(message.thread_id)});
     }
     void flush_() override {}
 
