@@ -75,7 +75,10 @@ PyObject* emit(PyObject* capsule, PyObject* arguments) noexcept {
 }  // namespace
 
 PyObject* new_log_handler(function_type function) noexcept {
-    static PyMethodDef definition{"emit", &emit, METH_VARARGS, "Calls the C++ function."};
+    static PyMethodDef definition{.ml_name = "emit",
+                                  .ml_meth = &emit,
+                                  .ml_flags = METH_VARARGS,
+                                  .ml_doc = "Calls the C++ function."};
     if (!function) {
         PyErr_SetString(PyExc_ValueError, "new_log_handler() was given an empty function");
         return nullptr;

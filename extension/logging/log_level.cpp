@@ -29,8 +29,8 @@ char upper(char letter) noexcept {
 
 log_level log_level_from(std::string_view name) {
     for (auto const& [known, level] : names) {
-        if (std::equal(name.begin(), name.end(), known.begin(), known.end(),
-                       [](char given, char its) { return upper(given) == its; })) {
+        if (std::ranges::equal(name, known,
+                               [](char given, char its) { return upper(given) == its; })) {
             return level;
         }
     }

@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
+#include <exception>
 #include <limits>
 #include <mutex>
 #include <new>
@@ -22,7 +22,6 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -162,7 +161,8 @@ log_name log_queue::name(std::string_view of_logger) {
             "a logger's name must be UTF-8 without a null byte, which this is not: \"" +
             std::string(of_logger) + "\"");
     }
-    auto added = std::make_unique<kept_name>(kept_name{std::string(of_logger), first});
+    auto added =
+        std::make_unique<kept_name>(kept_name{.text = std::string(of_logger), .next = first});
     while (!names_.compare_exchange_weak(added->next, added.get(), std::memory_order_acq_rel)) {
     }
     return log_name(added.release()->text);
@@ -252,10 +252,8 @@ void log_queue::start_thread(generation& of) noexcept {
     pthread_sigmask(SIG_SETMASK, &all, &former);
     try {
         std::thread([self = shared_from_this(), &of] { self->run(of); }).detach();
-    } catch (std::system_error const&) {
-        of.has_thread = false;  // the next record tries again
-    } catch (std::bad_alloc const&) {
-        of.has_thread = false;
+    } catch (std::exception const&) {  // no thread, or no memory for it
+        of.has_thread = false;         // the next record tries again
     }
     pthread_sigmask(SIG_SETMASK, &former, nullptr);
 }
@@ -336,7 +334,7 @@ void log_queue::tell_of_dropped(generation& of, log_delivery& to) noexcept {
         record.level = static_cast<int>(log_level::warning);
         record.time = std::chrono::system_clock::now();
         to.deliver(record);
-    } catch (std::bad_alloc const&) {
+    } catch (std::exception const&) {  // no memory
         of.told -= since;
     }
 }
@@ -377,10 +375,16 @@ bool log_queue::open() noexcept {
 }
 
 bool log_queue::register_ends() noexcept {
-    static PyMethodDef close{"close_log_sink", &log_queue::at_exit, METH_NOARGS,
-                             "Delivers what native threads have logged, and takes no more."};
-    static PyMethodDef begin{"begin_log_sink_in_child", &log_queue::in_child, METH_NOARGS,
-                             "Empties the queue of what native threads of the parent have logged."};
+    static PyMethodDef close{
+        .ml_name = "close_log_sink",
+        .ml_meth = &log_queue::at_exit,
+        .ml_flags = METH_NOARGS,
+        .ml_doc = "Delivers what native threads have logged, and takes no more."};
+    static PyMethodDef begin{
+        .ml_name = "begin_log_sink_in_child",
+        .ml_meth = &log_queue::in_child,
+        .ml_flags = METH_NOARGS,
+        .ml_doc = "Empties the queue of what native threads of the parent have logged."};
     using weak = std::weak_ptr<log_queue>;
     std::unique_ptr<weak> own;
     try {
@@ -467,7 +471,7 @@ bool log_queue::begin_in_child() noexcept {
         now_.store(fresh.get(), std::memory_order_release);
         fresh->of_parent = std::exchange(owned_, nullptr);
         owned_ = std::move(fresh);
-    } catch (std::bad_alloc const&) {
+    } catch (std::exception const&) {
         return false;
     }
     // A handler has forked: what it goes on to log is the child's.

@@ -14,8 +14,6 @@ log_sink::log_sink(options chosen)
       threshold_(&queue_->lowest_level),
       last_copy_(queue_.get(), [queue = queue_](void*) { queue->close(); }) {}
 
-log_sink::~log_sink() = default;
-
 bool log_sink::open() const noexcept { return queue_->open(); }
 
 log_name log_sink::name(std::string_view of_logger) const { return queue_->name(of_logger); }

@@ -84,12 +84,12 @@ struct log_counts {
 ///   WARNING of logger "handoff.logging", once per burst.
 ///
 /// Life
-///   Copies are the same sink. open() registers an `atexit` function, which closes the sink and
-///   waits until all is delivered, before logging.shutdown() and before the gate closes. Where the
-///   last copy goes earlier, what was written is still delivered.
-///   In the child of os.fork() the queue is empty and open: what the parent had logged is delivered
-///   by the parent alone, and what the child logs by the child. In the child of a fork() that
-///   Python does not know of, the sink is closed.
+///   Copies are the same sink; one that was moved from may only be assigned to or destroyed. open()
+///   registers an `atexit` function, which closes the sink and waits until all is delivered, before
+///   logging.shutdown() and before the gate closes. Where the last copy goes earlier, what was
+///   written is still delivered. In the child of os.fork() the queue is empty and open: what the
+///   parent had logged is delivered by the parent alone, and what the child logs by the child. In
+///   the child of a fork() that Python does not know of, the sink is closed.
 ///
 /// Handlers that log
 ///   What a handler logs in the delivering thread is delivered too; but what is logged while such a
@@ -110,9 +110,6 @@ public:
     log_sink();
     /// Throws: std::invalid_argument unless 0 < capacity and 0 <= patience; std::bad_alloc.
     explicit log_sink(options chosen);
-    ~log_sink();
-    log_sink(log_sink const&) noexcept = default;
-    log_sink& operator=(log_sink const&) noexcept = default;
 
     /// Delivers to the Python of this process from now on; also opens the gate. Idempotent.
     /// Returns: false with a Python error set: RuntimeError where the sink is closed; what
