@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -30,7 +31,7 @@ handoff::when_full policy_of(std::string const& name) {
                               : handoff::when_full::drop_oldest;
 }
 
-std::string text_of(handoff::pushed answer) {
+std::string_view text_of(handoff::pushed answer) {
     return answer == handoff::pushed::taken    ? "taken"
            : answer == handoff::pushed::closed ? "closed"
                                                : "refused";
@@ -52,7 +53,7 @@ public:
     /// In the calling thread.
     std::string log(std::string const& name, int level, std::string const& text) {
         handoff::logger const log(to_, name);
-        return text_of(log.log(handoff::log_level_from(level), text));
+        return std::string(text_of(log.log(handoff::log_level_from(level), text)));
     }
 
     /// In native threads, that never take the GIL; "0 0", "0 1", ... Returns when they have ended.
@@ -60,6 +61,7 @@ public:
         handoff::logger const log(to_, name);
         handoff::gil_release while_they_log;
         std::vector<std::jthread> all;
+        all.reserve(static_cast<std::size_t>(threads));
         for (int thread = 0; thread < threads; ++thread) {
             all.emplace_back([=] {
                 pthread_setname_np(pthread_self(), ("native " + std::to_string(thread)).c_str());
@@ -166,7 +168,8 @@ void log_after_python() {
     }
     std::atexit([] {
         handoff::logger const log(after, "after");
-        std::cout << text_of(log.error("too late")) << " " << after.counts().refused << std::endl;
+        std::cout << text_of(log.error("too late")) << " " << after.counts().refused << "\n"
+                  << std::flush;
     });
 }
 

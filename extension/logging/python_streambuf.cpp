@@ -7,9 +7,8 @@
 
 namespace handoff {
 
-python_streambuf::python_streambuf(std::ostream& redirected, log_sink const& to,
-                                   python_stream stream)
-    : redirected_(redirected), former_(redirected.rdbuf()), sink_(to), stream_(stream) {
+python_streambuf::python_streambuf(std::ostream& redirected, log_sink to, python_stream stream)
+    : redirected_(redirected), former_(redirected.rdbuf()), sink_(std::move(to)), stream_(stream) {
     redirected.rdbuf(this);
 }
 

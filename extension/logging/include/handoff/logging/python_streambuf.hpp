@@ -28,7 +28,7 @@ enum class python_stream { standard_output, standard_error };
 ///          destroyed while no other thread writes to the ostream.
 class python_streambuf final : public std::streambuf {
 public:
-    python_streambuf(std::ostream& redirected, log_sink const& to, python_stream stream);
+    python_streambuf(std::ostream& redirected, log_sink to, python_stream stream);
     /// Hands over the rest, and gives the ostream its former buffer back.
     ~python_streambuf() override;
 
