@@ -18,14 +18,14 @@ function(handoff_install_headers)
 endfunction()
 
 # Whoever asks for these alone needs no Boost.
-set(components_without_boost gil gilcheck gilcheck_inline giltrace gilwatch)
+set(components_without_boost asio gil gilcheck gilcheck_inline giltrace gilwatch)
 set(what_they_need gil_events lock_rules python_headers)
 if(HANDOFF_HOST)
   list(APPEND components_without_boost host)
   list(APPEND what_they_need libpython)
 endif()
 handoff_install_libraries(handoffTargets ${components_without_boost} ${what_they_need})
-handoff_install_headers(extension/gil extension/diagnostics/gilcheck extension/diagnostics/giltrace
+handoff_install_headers(extension/asio extension/gil extension/diagnostics/gilcheck extension/diagnostics/giltrace
   extension/diagnostics/gilwatch)
 
 set(components_with_boost "")

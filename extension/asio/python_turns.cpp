@@ -1,0 +1,293 @@
+// python_turns: who takes the GIL, how long a turn lasts, where errors go, the end, and fork().
+#include <handoff/asio/detail/python_turns.hpp>
+
+#include <handoff/gil/gate.hpp>
+#include <handoff/gil/held.hpp>
+#include <handoff/gil/label.hpp>
+#include <handoff/gil/try_acquire.hpp>
+#include <handoff/python_error.hpp>
+
+#include <mutex>
+#include <pthread.h>
+#include <thread>
+#include <utility>
+
+namespace handoff::detail {
+
+void handler_list::push(queued_handler& added) noexcept {
+    added.next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = &added;
+    last_ = &added;
+}
+
+queued_handler* handler_list::pop() noexcept {
+    queued_handler* const popped = first_;
+    if (popped != nullptr) {
+        first_ = popped->next_;
+        last_ = first_ != nullptr ? last_ : nullptr;
+    }
+    return popped;
+}
+
+bool handler_list::remove(queued_handler const& removed) noexcept {
+    queued_handler* before = nullptr;
+    for (auto* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
+        if (each == &removed) {
+            (before != nullptr ? before->next_ : first_) = each->next_;
+            last_ = last_ == each ? before : last_;
+            return true;
+        }
+    }
+    return false;
+}
+
+/// A turn of the calling thread, and those that it is within.
+struct python_turns::turn {
+    explicit turn(python_turns const& its_queue) noexcept
+        : of(its_queue), outer(std::exchange(innermost, this)) {}
+    ~turn() { innermost = outer; }
+    turn(turn const&) = delete;
+    turn& operator=(turn const&) = delete;
+
+    python_turns const& of;
+    turn const* const outer;
+
+    static constinit thread_local turn const* innermost;
+};
+
+constinit thread_local python_turns::turn const* python_turns::turn::innermost = nullptr;
+
+/// All queues, for fork(): none is being changed while the process is copied.
+struct python_turns::all {
+    static void add(python_turns& added) {
+        [[maybe_unused]] static bool const tied_to_fork =
+            pthread_atfork(&before_fork, &in_parent, &in_child) == 0;
+        std::scoped_lock const held(guard);
+        added.next_ = first;
+        if (first != nullptr) {
+            first->previous_ = &added;
+        }
+        first = &added;
+    }
+
+    static void remove(python_turns const& removed) noexcept {
+        std::scoped_lock const held(guard);
+        (removed.previous_ != nullptr ? removed.previous_->next_ : first) = removed.next_;
+        if (removed.next_ != nullptr) {
+            removed.next_->previous_ = removed.previous_;
+        }
+    }
+
+private:
+    static void before_fork() {
+        guard.lock();
+        for (auto* each = first; each != nullptr; each = each->next_) {
+            each->guard_.lock();
+        }
+    }
+
+    static void in_parent() {
+        for (auto* each = first; each != nullptr; each = each->next_) {
+            each->guard_.unlock();
+        }
+        guard.unlock();
+    }
+
+    static void in_child() {
+        for (auto* each = first; each != nullptr; each = each->next_) {
+            while (auto* const left = each->queue_.pop()) {
+                each->of_parent_.push(*left);
+            }
+            each->on_its_way_ = false;
+            each->counts_ = {};
+        }
+        in_parent();
+    }
+
+    static constinit mutex guard;  // taken before a queue's
+    static constinit python_turns* first;
+};
+
+constinit mutex python_turns::all::guard;
+constinit python_turns* python_turns::all::first = nullptr;
+
+python_turns::python_turns(error_function on_error) : on_error_(std::move(on_error)) {
+    if (gil_held() && !gil_gate::was_opened() && !gil_gate::open()) {
+        throw python_error::fetch();
+    }
+    all::add(*this);
+}
+
+python_turns::~python_turns() {
+    all::remove(*this);
+    drop_queued();
+}
+
+bool python_turns::in_turn() const noexcept {
+    for (auto const* each = turn::innermost; each != nullptr; each = each->outer) {
+        if (&each->of == this) {
+            return gil_held();
+        }
+    }
+    return false;
+}
+
+void python_turns::add(queued_handler& added) {
+    {
+        std::scoped_lock const held(guard_);
+        queue_.push(added);
+        if (std::exchange(on_its_way_, true)) {
+            return;
+        }
+    }
+    try {
+        schedule();
+    } catch (...) {
+        std::scoped_lock const held(guard_);
+        on_its_way_ = false;
+        if (queue_.remove(added)) {
+            throw;
+        }
+    }
+}
+
+void python_turns::take_turn() {
+    {
+        std::scoped_lock const held(guard_);
+        if (queue_.empty()) {  // an earlier turn has run all
+            on_its_way_ = false;
+            return;
+        }
+    }
+    bool is_full = false;
+    try {
+        gil_label const label("Asio handlers");
+        gil_try_acquire const to_run;
+        if (to_run) {
+            turn const own(*this);
+            auto const end = clock::now() + longest_turn;
+            is_full = run_ready_until(end);
+        } else {
+            drop_turn();
+        }
+    } catch (...) {
+        std::scoped_lock const held(guard_);
+        on_its_way_ = false;
+        throw;
+    }
+    if (is_full) {
+        std::this_thread::sleep_for(pause);
+    }
+}
+
+/// Returns whether it was left for its length.
+bool python_turns::run_ready_until(clock::time_point end) {
+    for (bool first = true;; first = false) {
+        queued_handler* next = nullptr;
+        bool others_wait = false;
+        {
+            std::scoped_lock const held(guard_);
+            if (first) {
+                on_its_way_ = false;
+                counts_.turns += queue_.empty() ? 0 : 1;
+            }
+            next = queue_.pop();
+            if (next == nullptr) {
+                return false;
+            }
+            ++counts_.run;
+            others_wait = !queue_.empty() && !std::exchange(on_its_way_, true);
+        }
+        if (others_wait) {
+            try {
+                schedule();
+            } catch (...) {  // no memory; this turn goes on
+                std::scoped_lock const held(guard_);
+                on_its_way_ = false;
+            }
+        }
+        run_here([next] { next->run(); });
+        if (clock::now() >= end && another_comes()) {
+            return true;
+        }
+    }
+}
+
+bool python_turns::another_comes() {
+    std::scoped_lock const held(guard_);
+    return on_its_way_;
+}
+
+void python_turns::drop_turn() noexcept {
+    {
+        std::scoped_lock const held(guard_);
+        on_its_way_ = false;
+    }
+    drop_queued();
+}
+
+void python_turns::drop_queued() noexcept {
+    for (;;) {
+        queued_handler* dropped = nullptr;
+        {
+            std::scoped_lock const held(guard_);
+            dropped = queue_.pop();
+            if (dropped == nullptr) {
+                return;
+            }
+            ++counts_.dropped;
+        }
+        dropped->drop();
+    }
+}
+
+python_executor_counts python_turns::counts() const {
+    std::scoped_lock const held(guard_);
+    return counts_;
+}
+
+namespace {
+
+/// Tells sys.unraisablehook. GIL: held.
+void report(std::exception_ptr const& error) noexcept {
+    try {
+        std::rethrow_exception(error);
+    } catch (python_error const& raised) {
+        raised.report();
+        return;
+    } catch (std::exception const& thrown) {
+        PyErr_Format(PyExc_RuntimeError, "a handler of a handoff::python_executor threw: %s",
+                     thrown.what());
+    } catch (...) {
+        PyErr_SetString(PyExc_RuntimeError, "a handler of a handoff::python_executor threw "
+                                            "something that is not a std::exception");
+    }
+    PyErr_WriteUnraisable(nullptr);
+}
+
+}  // namespace
+
+/// To be called in a handler of exceptions. GIL: held.
+void python_turns::tell_of_exception() noexcept {
+    std::exception_ptr error = std::current_exception();
+    try {
+        if (PyErr_Occurred() != nullptr) {  // what was thrown is only a sign of it
+            error = std::make_exception_ptr(python_error::fetch());
+        }
+        if (on_error_ == nullptr) {
+            report(error);
+            return;
+        }
+        on_error_(error);
+    } catch (...) {
+        report(error);
+        error = std::current_exception();
+        if (PyErr_Occurred() != nullptr) {
+            PyErr_WriteUnraisable(nullptr);
+        } else {
+            report(error);
+        }
+    }
+}
+
+}  // namespace handoff::detail
