@@ -76,7 +76,7 @@ public:
         py::exec("import sys\nseen = []\n"
                  "sys.unraisablehook = lambda told: seen.append(repr(told.exc_value))",
                  names);
-        seen_.emplace(py::list(names["seen"]));
+        seen_.emplace(names["seen"]);
     }
     ~unraisable() {
         gil_acquire const gil;
@@ -93,7 +93,7 @@ public:
     }
 
 private:
-    std::optional<py::list> seen_;
+    std::optional<py::object> seen_;
 };
 
 TEST(PythonExecutor, ItsPropertiesAreWhatWasRequired) {

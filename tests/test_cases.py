@@ -72,6 +72,9 @@ class Case(unittest.TestCase):
     def test_results_and_coroutines_of_an_event_loop(self):
         self.assert_runs("awaiter")
 
+    def test_handlers_of_asio_that_are_python_functions(self):
+        self.assert_runs("echo")
+
     def test_each_is_here(self):
         run = re.findall(r'assert_runs\("(\w+)"\)', Path(__file__).read_text())
         self.assertEqual({path.stem for path in _FOLDER.glob("*.cpp")}, set(run))
