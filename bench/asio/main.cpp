@@ -16,7 +16,6 @@
 #include <stop_token>
 #include <string>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 namespace {
@@ -132,8 +131,11 @@ struct with_gil_pattern {
 
 template <class Way>
 void handlers(benchmark::State& state, int threads, bool is_busy) {
-    int const count = is_busy && !std::is_same_v<Way, in_turns> ? 200 : 100'000;
-    PyObject* const list = bench::python().invoke([] { return PyList_New(0); });
+    constexpr int count = 20'000;
+    PyObject* const list = [] {
+        handoff::gil_acquire const gil;
+        return PyList_New(0);
+    }();
     for (auto _ : state) {
         asio::io_context io;
         Way const way(io);
@@ -151,7 +153,8 @@ void handlers(benchmark::State& state, int threads, bool is_busy) {
         std::chrono::duration<double> const taken = std::chrono::steady_clock::now() - begin;
         state.SetIterationTime(taken.count() / count);
     }
-    bench::python().invoke([list] { Py_DECREF(list); });
+    handoff::gil_acquire const to_drop;
+    Py_DECREF(list);
 }
 
 template <class Way>
