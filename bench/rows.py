@@ -57,6 +57,11 @@ IN_THE_GATE = (
 THREE_BLOCKS = (
     "two blocks of memory are freed, and a third is passed on by a compare-and-swap (perf)"
 )
+BACKLOG = (
+    "a hold of the GIL that nobody else asks for is cheap, and to append to a list and to pass a "
+    "handler through Asio is a large part of the rest; beside busy Python the first wait of 5 ms "
+    "is shared by all that are posted"
+)
 OVERRIDE_BY_NAME = (
     "the function is looked up by its name in each call, in the object and in its class; nanobind "
     "looks at the type alone"
@@ -652,6 +657,25 @@ ROWS = {
             "… what the native thread takes for it, beside busy Python",
             "awaiting.busy.spent.promise",
             "awaiting.busy.spent.by_hand",
+        ),
+    ),
+    "asio": (
+        *(
+            Row(
+                f"a handler of Asio's, {load} Python, {threads} thread{'s' * (threads > 1)}, "
+                f"beside {peer} in each",
+                f"asio.{load}_{threads}_threads.python_executor",
+                f"asio.{load}_{threads}_threads.{side}",
+                at_least=8,
+                cause=BACKLOG,
+            )
+            for load in ("idle", "busy")
+            for threads in (1, 4)
+            for side, peer in (
+                ("gil_acquire", "gil_acquire"),
+                ("gil_state", "PyGILState_Ensure"),
+                ("with_gil", "Tanner Sansbury's with_gil"),
+            )
         ),
     ),
     "diagnostics": (

@@ -1,6 +1,5 @@
 // python_executor: what Asio asks of an executor, and what Python does: one hold, errors, the end.
 #include "embedded_python.hpp"
-
 #include <handoff/asio/python_executor.hpp>
 #include <handoff/gil.hpp>
 #include <handoff/python_error.hpp>
@@ -50,8 +49,10 @@ static_assert(!asio::can_require<python_executor, execution::blocking_t::always_
 static_assert(asio::can_require<python_executor, execution::relationship_t::fork_t>::value);
 static_assert(asio::can_prefer<python_executor, execution::relationship_t::continuation_t>::value);
 static_assert(asio::can_require<python_executor, execution::outstanding_work_t::tracked_t>::value);
-static_assert(asio::can_require<python_executor, execution::outstanding_work_t::untracked_t>::value);
-static_assert(asio::can_require<python_executor, execution::allocator_t<std::allocator<int>>>::value);
+static_assert(
+    asio::can_require<python_executor, execution::outstanding_work_t::untracked_t>::value);
+static_assert(
+    asio::can_require<python_executor, execution::allocator_t<std::allocator<int>>>::value);
 static_assert(asio::can_query<python_executor, execution::context_t>::value);
 static_assert(asio::can_query<python_executor, execution::mapping_t>::value);
 static_assert(std::is_constructible_v<asio::any_io_executor, python_executor>);
@@ -73,9 +74,10 @@ public:
     unraisable() {
         gil_acquire const gil;
         py::dict names;
-        py::exec("import sys\nseen = []\n"
-                 "sys.unraisablehook = lambda told: seen.append(repr(told.exc_value))",
-                 names);
+        py::exec(
+            "import sys\nseen = []\n"
+            "sys.unraisablehook = lambda told: seen.append(repr(told.exc_value))",
+            names);
         seen_.emplace(names["seen"]);
     }
     ~unraisable() {
@@ -107,9 +109,11 @@ TEST(PythonExecutor, ItsPropertiesAreWhatWasRequired) {
     EXPECT_NE(never, python);
     EXPECT_EQ(asio::require(never, execution::blocking.possibly), python);
     auto const continued = asio::prefer(python, execution::relationship.continuation);
-    EXPECT_EQ(asio::query(continued, execution::relationship), execution::relationship.continuation);
+    EXPECT_EQ(asio::query(continued, execution::relationship),
+              execution::relationship.continuation);
     auto const tracked = asio::require(python, execution::outstanding_work.tracked);
-    EXPECT_EQ(asio::query(tracked, execution::outstanding_work), execution::outstanding_work.tracked);
+    EXPECT_EQ(asio::query(tracked, execution::outstanding_work),
+              execution::outstanding_work.tracked);
     EXPECT_NE(python, python_executor(own.io));
 }
 
@@ -308,7 +312,8 @@ TEST(PythonExecutor, HandlersOfADestroyedContextAreDroppedAndCounted) {
 /// Counts what it has given out.
 template <class T>
 struct counting_allocator {
-    using value_type = T;  // NOLINT(readability-identifier-naming): a name of the standard library's
+    using value_type =
+        T;  // NOLINT(readability-identifier-naming): a name of the standard library's
 
     explicit counting_allocator(int& its_count) noexcept : count(&its_count) {}
     template <class Other>
@@ -343,8 +348,8 @@ TEST(PythonExecutor, MemoryIsOfItsAllocatorAndGivenBackBeforeTheHandlerRuns) {
     loop own;
     int allocated = 0;
     int during = -1;
-    auto const python = asio::require(
-        own.python, execution::allocator(counting_allocator<void>(allocated)));
+    auto const python =
+        asio::require(own.python, execution::allocator(counting_allocator<void>(allocated)));
     EXPECT_EQ(asio::query(python, execution::allocator).count, &allocated);
     python.execute([&] { during = allocated; });
     EXPECT_EQ(allocated, 1);

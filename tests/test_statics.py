@@ -20,6 +20,7 @@ ALLOWED = {
     "handoff::detail::fork_waits::is_tied": "pthread_atfork(), as the program is loaded",
     "handoff::detail::gate_state::only::it": "makes a structure in place",
     "handoff::detail::gate_state::is_told_when_this_thread_ends::end_of_threads": "makes a key",
+    "handoff::detail::python_turns::all::add::tied_to_fork": "pthread_atfork()",
     "handoff::detail::states::only": "pthread_key_create()",
     "handoff::detail::top_of_stack::top": "of each thread, so that no other waits for it",
     "handoff::gilcheck::guard::only": "allocates a mutex",

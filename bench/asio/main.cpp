@@ -1,7 +1,7 @@
 // Benchmarks of Asio's handlers that use Python: in turns, and with a guard in each.
 //
-// A time is that from the first of many posts until the last handler has run, for one handler, which
-// appends to a Python list. Idle: Python waits meanwhile. Busy: a thread of it computes.
+// A time is that from the first of many posts until the last handler has run, for one handler,
+// which appends to a Python list. Idle: Python waits meanwhile. Busy: a thread of it computes.
 #include "../process.hpp"
 #include <handoff/asio/python_executor.hpp>
 #include <handoff/gil.hpp>
@@ -88,9 +88,9 @@ struct with_gil_state {
     }
 };
 
-/// The pattern of Tanner Sansbury's answers: a class that takes the GIL, and a functor that keeps the
-/// Python object in a shared pointer, whose deleter takes the GIL as well.
-/// Source: https://stackoverflow.com/a/41242005
+/// The pattern of Tanner Sansbury's answers: a class that takes the GIL, and a functor that keeps
+/// the Python object in a shared pointer, whose deleter takes the GIL as well. Source:
+/// https://stackoverflow.com/a/41242005
 struct with_gil_pattern {
     class with_gil {
     public:

@@ -44,8 +44,8 @@ private:
     std::shared_ptr<asio::steady_timer> timer_of(double seconds) {
         using duration = std::chrono::steady_clock::duration;
         auto const wanted = std::chrono::duration<double>(seconds);
-        return std::make_shared<asio::steady_timer>(
-            io_, std::chrono::duration_cast<duration>(wanted));
+        return std::make_shared<asio::steady_timer>(io_,
+                                                    std::chrono::duration_cast<duration>(wanted));
     }
 
     asio::io_context io_;
@@ -55,8 +55,9 @@ private:
 };
 
 HANDOFF_PYTHON_MODULE(network) {
-    py::def("call_later", +[](double seconds, py::object function) {
-        network::only().call_later(seconds, function);
-    });
+    py::def(
+        "call_later", +[](double seconds, py::object function) {
+            network::only().call_later(seconds, function);
+        });
     py::def("sleep", +[](double seconds) { return network::only().sleep(seconds); });
 }

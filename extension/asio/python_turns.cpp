@@ -1,6 +1,5 @@
 // python_turns: who takes the GIL, how long a turn lasts, where errors go, the end, and fork().
 #include <handoff/asio/detail/python_turns.hpp>
-
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/gil/label.hpp>
@@ -259,8 +258,9 @@ void report(std::exception_ptr const& error) noexcept {
         PyErr_Format(PyExc_RuntimeError, "a handler of a handoff::python_executor threw: %s",
                      thrown.what());
     } catch (...) {
-        PyErr_SetString(PyExc_RuntimeError, "a handler of a handoff::python_executor threw "
-                                            "something that is not a std::exception");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a handler of a handoff::python_executor threw "
+                        "something that is not a std::exception");
     }
     PyErr_WriteUnraisable(nullptr);
 }

@@ -101,8 +101,8 @@ public:
 
     /// Calls function(n) with 0, 1, …, a millisecond apart.
     void tick(py::object const& function, int count) {
-        tick_later(*own_, std::make_shared<asio::steady_timer>(own_->io), python_function(function), 0,
-             count);
+        tick_later(*own_, std::make_shared<asio::steady_timer>(own_->io), python_function(function),
+                   0, count);
     }
 
     /// Futures of Python's.
@@ -122,18 +122,18 @@ public:
 
 private:
     static void tick_later(service& own, std::shared_ptr<asio::steady_timer> const& timer,
-                     python_function const& function, int number, int count) {
+                           python_function const& function, int number, int count) {
         timer->expires_after(std::chrono::milliseconds(1));
-        timer->async_wait(asio::bind_executor(own.python, [&own, timer, function, number,
-                                                           count](error_code error) {
-            if (error) {
-                return;
-            }
-            if (number + 1 < count) {
-                tick_later(own, timer, function, number + 1, count);
-            }
-            function.get()(number);
-        }));
+        timer->async_wait(asio::bind_executor(
+            own.python, [&own, timer, function, number, count](error_code error) {
+                if (error) {
+                    return;
+                }
+                if (number + 1 < count) {
+                    tick_later(own, timer, function, number + 1, count);
+                }
+                function.get()(number);
+            }));
     }
 
     std::shared_ptr<service> own_;

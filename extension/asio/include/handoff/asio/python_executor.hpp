@@ -25,8 +25,8 @@ namespace detail {
 /// A handler in memory of its allocator, which is given back before it is run.
 template <class Handler, class Allocator>
 class allocated_handler final : public queued_handler {
-    using allocator = typename std::allocator_traits<Allocator>::template rebind_alloc<
-        allocated_handler>;
+    using allocator =
+        typename std::allocator_traits<Allocator>::template rebind_alloc<allocated_handler>;
     using traits = std::allocator_traits<allocator>;
 
 public:
@@ -130,9 +130,9 @@ private:
 ///     … that has released the GIL           queues it     queues it
 ///     is any other                          queues it     queues it
 ///
-/// A hold of the GIL is left after a millisecond, so that others get it; a handler that takes longer
-/// is not interrupted. Handlers of one thread's context run in the order in which they came. Where
-/// several threads run the context, use a strand for that, as with every executor.
+/// A hold of the GIL is left after a millisecond, so that others get it; a handler that takes
+/// longer is not interrupted. Handlers of one thread's context run in the order in which they came.
+/// Where several threads run the context, use a strand for that, as with every executor.
 ///
 /// Copies share one queue. Two executors made for one context have a queue each, and take turns.
 ///
@@ -179,8 +179,7 @@ public:
         : turns_(std::make_shared<detail::turns_on_executor>(
               boost::asio::any_io_executor(inner),
               boost::asio::query(
-                  inner,
-                  boost::asio::execution::context_as_t<boost::asio::execution_context&>()),
+                  inner, boost::asio::execution::context_as_t<boost::asio::execution_context&>()),
               std::move(on_error))) {}
 
     /// What it has done, together with its copies.
@@ -219,7 +218,8 @@ public:
         return turns_->context();
     }
     [[nodiscard]] blocking_t query(blocking_t /*of*/) const noexcept {
-        return may_block_ ? blocking_t(blocking_t::possibly_t()) : blocking_t(blocking_t::never_t());
+        return may_block_ ? blocking_t(blocking_t::possibly_t())
+                          : blocking_t(blocking_t::never_t());
     }
     [[nodiscard]] relationship_t query(relationship_t /*of*/) const noexcept {
         return continues_ ? relationship_t(relationship_t::continuation_t())
@@ -294,7 +294,7 @@ private:
           continues_(like.continues_),
           allocator_(std::move(allocator)) {}
 
-    [[nodiscard]] basic_python_executor with(bool basic_python_executor::*property,
+    [[nodiscard]] basic_python_executor with(bool basic_python_executor::* property,
                                              bool value) const noexcept {
         auto changed = *this;
         changed.*property = value;

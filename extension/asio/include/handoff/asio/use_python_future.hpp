@@ -4,14 +4,15 @@
 #include <handoff/awaitable.hpp>
 #include <handoff/python_promise.hpp>
 
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/python/converter/arg_to_python.hpp>
 #include <boost/python/exception_translator.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 #include <boost/python/refcount.hpp>
 #include <boost/python/tuple.hpp>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
@@ -43,7 +44,8 @@ struct use_python_future_t {};
 ///
 /// GIL:     held where the operation is begun.
 /// Threads: any.
-/// Throws:  boost::python::error_already_set: RuntimeError where Python ends, or the loop is closed.
+/// Throws:  boost::python::error_already_set: RuntimeError where Python ends, or the loop is
+/// closed.
 inline constexpr use_python_future_t use_python_future{};
 
 /// What an operation failed with. In Python:
@@ -133,8 +135,7 @@ public:
 };
 
 template <class... Given>
-class future_handler_of<boost::system::error_code, Given...>
-    : public future_handler<Given...> {
+class future_handler_of<boost::system::error_code, Given...> : public future_handler<Given...> {
 public:
     void operator()(boost::system::error_code const& error, Given... values) {
         if (error) {
@@ -146,8 +147,7 @@ public:
 };
 
 template <class... Given>
-class future_handler_of<std::exception_ptr, Given...>
-    : public future_handler<Given...> {
+class future_handler_of<std::exception_ptr, Given...> : public future_handler<Given...> {
 public:
     void operator()(std::exception_ptr error, Given... values) {
         if (error != nullptr) {
@@ -185,7 +185,7 @@ struct boost::python::converter::arg_to_python<handoff::detail::handler_argument
     : handle<> {
     // NOLINTNEXTLINE(misc-explicit-constructor): as Boost.Python's
     arg_to_python(handoff::detail::handler_arguments<Values...> const& converted)
-        : handle<>(incref(std::apply([](auto const&... each) { return make_tuple(each...); },
-                                     converted.values)
-                              .ptr())) {}
+        : handle<>(incref(
+              std::apply([](auto const&... each) { return make_tuple(each...); }, converted.values)
+                  .ptr())) {}
 };
