@@ -90,7 +90,7 @@ struct with_gil_state {
 
 /// The pattern of Tanner Sansbury's answers: a class that takes the GIL, and a functor that keeps
 /// the Python object in a shared pointer, whose deleter takes the GIL as well. Source:
-/// https://stackoverflow.com/a/41242005
+/// https://stackoverflow.com/questions/41240610
 struct with_gil_pattern {
     class with_gil {
     public:
