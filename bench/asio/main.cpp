@@ -1,7 +1,8 @@
 // Benchmarks of Asio's handlers that use Python: in turns, and with a guard in each.
 //
-// A time is that from the first of many posts until the last handler has run, for one handler,
-// which appends to a Python list. Idle: Python waits meanwhile. Busy: a thread of it computes.
+// Handlers that append to a Python list are posted, and then run: a time is that from the start of
+// the threads that run them until the last has run, for one handler. Idle: Python waits meanwhile.
+// Busy: a thread of it computes.
 #include "../process.hpp"
 #include <handoff/asio/python_executor.hpp>
 #include <handoff/gil.hpp>
@@ -140,10 +141,10 @@ void handlers(benchmark::State& state, int threads, bool is_busy) {
         asio::io_context io;
         Way const way(io);
         busy_python const beside(is_busy);
-        auto const begin = std::chrono::steady_clock::now();
         for (int i = 0; i < count; ++i) {
             way.post(io, list);
         }
+        auto const begin = std::chrono::steady_clock::now();
         {
             std::vector<std::jthread> running;
             for (int i = 0; i < threads; ++i) {

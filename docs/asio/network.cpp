@@ -31,8 +31,8 @@ public:
     }
 
     py::object sleep(double seconds) {
-        timer_ = timer_of(seconds);
-        return timer_->async_wait(handoff::use_python_future);
+        auto const timer = timer_of(seconds);
+        return timer->async_wait(handoff::use_python_future.keeping(timer));
     }
 
     static network& only() {
@@ -51,7 +51,6 @@ private:
     asio::io_context io_;
     handoff::python_executor python_{io_};
     asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
-    std::shared_ptr<asio::steady_timer> timer_;
 };
 
 HANDOFF_PYTHON_MODULE(network) {

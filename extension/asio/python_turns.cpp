@@ -6,6 +6,7 @@
 #include <handoff/gil/try_acquire.hpp>
 #include <handoff/python_error.hpp>
 
+#include <algorithm>
 #include <mutex>
 #include <pthread.h>
 #include <thread>
@@ -179,8 +180,43 @@ void python_turns::take_turn() {
     }
 }
 
+namespace {
+
+/// Whether a turn is over. To read the clock takes as long as a short handler: while they are
+/// short, it is read after every second one, every fourth, and so on.
+class end_of_turn {
+public:
+    using clock = python_turns::clock;
+
+    explicit end_of_turn(clock::time_point end) noexcept : end_(end) {}
+
+    /// To be called after each handler.
+    [[nodiscard]] bool is_over() noexcept {
+        if (--left_ > 0) {
+            return false;
+        }
+        auto const now = clock::now();
+        every_ = now - last_ < soon ? std::min(2 * every_, most) : 1;
+        left_ = every_;
+        last_ = now;
+        return now >= end_;
+    }
+
+private:
+    static constexpr unsigned most = 16;  // handlers
+    static constexpr std::chrono::microseconds soon{20};
+
+    clock::time_point const end_;
+    clock::time_point last_ = end_ - python_turns::longest_turn;
+    unsigned every_ = 1;
+    unsigned left_ = 1;
+};
+
+}  // namespace
+
 /// Returns whether it was left for its length.
 bool python_turns::run_ready_until(clock::time_point end) {
+    end_of_turn its_end(end);
     for (bool first = true;; first = false) {
         queued_handler* next = nullptr;
         bool others_wait = false;
@@ -206,7 +242,7 @@ bool python_turns::run_ready_until(clock::time_point end) {
             }
         }
         run_here([next] { next->run(); });
-        if (clock::now() >= end && another_comes()) {
+        if (its_end.is_over() && another_comes()) {
             return true;
         }
     }

@@ -46,16 +46,22 @@ py::list take(mailbox& from) {
     return taken;
 }
 
+/// What the Boost.Python that this code is linked with has of the class; null: it does not know it.
+PyTypeObject* known_class_of_mailboxes() {
+    return py::converter::registered<mailbox>::converters.m_class_object;
+}
+
+/// Also where the file has failed before, and runs again: the classes are registered once.
 py::object class_of_mailboxes() {
+    if (auto* const known = known_class_of_mailboxes()) {
+        return py::object(py::handle<>(py::borrowed(reinterpret_cast<PyObject*>(known))));
+    }
+    register_result_waits();
+    register_coroutine_runs();
     py::scope const nowhere{py::object()};
     return py::class_<mailbox, std::shared_ptr<mailbox>, boost::noncopyable>("Mailbox")
         .def("fileno", &mailbox::descriptor)
         .def("take", &take);
-}
-
-/// Whether the Boost.Python that this code is linked with has the class.
-bool knows_mailboxes() {
-    return py::converter::registered<mailbox>::converters.m_class_object != nullptr;
 }
 
 /// The globals of event_loop.py, which has run.
@@ -63,8 +69,6 @@ py::object run() {
     py::dict globals;
     globals["Mailbox"] = class_of_mailboxes();
     globals["read_on_thread"] = py::make_function(&read_on_thread);
-    register_result_waits();
-    register_coroutine_runs();
     globals["__name__"] = "Foo";
     py::object const builtins = py::import("builtins");
     builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<Foo>", "exec"), globals);
@@ -75,7 +79,7 @@ py::object run() {
 
 py::object from_event_loop(char const* name) {
     py::object const& shared = globals_of_event_loop.get(run);
-    if (knows_mailboxes()) {
+    if (known_class_of_mailboxes() != nullptr) {
         return shared[name];
     }
     // Made by a module with another Boost.Python, of whose classes this one knows nothing.

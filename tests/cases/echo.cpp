@@ -110,14 +110,13 @@ public:
         auto const timer = std::make_shared<asio::steady_timer>(own_->io);
         timer->expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
             std::chrono::duration<double>(seconds)));
-        timers_ = timer;
-        return timer->async_wait(handoff::use_python_future);
+        return timer->async_wait(handoff::use_python_future.keeping(timer));
     }
     py::object connect(int port) {
-        sockets_ = std::make_shared<tcp::socket>(own_->io);
-        return sockets_->async_connect(
+        auto const socket = std::make_shared<tcp::socket>(own_->io);
+        return socket->async_connect(
             tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<unsigned short>(port)),
-            handoff::use_python_future);
+            handoff::use_python_future.keeping(socket));
     }
 
 private:
@@ -138,8 +137,6 @@ private:
 
     std::shared_ptr<service> own_;
     asio::executor_work_guard<asio::io_context::executor_type> work_;
-    std::shared_ptr<asio::steady_timer> timers_;
-    std::shared_ptr<tcp::socket> sockets_;
 };
 
 }  // namespace

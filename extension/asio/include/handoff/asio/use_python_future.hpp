@@ -24,14 +24,27 @@
 
 namespace handoff {
 
-/// The token's type.
-struct use_python_future_t {};
+/// The token's type. Kept: what lives until the operation has completed.
+template <class... Kept>
+struct use_python_future_t {
+    std::tuple<Kept...> kept;
+
+    /// The same token, whose operation owns these: a shared pointer to the timer or the socket,
+    /// say, which must live until the operation has completed.
+    template <class... Also>
+    [[nodiscard]] use_python_future_t<Kept..., Also...> keeping(Also... also) const {
+        return {std::tuple_cat(kept, std::tuple<Also...>(std::move(also)...))};
+    }
+};
 
 /// Given to an operation of Asio's, from a function that Python calls: Python gets what the
 /// operation comes to.
 ///
 ///     boost::python::object connect(tcp::socket& socket, tcp::endpoint const& to) {
 ///         return socket.async_connect(to, handoff::use_python_future);   // in Python: await it
+///     }
+///     boost::python::object sleep(std::shared_ptr<asio::steady_timer> const& timer) {
+///         return timer->async_wait(handoff::use_python_future.keeping(timer));
 ///     }
 ///
 ///     the calling thread     gets                            the handler's arguments
@@ -46,7 +59,7 @@ struct use_python_future_t {};
 /// Threads: any.
 /// Throws:  boost::python::error_already_set: RuntimeError where Python ends, or the loop is
 /// closed.
-inline constexpr use_python_future_t use_python_future{};
+inline constexpr use_python_future_t<> use_python_future{};
 
 /// What an operation failed with. In Python:
 ///
@@ -158,21 +171,28 @@ public:
     }
 };
 
+template <class Handler, class... Kept>
+struct handler_with : Handler {
+    explicit handler_with(std::tuple<Kept...> its) : kept(std::move(its)) {}
+    std::tuple<Kept...> kept;
+};
+
 }  // namespace detail
 
 }  // namespace handoff
 
 // How Asio finds what the token makes of an operation.
-template <class... Given>
-class boost::asio::async_result<handoff::use_python_future_t, void(Given...)> {
+template <class... Kept, class... Given>
+class boost::asio::async_result<handoff::use_python_future_t<Kept...>, void(Given...)> {
 public:
     using return_type = boost::python::object;
 
     template <class Initiation, class... Args>
-    static return_type initiate(Initiation&& initiation, handoff::use_python_future_t /*token*/,
-                                Args&&... args) {
+    static return_type initiate(Initiation&& initiation,
+                                handoff::use_python_future_t<Kept...> token, Args&&... args) {
         handoff::asio_error::register_translator();
-        handoff::detail::future_handler_of<std::decay_t<Given>...> handler;
+        using handler_of_values = handoff::detail::future_handler_of<std::decay_t<Given>...>;
+        handoff::detail::handler_with<handler_of_values, Kept...> handler(std::move(token.kept));
         auto future = handler.future();
         std::forward<Initiation>(initiation)(std::move(handler), std::forward<Args>(args)...);
         return future;

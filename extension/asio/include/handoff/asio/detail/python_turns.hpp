@@ -86,7 +86,8 @@ public:
     using error_function = std::function<void(std::exception_ptr)>;
 
     /// How long a turn may last before it is left, so that others get the GIL. A handler that takes
-    /// longer is not interrupted.
+    /// longer is not interrupted, and where those before it were short, up to 15 others may follow
+    /// before the clock is read again.
     static constexpr std::chrono::milliseconds longest_turn{1};
     /// How long the thread then stays out: another one is only told that the GIL is free, and needs
     /// about this long to wake up and take it.
