@@ -27,6 +27,7 @@ class queued_handler {
 public:
     queued_handler(queued_handler const&) = delete;
     queued_handler& operator=(queued_handler const&) = delete;
+    virtual ~queued_handler() = default;
 
     /// GIL: held. Throws: what the handler throws.
     virtual void run() = 0;
@@ -35,7 +36,6 @@ public:
 
 protected:
     queued_handler() = default;
-    virtual ~queued_handler() = default;
 
 private:
     friend class handler_list;
