@@ -35,8 +35,10 @@ PRELUDE = """
 
 
 def has_pytest():
-    found = subprocess.run([TOOLS, "-c", "import pytest"], capture_output=True, check=False)
-    return found.returncode == 0
+    """Whether the tools' Python has it, and can load the module: it is no sanitizer's, say."""
+    command = (TOOLS, "-c", "import logs, pytest")
+    variables = environment(PYTHONPATH=LOGS)
+    return subprocess.run(command, env=variables, capture_output=True, check=False).returncode == 0
 
 
 class Logging(InFolder):
@@ -170,7 +172,7 @@ class Records(Logging):
             "'waiting': 0}\n",
         )
 
-    @unittest.skipUnless(has_pytest(), "needs pytest in the tools' environment")
+    @unittest.skipUnless(has_pytest(), "needs pytest, and the same Python, in the tools' environment")
     def test_pytests_caplog_sees_them(self):
         Path(self.folder, "test_it.py").write_text(
             textwrap.dedent(
