@@ -2,6 +2,8 @@
 #pragma once
 
 #include <handoff/boost_python/callback.hpp>
+#include <handoff/boost_python/fast.hpp>
+#include <handoff/boost_python/fast_class.hpp>
 #include <handoff/boost_python/functions.hpp>
 #include <handoff/boost_python/init_without_gil.hpp>
 #include <handoff/boost_python/interruptible.hpp>

@@ -52,6 +52,8 @@ class released_function : public boost::python::api::object_operators<released_f
 public:
     explicit released_function(F f) : f_(std::move(f)) {}
 
+    [[nodiscard]] F const& callable() const { return f_; }
+
     // NOLINTNEXTLINE(misc-explicit-constructor): it is an object, as a proxy is
     operator boost::python::object() const {
         return function<Self>(boost::python::detail::def_helper<char const*>(nullptr));

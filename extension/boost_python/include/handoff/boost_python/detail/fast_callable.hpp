@@ -1,0 +1,217 @@
+// fast_callable: the Python object that calls C++ overloads directly, and Boost.Python otherwise.
+#pragma once
+
+#include <handoff/boost_python/detail/held_place.hpp>
+#include <handoff/gil/detail/error_aside.hpp>
+
+#include <boost/python/errors.hpp>
+#include <boost/python/extract.hpp>
+#include <boost/python/handle.hpp>
+#include <boost/python/object.hpp>
+#include <boost/python/object/class_detail.hpp>
+#include <boost/python/object/function.hpp>
+#include <boost/python/str.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <utility>
+
+namespace handoff::detail {
+
+/// A C++ function that can be called with positional arguments.
+struct fast_overload {
+    fast_overload(std::size_t parameters, std::size_t default_values)
+        : arity(parameters), defaults(default_values) {}
+    fast_overload(fast_overload const&) = delete;
+    fast_overload& operator=(fast_overload const&) = delete;
+    virtual ~fast_overload() = default;
+
+    /// Null, with no error set, if the arguments do not match.
+    virtual PyObject* call(PyObject* const* arguments) = 0;
+
+    std::size_t arity;
+    std::size_t defaults;
+    std::shared_ptr<fast_overload> older;
+};
+
+/// In a namespace in place of a Boost.Python function, which it owns and is in all but time.
+struct fast_callable {
+    PyObject ob_base;
+    vectorcallfunc vectorcall;
+    PyObject* plain;  ///< A Boost.Python function, with all overloads.
+    PyObject* names;  ///< The dictionary in which it is; null once it has been replaced by us.
+    std::shared_ptr<fast_overload> newest;
+
+    static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
+};
+
+/// Overloads are tried from the newest, as by Boost.Python. One that would take default values is
+/// left to it, with all that are older.
+inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
+                           PyObject* keywords) {
+    fast_callable const& callable = fast_callable::of(self);
+    if (keywords == nullptr) {
+        auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
+        for (fast_overload* each = callable.newest.get(); each != nullptr;
+             each = each->older.get()) {
+            if (each->arity == given) {
+                try {
+                    if (PyObject* const result = each->call(arguments)) {
+                        return result;
+                    }
+                } catch (...) {
+                    boost::python::handle_exception();
+                    return nullptr;
+                }
+                if (PyErr_Occurred() != nullptr) {
+                    return nullptr;
+                }
+            } else if (given < each->arity && given + each->defaults >= each->arity) {
+                break;
+            }
+        }
+    }
+    return PyObject_Vectorcall(callable.plain, arguments, flags, keywords);
+}
+
+/// A plain .def() of the same name has just replaced a fast_callable, and taken it for no function.
+/// Gives the new function the overloads that it would have had.
+///
+/// It is new if it has the name and the namespace of the old one, and no docstring yet:
+/// Boost.Python gives it after it has set the attribute. Source: function::add_to_namespace() in
+/// Boost.Python's object/function.cpp.
+inline void keep_overloads(fast_callable const& replaced) {
+    namespace py = boost::python;
+    using function = py::objects::function;
+    auto const* const old = static_cast<function const*>(replaced.plain);
+    PyObject* const found = PyDict_GetItemWithError(replaced.names, old->name().ptr());
+    if (found == nullptr || found == replaced.plain || Py_TYPE(found) != Py_TYPE(replaced.plain)) {
+        return;
+    }
+    auto const* const now = static_cast<function const*>(found);
+    if (now->doc().ptr() != Py_None || now->name() != old->name() ||
+        now->get_namespace() != old->get_namespace()) {
+        return;
+    }
+    py::object both(py::handle<>(PyModule_NewObject(now->get_namespace().ptr())));
+    py::object const function_of_name{py::handle<>(py::borrowed(found))};
+    py::str const name(now->name());
+    both.attr(name) = py::object(py::handle<>(py::borrowed(replaced.plain)));
+    function::add_to_namespace(both, py::extract<char const*>(name), function_of_name);
+}
+
+inline void destroy_fast(PyObject* self) {
+    fast_callable& callable = fast_callable::of(self);
+    if (callable.names != nullptr) {
+        error_aside const set_before;
+        try {
+            keep_overloads(callable);
+        } catch (...) {
+            boost::python::handle_exception();
+            PyErr_WriteUnraisable(callable.plain);
+        }
+        Py_CLEAR(callable.names);
+    }
+    Py_CLEAR(callable.plain);
+    std::destroy_at(&callable.newest);
+    Py_TYPE(self)->tp_free(self);
+}
+
+inline PyObject* bind_fast(PyObject* self, PyObject* instance, PyObject* /*type*/) {
+    if (instance == nullptr || instance == Py_None) {
+        return Py_NewRef(self);
+    }
+    return PyMethod_New(self, instance);
+}
+
+inline PyObject* get_attribute_of_plain(PyObject* self, PyObject* name) {
+    return PyObject_GetAttr(fast_callable::of(self).plain, name);
+}
+
+inline int set_attribute_of_plain(PyObject* self, PyObject* name, PyObject* value) {
+    return PyObject_SetAttr(fast_callable::of(self).plain, name, value);
+}
+
+// A static type is immutable, which CPython's caches of attributes want.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+inline PyTypeObject fast_callable_type{};
+
+/// Before the first fast_callable.
+inline void make_types_ready() {
+    if (class_metatype != nullptr) {
+        return;
+    }
+    PyTypeObject& type = fast_callable_type;
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
+    type.tp_name = "Boost.Python.function";  // which error messages show
+    type.tp_basicsize = sizeof(fast_callable);
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+    type.tp_vectorcall_offset = offsetof(fast_callable, vectorcall);
+    type.tp_call = &PyVectorcall_Call;
+    type.tp_dealloc = &destroy_fast;
+    type.tp_getattro = &get_attribute_of_plain;
+    type.tp_setattro = &set_attribute_of_plain;
+    type.tp_descr_get = &bind_fast;
+    if (PyType_Ready(&type) != 0) {
+        throw boost::python::error_already_set();
+    }
+    class_metatype = boost::python::objects::class_metatype().get();
+}
+
+[[nodiscard]] inline bool is_fast(PyObject* object) {
+    return object != nullptr && Py_TYPE(object) == &fast_callable_type;
+}
+
+/// Puts a fast_callable around a Boost.Python function. Older: overloads of the same name; may be
+/// null.
+inline boost::python::object make_fast_callable(boost::python::object const& plain,
+                                                std::shared_ptr<fast_overload> overload,
+                                                PyObject* names, fast_callable const* older) {
+    make_types_ready();
+    PyObject* const made = fast_callable_type.tp_alloc(&fast_callable_type, 0);
+    if (made == nullptr) {
+        throw boost::python::error_already_set();
+    }
+    if (older != nullptr) {
+        overload->older = older->newest;
+    }
+    fast_callable& callable = fast_callable::of(made);
+    callable.vectorcall = &call_fast;
+    callable.plain = boost::python::incref(plain.ptr());
+    callable.names = Py_XNewRef(names);
+    new (&callable.newest) std::shared_ptr<fast_overload>(std::move(overload));
+    return boost::python::object(boost::python::handle<>(made));
+}
+
+/// The dictionary of a class or of a module.
+inline boost::python::object names_in(PyObject* space) {
+    namespace py = boost::python;
+    if (PyType_Check(space)) {
+        return py::object(
+            py::handle<>(py::borrowed(reinterpret_cast<PyTypeObject*>(space)->tp_dict)));
+    }
+    return py::object(py::handle<>(PyObject_GetAttrString(space, "__dict__")));
+}
+
+/// Defines `name` in a class or module by `define_plain`, then makes what that left fast.
+template <class DefinePlain>
+void define_fast(boost::python::object space, char const* name,
+                 std::shared_ptr<fast_overload> overload, DefinePlain const& define_plain) {
+    namespace py = boost::python;
+    py::object const names = names_in(space.ptr());
+    py::handle<> const key(PyUnicode_InternFromString(name));
+    py::handle<> const before(
+        py::allow_null(py::xincref(PyDict_GetItemWithError(names.ptr(), key.get()))));
+    fast_callable* const older = is_fast(before.get()) ? &fast_callable::of(before.get()) : nullptr;
+    if (older != nullptr) {
+        Py_CLEAR(older->names);  // the overloads are kept here
+        space.attr(name) = py::object(py::handle<>(py::borrowed(older->plain)));
+    }
+    define_plain();
+    py::object const plain(
+        py::handle<>(py::borrowed(py::expect_non_null(PyDict_GetItem(names.ptr(), key.get())))));
+    space.attr(name) = make_fast_callable(plain, std::move(overload), names.ptr(), older);
+}
+
+}  // namespace handoff::detail

@@ -1,0 +1,112 @@
+// held_place<T>: where the T of an instance of a Boost.Python class is, remembered per holder.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <boost/python/instance_holder.hpp>
+#include <boost/python/object/instance.hpp>
+#include <boost/python/object/pointer_holder.hpp>
+#include <boost/python/type_id.hpp>
+
+#include <boost/shared_ptr.hpp>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <typeinfo>
+
+namespace handoff::detail {
+
+/// The type of Boost.Python's classes. Set when the first fast function is defined.
+inline PyTypeObject* class_metatype = nullptr;
+
+/// Whether a holder has its object inside. The object is then always as far from the holder, and a
+/// base of it too: the whole object's type is that of the holder.
+[[nodiscard]] inline bool holds_by_value(std::type_info const& holder) {
+    std::string_view name = holder.name();
+    // NOLINTNEXTLINE(readability-identifier-length)
+    constexpr std::string_view ours = "N7handoff6detail15released_holderI";
+    if (name.starts_with(ours)) {
+        name.remove_prefix(ours.size());
+    }
+    return name.starts_with("N5boost6python7objects12value_holderI");
+}
+
+/// Where an object is, as seen from a holder of one type.
+struct place_in_holder {
+    std::type_info const* holder = nullptr;
+    std::ptrdiff_t distance = 0;
+    bool is_pointer = false;
+
+    [[nodiscard]] void* object(boost::python::instance_holder* of) const {
+        void* const place = reinterpret_cast<std::byte*>(of) + distance;
+        return is_pointer ? *static_cast<void**>(place) : place;
+    }
+};
+
+/// Finds what boost::python::converter::get_lvalue_from_python() finds, or nothing.
+///
+/// Where T is in a holder is asked of the holder's own holds(), once per type of holder, and only
+/// remembered for holders by value, and holders by a pointer to T itself, if the pointer is found
+/// where it is expected. All others are left to Boost.Python.
+///
+/// GIL:    held, which protects what is remembered.
+/// Source: find_instance_impl() in Boost.Python's object/class.cpp; object/value_holder.hpp;
+///         object/pointer_holder.hpp. Boost 1.74 to 1.92.
+template <class T>
+class held_place {
+public:
+    [[nodiscard]] static T* find(PyObject* source) {
+        if (Py_TYPE(Py_TYPE(source)) != class_metatype) {
+            return nullptr;
+        }
+        auto* const holder = reinterpret_cast<boost::python::objects::instance<>*>(source)->objects;
+        if (holder == nullptr) {
+            return nullptr;
+        }
+        boost::python::instance_holder& first = *holder;
+        std::type_info const* const type = &typeid(first);
+        for (place_in_holder const& each : known) {
+            if (each.holder == type) {
+                return static_cast<T*>(each.object(holder));
+            }
+        }
+        return static_cast<T*>(learn(holder, *type));
+    }
+
+private:
+    static void* learn(boost::python::instance_holder* holder, std::type_info const& type) {
+        void* const found = holder->holds(boost::python::type_id<T>(), false);
+        if (found == nullptr) {
+            return nullptr;
+        }
+        place_in_holder learnt;
+        learnt.holder = &type;
+        if (holds_by_value(type)) {
+            learnt.distance = static_cast<std::byte*>(found) - reinterpret_cast<std::byte*>(holder);
+        } else if (holds_by_pointer(type)) {
+            learnt.distance = sizeof(boost::python::instance_holder);
+            learnt.is_pointer = true;
+        } else {
+            return found;
+        }
+        if (learnt.object(holder) == found) {
+            known[next++ % known.size()] = learnt;
+        }
+        return found;
+    }
+
+    static bool holds_by_pointer(std::type_info const& holder) {
+        using boost::python::objects::pointer_holder;
+        return holder == typeid(pointer_holder<std::shared_ptr<T>, T>) ||
+               holder == typeid(pointer_holder<boost::shared_ptr<T>, T>) ||
+               holder == typeid(pointer_holder<std::unique_ptr<T>, T>) ||
+               holder == typeid(pointer_holder<T*, T>);
+    }
+
+    static inline std::array<place_in_holder, 4> known{};
+    static inline std::size_t next = 0;
+};
+
+}  // namespace handoff::detail

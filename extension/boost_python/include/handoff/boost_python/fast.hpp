@@ -1,0 +1,268 @@
+// fast(f): a Boost.Python function that is called without Boost.Python's dispatch.
+#pragma once
+
+#include <handoff/boost_python/detail/fast_argument.hpp>
+#include <handoff/boost_python/detail/fast_callable.hpp>
+#include <handoff/boost_python/detail/released_function.hpp>
+#include <handoff/boost_python/detail/signature.hpp>
+#include <handoff/boost_python/without_gil.hpp>
+
+#include <boost/python/default_call_policies.hpp>
+#include <boost/python/detail/caller.hpp>
+#include <boost/python/detail/def_helper.hpp>
+#include <boost/python/detail/invoke.hpp>
+#include <boost/python/detail/unwrap_wrapper.hpp>
+#include <boost/python/make_function.hpp>
+#include <boost/python/return_value_policy.hpp>
+#include <boost/python/scope.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace handoff {
+
+namespace detail {
+
+/// Policies that do nothing before and after a call.
+template <class Policies>
+struct converts_only : std::false_type {};
+template <>
+struct converts_only<boost::python::default_call_policies> : std::true_type {};
+template <class Converter>
+struct converts_only<
+    boost::python::return_value_policy<Converter, boost::python::default_call_policies>>
+    : std::true_type {};
+
+/// Calls F as a boost::python::detail::caller does, without a tuple of arguments if it can.
+template <class F, class Policies, class Signature>
+class fast_caller;
+
+template <class F, class Policies, class R, class... P>
+class fast_caller<F, Policies, signature<R, P...>> final : public fast_overload {
+    using converter = typename boost::python::detail::select_result_converter<Policies, R>::type;
+    static constexpr bool needs_tuple =
+        !converts_only<Policies>::value ||
+        std::is_base_of_v<boost::python::converter::context_result_converter, converter>;
+
+public:
+    static constexpr bool is_possible =
+        std::is_same_v<typename Policies::argument_package, PyObject*>;
+
+    fast_caller(F f, Policies policies, std::size_t default_values)
+        : fast_overload(sizeof...(P), default_values),
+          f_(std::move(f)),
+          policies_(std::move(policies)) {}
+
+    PyObject* call(PyObject* const* arguments) override { return convert<0>(arguments); }
+
+private:
+    /// Converts in Boost.Python's order: the first that cannot be ends the attempt.
+    template <std::size_t Index, class... Converted>
+    PyObject* convert(PyObject* const* arguments, Converted&... converted) {
+        if constexpr (Index == sizeof...(P)) {
+            return invoke(arguments, converted...);
+        } else {
+            fast_argument<std::tuple_element_t<Index, std::tuple<P...>>> next(arguments[Index]);
+            if (!next.convertible()) {
+                return nullptr;
+            }
+            return convert<Index + 1>(arguments, converted..., next);
+        }
+    }
+
+    template <class... Converted>
+    PyObject* invoke(PyObject* const* arguments, Converted&... converted) {
+        namespace py = boost::python;
+        if constexpr (needs_tuple) {
+            py::handle<> const tuple(PyTuple_New(sizeof...(P)));
+            for (std::size_t index = 0; index < sizeof...(P); ++index) {
+                PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(index),
+                                 Py_NewRef(arguments[index]));
+            }
+            PyObject* const package = tuple.get();
+            if (!policies_.precall(package)) {
+                return nullptr;
+            }
+            PyObject* const result = py::detail::invoke(
+                py::detail::invoke_tag<R, F>(),
+                py::detail::create_result_converter(package, static_cast<converter*>(nullptr),
+                                                    static_cast<converter*>(nullptr)),
+                f_, converted...);
+            return policies_.postcall(package, result);
+        } else {
+            return py::detail::invoke(py::detail::invoke_tag<R, F>(), converter(), f_,
+                                      converted...);
+        }
+    }
+
+    F f_;
+    [[no_unique_address]] Policies policies_;
+};
+
+/// What fast() returns, which Boost.Python takes as a function. It derives from object_operators
+/// for the reasons of released_function. F: what is called; G: what its parameters are found by.
+template <class Self, class F, class G>
+class fast_function : public boost::python::api::object_operators<fast_function<Self, F, G>> {
+    static_assert(!std::is_member_object_pointer_v<G>,
+                  "fast(f): f is a pointer to a data member. Give a lambda that returns it");
+    static_assert(std::is_member_object_pointer_v<G> || has_signature<G>,
+                  "fast(f): f has no parameters that can be found: it is a generic lambda, a "
+                  "bind(), or has several operators (). Call it in a lambda whose parameters have "
+                  "types, or make it a std::function");
+
+public:
+    fast_function(F f, G g) : f_(std::move(f)), g_(std::move(g)) {}
+
+    // NOLINTNEXTLINE(misc-explicit-constructor): it is an object, as a proxy is
+    operator boost::python::object() const {
+        return function(boost::python::detail::def_helper<char const*>(nullptr));
+    }
+
+    /// One that is in no class or module yet: for add_property() and attr().
+    template <class Options>
+    boost::python::object function(Options const& options) const {
+        auto overload = fast<Self>(options);
+        boost::python::object made = plain<Self>(options);
+        return overload == nullptr
+                   ? made
+                   : make_fast_callable(made, std::move(overload), nullptr, nullptr);
+    }
+
+    /// boost::python::def().
+    template <class... Options>
+    void define(char const* name, Options const&... options) const {
+        boost::python::detail::def_helper<Options...> const all(options...);
+        boost::python::scope const here;
+        add<Self>(here, name, all, [&] {
+            boost::python::detail::scope_setattr_doc(name, plain<Self>(all), all.doc());
+        });
+    }
+
+private:
+    friend class boost::python::def_visitor_access;
+
+    template <class Target>
+    using found = decltype(signature_of<Target>(std::declval<G const&>()));
+
+    template <class Target, class Options>
+    boost::python::object plain(Options const& options) const {
+        return boost::python::make_function(f_, options.policies(), options.keywords(),
+                                            typename found<Target>::of_boost());
+    }
+
+    /// Null where the policies want more than the arguments.
+    template <class Target, class Options>
+    std::shared_ptr<fast_overload> fast(Options const& options) const {
+        using policies = std::decay_t<decltype(options.policies())>;
+        using caller = fast_caller<F, policies, found<Target>>;
+        if constexpr (caller::is_possible) {
+            std::size_t defaults = 0;
+            auto const range = options.keywords().range();
+            for (auto const* each = range.first; each != range.second; ++each) {
+                defaults += each->default_value ? 1 : 0;
+            }
+            return std::make_shared<caller>(f_, options.policies(), defaults);
+        } else {
+            return nullptr;
+        }
+    }
+
+    template <class Target, class Options, class DefinePlain>
+    void add(boost::python::object const& space, char const* name, Options const& options,
+             DefinePlain const& define_plain) const {
+        if (auto overload = fast<Target>(options)) {
+            define_fast(space, name, std::move(overload), define_plain);
+        } else {
+            define_plain();
+        }
+    }
+
+    template <class Class, class Options>
+    void visit(Class& its_class, char const* name, Options const& options) const {
+        // NOLINTBEGIN(readability-redundant-typename): Clang 14 asks for it
+        using wrapped = std::remove_pointer_t<decltype(boost::python::detail::unwrap_wrapper(
+            static_cast<typename Class::wrapped_type*>(nullptr)))>;
+        // NOLINTEND(readability-redundant-typename)
+        using target = std::conditional_t<std::is_void_v<Self>, wrapped, Self>;
+        add<target>(its_class, name, options,
+                    [&] { its_class.def(name, plain<target>(options), options.doc()); });
+        if constexpr (Options::has_default_implementation) {
+            auto const base = options.default_implementation();
+            using base_function = std::decay_t<decltype(base)>;
+            fast_function<void, base_function, base_function> const implementation(base, base);
+            implementation.template add<void>(its_class, name, options, [&] {
+                its_class.def(name, implementation.template plain<void>(options));
+            });
+        }
+    }
+
+    template <class, class, class>
+    friend class fast_function;
+
+    F f_;
+    G g_;
+};
+
+}  // namespace detail
+
+/// Binds a function, a member function, a lambda or another function object so that a call from
+/// Python costs what a call by nanobind costs. Write it wherever Boost.Python takes a function:
+///
+///     class_<camera>("Camera")
+///         .def("frame", fast(&camera::frame))
+///         .def("seek", fast(&camera::seek), (arg("frame"), arg("from") = 0), "Seeks.")
+///         .def("grab", fast(without_gil(&camera::grab)))
+///         .def("__len__", fast(&camera::size))
+///         .add_property("exposure", fast<camera>(&camera::exposure));
+///     def("solve", fast(&solve));
+///
+/// Everything else is as without it: overloads, keywords, default values, conversions, call
+/// policies, overrides, docstrings and errors. A call with keywords or with default values, or
+/// whose arguments do not match, is Boost.Python's own call.
+///
+/// GIL:     held; released while f runs by fast(without_gil(f)), and only then.
+/// Threads: as Boost.Python's functions.
+template <class Self = void, class F>
+detail::fast_function<Self, F, F> fast(F f) {
+    return {f, f};
+}
+
+template <class Self, class F>
+detail::fast_function<Self, detail::released_call<F>, F> fast(
+    detail::released_function<Self, F> const& released) {
+    return {detail::released_call<F>{released.callable()}, released.callable()};
+}
+
+}  // namespace handoff
+
+namespace boost::python {
+
+/// object(f), attr("f") = f, and an argument of a Python call.
+template <class Self, class F, class G>
+struct converter::arg_to_python<handoff::detail::fast_function<Self, F, G>> : handle<> {
+    explicit arg_to_python(object const& made) : handle<>(borrowed(made.ptr())) {}
+};
+
+template <class Self, class F, class G>
+void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f) {
+    f.define(name, static_cast<char const*>(nullptr));
+}
+template <class Self, class F, class G, class A1>
+void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f, A1 const& a1) {
+    f.define(name, a1);
+}
+template <class Self, class F, class G, class A1, class A2>
+void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f, A1 const& a1,
+         A2 const& a2) {
+    f.define(name, a1, a2);
+}
+template <class Self, class F, class G, class A1, class A2, class A3>
+void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f, A1 const& a1,
+         A2 const& a2, A3 const& a3) {
+    f.define(name, a1, a2, a3);
+}
+
+}  // namespace boost::python

@@ -1,0 +1,146 @@
+// fast_class_<T, Options...>: a boost::python::class_ all of whose functions are fast().
+#pragma once
+
+#include <handoff/boost_python/fast.hpp>
+
+#include <boost/python/class.hpp>
+#include <boost/python/def_visitor.hpp>
+
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace handoff {
+
+/// A definition that fast_class_ has given to Boost.Python as it was.
+struct left_plain {
+    std::string name;
+    std::string reason;
+};
+
+/// As boost::python::class_, with the same arguments. A class becomes fast where its name is
+/// changed:
+///
+///     handoff::fast_class_<camera>("Camera")
+///         .def("frame", &camera::frame)
+///         .add_property("exposure", &camera::exposure);
+///
+/// plain() names what was left to Boost.Python, and says why.
+///
+/// GIL: held.
+template <class T, class... Options>
+class fast_class_ : public boost::python::class_<T, Options...> {
+    using base = boost::python::class_<T, Options...>;
+
+public:
+    using base::base;
+
+    template <class Visitor>
+    fast_class_& def(boost::python::def_visitor<Visitor> const& visitor) {
+        base::def(visitor);
+        note("", "a visitor: an init<>, an operator or a suite, which defines by itself");
+        return *this;
+    }
+    template <class F>
+    fast_class_& def(char const* name, F f) {
+        base::def(name, made(name, f));
+        return *this;
+    }
+    template <class F, class A1>
+    fast_class_& def(char const* name, F f, A1 const& a1) {
+        if constexpr (std::is_base_of_v<boost::python::detail::overloads_base, A1>) {
+            note(name, "BOOST_PYTHON_FUNCTION_OVERLOADS: give default values by keywords");
+            base::def(name, f, a1);
+        } else {
+            base::def(name, made(name, f), a1);
+        }
+        return *this;
+    }
+    template <class F, class A1, class... A>
+        requires(sizeof...(A) == 1 || sizeof...(A) == 2)
+    fast_class_& def(char const* name, F f, A1 const& a1, A const&... a) {
+        base::def(name, made(name, f), a1, a...);
+        return *this;
+    }
+
+    template <class... Get>
+    fast_class_& add_property(char const* name, Get... get) {
+        base::add_property(name, accessor(name, get)...);
+        return *this;
+    }
+
+    // What Boost.Python defines, so that .def() after it is this class's.
+    template <class... A>
+    fast_class_& def_readonly(char const* name, A const&... a) {
+        base::def_readonly(name, a...);
+        note(name, "a data member");
+        return *this;
+    }
+    template <class... A>
+    fast_class_& def_readwrite(char const* name, A const&... a) {
+        base::def_readwrite(name, a...);
+        note(name, "a data member");
+        return *this;
+    }
+    template <class... A>
+    fast_class_& add_static_property(char const* name, A const&... a) {
+        base::add_static_property(name, a...);
+        note(name, "a static property");
+        return *this;
+    }
+    template <class Suite>
+    fast_class_& def_pickle(Suite const& suite) {
+        base::def_pickle(suite);
+        return *this;
+    }
+    template <class Value>
+    fast_class_& setattr(char const* name, Value const& value) {
+        base::setattr(name, value);
+        return *this;
+    }
+    fast_class_& staticmethod(char const* name) {
+        base::staticmethod(name);
+        return *this;
+    }
+    fast_class_& enable_pickling() {
+        base::enable_pickling();
+        return *this;
+    }
+
+    [[nodiscard]] std::vector<left_plain> const& plain() const { return plain_; }
+
+private:
+    template <class F>
+    static constexpr bool can_be_fast =
+        detail::has_signature<F> && !std::is_member_object_pointer_v<F>;
+
+    void note(char const* name, char const* reason) {
+        plain_.push_back({.name = name, .reason = reason});
+    }
+
+    template <class F>
+    auto made(char const* name, F f) {
+        if constexpr (can_be_fast<F>) {
+            return fast(std::move(f));
+        } else {
+            note(name, "no function whose parameters can be found");
+            return f;
+        }
+    }
+
+    template <class F>
+    auto accessor(char const* name, F f) {
+        if constexpr (std::is_member_function_pointer_v<F>) {
+            return fast<T>(f);
+        } else if constexpr (std::is_convertible_v<F, char const*>) {
+            return f;
+        } else {
+            return made(name, f);
+        }
+    }
+
+    std::vector<left_plain> plain_;
+};
+
+}  // namespace handoff

@@ -1,0 +1,279 @@
+// Bindings of every kind, as module plain_calls, and as module fast_calls with fast().
+#include <handoff/boost_python/fast.hpp>
+#include <handoff/boost_python/fast_class.hpp>
+#include <handoff/boost_python/init_without_gil.hpp>
+
+#include <boost/python.hpp>
+
+#include <boost/shared_ptr.hpp>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace py = boost::python;
+
+namespace CALLS_MODULE {
+
+#ifdef CALLS_ARE_FAST
+template <class T, class... Options>
+using a_class = handoff::fast_class_<T, Options...>;
+template <class Self = void, class F>
+auto bound(F f) {
+    return handoff::fast<Self>(f);
+}
+template <class F>
+auto released(F f) {
+    return handoff::fast(handoff::without_gil(f));
+}
+#else
+template <class T, class... Options>
+using a_class = py::class_<T, Options...>;
+template <class Self = void, class F>
+auto bound(F f) {
+    return f;
+}
+template <class F>
+auto released(F f) {
+    return handoff::without_gil(f);
+}
+#endif
+
+enum class color { red = 1, green = 2 };
+
+struct own_error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct unknown_to_python {
+    virtual ~unknown_to_python() = default;
+    long inherited() { return 77; }
+    long padding = 5;
+};
+
+struct lens {
+    int focus = 35;
+    int get() const { return focus; }
+    void set(int to) { focus = to; }
+};
+
+struct thing : unknown_to_python {
+    thing() = default;
+    explicit thing(int start) : value(start) {}
+    int get() const noexcept { return value; }
+    void set(int to) { value = to; }
+    void poke() { ++value; }
+    double put(double by) { return value + by; }
+    int peer(thing const& other) const { return value + other.value; }
+    int reference(thing& other) { return other.value++; }
+    int pointer(thing const* other) const { return other == nullptr ? -1 : other->value; }
+    int copied(thing other) { return value * other.value; }
+    long shared(std::shared_ptr<thing> const& other) { return other ? other->value : -2L; }
+    lens& part() { return lens_; }
+    thing& self() { return *this; }
+    thing made(int start) const { return thing(start + value); }
+    std::shared_ptr<thing> made_shared() { return std::make_shared<thing>(value); }
+    thing* nothing() { return nullptr; }
+    std::string name(std::string const& before, std::string after) { return before + "|" + after; }
+    void fail(int how) {
+        if (how == 0) {
+            throw own_error("own");
+        }
+        if (how == 1) {
+            throw std::out_of_range("range");
+        }
+        if (how == 2) {
+            PyErr_SetString(PyExc_KeyError, "set");
+            py::throw_error_already_set();
+        }
+        if (how == 3) {
+            throw how;
+        }
+    }
+    int at(int index) const { return index + value; }
+    int size() const { return value; }
+    thing plus(thing const& other) const { return thing(value + other.value); }
+    bool equals(thing const& other) const { return value == other.value; }
+    void keep(lens* held) { kept = held; }
+    int value = 3;
+    lens lens_;
+    lens* kept = nullptr;
+};
+
+struct derived : thing {
+    int more = 8;
+    int get_more() const { return more; }
+};
+struct other_base {
+    virtual ~other_base() = default;
+    int second() const { return 22; }
+    int filler = 1;
+};
+struct joined : other_base, thing {};
+
+struct shape {
+    virtual ~shape() = default;
+    virtual int sides(int of) { return of; }
+    int ask(int of) { return sides(of); }
+};
+struct shape_wrapper : shape, py::wrapper<shape> {
+    int sides(int of) override {
+        if (py::override const f = this->get_override("sides")) {
+            return py::call<int>(f.ptr(), of);
+        }
+        return shape::sides(of);
+    }
+    int default_sides(int of) { return shape::sides(of); }
+};
+
+struct from_int {
+    from_int(int of) : value(of) {}  // NOLINT(misc-explicit-constructor)
+    int value;
+};
+
+int add(int a, int b) { return a + b; }
+long wide(long long a, unsigned char b) { return static_cast<long>(a) + b; }
+unsigned natural(unsigned long a) { return static_cast<unsigned>(a); }
+double half(double of) { return of / 2; }
+float narrow(float of) { return of; }
+bool negated(bool of) { return !of; }
+std::string joined_text(std::string const& a, std::string const& b) { return a + b; }
+std::string of_characters(char const* text) { return text == nullptr ? "null" : text; }
+char first(char of) { return of; }
+color mixed(color of) { return of == color::red ? color::green : color::red; }
+py::object same(py::object const& of) { return of; }
+int length_of(py::list const& of) { return static_cast<int>(py::len(of)); }
+int converted(from_int const& of) { return of.value; }
+int five(int a, int b, int c, int d, int e) { return a + 10 * b + 100 * c + 1000 * d + 10000 * e; }
+int none() { return 4; }
+std::string over_int(int) { return "int"; }
+std::string over_text(std::string const&) { return "text"; }
+std::string over_double(double) { return "double"; }
+std::string over_two(int, int) { return "two"; }
+std::string over_thing(thing const&) { return "thing"; }
+std::string over_long(long) { return "long"; }
+
+struct pickled : py::pickle_suite {
+    static py::tuple getinitargs(thing const& of) { return py::make_tuple(of.value); }
+};
+
+// Bound without a word about how, by class_ or by fast_class_.
+struct whole {
+    int get() const { return of; }
+    int get(int more) const { return of + more; }
+    void set(int to) { of = to; }
+    int of = 12;
+};
+
+BOOST_PYTHON_MEMBER_FUNCTION_OVERLOADS(whole_overloads, times, 0, 1)
+struct multiple : whole {
+    int times(int by = 2) { return of * by; }
+};
+
+void translate(own_error const& error) { PyErr_SetString(PyExc_LookupError, error.what()); }
+
+BOOST_PYTHON_MODULE(CALLS_MODULE) {
+    py::register_exception_translator<own_error>(&translate);
+    py::enum_<color>("color").value("red", color::red).value("green", color::green);
+    py::implicitly_convertible<int, from_int>();
+    py::class_<from_int>("from_int", py::init<int>());
+    py::class_<lens>("lens").add_property("focus", bound<lens>(&lens::get),
+                                          bound<lens>(&lens::set));
+    py::class_<thing>("thing")
+        .def(py::init<int>())
+        .def_pickle(pickled())
+        .def("inherited", bound<thing>(&thing::inherited))
+        .def("get", bound(&thing::get), "What it is.")
+        .def("set", bound(&thing::set), py::arg("to"))
+        .def("poke", bound(&thing::poke))
+        .def("put", bound(&thing::put), (py::arg("by") = 0.5), "Puts.")
+        .def("peer", bound(&thing::peer))
+        .def("released_peer", released(&thing::peer))
+        .def("reference", bound(&thing::reference))
+        .def("pointer", bound(&thing::pointer))
+        .def("copied", bound(&thing::copied))
+        .def("shared", bound(&thing::shared))
+        .def("part", bound(&thing::part), py::return_internal_reference<>())
+        .def("self", bound(&thing::self), py::return_self<>())
+        .def("existing", bound(&thing::self),
+             py::return_value_policy<py::reference_existing_object>())
+        .def("copy", bound(&thing::self), py::return_value_policy<py::copy_non_const_reference>())
+        .def("made", bound(&thing::made))
+        .def("made_shared", bound(&thing::made_shared))
+        .def("nothing", bound(&thing::nothing), py::return_value_policy<py::manage_new_object>())
+        .def("name", bound(&thing::name), (py::arg("before"), py::arg("after") = "z"))
+        .def("fail", bound(&thing::fail))
+        .def("keep", bound(&thing::keep), py::with_custodian_and_ward<1, 2>())
+        .def("__getitem__", bound(&thing::at))
+        .def("__len__", bound(&thing::size))
+        .def("__add__", bound(&thing::plus))
+        .def("__eq__", bound(&thing::equals))
+        .def("over", bound(+[](thing const&, int) { return 1; }))
+        .def(
+            "over", +[](thing const&, std::string const&) { return 2; })
+        .def("over", bound(+[](thing const&, thing const&) { return 3; }))
+        .def("fixed", bound(&none))
+        .staticmethod("fixed")
+        .add_property("value", bound<thing>(&thing::get), bound<thing>(&thing::set));
+    py::register_ptr_to_python<std::shared_ptr<thing>>();
+    py::class_<derived, py::bases<thing>>("derived").def("more", bound(&derived::get_more));
+    py::class_<other_base>("other_base").def("second", bound(&other_base::second));
+    py::class_<joined, py::bases<other_base, thing>, std::shared_ptr<joined>>("joined");
+    py::class_<shape_wrapper, boost::noncopyable>("shape")
+        .def("sides", bound(&shape::sides), &shape_wrapper::default_sides)
+        .def("ask", bound(&shape::ask));
+
+    a_class<multiple> of_whole("multiple");
+    of_whole.def(py::init<>())
+        .def("get", static_cast<int (multiple::*)() const>(&whole::get), "Gets.")
+        .def("get", static_cast<int (whole::*)(int) const>(&whole::get), py::arg("more"), "More.")
+        .add_property("value", static_cast<int (multiple::*)() const>(&whole::get),
+                      static_cast<void (multiple::*)(int)>(&whole::set))
+        .def("times", &multiple::times, whole_overloads())
+        .def_readwrite("of", &whole::of)
+        .def("set", &whole::set, py::arg("to"), "Sets.", py::default_call_policies());
+#ifdef CALLS_ARE_FAST
+    py::list left;
+    for (auto const& each : of_whole.plain()) {
+        left.append(py::make_tuple(each.name, each.reason));
+    }
+    py::scope().attr("left_plain") = left;
+#endif
+
+    py::def("add", bound(&add));
+    py::def("released_add", released(&add), (py::arg("a"), py::arg("b") = 5), "Adds.");
+    py::def("wide", bound(&wide));
+    py::def("natural", bound(&natural));
+    py::def("half", bound(&half), py::arg("of"), "Halves.");
+    py::def("narrow", bound(&narrow));
+    py::def("negated", bound(&negated));
+    py::def("joined_text", bound(&joined_text));
+    py::def("of_characters", bound(&of_characters));
+    py::def("first", bound(&first));
+    py::def("mixed", bound(&mixed));
+    py::def("same", bound(&same));
+    py::def("length_of", bound(&length_of));
+    py::def("converted", bound(&converted));
+    py::def("five", bound(&five));
+    py::def("none", bound(&none));
+    // Overloads, fast and plain in every order; and one that hides another by its default value.
+    py::def("fast_last", &over_int);
+    py::def("fast_last", &over_text);
+    py::def("fast_last", bound(&over_double));
+    py::def("fast_first", bound(&over_double), "First.");
+    py::def("fast_first", &over_text, "Second.");
+    py::def("fast_first", &over_thing);
+    py::def("between", bound(&over_int));
+    py::def("between", bound(&over_two));
+    py::def("between", &over_text);
+    py::def("between", bound(&over_thing), "Third.");
+    py::def("between", &over_double);
+    py::def("hidden", bound(&over_long));
+    py::def("hidden", bound(&over_two), (py::arg("a"), py::arg("b") = 1));
+    py::def("shown", bound(&over_two), (py::arg("a"), py::arg("b") = 1));
+    py::def("shown", bound(&over_long));
+}
+
+}  // namespace CALLS_MODULE

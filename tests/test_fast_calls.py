@@ -1,0 +1,464 @@
+"""fast(): whatever is called gives what it gives when it is bound plainly: result, error, text."""
+
+import copy
+import gc
+import inspect
+import itertools
+import os
+import pickle
+import random
+import sys
+import threading
+import unittest
+import weakref
+
+sys.path.insert(0, os.environ["MODULES_FOLDER"])
+
+import fast_calls
+import plain_calls
+
+MODULES = (plain_calls, fast_calls)
+
+
+def shown(value):
+    """A result, the same for both modules."""
+    for module in MODULES:
+        for name in ("thing", "lens", "derived", "joined"):
+            if isinstance(value, getattr(module, name)):
+                what = value.focus if name == "lens" else value.get()
+                return f"{type(value).__name__}:{what}"
+    text = repr(value) if not isinstance(value, str) else value
+    return f"{type(value).__name__}:{neutral(text)}"
+
+
+def neutral(text):
+    return (
+        text.replace("fast_calls", "calls")
+        .replace("plain_calls", "calls")
+        .replace("10fast", "")
+        .replace("11plain", "")
+    )
+
+
+def outcome(call):
+    try:
+        return shown(call())
+    except Exception as error:
+        return f"{type(error).__name__}: {neutral(str(error))}"
+
+
+def arguments(module):
+    """Values of every kind, made anew: calls change them."""
+
+    class Sub(module.thing):
+        pass
+
+    class WithoutInit(module.thing):
+        def __init__(self):
+            pass
+
+    class Index:
+        def __index__(self):
+            return 6
+
+        def __repr__(self):
+            return "Index"
+
+    class IntLike(int):
+        pass
+
+    class Text(str):
+        pass
+
+    return {
+        "int": 2,
+        "negative": -3,
+        "big": 2**31,
+        "bigger": 2**63,
+        "huge": 10**30,
+        "bool": True,
+        "float": 1.5,
+        "nan": float("nan"),
+        "text": "a",
+        "unicode": "ü\0€",
+        "surrogate": "\ud800",
+        "bytes": b"by",
+        "none": None,
+        "list": [1, 2],
+        "index": Index(),
+        "int subclass": IntLike(4),
+        "text subclass": Text("t"),
+        "color": module.color.red,
+        "thing": module.thing(5),
+        "derived": module.derived(),
+        "joined": module.joined(),
+        "subclass": Sub(6),
+        "without init": WithoutInit(),
+        "shared": module.thing(7).made_shared(),
+        "lens": module.lens(),
+        "class": module.thing,
+    }
+
+
+FUNCTIONS = [
+    "add",
+    "released_add",
+    "wide",
+    "natural",
+    "half",
+    "narrow",
+    "negated",
+    "joined_text",
+    "of_characters",
+    "first",
+    "mixed",
+    "same",
+    "length_of",
+    "converted",
+    "five",
+    "none",
+    "fast_last",
+    "fast_first",
+    "between",
+    "hidden",
+    "shown",
+]
+METHODS = [
+    "inherited",
+    "get",
+    "set",
+    "poke",
+    "put",
+    "peer",
+    "released_peer",
+    "reference",
+    "pointer",
+    "copied",
+    "shared",
+    "part",
+    "self",
+    "existing",
+    "copy",
+    "made",
+    "made_shared",
+    "nothing",
+    "name",
+    "fail",
+    "__getitem__",
+    "__len__",
+    "__add__",
+    "__eq__",
+    "over",
+    "fixed",
+]
+
+
+class SameAsPlain(unittest.TestCase):
+    maxDiff = None
+
+    def same(self, call, label):
+        plain, fast = (outcome(lambda m=module: call(m)) for module in MODULES)
+        self.assertEqual(plain, fast, label)
+        return plain
+
+    def test_functions_with_every_argument(self):
+        names = list(arguments(plain_calls))
+        results = set()
+        for function in FUNCTIONS:
+            for count in range(3):
+                for chosen in itertools.product(names, repeat=count):
+
+                    def call(module, function=function, chosen=chosen):
+                        values = arguments(module) if chosen else {}
+                        return getattr(module, function)(*(values[name] for name in chosen))
+
+                    if count < 2 or function in (
+                        "add",
+                        "released_add",
+                        "wide",
+                        "joined_text",
+                        "between",
+                        "hidden",
+                    ):
+                        results.add(self.same(call, f"{function}{chosen}"))
+        self.assertGreater(len(results), 100)
+
+    def test_methods_with_every_argument(self):
+        names = list(arguments(plain_calls))
+        selves = [
+            "thing",
+            "derived",
+            "joined",
+            "subclass",
+            "shared",
+            "without init",
+            "lens",
+            "none",
+        ]
+        for method in METHODS:
+            for owner in selves:
+                for chosen in [(), *((name,) for name in names), ("text", "text"), ("int", "int")]:
+
+                    def call(module, method=method, owner=owner, chosen=chosen):
+                        values = arguments(module)
+                        return shown(
+                            getattr(module.thing, method)(
+                                values[owner], *(values[name] for name in chosen)
+                            )
+                        )
+
+                    self.same(call, f"{owner}.{method}{chosen}")
+
+    def test_keywords(self):
+        for given in (
+            {},
+            {"a": 1},
+            {"b": 2},
+            {"a": 1, "b": 2},
+            {"a": "x"},
+            {"c": 1},
+            {"of": 3.0},
+            {"to": 1},
+            {"by": 2},
+        ):
+            for function in ("released_add", "half", "hidden", "shown", "none", "add"):
+                for first in ((), (1,)):
+                    self.same(
+                        lambda m, f=function, g=given, a=first: getattr(m, f)(*a, **g),
+                        f"{function} {given}",
+                    )
+            for method in ("set", "put", "name", "get"):
+                self.same(
+                    lambda m, n=method, g=given: getattr(m.thing(1), n)(**g), f"{method} {given}"
+                )
+
+    def test_random_arguments(self):
+        seed = int(os.environ.get("FAST_CALLS_SEED", "20261128"))
+        chance = random.Random(seed)
+        names = list(arguments(plain_calls))
+        kept = tuple((arguments(module), module) for module in MODULES)
+        for number in range(20_000):
+            function = chance.choice(FUNCTIONS + METHODS)
+            chosen = [chance.choice(names) for _ in range(chance.choice((0, 1, 1, 2, 2, 2, 3, 5)))]
+            if function in METHODS:
+                chosen.insert(
+                    0, chance.choice(("thing", "derived", "joined", "shared", "subclass"))
+                )
+            seen = []
+            for values, module in kept:
+                bound = getattr(module if function in FUNCTIONS else module.thing, function)
+                given = [values[name] for name in chosen]
+                seen.append(outcome(lambda b=bound, g=given: b(*g)))
+            self.assertEqual(*seen, f"seed {seed}, call {number}: {function}{chosen}")
+
+    def test_the_fast_module_is_fast(self):
+        self.assertIsNot(type(fast_calls.add), type(plain_calls.add))
+        self.assertIs(type(fast_calls.add), type(vars(fast_calls.thing)["get"]))
+        self.assertIs(
+            type(fast_calls.fast_first), type(plain_calls.fast_first)
+        )  # a plain one is the newest
+        self.assertIs(type(fast_calls.fast_last), type(fast_calls.add))
+
+    def test_documentation_and_introspection(self):
+        for name in FUNCTIONS:
+            for of in (
+                lambda f: f.__doc__,
+                lambda f: f.__name__,
+                lambda f: f.__module__,
+                callable,
+                inspect.isroutine,
+                lambda f: type(f).__name__,
+                lambda f: f.__class__.__name__,
+                lambda f: repr(f).split(" at ")[0],
+                lambda f: f.nothing_such,
+            ):
+                self.same(lambda m, n=name, o=of: o(getattr(m, n)), name)
+        for name in METHODS:
+            self.same(lambda m, n=name: getattr(m.thing, n).__doc__, name)
+            self.same(lambda m, n=name: getattr(m.thing(), n).__name__, name)
+            self.same(lambda m, n=name: type(getattr(m.thing(), n)).__name__, name)
+        self.same(lambda m: m.add.__doc__.__class__, "doc")
+        for module in MODULES:
+            module.none.__doc__ = "changed"
+        self.same(lambda m: m.none.__doc__, "a docstring that is set")
+
+    def test_pickle_and_copy(self):
+        self.same(lambda m: pickle.loads(pickle.dumps(m.thing(9))), "pickle")
+        self.same(lambda m: copy.copy(m.thing(9)), "copy")
+        self.same(lambda m: pickle.dumps(m.add) and None, "of a function")
+
+    def test_properties_and_operators(self):
+        for call in (
+            lambda m: m.thing(4).value,
+            lambda m: setattr(m.thing(4), "value", "x"),
+            lambda m: setattr(m.thing(4), "value", 2**40),
+            lambda m: m.thing(4)[3],
+            lambda m: m.thing(4)["x"],
+            lambda m: len(m.thing(4)),
+            lambda m: len(m.thing(-4)),
+            lambda m: m.thing(4) + m.thing(5),
+            lambda m: m.thing(4) + 5,
+            lambda m: 5 + m.thing(4),
+            lambda m: m.thing(4) == m.thing(4),
+            lambda m: m.thing(4) == 5,
+            lambda m: list(zip(range(3), m.thing(4), strict=False)),
+            lambda m: m.joined().second(),
+            lambda m: m.thing.fixed(),
+            lambda m: m.thing().fixed(),
+        ):
+            self.same(call, inspect.getsource(call))
+
+    def test_a_whole_class(self):
+        def call(module):
+            one = module.multiple()
+            one.value += 3
+            one.of += 1
+            one.set(to=one.get(2))
+            return [
+                one.get(),
+                one.get(more=4),
+                one.value,
+                one.of,
+                one.times(),
+                one.times(3),
+                outcome(lambda: one.get("x")),
+            ]
+
+        self.same(call, "a whole class")
+        self.same(
+            lambda m: [getattr(m.multiple, n).__doc__ for n in ("get", "set", "times", "__init__")],
+            "docstrings",
+        )
+        self.assertIs(type(vars(fast_calls.multiple)["get"]), type(fast_calls.add))
+        self.assertEqual(["", "times", "of"], [name for name, _ in fast_calls.left_plain])
+        self.assertIn("OVERLOADS", dict(fast_calls.left_plain)["times"])
+
+    def test_overrides(self):
+        def call(module):
+            class Square(module.shape):
+                def sides(self, of):
+                    return super().sides(of) + 4
+
+            class Wrong(module.shape):
+                def sides(self, of):
+                    raise KeyError(of)
+
+            late = module.shape()
+            late.sides = lambda of: of + 100
+            of_wrong = outcome(lambda: Wrong().ask(1))
+            return [
+                Square().ask(1),
+                Square().sides(2),
+                module.shape().ask(3),
+                late.ask(1),
+                late.sides(2),
+                of_wrong,
+            ]
+
+        self.assertIn("[5, 6, 3, 101, 102, 'KeyError: 1']", self.same(call, "overrides"))
+
+    def test_subclasses_and_super(self):
+        def call(module):
+            class Sub(module.derived):
+                def get(self):
+                    return super().get() + 1000
+
+                def __len__(self):
+                    return super().__len__() + 1
+
+            sub = Sub()
+            method = sub.put
+            del sub
+            return [Sub().get(), len(Sub()), Sub().more(), method(1.0), module.thing.get(Sub())]
+
+        self.same(call, "subclasses")
+
+    def test_lifetimes(self):
+        def call(module):
+            class Kept(module.thing):
+                pass
+
+            owner = Kept(1)
+            part = owner.part()
+            gone = weakref.ref(owner)
+            del owner
+            gc.collect()
+            alive = gone() is not None
+            part.focus = 50
+            focus = part.focus
+            del part
+            gc.collect()
+
+            class Ward(module.lens):
+                pass
+
+            custodian, ward = module.thing(), Ward()
+            custodian.keep(ward)
+            of_ward = weakref.ref(ward)
+            del ward
+            gc.collect()
+            kept = of_ward() is not None
+            del custodian
+            gc.collect()
+            return [alive, focus, gone() is None, kept, of_ward() is None]
+
+        self.assertEqual("list:[True, 50, True, True, True]", self.same(call, "lifetimes"))
+
+    def test_references_are_not_lost(self):
+        thing, text = fast_calls.thing(1), "a text of its own"
+        counted = [sys.getrefcount(x) for x in (thing, text, fast_calls.thing)]
+        for _ in range(1000):
+            thing.peer(thing)
+            thing.part()
+            thing.name(text, text)
+            outcome(lambda: thing.peer(text))
+            outcome(lambda: thing.fail(0))
+        self.assertEqual(counted, [sys.getrefcount(x) for x in (thing, text, fast_calls.thing)])
+
+    def test_replaced_and_deleted(self):
+        def call(module):
+            class Sub(module.thing):
+                pass
+
+            Sub.get = module.thing.put
+            first = Sub(1).get(2.0)
+            del Sub.get
+            bound = module.thing(8).get
+            return [
+                first,
+                Sub(1).get(),
+                bound(),
+                bound.__self__.get(),
+                bound.__func__(module.thing(2)),
+            ]
+
+        self.same(call, "replaced")
+
+    def test_threads(self):
+        things = [
+            fast_calls.thing(1),
+            fast_calls.derived(),
+            fast_calls.joined(),
+            fast_calls.thing(2).made_shared(),
+        ]
+        wrong = []
+
+        def work():
+            for number in range(3000):
+                each = things[number % 4]
+                if (
+                    each.released_peer(each) != 2 * each.get()
+                    or fast_calls.released_add(number, 1) != number + 1
+                ):
+                    wrong.append(number)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([], wrong)
+
+
+if __name__ == "__main__":
+    unittest.main()
