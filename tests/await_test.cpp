@@ -108,8 +108,10 @@ TEST(PythonPromise, WhoseValueCannotBeMovedStaysOpen) {
     struct stubborn {
         stubborn() = default;
         ~stubborn() = default;
-        stubborn& operator=(stubborn const&) = default;
-        stubborn(stubborn const&) { throw std::length_error("no"); }
+        stubborn(stubborn const&) = delete;
+        stubborn& operator=(stubborn const&) = delete;
+        stubborn(stubborn&&) { throw std::length_error("no"); }  // NOLINT: what is tested
+        stubborn& operator=(stubborn&&) = delete;
     };
     python_promise<stubborn> promise;
     EXPECT_THROW(promise.set_value(stubborn()), std::length_error);

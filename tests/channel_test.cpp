@@ -777,6 +777,7 @@ TEST(ChannelListener, MissesNothingBesideBusyProducers) {
     static constexpr int threads = 3;
     channel<int> numbers(16);
     std::vector<std::thread> pushing;
+    pushing.reserve(threads);
     for (int of = 0; of < threads; ++of) {
         pushing.emplace_back([&numbers] { push_numbers(numbers, each); });
     }

@@ -15,7 +15,6 @@
 namespace {
 
 using handoff::pushed;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 char const* const keep_records = R"(

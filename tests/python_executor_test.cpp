@@ -90,7 +90,7 @@ public:
 
     [[nodiscard]] std::vector<std::string> texts() const {
         gil_acquire const gil;
-        py::stl_input_iterator<std::string> const first(*seen_);
+        py::stl_input_iterator<std::string> const first(seen_.value());
         return {first, py::stl_input_iterator<std::string>()};
     }
 
@@ -102,6 +102,7 @@ TEST(PythonExecutor, ItsPropertiesAreWhatWasRequired) {
     loop own;
     auto const& python = own.python;
     EXPECT_EQ(&asio::query(python, execution::context), &own.io);
+    // NOLINTBEGIN(readability-static-accessed-through-instance): as Asio's documentation has them
     EXPECT_EQ(asio::query(python, execution::blocking), execution::blocking.possibly);
     EXPECT_EQ(asio::query(python, execution::mapping), execution::mapping.thread);
     auto const never = asio::require(python, execution::blocking.never);
@@ -114,6 +115,7 @@ TEST(PythonExecutor, ItsPropertiesAreWhatWasRequired) {
     auto const tracked = asio::require(python, execution::outstanding_work.tracked);
     EXPECT_EQ(asio::query(tracked, execution::outstanding_work),
               execution::outstanding_work.tracked);
+    // NOLINTEND(readability-static-accessed-through-instance)
     EXPECT_NE(python, python_executor(own.io));
 }
 
@@ -197,7 +199,7 @@ TEST(PythonExecutor, DispatchWithinAHandlerRunsAtOnce) {
     own.run();
     EXPECT_FALSE(own.python.running_in_this_thread());
     ASSERT_THAT(order, testing::SizeIs(5));
-    order.erase(std::find(order.begin(), order.end(), "of another"));
+    order.erase(std::ranges::find(order, "of another"));
     EXPECT_THAT(order, ElementsAre("dispatched", "end", "posted", "dispatched without the GIL"));
 }
 
@@ -215,7 +217,7 @@ TEST(PythonExecutor, AStrandOverItKeepsTheOrderOnManyThreads) {
     }
     pool.join();
     ASSERT_THAT(order, testing::SizeIs(many));
-    EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+    EXPECT_TRUE(std::ranges::is_sorted(order));
 }
 
 TEST(PythonExecutor, OfFourThreadsNoHandlerIsLost) {
@@ -224,6 +226,7 @@ TEST(PythonExecutor, OfFourThreadsNoHandlerIsLost) {
     constexpr std::size_t each = 10'000;
     std::size_t ran = 0;  // guarded by the GIL
     std::vector<std::thread> posting;
+    posting.reserve(4);
     for (int i = 0; i < 4; ++i) {
         posting.emplace_back([&] {
             for (std::size_t n = 0; n < each; ++n) {

@@ -26,6 +26,7 @@ namespace detail {
 template <class Handler, class Allocator>
 class allocated_handler final : public queued_handler {
     using allocator =
+        // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
         typename std::allocator_traits<Allocator>::template rebind_alloc<allocated_handler>;
     using traits = std::allocator_traits<allocator>;
 
@@ -66,6 +67,7 @@ private:
 };
 
 /// The turns of a python_executor, run by an executor of Asio.
+// NOLINTNEXTLINE(misc-multiple-inheritance): the second is the standard's
 class turns_on_executor final : public python_turns,
                                 public std::enable_shared_from_this<turns_on_executor> {
 public:
@@ -79,6 +81,9 @@ public:
 
     [[nodiscard]] boost::asio::any_io_executor const& inner() const noexcept { return inner_; }
     [[nodiscard]] boost::asio::execution_context& context() const noexcept { return context_; }
+
+protected:
+    void schedule() override { never_blocks_.execute(scheduled(shared_from_this())); }
 
 private:
     /// What the inner executor runs; or destroys, where its context ends.
@@ -103,8 +108,6 @@ private:
     private:
         std::shared_ptr<turns_on_executor> of_;
     };
-
-    void schedule() override { never_blocks_.execute(scheduled(shared_from_this())); }
 
     boost::asio::any_io_executor const inner_;
     boost::asio::any_io_executor const never_blocks_;
