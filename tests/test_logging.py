@@ -172,7 +172,7 @@ class Records(Logging):
             "'waiting': 0}\n",
         )
 
-    @unittest.skipUnless(has_pytest(), "needs pytest, and the same Python, in the tools' environment")
+    @unittest.skipUnless(has_pytest(), "the tools' environment has no pytest for this Python")
     def test_pytests_caplog_sees_them(self):
         Path(self.folder, "test_it.py").write_text(
             textwrap.dedent(
