@@ -716,9 +716,9 @@ class Collection(Channels):
         # A look at all of them at each would take minutes.
         self.prints(
             """
-            print(len([channels.Numbers(1) for _ in range(400_000)]))
+            print(len([channels.Numbers(1) for _ in range(200_000)]))
             """,
-            "400000",
+            "200000",
         )
 
 
