@@ -90,7 +90,8 @@ public:
 
     [[nodiscard]] std::vector<std::string> texts() const {
         gil_acquire const gil;
-        py::stl_input_iterator<std::string> const first(seen_.value());
+        // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it is there until the destructor
+        py::stl_input_iterator<std::string> const first(*seen_);
         return {first, py::stl_input_iterator<std::string>()};
     }
 
