@@ -42,6 +42,7 @@ class fast_caller;
 
 template <class F, class Policies, class R, class... P>
 class fast_caller<F, Policies, signature<R, P...>> final : public fast_overload {
+    // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
     using converter = typename boost::python::detail::select_result_converter<Policies, R>::type;
     static constexpr bool needs_tuple =
         !converts_only<Policies>::value ||

@@ -30,6 +30,7 @@ struct left_plain {
 ///
 /// GIL: held.
 template <class T, class... Options>
+// NOLINTNEXTLINE(readability-identifier-naming): as Boost.Python's
 class fast_class_ : public boost::python::class_<T, Options...> {
     using base = boost::python::class_<T, Options...>;
 

@@ -100,13 +100,13 @@ struct fast_argument : boost::python::arg_from_python<P> {
 template <class P>
 class slow_argument {
 public:
-    [[nodiscard]] bool convertible() const { return !slow_ || slow_->convertible(); }
+    [[nodiscard]] bool convertible() const { return !slow || slow->convertible(); }
 
 protected:
-    void begin(PyObject* source) { slow_.emplace(source); }
+    void begin(PyObject* source) { slow.emplace(source); }
 
     // NOLINTNEXTLINE(misc-non-private-member-variables-in-classes)
-    std::optional<boost::python::arg_from_python<P>> slow_;
+    std::optional<boost::python::arg_from_python<P>> slow;
 };
 
 /// Numbers and strings.
@@ -124,8 +124,8 @@ public:
     }
 
     std::conditional_t<std::is_reference_v<P>, value const&, value&> operator()() {
-        if (this->slow_) {
-            return (*this->slow_)();
+        if (this->slow) {
+            return (*this->slow)();
         }
         return value_;
     }
@@ -148,8 +148,8 @@ public:
     }
 
     std::add_lvalue_reference_t<P> operator()() {
-        if (this->slow_) {
-            return (*this->slow_)();
+        if (this->slow) {
+            return (*this->slow)();
         }
         return *found_;
     }
@@ -171,8 +171,8 @@ public:
     }
 
     T* operator()() {
-        if (this->slow_) {
-            return (*this->slow_)();
+        if (this->slow) {
+            return (*this->slow)();
         }
         return found_;
     }

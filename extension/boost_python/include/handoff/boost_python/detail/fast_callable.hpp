@@ -83,7 +83,7 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
 /// Boost.Python's object/function.cpp.
 inline void keep_overloads(fast_callable const& replaced) {
     namespace py = boost::python;
-    using function = py::objects::function;
+    using py::objects::function;
     auto const* const old = static_cast<function const*>(replaced.plain);
     PyObject* const found = PyDict_GetItemWithError(replaced.names, old->name().ptr());
     if (found == nullptr || found == replaced.plain || Py_TYPE(found) != Py_TYPE(replaced.plain)) {
