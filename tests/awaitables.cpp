@@ -186,6 +186,18 @@ awaitable<void> by_handler_that_is_dropped() {
     return handoff::completion_handler<void>().get_awaitable();
 }
 
+awaitable<int> of_null_exception() {
+    handoff::python_promise<int> promise;
+    promise.set_exception(nullptr);
+    return promise.get_awaitable();
+}
+
+awaitable<void> by_handler_of_success() {
+    handoff::completion_handler<void> const handler;
+    handler(std::exception_ptr());
+    return handler.get_awaitable();
+}
+
 /// Both in one: two futures of one result.
 py::tuple twice() {
     python_promise<int> promise;
@@ -366,6 +378,8 @@ HANDOFF_PYTHON_MODULE(awaitables) {
     py::def("from_futures", &from_futures);
     py::def("by_handler", &by_handler);
     py::def("by_handler_that_is_dropped", &by_handler_that_is_dropped);
+    py::def("of_null_exception", &of_null_exception);
+    py::def("by_handler_of_success", &by_handler_of_success);
     py::def("twice", &twice);
     py::def("many", &many);
     py::def("run_int", &run_int);

@@ -224,6 +224,14 @@ class InALoop(BesideBusyPython):
 
         self.within(main())
 
+    def test_a_null_exception_is_a_success_only_where_there_is_no_value(self):
+        async def main():
+            self.assertIsNone(await awaitables.by_handler_of_success())
+            with self.assertRaisesRegex(ValueError, "null std::exception_ptr: use set_value"):
+                await awaitables.of_null_exception()
+
+        self.within(main())
+
     def test_std_futures(self):
         async def main():
             self.assertEqual(await awaitables.from_future(), "from a future")
@@ -503,6 +511,33 @@ class RunningCoroutines(BesideBusyPython):
         loop.close()
         gc.collect()
         self.assertRegex(said.get(timeout=PATIENCE), "is closed")
+
+    def test_a_loop_that_is_closed_after_a_coroutine_could_not_be_started(self):
+        """Its error, which the native thread may keep, leads to nothing that the loop has."""
+
+        def fail():
+            raise ValueError("not today")
+
+        async def main():
+            for unfit in fail, lambda: None:
+                kept.start(unfit, said.put)
+                await until(lambda: not said.empty())
+                said.get()
+            kept.start(wait, ended.put)
+            await until(started.is_set)
+
+        async def wait():
+            started.set()
+            await asyncio.Event().wait()
+
+        started, said, ended = threading.Event(), queue.Queue(), queue.Queue()
+        loop = self.new_loop()
+        kept = awaitables.Loop(loop)
+        loop.set_exception_handler(lambda *_: None)  # the task is destroyed while it is pending
+        loop.run_until_complete(main())
+        loop.close()
+        gc.collect()
+        self.assertRegex(ended.get(timeout=PATIENCE), "is closed")
 
     def test_what_is_no_loop_is_refused(self):
         with self.assertRaisesRegex(TypeError, "not an event loop of asyncio: 5"):

@@ -69,6 +69,8 @@ class _Wait:
             return
         try:
             result = self.result(reached)
+            if future.done():  # by the conversion
+                return
         except StopIteration as stopped:  # a coroutine that awaits the future would seem to return
             error = RuntimeError(f"C++ raised {stopped!r}, which a Future cannot hold")
             error.__cause__ = stopped
@@ -214,7 +216,8 @@ class _Runs:
             task = asyncio.ensure_future(run.coroutine(), loop=self.loop())
         except BaseException as error:
             self.asked.forget(run)
-            run.fail(error)
+            # Without this frame: whoever keeps the error would keep the loop's queue.
+            run.fail(error.with_traceback(error.__traceback__.tb_next))
             if not isinstance(error, Exception):
                 raise
             return

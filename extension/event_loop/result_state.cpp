@@ -46,7 +46,10 @@ void result_state::publish() noexcept {
 
 void result_state::set_exception(std::exception_ptr error) {
     claim();
-    error_ = std::move(error);
+    error_ = error != nullptr ? std::move(error)
+                              : std::make_exception_ptr(std::invalid_argument(
+                                    "set_exception() was given a null std::exception_ptr: use "
+                                    "set_value() for a success"));
     publish();
 }
 

@@ -25,7 +25,15 @@ public:
 
     [[nodiscard]] std::stop_token get_stop_token() const { return promise_->get_stop_token(); }
 
-    void operator()(std::exception_ptr error) const { promise_->set_exception(std::move(error)); }
+    void operator()(std::exception_ptr error) const {
+        if constexpr (std::is_void_v<T>) {
+            if (error == nullptr) {  // as some interfaces say that all went well
+                promise_->set_value();
+                return;
+            }
+        }
+        promise_->set_exception(std::move(error));
+    }
 
 protected:
     void fail(std::error_code const& error) const {
@@ -47,7 +55,8 @@ private:
 ///
 ///     called with              Python gets
 ///     a value                  the value
-///     a std::exception_ptr     the exception, as Boost.Python translates it
+///     a std::exception_ptr     the exception, as Boost.Python translates it; of a null one None,
+///                              where T is void, and a ValueError otherwise
 ///     an error_code, a value   the value; where the code is an error, a std::system_error.
 ///                              boost::system::error_code converts to std::error_code by itself
 ///

@@ -75,13 +75,13 @@ public:
     }
 
     /// Python gets what Boost.Python makes of the exception: a python_error is the Python exception
-    /// that it was; registered translators are asked.
+    /// that it was; registered translators are asked. For a null pointer it gets a ValueError.
     /// Throws: std::future_error: it has a result already.
     void set_exception(std::exception_ptr error) { state()->set_exception(std::move(error)); }
 
-    /// Is asked to stop when nobody awaits the result any more. Callbacks run in the thread that
-    /// cancels, without the GIL; where a loop is closed or a future dropped, in a thread of
-    /// Handoff's.
+    /// Is asked to stop when all futures are cancelled, or their loops closed. Callbacks run in the
+    /// thread that cancels, without the GIL; where a loop is closed, in a thread of Handoff's. A
+    /// future that is dropped is not cancelled: the loop keeps it until there is a result.
     [[nodiscard]] std::stop_token get_stop_token() const { return state()->stop_token(); }
 
 private:

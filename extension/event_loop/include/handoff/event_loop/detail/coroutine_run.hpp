@@ -75,7 +75,12 @@ protected:
             promise.set_value(result_from_python<T>(Py_NewRef(result.ptr())));
         }
     }
-    void fail(std::exception_ptr error) noexcept override { promise.set_exception(error); }
+    /// Once. Who made the run keeps the exception, not the run: its traceback may lead back here,
+    /// in a circle that Python's garbage collector does not see.
+    void fail(std::exception_ptr error) noexcept override {
+        auto settled = std::move(promise);
+        settled.set_exception(std::move(error));
+    }
 };
 
 /// That begins by `make`, which gives what the loop runs.
