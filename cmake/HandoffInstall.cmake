@@ -18,7 +18,7 @@ function(handoff_install_headers)
 endfunction()
 
 # Whoever asks for these alone needs no Boost.
-set(components_without_boost asio gil gilcheck gilcheck_inline giltrace gilwatch)
+set(components_without_boost gil asio gilcheck gilcheck_inline giltrace gilwatch)
 set(what_they_need gil_events lock_rules python_headers)
 if(HANDOFF_HOST)
   list(APPEND components_without_boost host)

@@ -1,6 +1,8 @@
 // channel_listener: is told, by whoever pushes, that there is something to take; no thread waits.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <boost/intrusive/list.hpp>
 
 #include <memory>

@@ -1,6 +1,8 @@
 // log_level: how much a record matters, in the numbers of Python's logging.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <string_view>
 
 namespace handoff {
