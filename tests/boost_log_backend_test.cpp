@@ -1,5 +1,5 @@
 // boost_log_backend: channel, severity and text of what Boost.Log logs.
-#include <handoff/interpreter.hpp>
+#include "kept_records.hpp"
 #include <handoff/logging/boost_log_backend.hpp>
 
 #include <boost/log/core.hpp>
@@ -19,19 +19,8 @@ TEST(BoostLogBackend, LogsToPython) {
     handoff::interpreter python;
     python.start();
     handoff::log_sink const sink;
-    python.invoke([&] {
-        if (!sink.open()) {
-            throw boost::python::error_already_set();
-        }
-    });
-    python.run_string(R"python(
-import logging
-class Keep(logging.Handler):
-    def emit(self, record): kept.append(record)
-kept = []
-logging.getLogger().addHandler(Keep())
-logging.getLogger().setLevel(1)
-)python");
+    handoff::tests::open(python, sink);
+    python.run_string(handoff::tests::keep_records);
     namespace log = boost::log;
     auto const frontend = boost::make_shared<log::sinks::unlocked_sink<handoff::boost_log_backend>>(
         boost::make_shared<handoff::boost_log_backend>(sink, "device"));

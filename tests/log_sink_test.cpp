@@ -1,5 +1,5 @@
 // log_sink, before Python starts, while it runs and after its end; and the interpreter's output.
-#include <handoff/interpreter.hpp>
+#include "kept_records.hpp"
 #include <handoff/logging.hpp>
 
 #include <gmock/gmock.h>
@@ -15,25 +15,9 @@
 namespace {
 
 using handoff::pushed;
+using handoff::tests::keep_records;
+using handoff::tests::open;
 using testing::HasSubstr;
-
-char const* const keep_records = R"(
-import logging
-class Keep(logging.Handler):
-    def emit(self, record):
-        kept.append(record)
-kept = []
-logging.getLogger().addHandler(Keep())
-logging.getLogger().setLevel(1)
-)";
-
-void open(handoff::interpreter& python, handoff::log_sink const& sink) {
-    python.invoke([&] {
-        if (!sink.open()) {
-            throw boost::python::error_already_set();
-        }
-    });
-}
 
 TEST(LogSink, KeepsWhatWasLoggedBeforePythonStarted) {
     handoff::log_sink const sink;

@@ -1,5 +1,5 @@
 // spdlog_sink: name, level, text and place of what spdlog logs, and its thread.
-#include <handoff/interpreter.hpp>
+#include "kept_records.hpp"
 #include <handoff/logging/spdlog_sink.hpp>
 
 #include <gtest/gtest.h>
@@ -15,19 +15,8 @@ TEST(SpdlogSink, LogsToPython) {
     handoff::interpreter python;
     python.start();
     handoff::log_sink const sink;
-    python.invoke([&] {
-        if (!sink.open()) {
-            throw boost::python::error_already_set();
-        }
-    });
-    python.run_string(R"python(
-import logging
-class Keep(logging.Handler):
-    def emit(self, record): kept.append(record)
-kept = []
-logging.getLogger("camera").addHandler(Keep())
-logging.getLogger().setLevel(1)
-)python");
+    handoff::tests::open(python, sink);
+    python.run_string(handoff::tests::keep_records);
     spdlog::logger camera("camera", std::make_shared<handoff::spdlog_sink_mt>(sink));
     camera.set_level(spdlog::level::trace);
     std::jthread([&] {

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import gc
 import os
 import tempfile
@@ -11,40 +10,11 @@ import unittest
 import weakref
 from pathlib import Path
 
+from event_loops import InALoop, descriptors, in_each_loop
 from Foo import Foo
-
-try:
-    import uvloop  # in an environment that has it, as test_venv.py's
-except ImportError:
-    uvloop = None
 
 ONCE = 3600.0  # an interval of which a test sees the first message only
 PATIENCE = 10.0  # seconds until a test that hangs fails
-
-
-def descriptors():
-    """How many this process has open."""
-    return len([*Path("/proc/self/fd").iterdir()])
-
-
-LOOPS = [asyncio.new_event_loop, *([uvloop.new_event_loop] if uvloop else [])]
-
-
-class InALoop(unittest.TestCase):
-    def within(self, coroutine):
-        with asyncio.Runner(loop_factory=self.new_loop) as runner:
-            return runner.run(asyncio.wait_for(coroutine, PATIENCE))
-
-
-def in_each_loop(test):
-    @functools.wraps(test)
-    def tests(self):
-        for new_loop in LOOPS:
-            with self.subTest(new_loop.__module__):
-                self.new_loop = new_loop
-                test(self)
-
-    return tests
 
 
 class Waiting(InALoop):

@@ -14,22 +14,13 @@ import threading
 import traceback
 import unittest
 import weakref
-from pathlib import Path
 
 import awaitables
+import event_loops
+from event_loops import descriptors, uvloop
 from host import environment, finish, start
 
-try:
-    import uvloop  # in an environment that has it
-except ImportError:
-    uvloop = None
-
 PATIENCE = 20.0 * int(os.environ.get("HANDOFF_PATIENCE", "1"))  # until a test that hangs fails
-
-
-def descriptors():
-    """How many this process has open."""
-    return len([*Path("/proc/self/fd").iterdir()])
 
 
 async def until(condition):
@@ -43,8 +34,10 @@ def wait_until(condition):
         runner.run(asyncio.wait_for(until(condition), PATIENCE))
 
 
-class BesideBusyPython(unittest.TestCase):
+class BesideBusyPython(event_loops.InALoop):
     """Each test runs beside a thread that always wants the GIL."""
+
+    patience = PATIENCE
 
     @classmethod
     def setUpClass(cls):
@@ -61,12 +54,6 @@ class BesideBusyPython(unittest.TestCase):
     def tearDownClass(cls):
         cls.over.set()
         cls.busy.join()
-
-    new_loop = staticmethod(asyncio.new_event_loop)
-
-    def within(self, coroutine):
-        with asyncio.Runner(loop_factory=self.new_loop) as runner:
-            return runner.run(asyncio.wait_for(coroutine, PATIENCE))
 
 
 class InALoop(BesideBusyPython):

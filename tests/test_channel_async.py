@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import gc
 import importlib.util
 import itertools
@@ -16,44 +15,21 @@ import threading
 import unittest
 import warnings
 import weakref
-from pathlib import Path
 
 import channels
-
-try:
-    import uvloop  # in an environment that has it, as test_venv.py's
-except ImportError:
-    uvloop = None
+import event_loops
+from event_loops import descriptors, in_each_loop, uvloop
 
 PATIENCE = 30.0 * int(os.environ.get("HANDOFF_PATIENCE", "1"))  # seconds until what hangs fails
-LOOPS = [asyncio.new_event_loop, *([uvloop.new_event_loop] if uvloop else [])]
 
 
-def descriptors():
-    """How many this process has open."""
-    return len([*Path("/proc/self/fd").iterdir()])
+class InALoop(event_loops.InALoop):
+    patience = PATIENCE
 
 
 async def turns(count):
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-class InALoop(unittest.TestCase):
-    def within(self, coroutine):
-        with asyncio.Runner(loop_factory=self.new_loop) as runner:
-            return runner.run(asyncio.wait_for(coroutine, PATIENCE))
-
-
-def in_each_loop(test):
-    @functools.wraps(test)
-    def tests(self):
-        for new_loop in LOOPS:
-            with self.subTest(new_loop.__module__):
-                self.new_loop = new_loop
-                test(self)
-
-    return tests
 
 
 class Awaiting(InALoop):
