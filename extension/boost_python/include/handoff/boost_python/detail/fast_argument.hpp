@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/detail/held_place.hpp>
+#include <handoff/boost_python/detail/plain_number.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
 
 #include <boost/python/arg_from_python.hpp>
@@ -9,8 +10,6 @@
 
 #include <boost/shared_ptr.hpp>
 
-#include <concepts>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,37 +24,17 @@ template <class T>
     return first != nullptr && first->next == nullptr;
 }
 
-template <class T>
-concept fast_integer = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> &&
-                       !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
-                       !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
-
 // Each reads an object of just the type that is expected. All else is left to Boost.Python.
-template <fast_integer T>
+template <class T>
+    requires plain_integer<T> || plain_floating_point<T>
 bool read_exactly(PyObject* source, T& value) {
-    if (!PyLong_CheckExact(source)) {
-        return false;
-    }
-    int overflow = 0;
-    long const read = PyLong_AsLongAndOverflow(source, &overflow);
-    if (overflow != 0 || !std::in_range<T>(read)) {
-        return false;
-    }
-    value = static_cast<T>(read);
-    return true;
+    auto const read = plain_number<T>(source);
+    value = read.value_or(T{});
+    return read.has_value();
 }
 inline bool read_exactly(PyObject* source, bool& value) {
     value = source == Py_True;
     return value || source == Py_False;
-}
-template <std::floating_point T>
-    requires(!std::same_as<T, long double>)
-bool read_exactly(PyObject* source, T& value) {
-    if (!PyFloat_CheckExact(source)) {
-        return false;
-    }
-    value = static_cast<T>(PyFloat_AS_DOUBLE(source));
-    return true;
 }
 inline bool read_exactly(PyObject* source, std::string& value) {
     if (PyBytes_CheckExact(source)) {

@@ -1,6 +1,7 @@
 // in_python(): C++ code that calls Python from any thread, and what comes of it.
 #pragma once
 
+#include <handoff/boost_python/detail/plain_number.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/try_acquire.hpp>
@@ -14,7 +15,6 @@
 #include <boost/numeric/conversion/cast.hpp>
 
 #include <array>
-#include <optional>
 #include <ranges>
 #include <string>
 #include <tuple>
@@ -41,24 +41,6 @@ constexpr void refuse_what_needs_the_gil() {
 template <class R>
 constexpr bool is_plain_number =
     std::is_same_v<R, double> || std::is_same_v<R, int> || std::is_same_v<R, long>;
-
-/// A number as Boost.Python converts it, without its search for a converter; none where that has to
-/// decide. GIL: held.
-template <class R>
-std::optional<R> plain_number(PyObject* object) noexcept {
-    if constexpr (std::is_same_v<R, double>) {
-        if (PyFloat_CheckExact(object)) {
-            return PyFloat_AS_DOUBLE(object);
-        }
-    } else if (PyLong_CheckExact(object)) {
-        int overflow = 0;
-        long const value = PyLong_AsLongAndOverflow(object, &overflow);
-        if (overflow == 0 && std::in_range<R>(value)) {
-            return static_cast<R>(value);
-        }
-    }
-    return std::nullopt;
-}
 
 /// What Python returned, which is owned; null where it raised.
 ///
