@@ -10,6 +10,8 @@
 #include <handoff/gil/release.hpp>
 #include <handoff/gil/try_acquire.hpp>
 
+#include <boost/locale/utf.hpp>
+
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -75,29 +77,15 @@ std::chrono::steady_clock::time_point in(std::chrono::nanoseconds time) noexcept
 
 /// Whether it is UTF-8, without a null byte.
 bool is_name(std::string_view text) noexcept {
-    std::size_t rest = 0;
-    unsigned long least = 0;
-    unsigned long code = 0;
-    for (char const each : text) {
-        auto const byte = static_cast<unsigned char>(each);
-        if (rest > 0) {
-            if ((byte & 0xC0U) != 0x80U) {
-                return false;
-            }
-            code = code << 6U | (byte & 0x3FU);
-            if (--rest == 0 &&
-                (code < least || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))) {
-                return false;
-            }
-        } else if (byte == 0 || (byte >= 0x80 && byte < 0xC2) || byte > 0xF4) {
+    using utf8 = boost::locale::utf::utf_traits<char>;
+    for (auto next = text.begin(); next != text.end();) {
+        auto const code = utf8::decode(next, text.end());
+        if (code == 0 || code == boost::locale::utf::illegal ||
+            code == boost::locale::utf::incomplete) {
             return false;
-        } else if (byte >= 0x80) {
-            rest = byte < 0xE0 ? 1 : byte < 0xF0 ? 2 : 3;
-            least = rest == 1 ? 0x80 : rest == 2 ? 0x800 : 0x10000;
-            code = byte & (0x3FU >> rest);
         }
     }
-    return rest == 0;
+    return true;
 }
 
 log_record record_of(writing_thread const& by, std::string const* name, char const* stream,

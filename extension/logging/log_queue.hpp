@@ -82,7 +82,6 @@ private:
         kept_name* next;
     };
 
-    pushed push(generation& to, log_record&& record) noexcept;
     template <class Make>
     pushed write_made(Make const& make) noexcept;
     /// Returns: whether there may be room.
