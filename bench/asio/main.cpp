@@ -59,7 +59,7 @@ void append(PyObject* list) {
     Py_DECREF(number);
 }
 
-/// An executor of ours.
+/// By a python_executor.
 struct in_turns {
     handoff::python_executor python;
     explicit in_turns(asio::io_context& io) : python(io) {}

@@ -7,7 +7,8 @@ import weakref
 
 NOTHING = object()  # what taking() returns where there is nothing to take yet
 
-_lines = weakref.WeakValueDictionary()  # by channel and event loop; whoever is in one keeps it
+# By channel and event loop. A coroutine that waits keeps its line.
+_lines = weakref.WeakValueDictionary()
 
 
 class _Line:

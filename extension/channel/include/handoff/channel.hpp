@@ -101,8 +101,8 @@ public:
 ///   Each value is delivered once, in the order of the pushes, whichever thread made them. At most
 ///   `capacity` values wait. The queue is a boost::circular_buffer, allocated once, under a lock
 ///   that is held for a move or for the copy of a few kilobytes. Who must wait, waits outside it;
-///   a push wakes a consumer only if one waits, and then once, not once a message. A consumer that
-///   cannot wait, an event loop, is told by a channel_listener.
+///   a push wakes a consumer only if one waits, and then once, not once per message. A consumer
+///   that cannot wait, an event loop, is told by a channel_listener.
 ///
 /// Life
 ///   The channel is the consumer's; producers share only its queue. When the channel is destroyed,

@@ -26,7 +26,7 @@ namespace handoff {
 
 namespace detail {
 
-/// Policies that do nothing before and after a call.
+/// Whether the policies do nothing before and after a call.
 template <class Policies>
 struct converts_only : std::false_type {};
 template <>

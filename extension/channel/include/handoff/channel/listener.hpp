@@ -32,7 +32,7 @@ class doorbell;
 ///     after withdraw()                no more
 ///
 /// It says "look again": another consumer may have been faster. Who finds too little listens again.
-/// A push pays for a listener only if one listens, and then once, not once a message.
+/// A push pays for a listener only if one listens, and then once, not once per message.
 ///
 /// GIL:     never touched.
 /// Threads: any; listen() and withdraw() are not called at one time.

@@ -16,8 +16,9 @@ enum class python_stream { standard_output, standard_error };
 
 /// Redirects an ostream to Python for as long as it lives, so that a notebook's cell shows it.
 ///
-///     handoff::python_streambuf const shown(std::cout, sink,
-///     handoff::python_stream::standard_output); std::cout << "from C++\n";
+///     using handoff::python_stream;
+///     handoff::python_streambuf const shown(std::cout, sink, python_stream::standard_output);
+///     std::cout << "from C++\n";
 ///
 /// Text is handed to the sink by whole lines, and what is there at std::flush and std::endl. The
 /// sink delivers it in order with its records, and flushes Python's stream; log_sink::flush() waits

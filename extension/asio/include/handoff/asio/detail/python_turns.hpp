@@ -106,8 +106,8 @@ public:
     /// Takes over a handler. Throws: what schedule() throws; the caller owns the handler then.
     void add(queued_handler& added);
 
-    /// One turn. REQUIRES: schedule() asked for it. Throws: std::bad_alloc: there is no memory for
-    /// a thread state; the queue is as it was.
+    /// Takes one turn. REQUIRES: schedule() has asked for it. Throws: std::bad_alloc: there is no
+    /// memory for a thread state; the queue is as it was.
     void take_turn();
 
     /// Instead of take_turn().
