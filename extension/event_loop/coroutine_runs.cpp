@@ -29,12 +29,17 @@ namespace py = boost::python;
 namespace detail {
 
 void coroutine_run::end(py::object const& task) {
+    std::exception_ptr error;
     try {
         succeed(task.attr("result")());
     } catch (py::error_already_set const&) {
-        fail(std::make_exception_ptr(python_error::fetch()));
+        error = std::make_exception_ptr(python_error::fetch());
     } catch (...) {  // a number that does not fit
-        fail(std::current_exception());
+        error = std::current_exception();
+    }
+    if (error !=
+        nullptr) {  // not in the handler, which would own it beside the thread that is told
+        fail(std::move(error));
     }
     call_next();
 }
