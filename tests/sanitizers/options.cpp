@@ -25,6 +25,9 @@ OPTIONS_OF __tsan_default_suppressions() {
         // glibc frees the thread-local data of a thread that has ended when another gets its stack:
         // the kernel's word for the end, which orders them, is not seen.
         "race:_dl_deallocate_tls\n"
+        // The C++ library counts an exception's references, which orders the threads that have it,
+        // in code that is not instrumented: who drops the last one seems to free what others read.
+        "race:std::__exception_ptr::exception_ptr::_M_release\n"
         // Boost.Python's own static None goes with the program, beside a thread that was abandoned.
         "race:boost::python::api::slice_nil::~slice_nil\n";
 }
