@@ -22,7 +22,6 @@ namespace handoff {
 
 namespace detail {
 
-constinit std::atomic<gate_phase> phase_of_gate = gate_phase::never_opened;
 constinit thread_local thread_at_gate* this_thread_at_gate = nullptr;
 
 namespace {
@@ -36,7 +35,7 @@ struct gate_state {
 
     handoff::mutex mutex;
     // Written under the mutex.
-    std::atomic<phase>& now = phase_of_gate;
+    std::atomic<phase> now = phase::never_opened;
     unsigned long openings = 0;  // which of them `now` is about
     std::atomic<unsigned long> closings = 0;
     condition_variable changed;
@@ -107,7 +106,7 @@ struct gate_state {
                 it = it->next;
             }
             if (it == nullptr) {
-                it = new thread_at_gate;
+                it = new thread_at_gate(now);
                 it->next = std::exchange(first, it);
             }
             if (!is_told_when_this_thread_ends(it)) {

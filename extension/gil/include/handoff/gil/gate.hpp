@@ -95,17 +95,11 @@ enum class admission : unsigned char { granted, never_opened, not_open, no_memor
 /// The gate, as a thread sees it that comes or goes.
 enum class gate_phase : unsigned char { never_opened, open, closing, closed };
 
-// What is read each time a thread comes or goes, so that one that has come before needs no call.
-// Visible, and defined once, as the gate's functions are: a module that finds its host's functions
-// finds these two there as well.
-struct thread_at_gate;
-[[gnu::visibility("default")]] extern constinit std::atomic<gate_phase> phase_of_gate;
-/// The calling thread; null until it first comes to the gate.
-[[gnu::visibility("default")]] extern constinit thread_local thread_at_gate* this_thread_at_gate;
-
 /// What the gate knows of a thread that has come to it, until the thread ends.
 struct [[gnu::visibility("default")]] thread_at_gate {
     enum class place : unsigned char { outside, inside, on_its_way_to_the_gil };
+
+    explicit thread_at_gate(std::atomic<gate_phase> const& of_gate) noexcept : phase(of_gate) {}
 
     /// Lets it in where the gate has nothing to decide. To be called by that thread.
     /// Returns: whether it is in; if not, it may have shown itself inside.
@@ -113,12 +107,12 @@ struct [[gnu::visibility("default")]] thread_at_gate {
         if constexpr (comes_with_guard) {
             return false;
         }
-        if (phase_of_gate != gate_phase::open) {
+        if (phase != gate_phase::open) {
             return false;
         }
         // gil_gate::close() writes the second and then reads the first: one of us sees the other.
         store_shown(where, place::inside);
-        return phase_of_gate == gate_phase::open && !abandoned;
+        return phase == gate_phase::open && !abandoned;
     }
 
     void leave() noexcept {
@@ -126,13 +120,15 @@ struct [[gnu::visibility("default")]] thread_at_gate {
             close_guard();
         }
         store_shown(where, place::outside);
-        if (phase_of_gate != gate_phase::open) [[unlikely]] {  // nobody waits before close()
+        if (phase != gate_phase::open) [[unlikely]] {  // nobody waits before close()
             tell_that_one_is_out();
         }
     }
 
     /// Python does not wait for the thread any more.
     void close_guard() noexcept;
+
+    std::atomic<gate_phase> const& phase;  // of the gate
 
     // Written by the thread. In a fork's child by the one thread that there is.
     std::atomic<place> where = place::outside;
@@ -155,6 +151,11 @@ private:
 
     [[gnu::cold]] static void tell_that_one_is_out() noexcept;
 };
+
+/// The calling thread; null until it first comes to the gate. One that has come before needs no
+/// call to come and go. Visible, and defined once, as the gate's functions are: a module that finds
+/// its host's functions finds this one there as well.
+[[gnu::visibility("default")]] extern constinit thread_local thread_at_gate* this_thread_at_gate;
 
 /// One thread's stay inside the gate, from admission to leaving. Nested stays share the outermost.
 class [[gnu::visibility("default")]] passage {
