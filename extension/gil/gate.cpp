@@ -324,7 +324,7 @@ struct gate_state {
     /// The child of a fork() has no other threads. It forgets them, and leaves their stop callbacks
     /// alone.
     void forget_others() noexcept {
-        for_each_thread([this](thread_at_gate& each) {
+        for_each_thread([&](thread_at_gate& each) {
             if (&each == this_thread_at_gate) {
                 return;
             }

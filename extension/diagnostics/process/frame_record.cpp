@@ -15,7 +15,7 @@ namespace {
 using ranges = std::span<address_range const>;
 
 template <class T>
-[[gnu::no_sanitize("address")]] T value_at(std::uintptr_t address) noexcept {
+[[gnu::no_sanitize_address]] T value_at(std::uintptr_t address) noexcept {
     T value{};
     // NOLINTNEXTLINE(performance-no-int-to-ptr): in the copy of the stack, or in code
     std::memcpy(&value, reinterpret_cast<void const*>(address), sizeof value);

@@ -102,7 +102,7 @@ constinit std::size_t walked = 0;  // frames, in this attempt
 /// With what was found until then.
 void give_up(int /*signal*/) { _exit(0); }
 
-[[gnu::no_sanitize("address")]] void write_frame(void* frame, std::uintptr_t stack_pointer) {
+[[gnu::no_sanitize_address]] void write_frame(void* frame, std::uintptr_t stack_pointer) {
     if (++walked <= told.frames) {
         return;  // a former attempt has
     }
@@ -119,14 +119,14 @@ void give_up(int /*signal*/) { _exit(0); }
 #endif
 
 /// As though it were called by the instruction at which the thread sleeps.
-[[noreturn, gnu::no_sanitize("address"), HANDOFF_ALIGNS_ITS_STACK]] void walk_from_here() {
+[[noreturn, gnu::no_sanitize_address, HANDOFF_ALIGNS_ITS_STACK]] void walk_from_here() {
     walked = 0;
     walk_stack(&write_frame);
     _exit(0);
 }
 
 /// Goes to walk_from_here() with the thread's registers, as far as they are known.
-[[gnu::no_sanitize("address")]] void begin_walk(
+[[gnu::no_sanitize_address]] void begin_walk(
     [[maybe_unused]] std::uintptr_t frame_pointer) noexcept {
     place const& from = order->from;
     ucontext_t there{};

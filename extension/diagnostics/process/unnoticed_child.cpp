@@ -25,7 +25,7 @@ struct child {
 };
 
 /// On a stack that AddressSanitizer does not know.
-[[gnu::no_sanitize("address")]] int begin(void* given) {
+[[gnu::no_sanitize_address]] int begin(void* given) {
     auto const& self = *static_cast<child const*>(given);
     if (self.output == STDOUT_FILENO) {
         fcntl(self.output, F_SETFD, 0);

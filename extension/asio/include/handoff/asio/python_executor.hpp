@@ -176,6 +176,7 @@ public:
     /// For an executor, be it a strand.
     template <class Executor>
         requires(std::same_as<Allocator, std::allocator<void>> &&
+                 !std::same_as<Executor, basic_python_executor> &&  // it would ask for itself
                  !std::derived_from<Executor, boost::asio::execution_context> &&
                  std::constructible_from<boost::asio::any_io_executor, Executor>)
     explicit basic_python_executor(Executor const& inner, error_function on_error = nullptr)
