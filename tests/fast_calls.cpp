@@ -4,12 +4,17 @@
 #include <handoff/boost_python/init_without_gil.hpp>
 
 #include <boost/python.hpp>
+#include <boost/python/suite/indexing/map_indexing_suite.hpp>
+#include <boost/python/suite/indexing/vector_indexing_suite.hpp>
 
 #include <boost/shared_ptr.hpp>
 
+#include <map>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -168,6 +173,30 @@ struct whole {
     int of = 12;
 };
 
+// Visitors, data members, and a class that wraps another, whose members it has.
+struct number {
+    explicit number(int value = 0) : of(value) {}
+    friend number operator+(number const& a, number const& b) { return number(a.of + b.of); }
+    friend number operator*(int a, number const& b) { return number(a * b.of); }
+    number& operator-=(int by) {
+        of -= by;
+        return *this;
+    }
+    friend bool operator==(number const& a, number const& b) { return a.of == b.of; }
+    friend std::ostream& operator<<(std::ostream& out, number const& a) { return out << a.of; }
+    explicit operator double() const { return of; }
+    int of;
+    lens part;
+    std::string name = "number";
+    color shade = color::red;
+    inline static int how_many = 5;
+};
+struct held_shape : shape {
+    int corners = 3;
+    int get_corners() const { return corners; }
+};
+struct held_shape_wrapper : held_shape, py::wrapper<held_shape> {};
+
 BOOST_PYTHON_MEMBER_FUNCTION_OVERLOADS(whole_overloads, times, 0, 1)
 struct multiple : whole {
     int times(int by = 2) { return of * by; }
@@ -235,12 +264,36 @@ BOOST_PYTHON_MODULE(CALLS_MODULE) {
         .def("times", &multiple::times, whole_overloads())
         .def_readwrite("of", &whole::of)
         .def("set", &whole::set, py::arg("to"), "Sets.", py::default_call_policies());
+    a_class<number>("number", py::init<int>())
+        .def(py::self + py::self)
+        .def(int() * py::self)
+        .def(py::self -= int())
+        .def(py::self == py::self)
+        .def(py::self_ns::str(py::self))
+        .def(py::self_ns::float_(py::self))
+        .def_readwrite("of", &number::of, "Its value.")
+        .def_readonly("part", &number::part)
+        .def_readonly("name", &number::name)
+        .def_readwrite("shade", &number::shade)
+        .def_readwrite("how_many", number::how_many)
+        .add_property("twice", +[](number const& a) { return a.of * 2; }, "Two of it.");
+    a_class<std::vector<number>>("numbers").def(py::vector_indexing_suite<std::vector<number>>());
+    a_class<std::map<std::string, number>>("counts").def(
+        py::map_indexing_suite<std::map<std::string, number>>());
+    a_class<held_shape_wrapper, boost::noncopyable>("held_shape")
+        .def_readwrite("corners", &held_shape::corners)
+        .add_property("same_corners", &held_shape::get_corners);
+    py::def(
+        "a_held_shape", +[] { return new held_shape; },
+        py::return_value_policy<py::manage_new_object>());
 #ifdef CALLS_ARE_FAST
     py::list left;
     for (auto const& each : of_whole.plain()) {
         left.append(py::make_tuple(each.name, each.reason));
     }
     py::scope().attr("left_plain") = left;
+    // Boost.Python has no conversion to it.
+    py::def("size_of_view", bound(+[](std::string_view of) { return of.size(); }));
 #endif
 
     py::def("add", bound(&add));

@@ -330,8 +330,121 @@ class SameAsPlain(unittest.TestCase):
             "docstrings",
         )
         self.assertIs(type(vars(fast_calls.multiple)["get"]), type(fast_calls.add))
-        self.assertEqual(["", "times", "of"], [name for name, _ in fast_calls.left_plain])
-        self.assertIn("OVERLOADS", dict(fast_calls.left_plain)["times"])
+        left = dict(fast_calls.left_plain)
+        self.assertEqual(["__init__", "times"], list(left))
+        self.assertIn("OVERLOADS", left["times"])
+
+    def test_operators_and_data_members(self):
+        def call(module):
+            one = module.number(4)
+            one.of += 1
+            one.part.focus = 70
+            one.shade = module.color.green
+            module.number.how_many += 1
+            one -= 2
+            return [
+                one.of,
+                one.twice,
+                one.part.focus,
+                one.name,
+                str(one.shade),
+                module.number.how_many,
+                (one + one).of,
+                (3 * one).of,
+                one == module.number(3),
+                one == "x",
+                str(one),
+                float(one),
+                module.number.of.__doc__,
+                module.number.twice.__doc__,
+                *(
+                    outcome(wrong)
+                    for wrong in (
+                        lambda: one + 1,
+                        lambda: "x" * one,
+                        lambda: setattr(one, "of", "x"),
+                        lambda: setattr(one, "of", 2**40),
+                        lambda: setattr(one, "shade", 1),
+                        lambda: setattr(one, "name", "x"),
+                        lambda: type(one).of.fget(1),
+                    )
+                ),
+            ]
+
+        self.assertIn("[3, 6, 70, 'number', 'green', 6, 6, 9, True, False,", self.same(call, "all"))
+        for name in ("__add__", "__rmul__", "__isub__", "__eq__", "__str__", "__float__"):
+            self.assertIs(type(vars(fast_calls.number)[name]), type(fast_calls.add), name)
+        for name in ("of", "part", "name", "shade", "twice"):
+            self.assertIs(type(vars(fast_calls.number)[name].fget), type(fast_calls.add), name)
+
+    def test_a_part_keeps_its_owner(self):
+        def call(module):
+            class Kept(module.number):
+                pass
+
+            owner = Kept(1)
+            part, gone = owner.part, weakref.ref(owner)
+            del owner
+            gc.collect()
+            kept = gone() is not None
+            del part
+            gc.collect()
+            return [kept, gone() is None]
+
+        self.assertEqual("list:[True, True]", self.same(call, "a part"))
+
+    def test_suites(self):
+        def call(module):
+            numbers = module.numbers()
+            for each in range(5):
+                numbers.append(module.number(each))
+            numbers[0].of = 10
+            numbers[1] = module.number(11)
+            del numbers[2]
+            counts = module.counts()
+            counts["a"] = module.number(2)
+            return [
+                [n.of for n in numbers],
+                len(numbers),
+                module.number(11) in numbers,
+                numbers[-1].of,
+                [n.of for n in numbers[1:3]],
+                counts["a"].of,
+                "b" in counts,
+                [(each.key(), each.data().of) for each in counts],
+                *(
+                    outcome(wrong)
+                    for wrong in (
+                        lambda: numbers[9],
+                        lambda: numbers["x"],
+                        lambda: numbers.append("x"),
+                        lambda: counts["b"],
+                        lambda: counts[1],
+                        lambda: counts.__setitem__("a", "x"),
+                    )
+                ),
+            ]
+
+        self.assertIn("[[10, 11, 3, 4], 4, True, 4, [11, 3], 2, False,", self.same(call, "suites"))
+        for of, name in (("numbers", "__getitem__"), ("numbers", "append"), ("counts", "__len__")):
+            found = vars(getattr(fast_calls, of))[name]
+            self.assertIs(type(found), type(fast_calls.add), name)
+
+    def test_members_of_what_is_wrapped(self):
+        def call(module):
+            shapes = [module.held_shape(), module.a_held_shape()]
+            for each in shapes:
+                each.corners += 1
+            return [(each.corners, each.same_corners) for each in shapes]
+
+        self.assertEqual("list:[(4, 4), (4, 4)]", self.same(call, "wrapped"))
+
+    def test_a_string_view(self):
+        self.assertEqual(4, fast_calls.size_of_view("ü\0a"))
+        self.assertEqual(2, fast_calls.size_of_view(b"by"))
+        for wrong in (1, None, "\ud800"):
+            with self.assertRaisesRegex(TypeError, "did not match C\\+\\+ signature"):
+                fast_calls.size_of_view(wrong)
 
     def test_overrides(self):
         def call(module):

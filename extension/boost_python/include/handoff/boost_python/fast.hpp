@@ -11,7 +11,6 @@
 #include <boost/python/detail/caller.hpp>
 #include <boost/python/detail/def_helper.hpp>
 #include <boost/python/detail/invoke.hpp>
-#include <boost/python/detail/unwrap_wrapper.hpp>
 #include <boost/python/make_function.hpp>
 #include <boost/python/return_value_policy.hpp>
 #include <boost/python/scope.hpp>
@@ -36,6 +35,10 @@ struct converts_only<
     boost::python::return_value_policy<Converter, boost::python::default_call_policies>>
     : std::true_type {};
 
+/// Whether the policies find the arguments in a tuple, as all of Boost.Python's own do.
+template <class Policies>
+concept takes_tuple = std::is_same_v<typename Policies::argument_package, PyObject*>;
+
 /// Calls F as a boost::python::detail::caller does, without a tuple of arguments if it can.
 template <class F, class Policies, class Signature>
 class fast_caller;
@@ -49,41 +52,41 @@ class fast_caller<F, Policies, signature<R, P...>> final : public fast_overload 
         std::is_base_of_v<boost::python::converter::context_result_converter, converter>;
 
 public:
-    static constexpr bool is_possible =
-        std::is_same_v<typename Policies::argument_package, PyObject*>;
+    fast_caller(F f, Policies policies)
+        : fast_overload(sizeof...(P)), f_(std::move(f)), policies_(std::move(policies)) {}
 
-    fast_caller(F f, Policies policies, std::size_t default_values)
-        : fast_overload(sizeof...(P), default_values),
-          f_(std::move(f)),
-          policies_(std::move(policies)) {}
+    PyObject* call(PyObject* const* arguments, PyObject* tuple) override {
+        return convert<0>(arguments, tuple);
+    }
 
-    PyObject* call(PyObject* const* arguments) override { return convert<0>(arguments); }
+    [[nodiscard]] boost::python::detail::py_func_sig_info signature() const override {
+        namespace py = boost::python::detail;
+        using types = boost::mpl::vector<R, P...>;
+        return {py::signature<types>::elements(), py::get_ret<Policies, types>()};
+    }
 
 private:
     /// Converts in Boost.Python's order: the first that cannot be ends the attempt.
     template <std::size_t Index, class... Converted>
-    PyObject* convert(PyObject* const* arguments, Converted&... converted) {
+    PyObject* convert(PyObject* const* arguments, PyObject* tuple, Converted&... converted) {
         if constexpr (Index == sizeof...(P)) {
-            return invoke(arguments, converted...);
+            return invoke(arguments, tuple, converted...);
         } else {
             fast_argument<std::tuple_element_t<Index, std::tuple<P...>>> next(arguments[Index]);
             if (!next.convertible()) {
                 return nullptr;
             }
-            return convert<Index + 1>(arguments, converted..., next);
+            return convert<Index + 1>(arguments, tuple, converted..., next);
         }
     }
 
     template <class... Converted>
-    PyObject* invoke(PyObject* const* arguments, Converted&... converted) {
+    PyObject* invoke(PyObject* const* arguments, PyObject* tuple, Converted&... converted) {
         namespace py = boost::python;
         if constexpr (needs_tuple) {
-            py::handle<> const tuple(PyTuple_New(sizeof...(P)));
-            for (std::size_t index = 0; index < sizeof...(P); ++index) {
-                PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(index),
-                                 Py_NewRef(arguments[index]));
-            }
-            PyObject* const package = tuple.get();
+            py::handle<> const made(tuple == nullptr ? tuple_of(arguments, sizeof...(P))
+                                                     : Py_NewRef(tuple));
+            PyObject* const package = made.get();
             if (!policies_.precall(package)) {
                 return nullptr;
             }
@@ -125,21 +128,14 @@ public:
     /// One that is in no class or module yet: for add_property() and attr().
     template <class Options>
     boost::python::object function(Options const& options) const {
-        auto overload = fast<Self>(options);
-        boost::python::object made = plain<Self>(options);
-        return overload == nullptr
-                   ? made
-                   : make_fast_callable(made, std::move(overload), nullptr, nullptr);
+        return make<Self>(options).in_no_namespace();
     }
 
     /// boost::python::def().
     template <class... Options>
     void define(char const* name, Options const&... options) const {
         boost::python::detail::def_helper<Options...> const all(options...);
-        boost::python::scope const here;
-        add<Self>(here, name, all, [&] {
-            boost::python::detail::scope_setattr_doc(name, plain<Self>(all), all.doc());
-        });
+        make<Self>(all).add_to(boost::python::scope(), name, all.doc());
     }
 
 private:
@@ -149,54 +145,28 @@ private:
     using found = decltype(signature_of<Target>(std::declval<G const&>()));
 
     template <class Target, class Options>
-    boost::python::object plain(Options const& options) const {
-        return boost::python::make_function(f_, options.policies(), options.keywords(),
-                                            typename found<Target>::of_boost());
-    }
-
-    /// Null where the policies want more than the arguments.
-    template <class Target, class Options>
-    std::shared_ptr<fast_overload> fast(Options const& options) const {
+    fast_definition make(Options const& options) const {
         using policies = std::decay_t<decltype(options.policies())>;
-        using caller = fast_caller<F, policies, found<Target>>;
-        if constexpr (caller::is_possible) {
-            std::size_t defaults = 0;
-            auto const range = options.keywords().range();
-            for (auto const* each = range.first; each != range.second; ++each) {
-                defaults += each->default_value ? 1 : 0;
-            }
-            return std::make_shared<caller>(f_, options.policies(), defaults);
+        if constexpr (takes_tuple<policies>) {
+            return {new fast_caller<F, policies, found<Target>>(f_, options.policies()),
+                    options.keywords().range()};
         } else {
-            return nullptr;
-        }
-    }
-
-    template <class Target, class Options, class DefinePlain>
-    void add(boost::python::object const& space, char const* name, Options const& options,
-             DefinePlain const& define_plain) const {
-        if (auto overload = fast<Target>(options)) {
-            define_fast(space, name, std::move(overload), define_plain);
-        } else {
-            define_plain();
+            return fast_definition(boost::python::make_function(
+                f_, options.policies(), options.keywords(), typename found<Target>::of_boost()));
         }
     }
 
     template <class Class, class Options>
     void visit(Class& its_class, char const* name, Options const& options) const {
-        // NOLINTBEGIN(readability-redundant-typename): Clang 14 asks for it
-        using wrapped = std::remove_pointer_t<decltype(boost::python::detail::unwrap_wrapper(
-            static_cast<typename Class::wrapped_type*>(nullptr)))>;
-        // NOLINTEND(readability-redundant-typename)
+        // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
+        using wrapped = unwrapped<typename Class::wrapped_type>;
         using target = std::conditional_t<std::is_void_v<Self>, wrapped, Self>;
-        add<target>(its_class, name, options,
-                    [&] { its_class.def(name, plain<target>(options), options.doc()); });
+        make<target>(options).add_to(its_class, name, options.doc());
         if constexpr (Options::has_default_implementation) {
             auto const base = options.default_implementation();
             using base_function = std::decay_t<decltype(base)>;
             fast_function<void, base_function, base_function> const implementation(base, base);
-            implementation.template add<void>(its_class, name, options, [&] {
-                its_class.def(name, implementation.template plain<void>(options));
-            });
+            implementation.template make<void>(options).add_to(its_class, name, nullptr);
         }
     }
 

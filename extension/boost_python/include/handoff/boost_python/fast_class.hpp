@@ -4,12 +4,47 @@
 #include <handoff/boost_python/fast.hpp>
 
 #include <boost/python/class.hpp>
+#include <boost/python/data_members.hpp>
 #include <boost/python/def_visitor.hpp>
 
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+namespace handoff::detail {
+
+struct visits_any_class;
+
+// A data member is read and written as Boost.Python's make_getter() and make_setter() do. T: the
+// class in which it is bound. Source: Boost.Python's data_members.hpp.
+template <class T, class Data, class C>
+boost::python::object fast_getter(Data C::* of_base) {
+    // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
+    using policies = typename boost::python::detail::default_member_getter_policy<Data>::type;
+    Data T::* const member = of_base;
+    auto const read = [member](T& from) -> Data& { return from.*member; };
+    return fast_function<T, decltype(read), decltype(read)>(read, read)
+        .function(boost::python::detail::def_helper<policies>(policies()));
+}
+template <class T, class Data, class C>
+boost::python::object fast_setter(Data C::* of_base) {
+    Data T::* const member = of_base;
+    return fast([member](T& to, Data const& value) { to.*member = value; });
+}
+
+}  // namespace handoff::detail
+
+/// Only a def_visitor may have another one visit, and Boost.Python's do not care which class it is.
+template <>
+class boost::python::def_visitor<handoff::detail::visits_any_class> {
+public:
+    template <class Visitor, class Class>
+    static void visit(boost::python::def_visitor<Visitor> const& visitor, Class& visited) {
+        def_visitor_access::visit(visitor, visited);
+    }
+};
 
 namespace handoff {
 
@@ -39,8 +74,8 @@ public:
 
     template <class Visitor>
     fast_class_& def(boost::python::def_visitor<Visitor> const& visitor) {
-        base::def(visitor);
-        note("", "a visitor: an init<>, an operator or a suite, which defines by itself");
+        using visiting = boost::python::def_visitor<detail::visits_any_class>;
+        visiting::visit(visitor, *this);
         return *this;
     }
     template <class F>
@@ -65,25 +100,40 @@ public:
         return *this;
     }
 
-    template <class... Get>
-    fast_class_& add_property(char const* name, Get... get) {
-        base::add_property(name, accessor(name, get)...);
+    template <class Get>
+    fast_class_& add_property(char const* name, Get get, char const* doc = nullptr) {
+        base::add_property(name, getter(name, get), doc);
+        return *this;
+    }
+    template <class Get, class Set>
+        requires(!std::is_convertible_v<Set, char const*>)
+    fast_class_& add_property(char const* name, Get get, Set set, char const* doc = nullptr) {
+        base::add_property(name, getter(name, get), setter(name, set), doc);
         return *this;
     }
 
+    template <class Data>
+    fast_class_& def_readonly(char const* name, Data&& data, char const* doc = nullptr) {
+        if constexpr (std::is_member_object_pointer_v<std::decay_t<Data>>) {
+            return add_property(name, data, doc);
+        } else {
+            note(name, "static data");
+            base::def_readonly(name, data, doc);
+            return *this;
+        }
+    }
+    template <class Data>
+    fast_class_& def_readwrite(char const* name, Data&& data, char const* doc = nullptr) {
+        if constexpr (std::is_member_object_pointer_v<std::decay_t<Data>>) {
+            return add_property(name, data, data, doc);
+        } else {
+            note(name, "static data");
+            base::def_readwrite(name, data, doc);
+            return *this;
+        }
+    }
+
     // What Boost.Python defines, so that .def() after it is this class's.
-    template <class... A>
-    fast_class_& def_readonly(char const* name, A const&... a) {
-        base::def_readonly(name, a...);
-        note(name, "a data member");
-        return *this;
-    }
-    template <class... A>
-    fast_class_& def_readwrite(char const* name, A const&... a) {
-        base::def_readwrite(name, a...);
-        note(name, "a data member");
-        return *this;
-    }
     template <class... A>
     fast_class_& add_static_property(char const* name, A const&... a) {
         base::add_static_property(name, a...);
@@ -125,17 +175,38 @@ private:
         if constexpr (can_be_fast<F>) {
             return fast(std::move(f));
         } else {
-            note(name, "no function whose parameters can be found");
+            note(name, name == std::string_view("__init__")
+                           ? "a constructor"
+                           : "no function whose parameters can be found");
             return f;
+        }
+    }
+
+    /// What has been wrapped by T, or T.
+    using target = detail::unwrapped<T>;
+
+    template <class F>
+    auto getter(char const* name, F f) {
+        if constexpr (std::is_member_object_pointer_v<F>) {
+            return detail::fast_getter<target>(f);
+        } else {
+            return accessor(name, f);
+        }
+    }
+
+    template <class F>
+    auto setter(char const* name, F f) {
+        if constexpr (std::is_member_object_pointer_v<F>) {
+            return detail::fast_setter<target>(f);
+        } else {
+            return accessor(name, f);
         }
     }
 
     template <class F>
     auto accessor(char const* name, F f) {
         if constexpr (std::is_member_function_pointer_v<F>) {
-            return fast<T>(f);
-        } else if constexpr (std::is_convertible_v<F, char const*>) {
-            return f;
+            return fast<target>(f);
         } else {
             return made(name, f);
         }

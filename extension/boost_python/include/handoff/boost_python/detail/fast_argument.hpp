@@ -11,18 +11,11 @@
 #include <boost/shared_ptr.hpp>
 
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 namespace handoff::detail {
-
-/// Whether Boost.Python's own conversion to T is the only one.
-template <class T>
-[[nodiscard]] bool has_one_conversion() {
-    auto const* const first = boost::python::converter::registered<T>::converters.rvalue_chain;
-    return first != nullptr && first->next == nullptr;
-}
 
 // Each reads an object of just the type that is expected. All else is left to Boost.Python.
 template <class T>
@@ -54,8 +47,47 @@ inline bool read_exactly(PyObject* source, std::string& value) {
     return true;
 }
 
+/// Boost.Python has no conversion to it. The characters are those of the argument, which the call
+/// keeps.
+inline bool read_exactly(PyObject* source, std::string_view& value) {
+    Py_ssize_t size = 0;
+    char const* characters = nullptr;
+    if (PyBytes_Check(source)) {
+        characters = PyBytes_AS_STRING(source);
+        size = PyBytes_GET_SIZE(source);
+    } else if (PyUnicode_Check(source)) {
+        characters = PyUnicode_AsUTF8AndSize(source, &size);
+        if (characters == nullptr) {
+            PyErr_Clear();
+        }
+    }
+    value = {characters, static_cast<std::size_t>(size)};
+    return characters != nullptr;
+}
+template <class T>
+    requires std::is_enum_v<T>
+bool read_exactly(PyObject* source, T& value) {
+    if (Py_TYPE(source) != boost::python::converter::registered<T>::converters.m_class_object) {
+        return false;
+    }
+    auto const read = value_of_int(source);
+    value = static_cast<T>(read.value_or(0));
+    return read.has_value();
+}
+
 template <class T>
 concept fast_value = requires(PyObject* source, T& value) { read_exactly(source, value); };
+
+/// Whether no conversion to T is registered that would come before read_exactly().
+template <fast_value T>
+[[nodiscard]] bool may_be_read() {
+    auto const* const first = boost::python::converter::registered<T>::converters.rvalue_chain;
+    if constexpr (std::is_same_v<T, std::string_view>) {
+        return first == nullptr;
+    } else {
+        return first != nullptr && first->next == nullptr;
+    }
+}
 
 template <class T>
 struct is_shared_ptr : std::false_type {};
@@ -75,17 +107,43 @@ struct fast_argument : boost::python::arg_from_python<P> {
     using boost::python::arg_from_python<P>::arg_from_python;
 };
 
-/// Boost.Python's conversion, begun only if it is needed.
+/// Boost.Python's conversion, begun only if it is needed, and out of the way of the fast one.
 template <class P>
 class slow_argument {
+    using conversion = boost::python::arg_from_python<P>;
+
 public:
-    [[nodiscard]] bool convertible() const { return !slow || slow->convertible(); }
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): until it is begun
+    slow_argument() {}
+    slow_argument(slow_argument const&) = delete;
+    slow_argument& operator=(slow_argument const&) = delete;
+    ~slow_argument() {
+        if (is_slow()) [[unlikely]] {
+            end();
+        }
+    }
+
+    [[nodiscard]] bool convertible() const { return state_ != state::impossible; }
 
 protected:
-    void begin(PyObject* source) { slow.emplace(source); }
+    [[nodiscard]] bool is_slow() const { return state_ != state::fast; }
 
-    // NOLINTNEXTLINE(misc-non-private-member-variables-in-classes)
-    std::optional<boost::python::arg_from_python<P>> slow;
+    [[gnu::noinline]] void begin(PyObject* source) {
+        std::construct_at(&slow_, source);
+        state_ = slow_.convertible() ? state::slow : state::impossible;
+    }
+
+    [[gnu::noinline]] decltype(auto) convert() { return slow_(); }
+
+private:
+    [[gnu::noinline]] void end() { std::destroy_at(&slow_); }
+
+    enum class state : char { fast, slow, impossible };
+
+    state state_ = state::fast;
+    union {
+        conversion slow_;
+    };
 };
 
 /// Numbers and strings.
@@ -97,14 +155,14 @@ class fast_argument<P> : public slow_argument<P> {
 
 public:
     explicit fast_argument(PyObject* source) {
-        if (!has_one_conversion<value>() || !read_exactly(source, value_)) {
+        if (!may_be_read<value>() || !read_exactly(source, value_)) {
             this->begin(source);
         }
     }
 
     std::conditional_t<std::is_reference_v<P>, value const&, value&> operator()() {
-        if (this->slow) {
-            return (*this->slow)();
+        if (this->is_slow()) [[unlikely]] {
+            return this->convert();
         }
         return value_;
     }
@@ -127,8 +185,8 @@ public:
     }
 
     std::add_lvalue_reference_t<P> operator()() {
-        if (this->slow) {
-            return (*this->slow)();
+        if (this->is_slow()) [[unlikely]] {
+            return this->convert();
         }
         return *found_;
     }
@@ -150,8 +208,8 @@ public:
     }
 
     T* operator()() {
-        if (this->slow) {
-            return (*this->slow)();
+        if (this->is_slow()) [[unlikely]] {
+            return this->convert();
         }
         return found_;
     }

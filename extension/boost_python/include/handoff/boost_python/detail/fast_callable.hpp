@@ -4,36 +4,66 @@
 #include <handoff/boost_python/detail/held_place.hpp>
 #include <handoff/gil/detail/error_aside.hpp>
 
+#include <boost/python/args_fwd.hpp>
+#include <boost/python/detail/signature.hpp>
 #include <boost/python/errors.hpp>
 #include <boost/python/extract.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 #include <boost/python/object/class_detail.hpp>
 #include <boost/python/object/function.hpp>
+#include <boost/python/object/function_object.hpp>
+#include <boost/python/object/py_function.hpp>
 #include <boost/python/str.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <new>
 #include <utility>
 
 namespace handoff::detail {
 
-/// A C++ function that can be called with positional arguments.
+/// A C++ function with its conversions. It is called directly by a fast_callable, and by
+/// Boost.Python, to which it is a function like any other.
 struct fast_overload {
-    fast_overload(std::size_t parameters, std::size_t default_values)
-        : arity(parameters), defaults(default_values) {}
+    explicit fast_overload(std::size_t parameters) : arity(parameters) {}
     fast_overload(fast_overload const&) = delete;
     fast_overload& operator=(fast_overload const&) = delete;
-    virtual ~fast_overload() = default;
+    // One for all: a class of its own derives from it for each signature.
+    [[gnu::noinline]] virtual ~fast_overload() = default;
 
-    /// Null, with no error set, if the arguments do not match.
-    virtual PyObject* call(PyObject* const* arguments) = 0;
+    /// Null, with no error set, if the arguments do not match. Tuple: of the arguments; null if
+    /// nobody has made one yet.
+    virtual PyObject* call(PyObject* const* arguments, PyObject* tuple) = 0;
+
+    [[nodiscard]] virtual boost::python::detail::py_func_sig_info signature() const = 0;
 
     std::size_t arity;
-    std::size_t defaults;
+    std::size_t defaults = 0;  ///< the parameters with a default value, which are the last
     std::shared_ptr<fast_overload> older;
 };
+
+/// As boost::python::detail::caller, of any signature.
+struct caller_of_overload {
+    std::shared_ptr<fast_overload> overload;
+
+    PyObject* operator()(PyObject* tuple, PyObject* /*keywords*/) const {
+        return overload->call(reinterpret_cast<PyTupleObject*>(tuple)->ob_item, tuple);
+    }
+    [[nodiscard]] unsigned min_arity() const { return static_cast<unsigned>(overload->arity); }
+    [[nodiscard]] boost::python::detail::py_func_sig_info signature() const {
+        return overload->signature();
+    }
+};
+
+/// A new reference; throws error_already_set.
+inline PyObject* tuple_of(PyObject* const* arguments, std::size_t count) {
+    boost::python::handle<> tuple(PyTuple_New(static_cast<Py_ssize_t>(count)));
+    for (std::size_t index = 0; index < count; ++index) {
+        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(index), Py_NewRef(arguments[index]));
+    }
+    return tuple.release();
+}
 
 /// In a namespace in place of a Boost.Python function, which it owns and is in all but time.
 struct fast_callable {
@@ -57,7 +87,7 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
              each = each->older.get()) {
             if (each->arity == given) {
                 try {
-                    if (PyObject* const result = each->call(arguments)) {
+                    if (PyObject* const result = each->call(arguments, nullptr)) {
                         return result;
                     }
                 } catch (...) {
@@ -163,27 +193,6 @@ inline void make_types_ready() {
     return object != nullptr && Py_TYPE(object) == &fast_callable_type;
 }
 
-/// Puts a fast_callable around a Boost.Python function. Older: overloads of the same name; may be
-/// null.
-inline boost::python::object make_fast_callable(boost::python::object const& plain,
-                                                std::shared_ptr<fast_overload> overload,
-                                                PyObject* names, fast_callable const* older) {
-    make_types_ready();
-    PyObject* const made = fast_callable_type.tp_alloc(&fast_callable_type, 0);
-    if (made == nullptr) {
-        throw boost::python::error_already_set();
-    }
-    if (older != nullptr) {
-        overload->older = older->newest;
-    }
-    fast_callable& callable = fast_callable::of(made);
-    callable.vectorcall = &call_fast;
-    callable.plain = boost::python::incref(plain.ptr());
-    callable.names = Py_XNewRef(names);
-    new (&callable.newest) std::shared_ptr<fast_overload>(std::move(overload));
-    return boost::python::object(boost::python::handle<>(made));
-}
-
 /// The dictionary of a class or of a module.
 inline boost::python::object names_in(PyObject* space) {
     namespace py = boost::python;
@@ -194,24 +203,77 @@ inline boost::python::object names_in(PyObject* space) {
     return py::object(py::handle<>(PyObject_GetAttrString(space, "__dict__")));
 }
 
-/// Defines `name` in a class or module by `define_plain`, then makes what that left fast.
-template <class DefinePlain>
-void define_fast(boost::python::object space, char const* name,
-                 std::shared_ptr<fast_overload> overload, DefinePlain const& define_plain) {
+/// What fast() has made of a function, and puts into a class or a module. It is no template, so
+/// that a signature costs no more code than its call.
+class fast_definition {
+public:
+    /// Takes over the overload.
+    fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords);
+    /// Of a function that stays Boost.Python's.
+    explicit fast_definition(boost::python::object plain) : plain_(std::move(plain)) {}
+
+    [[nodiscard]] boost::python::object in_no_namespace() const {
+        return overload_ == nullptr ? plain_ : callable(plain_, nullptr);
+    }
+
+    /// Space: a class or a module. Doc: may be null.
+    void add_to(boost::python::object const& space, char const* name, char const* doc) const;
+
+private:
+    [[nodiscard]] boost::python::object callable(boost::python::object const& plain,
+                                                 PyObject* names) const;
+
+    boost::python::object plain_;  ///< a Boost.Python function
+    std::shared_ptr<fast_overload> overload_;
+};
+
+inline fast_definition::fast_definition(fast_overload* overload,
+                                        boost::python::detail::keyword_range keywords)
+    : overload_(overload) {
+    overload->defaults = static_cast<std::size_t>(
+        std::count_if(keywords.first, keywords.second,
+                      [](auto const& each) { return static_cast<bool>(each.default_value); }));
+    plain_ = boost::python::objects::function_object(
+        boost::python::objects::py_function(caller_of_overload{overload_}), keywords);
+}
+
+inline void fast_definition::add_to(boost::python::object const& space, char const* name,
+                                    char const* doc) const {
     namespace py = boost::python;
+    if (overload_ == nullptr) {
+        py::objects::add_to_namespace(space, name, plain_, doc);
+        return;
+    }
     py::object const names = names_in(space.ptr());
+    py::object target = space;
     py::handle<> const key(PyUnicode_InternFromString(name));
     py::handle<> const before(
         py::allow_null(py::xincref(PyDict_GetItemWithError(names.ptr(), key.get()))));
-    fast_callable* const older = is_fast(before.get()) ? &fast_callable::of(before.get()) : nullptr;
-    if (older != nullptr) {
-        Py_CLEAR(older->names);  // the overloads are kept here
-        space.attr(name) = py::object(py::handle<>(py::borrowed(older->plain)));
+    if (is_fast(before.get())) {
+        fast_callable& older = fast_callable::of(before.get());
+        Py_CLEAR(older.names);  // the overloads are kept here
+        overload_->older = older.newest;
+        target.attr(name) = py::object(py::handle<>(py::borrowed(older.plain)));
     }
-    define_plain();
+    py::objects::add_to_namespace(space, name, plain_, doc);
     py::object const plain(
         py::handle<>(py::borrowed(py::expect_non_null(PyDict_GetItem(names.ptr(), key.get())))));
-    space.attr(name) = make_fast_callable(plain, std::move(overload), names.ptr(), older);
+    target.attr(name) = callable(plain, names.ptr());
+}
+
+inline boost::python::object fast_definition::callable(boost::python::object const& plain,
+                                                       PyObject* names) const {
+    make_types_ready();
+    PyObject* const made = fast_callable_type.tp_alloc(&fast_callable_type, 0);
+    if (made == nullptr) {
+        throw boost::python::error_already_set();
+    }
+    fast_callable& callable = fast_callable::of(made);
+    callable.vectorcall = &call_fast;
+    callable.plain = boost::python::incref(plain.ptr());
+    callable.names = Py_XNewRef(names);
+    std::construct_at(&callable.newest, overload_);
+    return boost::python::object(boost::python::handle<>(made));
 }
 
 }  // namespace handoff::detail

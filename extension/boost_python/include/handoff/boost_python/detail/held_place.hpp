@@ -67,15 +67,23 @@ public:
         }
         boost::python::instance_holder& first = *holder;
         std::type_info const* const type = &typeid(first);
-        for (place_in_holder const& each : known) {
-            if (each.holder == type) {
-                return static_cast<T*>(each.object(holder));
-            }
+        if (known.front().holder == type) {
+            return static_cast<T*>(known.front().object(holder));
         }
-        return static_cast<T*>(learn(holder, *type));
+        return static_cast<T*>(search(holder, *type));
     }
 
 private:
+    [[gnu::noinline]] static void* search(boost::python::instance_holder* holder,
+                                          std::type_info const& type) {
+        for (place_in_holder const& each : known) {
+            if (each.holder == &type) {
+                return each.object(holder);
+            }
+        }
+        return learn(holder, type);
+    }
+
     static void* learn(boost::python::instance_holder* holder, std::type_info const& type) {
         void* const found = holder->holds(boost::python::type_id<T>(), false);
         if (found == nullptr) {

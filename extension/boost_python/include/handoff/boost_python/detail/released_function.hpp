@@ -5,7 +5,6 @@
 #include <handoff/gil/release.hpp>
 
 #include <boost/python/def.hpp>
-#include <boost/python/detail/unwrap_wrapper.hpp>
 #include <boost/python/make_constructor.hpp>
 #include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
@@ -88,10 +87,8 @@ private:
 
     template <class Class, class Options>
     void visit(Class& its_class, char const* name, Options const& options) const {
-        // NOLINTBEGIN(readability-redundant-typename): Clang 14 asks for it
-        using wrapped = std::remove_pointer_t<decltype(boost::python::detail::unwrap_wrapper(
-            static_cast<typename Class::wrapped_type*>(nullptr)))>;
-        // NOLINTEND(readability-redundant-typename)
+        // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
+        using wrapped = unwrapped<typename Class::wrapped_type>;
         using target = std::conditional_t<std::is_void_v<Self>, wrapped, Self>;
         its_class.def(name, function<target>(options), options.doc());
         if constexpr (Options::has_default_implementation) {

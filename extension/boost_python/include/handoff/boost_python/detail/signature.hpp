@@ -3,11 +3,13 @@
 
 #include <handoff/boost_python/detail/python_object.hpp>
 
+#include <boost/python/detail/unwrap_wrapper.hpp>
 #include <boost/python/signature.hpp>
 
 #include <boost/mpl/vector.hpp>
 
 #include <functional>
+#include <type_traits>
 #include <utility>
 
 namespace handoff::detail {
@@ -26,6 +28,11 @@ struct signature {
 template <class Target, class C>
 // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
 using object_of = typename boost::python::detail::most_derived<Target, C>::type&;
+
+/// The class that functions of class_<W> have as their object: the one that W wraps, or W.
+template <class W>
+using unwrapped = std::remove_pointer_t<decltype(boost::python::detail::unwrap_wrapper(
+    static_cast<W*>(nullptr)))>;
 
 // Boost.Python's own get_signature() knows neither qualifiers nor function objects. A function that
 // is noexcept is deduced as one that is not.
