@@ -72,6 +72,11 @@ class Budget(Measured):
             "allowed$",
         )
 
+    def test_names_a_function_once_wherever_in_it_it_is_met(self):
+        self.assert_one_report(
+            "for _ in range(4): long_holds.works_in_turns()", r".*simulate_in_turns\(\) at"
+        )
+
     def test_names_what_a_holder_waits_in_that_is_not_asked(self):
         self.assert_one_report(
             "long_holds.dozes()",

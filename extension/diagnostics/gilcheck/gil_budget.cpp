@@ -113,7 +113,7 @@ std::string json_of(long_hold const& hold) {
 /// By its C++, or by the Python function where no C++ of the user's is on the stack.
 finding_facts facts_of(long_hold const& hold) {
     finding_facts known{.kind = "over_budget"};
-    known.add_side(hold.frames, 1);  // a place is reported once
+    known.add_side(hold.frames, 1);
     for (std::string_view const line : hold.python) {  // "f() at file.py:12"; "<module> at …"
         static constexpr std::string_view between = " at ";
         auto const end = std::min(line.find(between), line.size());
@@ -130,7 +130,8 @@ finding_facts facts_of(long_hold const& hold) {
     return known;
 }
 
-/// known: places that were reported.
+/// known: the signatures of what was reported. A function is reported once, wherever in it it was
+/// met.
 void look(stack_signal const& asking, current_hold const& now, std::set<std::string>& known) {
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
     std::uint64_t const at = nanoseconds();
@@ -162,7 +163,7 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
     if (hold.waits_in.empty() && hold.frames.empty()) {
         return;  // it was in the evaluation loop by then
     }
-    if (known.insert(hold.where()).second && reports.begin()) {
+    if (known.insert(facts_of(hold).signature()).second && reports.begin()) {
         reports.end([&hold] { return facts_of(hold); },
                     [&hold] { return reports.json ? json_of(hold) : text_of(hold); });
     }

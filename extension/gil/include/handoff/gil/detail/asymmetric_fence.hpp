@@ -1,6 +1,8 @@
 // asymmetric_fence: two threads that show each other something, one of which does so often.
 #pragma once
 
+#include <handoff/gil/detail/cpp20.hpp>
+
 #include <atomic>
 
 namespace handoff::detail {
