@@ -222,6 +222,69 @@ ROWS = {
         Row("… beside pybind11's", "calls.released_call.handoff", "calls.released_call.pybind11"),
         Row("… beside nanobind's", "calls.released_call.handoff", "calls.released_call.nanobind"),
     ),
+    "fast_calls": (
+        *(
+            row
+            for call, what in (
+                ("add", "add(int, int)"),
+                ("poke", "object.poke()"),
+                ("put", "object.put(double)"),
+                ("peer", "object.peer(T const&)"),
+                ("item", "object[1]"),
+                ("len", "len(object)"),
+                ("property", "object.value, a property"),
+                ("derived", "poke() of a base class"),
+                ("plus", "object + object"),
+            )
+            for row in (
+                Row(
+                    f"Python call of a function bound by fast(): {what}, beside nanobind",
+                    f"fast_calls.{call}.fast",
+                    f"fast_calls.{call}.nanobind",
+                    at_most=1.1,
+                ),
+                Row(
+                    "… beside Boost.Python as it is",
+                    f"fast_calls.{call}.fast",
+                    f"fast_calls.{call}.plain",
+                    at_least=2.5,
+                ),
+                Row("… beside pybind11", f"fast_calls.{call}.fast", f"fast_calls.{call}.pybind11"),
+                *(
+                    [Row("… by hand", f"fast_calls.{call}.fast", f"fast_calls.{call}.raw")]
+                    if call != "derived"
+                    else []
+                ),
+            )
+        ),
+        *(
+            row
+            for call, what in (
+                ("add", "add(int, int)"),
+                ("poke", "object.poke()"),
+                ("put", "object.put(double)"),
+                ("peer", "object.peer(T const&)"),
+            )
+            for row in (
+                Row(
+                    f"Python call by fast(without_gil()): {what}, beside nanobind's call_guard",
+                    f"fast_calls.released_{call}.fast",
+                    f"fast_calls.released_{call}.nanobind",
+                    at_most=1.1,
+                ),
+                Row(
+                    "… beside without_gil() alone",
+                    f"fast_calls.released_{call}.fast",
+                    f"fast_calls.released_{call}.plain",
+                ),
+                Row(
+                    "… by hand",
+                    f"fast_calls.released_{call}.fast",
+                    f"fast_calls.released_{call}.raw",
+                ),
+            )
+        ),
+    ),
     "deliveries": (
         Row(
             "a Foo's message at saturation, beside a loop in C that holds the GIL",

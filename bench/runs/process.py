@@ -77,14 +77,20 @@ def run(*command: object, path: object = None, timeout: float = 300) -> Ended:
 
 
 class Figures:
-    """What a run has measured so far: of each name the unit and one value a repetition."""
+    """What a run has measured so far: of each name the unit and one value a repetition.
+
+    In turn: the values of one repetition may be compared with those of others, pair by pair.
+    """
 
     def __init__(self) -> None:
         self.measurements: dict[str, dict] = {}
         self.notes: dict[str, str] = {}
 
-    def add(self, name: str, unit: str, *values: float) -> None:
-        self.measurements.setdefault(name, {"unit": unit, "values": []})["values"] += values
+    def add(self, name: str, unit: str, *values: float, in_turn: bool = False) -> None:
+        measured = self.measurements.setdefault(name, {"unit": unit, "values": []})
+        measured["values"] += values
+        if in_turn:
+            measured["in_turn"] = True
         tell(f"  {name}: {', '.join(f'{value:.6g}' for value in values[:6])} {unit}")
 
     def note(self, name: str, text: str) -> None:
