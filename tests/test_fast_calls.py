@@ -6,6 +6,7 @@ import inspect
 import itertools
 import os
 import pickle
+import pydoc
 import random
 import sys
 import threading
@@ -281,6 +282,14 @@ class SameAsPlain(unittest.TestCase):
         for module in MODULES:
             module.none.__doc__ = "changed"
         self.same(lambda m: m.none.__doc__, "a docstring that is set")
+
+    def test_help(self):
+        for name in ("thing", "number", "numbers", "add", "fast_first"):
+            self.same(
+                lambda m, n=name: pydoc.plaintext.document(getattr(m, n)).replace(m.__name__, "m"),
+                name,
+            )
+        self.assertIn("Puts.", pydoc.plaintext.document(fast_calls.thing))
 
     def test_pickle_and_copy(self):
         self.same(lambda m: pickle.loads(pickle.dumps(m.thing(9))), "pickle")

@@ -73,7 +73,7 @@ private:
             return invoke(arguments, tuple, converted...);
         } else {
             fast_argument<std::tuple_element_t<Index, std::tuple<P...>>> next(arguments[Index]);
-            if (!next.convertible()) {
+            if (!next.convertible()) [[unlikely]] {
                 return nullptr;
             }
             return convert<Index + 1>(arguments, tuple, converted..., next);

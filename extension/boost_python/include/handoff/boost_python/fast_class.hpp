@@ -1,4 +1,4 @@
-// fast_class_<T, Options...>: a boost::python::class_ all of whose functions are fast().
+// fast_class_<T, …>: a boost::python::class_ all of whose functions are fast().
 #pragma once
 
 #include <handoff/boost_python/fast.hpp>
@@ -64,10 +64,12 @@ struct left_plain {
 /// plain() names what was left to Boost.Python, and says why.
 ///
 /// GIL: held.
-template <class T, class... Options>
+template <class T, class X1 = boost::python::detail::not_specified,
+          class X2 = boost::python::detail::not_specified,
+          class X3 = boost::python::detail::not_specified>
 // NOLINTNEXTLINE(readability-identifier-naming): as Boost.Python's
-class fast_class_ : public boost::python::class_<T, Options...> {
-    using base = boost::python::class_<T, Options...>;
+class fast_class_ : public boost::python::class_<T, X1, X2, X3> {
+    using base = boost::python::class_<T, X1, X2, X3>;
 
 public:
     using base::base;

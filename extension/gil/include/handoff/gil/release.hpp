@@ -9,6 +9,11 @@
 
 namespace handoff {
 
+namespace detail {
+/// Said by who knows that the calling thread holds the GIL: Python has called it.
+struct called_by_python {};
+}  // namespace detail
+
 /// Releases the GIL from construction to destruction, then restores what it found.
 ///
 ///     on entry                in scope    at the end
@@ -39,6 +44,11 @@ public:
         if (saved_ != nullptr) {
             ++detail::releases_in_scope;
         }
+    }
+
+    [[nodiscard]] explicit gil_release(detail::called_by_python /*so it is held*/) noexcept
+        : saved_(PyEval_SaveThread()) {
+        ++detail::releases_in_scope;
     }
 
     ~gil_release() {

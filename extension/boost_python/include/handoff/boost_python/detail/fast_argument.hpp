@@ -2,8 +2,8 @@
 #pragma once
 
 #include <handoff/boost_python/detail/held_place.hpp>
-#include <handoff/boost_python/detail/plain_number.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/boost_python/detail/read_number.hpp>
 
 #include <boost/python/arg_from_python.hpp>
 #include <boost/python/converter/registered.hpp>
@@ -21,9 +21,7 @@ namespace handoff::detail {
 template <class T>
     requires plain_integer<T> || plain_floating_point<T>
 bool read_exactly(PyObject* source, T& value) {
-    auto const read = plain_number<T>(source);
-    value = read.value_or(T{});
-    return read.has_value();
+    return read_number(source, value);
 }
 inline bool read_exactly(PyObject* source, bool& value) {
     value = source == Py_True;
@@ -70,9 +68,10 @@ bool read_exactly(PyObject* source, T& value) {
     if (Py_TYPE(source) != boost::python::converter::registered<T>::converters.m_class_object) {
         return false;
     }
-    auto const read = value_of_int(source);
-    value = static_cast<T>(read.value_or(0));
-    return read.has_value();
+    long read = 0;
+    bool const was_read = read_long(source, read);
+    value = static_cast<T>(read);
+    return was_read;
 }
 
 template <class T>
@@ -155,7 +154,7 @@ class fast_argument<P> : public slow_argument<P> {
 
 public:
     explicit fast_argument(PyObject* source) {
-        if (!may_be_read<value>() || !read_exactly(source, value_)) {
+        if (!may_be_read<value>() || !read_exactly(source, value_)) [[unlikely]] {
             this->begin(source);
         }
     }
@@ -179,7 +178,7 @@ class fast_argument<P> : public slow_argument<P> {
 
 public:
     explicit fast_argument(PyObject* source) : found_(held_place<type>::find(source)) {
-        if (found_ == nullptr) {
+        if (found_ == nullptr) [[unlikely]] {
             this->begin(source);
         }
     }
@@ -202,7 +201,7 @@ class fast_argument<T*> : public slow_argument<T*> {
 public:
     explicit fast_argument(PyObject* source)
         : found_(held_place<std::remove_const_t<T>>::find(source)) {
-        if (found_ == nullptr) {
+        if (found_ == nullptr) [[unlikely]] {
             this->begin(source);
         }
     }

@@ -7,14 +7,12 @@
 #include <boost/python/args_fwd.hpp>
 #include <boost/python/detail/signature.hpp>
 #include <boost/python/errors.hpp>
-#include <boost/python/extract.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 #include <boost/python/object/class_detail.hpp>
 #include <boost/python/object/function.hpp>
 #include <boost/python/object/function_object.hpp>
 #include <boost/python/object/py_function.hpp>
-#include <boost/python/str.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -87,7 +85,7 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
              each = each->older.get()) {
             if (each->arity == given) {
                 try {
-                    if (PyObject* const result = each->call(arguments, nullptr)) {
+                    if (PyObject* const result = each->call(arguments, nullptr)) [[likely]] {
                         return result;
                     }
                 } catch (...) {
@@ -126,9 +124,9 @@ inline void keep_overloads(fast_callable const& replaced) {
     }
     py::object both(py::handle<>(PyModule_NewObject(now->get_namespace().ptr())));
     py::object const function_of_name{py::handle<>(py::borrowed(found))};
-    py::str const name(now->name());
+    char const* const name = py::expect_non_null(PyUnicode_AsUTF8(now->name().ptr()));
     both.attr(name) = py::object(py::handle<>(py::borrowed(replaced.plain)));
-    function::add_to_namespace(both, py::extract<char const*>(name), function_of_name);
+    function::add_to_namespace(both, name, function_of_name);
 }
 
 inline void destroy_fast(PyObject* self) {
@@ -163,6 +161,11 @@ inline int set_attribute_of_plain(PyObject* self, PyObject* name, PyObject* valu
     return PyObject_SetAttr(fast_callable::of(self).plain, name, value);
 }
 
+/// What pydoc and inspect find though they pass by tp_getattro.
+inline PyObject* get_named_attribute_of_plain(PyObject* self, void* name) {
+    return PyObject_GetAttrString(fast_callable::of(self).plain, static_cast<char const*>(name));
+}
+
 // A static type is immutable, which CPython's caches of attributes want.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 inline PyTypeObject fast_callable_type{};
@@ -172,6 +175,17 @@ inline void make_types_ready() {
     if (class_metatype != nullptr) {
         return;
     }
+    static char name[] = "__name__";
+    static char doc[] = "__doc__";
+    static char module[] = "__module__";
+    constexpr auto shown = [](char* of) {
+        return PyGetSetDef{.name = of,
+                           .get = &get_named_attribute_of_plain,
+                           .set = nullptr,
+                           .doc = nullptr,
+                           .closure = of};
+    };
+    static PyGetSetDef attributes[] = {shown(name), shown(doc), shown(module), {}};
     PyTypeObject& type = fast_callable_type;
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
     type.tp_name = "Boost.Python.function";  // which error messages show
@@ -181,6 +195,7 @@ inline void make_types_ready() {
     type.tp_call = &PyVectorcall_Call;
     type.tp_dealloc = &destroy_fast;
     type.tp_getattro = &get_attribute_of_plain;
+    type.tp_getset = attributes;
     type.tp_setattro = &set_attribute_of_plain;
     type.tp_descr_get = &bind_fast;
     if (PyType_Ready(&type) != 0) {

@@ -1,8 +1,8 @@
 // in_python(): C++ code that calls Python from any thread, and what comes of it.
 #pragma once
 
-#include <handoff/boost_python/detail/plain_number.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/boost_python/detail/read_number.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/try_acquire.hpp>
 #include <handoff/python_error.hpp>
@@ -49,11 +49,10 @@ constexpr bool is_plain_number =
 template <class R>
 R result_from_python(PyObject* result) {
     if constexpr (is_plain_number<R>) {
-        if (result != nullptr) {
-            if (auto const number = plain_number<R>(result)) {
-                Py_DECREF(result);
-                return *number;
-            }
+        R number = 0;
+        if (result != nullptr && read_number(result, number)) {
+            Py_DECREF(result);
+            return number;
         }
     }
     boost::python::converter::return_from_python<R> from_python;

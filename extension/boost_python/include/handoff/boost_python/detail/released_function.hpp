@@ -22,7 +22,7 @@ struct released_call {
 
     template <class... Args>
     decltype(auto) operator()(Args&&... args) {
-        gil_release while_calling;
+        gil_release while_calling(called_by_python{});
         return std::invoke(f, std::forward<Args>(args)...);
     }
 };
