@@ -6,6 +6,7 @@
 #include "mailbox.hpp"
 #include "raise.hpp"
 #include <handoff/boost_python/detail/instance.hpp>
+#include <handoff/boost_python/fast.hpp>
 #include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/foo.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -17,6 +18,7 @@
 #include <memory>
 
 namespace py = boost::python;
+using handoff::fast;
 using handoff::foo;
 // Around all that may run Python code (__index__, __repr__, an audit hook): above it, Boost.Python
 // has a catch (...), and a daemon thread may be in that code when Python ends.
@@ -182,15 +184,15 @@ void fill_module() {
             "__aiter__", &iterate,
             "For `async for n in foo`: the messages from the first on, and each that comes, until\n"
             "the Foo has stopped.")
-        .add_property("running", &foo::running,
+        .add_property("running", fast(&foo::running),
                       "Whether it was started, and neither stopped nor ended by an error.")
-        .add_property("interval", &interval, "Seconds from one message to the next.")
-        .add_property("messages", &foo::messages, "The live list of the integers so far.")
-        .add_property("error", &foo::error,
+        .add_property("interval", fast(&interval), "Seconds from one message to the next.")
+        .add_property("messages", fast(&foo::messages), "The live list of the integers so far.")
+        .add_property("error", fast(&foo::error),
                       "The exception that ended the last run, or None. start() clears it.")
         .def("__enter__", &enter_context, "start(), and the Foo itself.")
         .def("__exit__", &exit_context, "stop().")
-        .def("__len__", &length, "How many messages there are.")
+        .def("__len__", fast(&length), "How many messages there are.")
         .def("__repr__", &represent)
         .def("__reduce_ex__", &refuse_copy);
 

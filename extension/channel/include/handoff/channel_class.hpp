@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/detail/instance.hpp>
+#include <handoff/boost_python/fast.hpp>
 #include <handoff/channel.hpp>
 #include <handoff/channel/batch.hpp>
 #include <handoff/channel/consumer.hpp>
@@ -370,11 +371,11 @@ channel_class<T>::channel_class(char const* name, char const* doc)
                                       PyObject_Call(init.ptr(), arguments.ptr(), keywords.ptr())));
                               },
                               1))
-        .def("get", &methods::get, (py::arg("timeout") = none),
+        .def("get", fast(&methods::get), (py::arg("timeout") = none),
              "get(timeout=None) -> value\n\n"
              "The oldest value; waits for one. queue.Empty after `timeout` seconds; ShutDown when\n"
              "the channel is closed and empty, or the error that it was closed with.")
-        .def("get_many", &methods::get_many, (py::arg("max"), py::arg("timeout") = none),
+        .def("get_many", fast(&methods::get_many), (py::arg("max"), py::arg("timeout") = none),
              "get_many(max, timeout=None) -> list\n\n"
              "The oldest values, at most `max`, at least one, for which it waits as get() does.\n"
              "Where one cannot be converted, those before it come first, then its error, then\n"
@@ -389,12 +390,12 @@ channel_class<T>::channel_class(char const* name, char const* doc)
              "get_many_async(max) -> coroutine\n\nget_many() in asyncio, as get_async() is get().")
         .def("__iter__", &methods::self)
         .def("__aiter__", &methods::iterate_async)
-        .def("__next__", &methods::next_item)
+        .def("__next__", fast(&methods::next_item))
         .def("close", &methods::close,
              "close() -> None\n\nTake nothing in any more. What is there can still be got.")
         .def("__enter__", &methods::self)
         .def("__exit__", &methods::exit)
-        .def("__len__", &methods::size)
+        .def("__len__", fast(&methods::size))
         .def("__repr__", &methods::represent)
         .add_property("closed", &channel<T>::closed, "Whether nothing is taken in any more.")
         .add_property("capacity", &channel<T>::capacity, "How many values can wait.")
@@ -404,7 +405,8 @@ channel_class<T>::channel_class(char const* name, char const* doc)
             "counts", &methods::counts,
             "How many values were pushed, delivered, dropped and refused so far: a dict.");
     if constexpr (std::is_trivially_copyable_v<T>) {
-        this->def("get_batch", &methods::get_batch, (py::arg("max"), py::arg("timeout") = none),
+        this->def("get_batch", fast(&methods::get_batch),
+                  (py::arg("max"), py::arg("timeout") = none),
                   "get_batch(max, timeout=None) -> Batch\n\n"
                   "As get_many(), but the values stay as they are in memory, for\n"
                   "numpy.asarray(batch) or memoryview(batch), neither of which copies them.")
