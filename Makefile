@@ -33,7 +33,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
-        attach falsealarms selfcheck packages bench wheel foo-wheel \
+        attach falsealarms selfcheck packages fuzz rebound bench wheel foo-wheel \
         install clean
 .DELETE_ON_ERROR:
 
@@ -84,8 +84,8 @@ docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.ht
 	@$(SPHINX) --builder html --fresh-env --write-all . $(BUILDS)/docs/html
 	@$(SPHINX) --builder doctest . $(BUILDS)/docs/doctest
 
-sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one
-	@tests/sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
+sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one; UNITS=1 those of units
+	@UNITS='$(UNITS)' tests/sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
 	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
 
 matrix: ## Run every test on other systems, Pythons, Boosts and compilers (root)
@@ -102,6 +102,14 @@ detect: .venv/peers build ## Check faulty modules, TIMES=50 each; count who find
 	@$(VENV)/cmake --build $(BUILD)
 	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python \
 	    $(STRESS) tests/stress/detect.py $(or $(TIMES),50) $(KINDS)
+
+fuzz: .venv/fuzz build ## Compare fast() with plain Boost.Python in random calls, for MINUTES=60 (SEED=n)
+	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	    '$(PYTHON)' tests/stress/fuzz_fast_calls.py $(or $(MINUTES),60) $(SEED)
+
+rebound: .venv/ready ## Rebuild other people's modules with every binding fast, run their tests (BOOST_PYTHON=… IMATH=…)
+	@$(WITH_TOOLS) '$(PYTHON)' tests/stress/rebound.py $(BUILDS)/rebound extension/gil/include extension/boost_python/include \
+	    $(if $(BOOST_PYTHON),--boost-python '$(BOOST_PYTHON)') $(if $(IMATH),--imath '$(IMATH)') $(if $(NAMES),--names $(NAMES))
 
 attach: .venv/attach build ## Attach to busy, waiting and hung processes, TIMES=100 each; count harm (TARGET=python3.13)
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/attach.py $(or $(TIMES),100) \
@@ -187,7 +195,7 @@ INSTALL  = .venv/bin/pip install --quiet --disable-pip-version-check
 	$(INSTALL) --group setup
 	@touch $@
 
-.venv/check .venv/test .venv/docs .venv/peers .venv/bench .venv/attach: .venv/%: .venv/ready
+.venv/check .venv/test .venv/docs .venv/peers .venv/bench .venv/attach .venv/fuzz: .venv/%: .venv/ready
 	$(INSTALL) --group $*
 	@touch $@
 

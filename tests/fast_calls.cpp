@@ -4,11 +4,14 @@
 #include <handoff/boost_python/init_without_gil.hpp>
 
 #include <boost/python.hpp>
+#ifndef __clang_analyzer__  // Clang 16 and later refuses those of Boost 1.74
 #include <boost/python/suite/indexing/map_indexing_suite.hpp>
 #include <boost/python/suite/indexing/vector_indexing_suite.hpp>
+#endif
 
 #include <boost/shared_ptr.hpp>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <ostream>
@@ -277,9 +280,11 @@ BOOST_PYTHON_MODULE(CALLS_MODULE) {
         .def_readwrite("shade", &number::shade)
         .def_readwrite("how_many", number::how_many)
         .add_property("twice", +[](number const& a) { return a.of * 2; }, "Two of it.");
+#ifndef __clang_analyzer__
     a_class<std::vector<number>>("numbers").def(py::vector_indexing_suite<std::vector<number>>());
-    a_class<std::map<std::string, number>>("counts").def(
-        py::map_indexing_suite<std::map<std::string, number>>());
+    a_class<std::map<std::string, number, std::less<>>>("counts").def(
+        py::map_indexing_suite<std::map<std::string, number, std::less<>>>());
+#endif
     a_class<held_shape_wrapper, boost::noncopyable>("held_shape")
         .def_readwrite("corners", &held_shape::corners)
         .add_property("same_corners", &held_shape::get_corners);

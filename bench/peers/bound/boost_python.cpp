@@ -8,6 +8,8 @@ namespace py = boost::python;
 using bound::derived;
 using bound::thing;
 
+namespace {
+
 #ifdef BOUND_IS_FAST
 template <class T, class... Options>
 using class_of = handoff::fast_class_<T, Options...>;
@@ -32,6 +34,8 @@ auto function(F f) {
 }
 #endif
 
+}  // namespace
+
 BOOST_PYTHON_MODULE(BOUND_MODULE) {
     class_of<thing>("thing")
         .def("poke", &thing::poke)
@@ -44,7 +48,7 @@ BOOST_PYTHON_MODULE(BOUND_MODULE) {
         .def("__len__", &thing::size)
         .def("__add__", &thing::plus)
         .add_property("value", &thing::get, &thing::set);
-    class_of<derived, py::bases<thing>>("derived");
+    class_of<derived, py::bases<thing>>("derived");  // NOLINT(bugprone-unused-raii)
     py::def("add", function(&bound::add));
     py::def("released_add", released(&bound::add));
 }

@@ -147,6 +147,11 @@ private:
     template <class Target, class Options>
     fast_definition make(Options const& options) const {
         using policies = std::decay_t<decltype(options.policies())>;
+        static_assert(std::decay_t<decltype(options.keywords())>::size <= found<Target>::arity,
+                      "fast(f): there are more keywords than f has parameters");
+        static_assert(found<Target>::arity <= BOOST_PYTHON_MAX_ARITY,
+                      "fast(f): f has more parameters than Boost.Python takes: "
+                      "BOOST_PYTHON_MAX_ARITY");
         if constexpr (takes_tuple<policies>) {
             return {new fast_caller<F, policies, found<Target>>(f_, options.policies()),
                     options.keywords().range()};

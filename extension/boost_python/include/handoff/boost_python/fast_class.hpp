@@ -82,7 +82,7 @@ public:
     }
     template <class F>
     fast_class_& def(char const* name, F f) {
-        base::def(name, made(name, f));
+        base::def(name, made(name, std::move(f)));
         return *this;
     }
     template <class F, class A1>
@@ -91,14 +91,14 @@ public:
             note(name, "BOOST_PYTHON_FUNCTION_OVERLOADS: give default values by keywords");
             base::def(name, f, a1);
         } else {
-            base::def(name, made(name, f), a1);
+            base::def(name, made(name, std::move(f)), a1);
         }
         return *this;
     }
     template <class F, class A1, class... A>
         requires(sizeof...(A) == 1 || sizeof...(A) == 2)
     fast_class_& def(char const* name, F f, A1 const& a1, A const&... a) {
-        base::def(name, made(name, f), a1, a...);
+        base::def(name, made(name, std::move(f)), a1, a...);
         return *this;
     }
 
@@ -210,7 +210,7 @@ private:
         if constexpr (std::is_member_function_pointer_v<F>) {
             return fast<target>(f);
         } else {
-            return made(name, f);
+            return made(name, std::move(f));
         }
     }
 

@@ -141,7 +141,7 @@ private:
 
     state state_ = state::fast;
     union {
-        conversion slow_;
+        conversion slow_;  // NOLINT(readability-identifier-naming)
     };
 };
 
@@ -167,7 +167,7 @@ public:
     }
 
 private:
-    value value_{};
+    value value_{};  // NOLINT(bugprone-invalid-enum-default-initialization): until it is read
 };
 
 /// References to objects, and objects by value, which are copied from a reference.

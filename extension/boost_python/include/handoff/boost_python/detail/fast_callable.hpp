@@ -5,6 +5,7 @@
 #include <handoff/gil/detail/error_aside.hpp>
 
 #include <boost/python/args_fwd.hpp>
+#include <boost/python/detail/preprocessor.hpp>
 #include <boost/python/detail/signature.hpp>
 #include <boost/python/errors.hpp>
 #include <boost/python/handle.hpp>
@@ -15,9 +16,11 @@
 #include <boost/python/object/py_function.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace handoff::detail {
 
@@ -36,8 +39,21 @@ struct fast_overload {
 
     [[nodiscard]] virtual boost::python::detail::py_func_sig_info signature() const = 0;
 
+    /// As call(), with fewer arguments than there are parameters.
+    [[gnu::noinline]] PyObject* call_with_defaults(PyObject* const* arguments, std::size_t given) {
+        std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> all{};
+        std::copy_n(arguments, given, all.begin());
+        for (std::size_t index = given; index < arity; ++index) {
+            all[index] = defaults[index].get();
+            if (all[index] == nullptr) {
+                return nullptr;
+            }
+        }
+        return call(all.data(), nullptr);
+    }
+
     std::size_t arity;
-    std::size_t defaults = 0;  ///< the parameters with a default value, which are the last
+    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; empty: there are none.
     std::shared_ptr<fast_overload> older;
 };
 
@@ -74,8 +90,7 @@ struct fast_callable {
     static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
 };
 
-/// Overloads are tried from the newest, as by Boost.Python. One that would take default values is
-/// left to it, with all that are older.
+/// Overloads are tried from the newest, as by Boost.Python.
 inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                            PyObject* keywords) {
     fast_callable const& callable = fast_callable::of(self);
@@ -83,20 +98,22 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
         auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
         for (fast_overload* each = callable.newest.get(); each != nullptr;
              each = each->older.get()) {
-            if (each->arity == given) {
-                try {
-                    if (PyObject* const result = each->call(arguments, nullptr)) [[likely]] {
-                        return result;
-                    }
-                } catch (...) {
-                    boost::python::handle_exception();
-                    return nullptr;
+            bool const is_whole = each->arity == given;
+            if (!is_whole && (given > each->arity || each->defaults.empty())) {
+                continue;
+            }
+            try {
+                if (PyObject* const result = is_whole
+                                                 ? each->call(arguments, nullptr)
+                                                 : each->call_with_defaults(arguments, given)) {
+                    return result;
                 }
-                if (PyErr_Occurred() != nullptr) {
-                    return nullptr;
-                }
-            } else if (given < each->arity && given + each->defaults >= each->arity) {
-                break;
+            } catch (...) {
+                boost::python::handle_exception();
+                return nullptr;
+            }
+            if (PyErr_Occurred() != nullptr) {
+                return nullptr;
             }
         }
     }
@@ -245,9 +262,16 @@ private:
 inline fast_definition::fast_definition(fast_overload* overload,
                                         boost::python::detail::keyword_range keywords)
     : overload_(overload) {
-    overload->defaults = static_cast<std::size_t>(
-        std::count_if(keywords.first, keywords.second,
-                      [](auto const& each) { return static_cast<bool>(each.default_value); }));
+    bool const some = std::any_of(keywords.first, keywords.second, [](auto const& each) {
+        return static_cast<bool>(each.default_value);
+    });
+    if (some) {  // the keywords are those of the last parameters
+        auto& defaults = overload->defaults;
+        defaults.resize(overload->arity);
+        std::transform(keywords.first, keywords.second,
+                       defaults.end() - (keywords.second - keywords.first),
+                       [](auto const& each) { return each.default_value; });
+    }
     plain_ = boost::python::objects::function_object(
         boost::python::objects::py_function(caller_of_overload{overload_}), keywords);
 }

@@ -8,6 +8,7 @@
 
 #include <boost/mpl/vector.hpp>
 
+#include <cstddef>
 #include <functional>
 #include <type_traits>
 #include <utility>
@@ -18,6 +19,7 @@ namespace handoff::detail {
 template <class R, class... P>
 struct signature {
     using of_boost = boost::mpl::vector<R, P...>;
+    static constexpr std::size_t arity = sizeof...(P);
     static constexpr bool holds_python_objects =
         holds_python_object<R> || (... || holds_python_object<P>);
 };
