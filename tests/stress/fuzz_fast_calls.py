@@ -22,13 +22,10 @@ from test_fast_calls import FUNCTIONS, METHODS, MODULES, arguments, outcome, sho
 
 # Which class a method is looked up in; the first argument may be anything.
 LOOKED_UP = {
-    **{name: "thing" for name in METHODS},
-    **{name: "number" for name in ("__rmul__", "__isub__", "__str__", "__float__")},
-    **{
-        name: "numbers"
-        for name in ("append", "extend", "__setitem__", "__delitem__", "__contains__")
-    },
-    **{name: "counts" for name in ("__iter__",)},
+    **dict.fromkeys(METHODS, "thing"),
+    **dict.fromkeys(("__rmul__", "__isub__", "__str__", "__float__"), "number"),
+    **dict.fromkeys(("append", "extend", "__setitem__", "__delitem__", "__contains__"), "numbers"),
+    **dict.fromkeys(("__iter__",), "counts"),
 }
 ATTRIBUTES = ("value", "of", "part", "name", "shade", "twice", "focus", "corners")
 VALUES = st.one_of(
@@ -42,7 +39,9 @@ VALUES = st.one_of(
     st.lists(st.integers(0, 3), max_size=2),
 )
 # A number is an object of the pool.
-ARGUMENTS = st.one_of(st.integers(0, 63).map(lambda n: ("object", n)), VALUES.map(lambda v: ("", v)))
+ARGUMENTS = st.one_of(
+    st.integers(0, 63).map(lambda n: ("object", n)), VALUES.map(lambda v: ("", v))
+)
 KEYWORDS = st.dictionaries(
     st.sampled_from(["a", "b", "to", "of", "by", "before", "after", "more", "self"]),
     ARGUMENTS,
