@@ -6,12 +6,12 @@ import sys
 import unittest
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent.parent / "docs/fast_calls.md"
-SOURCE = PAGE.with_suffix("") / "camera.cpp"
-
 sys.path.insert(0, os.environ["CAMERA_FOLDER"])
 
 import camera
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/fast_calls.md"
+SOURCE = PAGE.with_suffix("") / "camera.cpp"
 
 
 class Examples(unittest.TestCase):
