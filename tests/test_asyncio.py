@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
+import resource
 import tempfile
 import threading
 import unittest
@@ -105,6 +107,28 @@ class Waiting(InALoop):
             return set(reached)
 
         self.assertEqual(self.within(main()), {True})
+
+    @in_each_loop
+    def test_no_descriptor_left_is_an_os_error_and_the_next_wait_works(self):
+        async def main():
+            with Foo(0.001, None) as foo:
+                soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+                taken = []
+                resource.setrlimit(resource.RLIMIT_NOFILE, (max(64, descriptors() + 8), hard))
+                try:
+                    with self.assertRaises(OSError):
+                        while True:
+                            taken.append(os.open(os.devnull, os.O_RDONLY))
+                    with self.assertRaises(OSError) as caught:
+                        foo.wait_async(1)
+                    self.assertEqual(caught.exception.errno, errno.EMFILE)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                    for each in taken:
+                        os.close(each)
+                return await foo.wait_async(2)
+
+        self.assertTrue(self.within(main()))
 
     @in_each_loop
     def test_cancellation_leaves_the_foo_running_and_nothing_behind(self):

@@ -14,11 +14,14 @@
 #include <boost/python/handle.hpp>
 #include <boost/python/import.hpp>
 #include <boost/python/list.hpp>
+#include <boost/python/make_constructor.hpp>
 #include <boost/python/make_function.hpp>
 #include <boost/python/scope.hpp>
 #include <boost/python/tuple.hpp>
 
+#include <cerrno>
 #include <memory>
+#include <system_error>
 
 extern char const* const handoff_event_loop;
 
@@ -37,6 +40,17 @@ namespace detail {
 namespace {
 
 gil_once<py::object>& globals_of_event_loop = detail::first_copy_of(detail::globals_of_event_loop);
+
+/// Raises: OSError where there is no descriptor left.
+std::shared_ptr<mailbox> make_mailbox() {
+    try {
+        return std::make_shared<mailbox>();
+    } catch (std::system_error const& error) {
+        errno = error.code().value();
+        PyErr_SetFromErrno(PyExc_OSError);
+        throw py::error_already_set();
+    }
+}
 
 py::list take(mailbox& from) {
     py::list taken;
@@ -59,7 +73,8 @@ py::object class_of_mailboxes() {
     register_result_waits();
     register_coroutine_runs();
     py::scope const nowhere{py::object()};
-    return py::class_<mailbox, std::shared_ptr<mailbox>, boost::noncopyable>("Mailbox")
+    return py::class_<mailbox, std::shared_ptr<mailbox>, boost::noncopyable>("Mailbox", py::no_init)
+        .def("__init__", py::make_constructor(&make_mailbox))
         .def("fileno", &mailbox::descriptor)
         .def("take", &take);
 }
