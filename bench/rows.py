@@ -67,6 +67,23 @@ OVERRIDE_BY_NAME = (
 )
 OVERRIDE_AND_GATE = OVERRIDE_BY_NAME + ". 50 ns are the gate (perf)"
 
+LOOKED_UP = (
+    "5 ns of a method's call are CPython's: 3.11 looks a method up anew in each call on an object "
+    "that may have a dictionary and has none yet, as Boost.Python's objects; nanobind's have none "
+    "(_Py_Specialize_LoadMethod() in its specialize.c; _PyObject_GetMethod in perf)"
+)
+OWN_PROPERTY = (
+    "a property whose getter is a METH_FASTCALL function takes 18 ns, and Boost.Python's 44: no "
+    "getter comes to 2.5 times"
+)
+NEW_OBJECT = "most of it is Boost.Python's making of the object that is returned"
+CAUSES = {
+    ("property", "plain"): OWN_PROPERTY,
+    ("plus", "plain"): NEW_OBJECT,
+    **dict.fromkeys((("poke", "nanobind"), ("put", "nanobind"), ("peer", "nanobind")), LOOKED_UP),
+    ("released_poke", "nanobind"): LOOKED_UP,
+}
+
 EMPTY_HANDOFF = (
     "an empty handoff in C is 37 ns here and its two events are 38 more: two readings of the "
     "processor's counter are 20 of them, and the name of what held it 13 (perf)"
@@ -242,12 +259,14 @@ ROWS = {
                     f"fast_calls.{call}.fast",
                     f"fast_calls.{call}.nanobind",
                     at_most=1.1,
+                    cause=CAUSES.get((call, "nanobind"), ""),
                 ),
                 Row(
                     "… beside Boost.Python as it is",
                     f"fast_calls.{call}.fast",
                     f"fast_calls.{call}.plain",
                     at_least=2.5,
+                    cause=CAUSES.get((call, "plain"), ""),
                 ),
                 Row("… beside pybind11", f"fast_calls.{call}.fast", f"fast_calls.{call}.pybind11"),
                 *(
@@ -271,6 +290,7 @@ ROWS = {
                     f"fast_calls.released_{call}.fast",
                     f"fast_calls.released_{call}.nanobind",
                     at_most=1.1,
+                    cause=CAUSES.get((f"released_{call}", "nanobind"), ""),
                 ),
                 Row(
                     "… beside without_gil() alone",
