@@ -1,0 +1,130 @@
+// held_place: where it finds an object, what it remembers, and what it asks Boost.Python each time.
+#include "embedded_python.hpp"
+#include <handoff/boost_python/detail/held_place.hpp>
+#include <handoff/boost_python/fast.hpp>
+#include <handoff/boost_python/init_without_gil.hpp>
+
+#include <boost/python.hpp>
+
+#include <memory>
+#include <utility>
+
+namespace {
+
+/// Held by a holder of a layout of its own, below.
+struct thing {
+    int value = 0;
+};
+struct oddly_held {
+    int value = 0;
+};
+int asked = 0;
+
+}  // namespace
+
+/// As a Boost.Python would have it that keeps the pointer in another place.
+template <>
+struct boost::python::objects::pointer_holder<oddly_held*, oddly_held>
+    : boost::python::instance_holder {
+    explicit pointer_holder(oddly_held* object) : to(object) {}
+    void* holds(boost::python::type_info /*type*/, bool /*null_pointer_only*/) override {
+        ++asked;
+        return to;
+    }
+    oddly_held* other = nullptr;
+    oddly_held* to;
+};
+
+namespace {
+
+namespace py = boost::python;
+using handoff::detail::held_place;
+using handoff::detail::holds_by_value;
+
+/// A holder of somebody's own, whose objects are anywhere.
+struct own_holder : py::instance_holder {
+    explicit own_holder(thing* object) : to(object) {}
+    void* holds(py::type_info type, bool /*null_pointer_only*/) override {
+        ++asked;
+        return type == py::type_id<thing>() ? to : nullptr;
+    }
+    thing* to;
+};
+
+template <class T>
+py::object& class_of() {
+    static py::object const known = [] {
+        py::scope const nowhere{py::object()};
+        py::object made = py::class_<T>("held", py::no_init);
+        handoff::fast(+[] {}).function(py::detail::def_helper<char const*>(nullptr));  // begins all
+        return made;
+    }();
+    return const_cast<py::object&>(known);
+}
+
+/// An instance with that holder, which Boost.Python destroys.
+template <class T>
+py::object instance_with(std::unique_ptr<py::instance_holder> holder) {
+    py::object made = class_of<T>().attr("__new__")(class_of<T>());
+    holder.release()->install(made.ptr());
+    return made;
+}
+
+TEST(HeldPlace, KnowsTheHoldersThatHaveTheirObjectInside) {
+    using namespace py::objects;
+    using handoff::detail::released_holder;
+    EXPECT_TRUE(holds_by_value(typeid(value_holder<thing>)));
+    EXPECT_TRUE(holds_by_value(typeid(released_holder<value_holder<thing>>)));
+    EXPECT_FALSE(holds_by_value(typeid(pointer_holder<std::shared_ptr<thing>, thing>)));
+    EXPECT_FALSE(
+        holds_by_value(typeid(released_holder<pointer_holder<std::shared_ptr<thing>, thing>>)));
+    EXPECT_FALSE(holds_by_value(typeid(own_holder)));
+}
+
+TEST(HeldPlace, AsksAHolderOfAnotherTypeEachTime) {
+    embedded_python::python().invoke([] {
+        thing one;
+        thing other;
+        asked = 0;
+        for (thing* const each : {&one, &other, &one}) {
+            auto const made = instance_with<thing>(std::make_unique<own_holder>(each));
+            EXPECT_EQ(held_place<thing>::find(made.ptr()), each);
+            EXPECT_EQ(held_place<thing>::find(made.ptr()), each);
+        }
+        EXPECT_EQ(asked, 6);
+    });
+}
+
+TEST(HeldPlace, AsksEachTimeWhereAPointerIsNotWhereItIsExpected) {
+    using holder = py::objects::pointer_holder<oddly_held*, oddly_held>;
+    embedded_python::python().invoke([] {
+        oddly_held one;
+        oddly_held other;
+        asked = 0;
+        for (oddly_held* const each : {&one, &other, &one}) {
+            auto const made = instance_with<oddly_held>(std::make_unique<holder>(each));
+            EXPECT_EQ(held_place<oddly_held>::find(made.ptr()), each);
+            EXPECT_EQ(held_place<oddly_held>::find(made.ptr()), each);
+        }
+        EXPECT_EQ(asked, 6);
+    });
+}
+
+TEST(HeldPlace, RemembersWhereAPointerIs) {
+    struct pointed {
+        int value = 0;
+    };
+    using holder = py::objects::pointer_holder<std::shared_ptr<pointed>, pointed>;
+    embedded_python::python().invoke([] {
+        for (int time = 0; time < 3; ++time) {
+            auto const object = std::make_shared<pointed>();
+            auto const made = instance_with<pointed>(std::make_unique<holder>(object));
+            EXPECT_EQ(held_place<pointed>::find(made.ptr()), object.get());
+        }
+        EXPECT_EQ(held_place<pointed>::find(py::object(1).ptr()), nullptr);
+        auto const empty = class_of<pointed>().attr("__new__")(class_of<pointed>());
+        EXPECT_EQ(held_place<pointed>::find(empty.ptr()), nullptr);
+    });
+}
+
+}  // namespace
