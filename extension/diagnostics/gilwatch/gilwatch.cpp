@@ -380,8 +380,9 @@ private:
         is_writing = false;
     }
 
-    /// Empty: it was over before it could be looked at.
-    std::string report_of(std::vector<seen_wait> waiting, seconds so_long) {
+    /// Empty: it was over before it could be looked at. Looks again, at most so often, where a
+    /// thread has come to hold the GIL after Python's stacks were read, and has none there.
+    std::string report_of(std::vector<seen_wait> waiting, seconds so_long, int again = 3) {
         clock::rep const since = held_since.load(std::memory_order_relaxed);
         // First, as a thread that waits may go on when it is asked for its C++ stack.
         std::string const stacks = python_stacks();
@@ -408,6 +409,12 @@ private:
         if (is_pausing ||
             pauses != pauses_before) {  // what a thread waited for is this one's end, to fork()
             return {};
+        }
+        bool const came_late = std::ranges::any_of(threads, [](thread_seen const& each) {
+            return each.holds_gil && each.python.empty();
+        });
+        if (came_late && again > 0 && held_since.load(std::memory_order_relaxed) != since) {
+            return report_of(std::move(waiting), so_long, again - 1);
         }
         bool const is_over = std::ranges::none_of(threads, [](thread_seen const& each) {
             return each.holds_gil || each.waits_for_gil();
