@@ -1,6 +1,7 @@
 """Logging from native threads as a script sees it: in the host and in the stock interpreter."""
 
 import os
+import re
 import subprocess
 import textwrap
 import unittest
@@ -360,6 +361,35 @@ class Ends(Logging):
             """,
             runs=RUNS,
         )
+
+    def test_what_a_slow_handler_leaves_is_counted(self):
+        """Within the ten seconds for which Python waits it handles less than a half."""
+        script = """
+            import os
+            class Slow(logging.Handler):
+                def emit(self, record):
+                    time.sleep(0.5)
+                    os.write(1, b".")
+            logger = logging.getLogger("slow")
+            logger.propagate = False
+            logger.addHandler(Slow())
+            sink = opened(1000)
+            sink.log_from_threads("slow", 1, 60)
+            while sink.counts()["delivered"] == 0: time.sleep(0.01)
+            counts = sink.counts()
+            assert counts["waiting"] + counts["delivered"] == 60, counts
+            """
+        text = textwrap.dedent(PRELUDE) + textwrap.dedent(script)
+        outcome = finish(start(HOST, "-c", text, env=environment(PYTHONPATH=LOGS)))
+        told = re.fullmatch(
+            r"handoff: Python ends, and a log sink has not delivered (\d+) records, as a handler "
+            r"takes long or has not come back\n",
+            outcome.stderr,
+        )
+        self.assertTrue(told, outcome)
+        # The one that is in the handler meanwhile gets through.
+        self.assertIn(int(told[1]) + len(outcome.stdout), (60, 61))
+        self.assertEqual(outcome.code, 0)
 
     def test_is_refused_after_python(self):
         self.prints("logs.log_after_python()", "closed 1\n")

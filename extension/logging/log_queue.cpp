@@ -277,7 +277,12 @@ void log_queue::deliver_all(generation& of) {
         if (gil_try_acquire gil; gil) {
             log_delivery to(delivery_.get().get());
             this_thread.delivers = true;
+            std::size_t left = batch.size();
             for (log_record const& each : batch) {
+                if (of.is_given_up) {
+                    break;
+                }
+                --left;
                 this_thread.is_nested = each.nested;
                 if (!to.deliver(each)) {
                     ++of.raised;
@@ -287,13 +292,16 @@ void log_queue::deliver_all(generation& of) {
                 }
                 ++of.handled;
             }
-            this_thread.is_nested = true;  // what is flushed, or told, makes no records
-            to.flush();
-            tell_of_dropped(of, to);
+            of.undelivered += left;
+            if (!of.is_given_up) {
+                this_thread.is_nested = true;  // what is flushed, or told, makes no records
+                to.flush();
+                tell_of_dropped(of, to);
+            }
             this_thread.is_nested = false;
             this_thread.delivers = false;
         } else {  // Python has ended meanwhile
-            of.lost += batch.size();
+            of.undelivered += batch.size();
         }
         of.announce();
     }
@@ -440,12 +448,13 @@ bool log_queue::close_and_wait() noexcept {
             return now.changed.wait_until(held, until, [&] { return now.has_ended; });
         });
     }
-    if (std::size_t const left = now.records.size(); left > 0 || end == wait_end::timed_out) {
+    if (std::uint64_t const left = now.waiting() + now.undelivered; left > 0) {
         std::fprintf(stderr,
-                     "handoff: Python ends, and a log sink has not delivered %zu records, or has "
-                     "not got back from a handler\n",
-                     left);
+                     "handoff: Python ends, and a log sink has not delivered %llu records, as a "
+                     "handler takes long or has not come back\n",
+                     static_cast<unsigned long long>(left));
     }
+    now.is_given_up = end != wait_end::reached;
     return end != wait_end::interrupted;
 }
 
@@ -494,20 +503,21 @@ bool log_queue::flush(std::chrono::nanoseconds at_most) {
         while_it_waits.emplace();
     }
     std::unique_lock held(now.lock);
-    auto const is_done = [&] { return now.handled + now.dropped() >= before; };
+    auto const is_done = [&] {
+        return now.handled + now.undelivered + now.records.counts().dropped >= before;
+    };
     now.changed.wait_until(held, in(at_most), [&] { return now.has_ended || is_done(); });
     return is_done();
 }
 
 log_counts log_queue::counts() const noexcept {
     generation const& now = *now_.load();
-    auto const queued = now.records.counts();
     return {.delivered = now.handled,
-            .dropped = now.lost + queued.dropped,
+            .dropped = now.dropped(),
             .recursive = now.recursive,
             .refused = now.refused,
             .raised = now.raised,
-            .waiting = queued.size};
+            .waiting = static_cast<std::size_t>(now.waiting())};
 }
 
 }  // namespace handoff::detail

@@ -56,6 +56,7 @@ private:
         producer<log_record> in;
         std::atomic<bool> has_thread = false;
         std::atomic<std::uint64_t> lost = 0;  // those that had no room or no memory
+        std::atomic<std::uint64_t> undelivered = 0;  // taken in, and left when Python ended
         std::atomic<std::uint64_t> recursive = 0;
         std::atomic<std::uint64_t> refused = 0;
         std::atomic<std::uint64_t> raised = 0;
@@ -69,10 +70,17 @@ private:
         mutex lock;
         condition_variable changed;  // batches, or has_ended
         bool has_ended = false;      // the delivering thread
+        std::atomic<bool> is_given_up = false;  // Python does not wait for the rest
         std::unique_ptr<generation> of_parent;  // not used any more
 
         [[nodiscard]] std::uint64_t dropped() const noexcept {
-            return lost + records.counts().dropped;
+            return lost + undelivered + records.counts().dropped;
+        }
+        /// Taken in, and not delivered to their end: those in the channel, and those of a batch.
+        [[nodiscard]] std::uint64_t waiting() const noexcept {
+            std::uint64_t const done = handled + undelivered;  // first: these only grow
+            auto const all = records.counts();
+            return all.size + (all.delivered - done);
         }
         void announce() noexcept;
     };

@@ -54,7 +54,7 @@ struct log_counts {
     std::uint64_t recursive = 0;  // dropped: logged by a handler that handled such a record already
     std::uint64_t refused = 0;  // came after the end
     std::uint64_t raised = 0;  // of the delivered: a filter or a handler raised
-    std::size_t waiting = 0;  // in the queue now
+    std::size_t waiting = 0;  // taken in, and not delivered to their end yet
 };
 
 /// A bounded queue of records. Any thread writes; one thread of the sink's own delivers them to
