@@ -108,6 +108,16 @@ class Awaiting(InALoop):
         self.assertEqual(self.within(main()), 100)
 
     @in_each_loop
+    def test_who_asks_is_served_in_order_where_all_is_there(self):
+        async def main():
+            numbers = channels.Numbers(1000)
+            channels.push_range(numbers, 0, 1000)
+            asking = [asyncio.create_task(numbers.get_async()) for _ in range(300)]
+            return await asyncio.gather(*asking)
+
+        self.assertEqual(self.within(main()), [*range(300)])
+
+    @in_each_loop
     def test_thousands_wait_with_one_descriptor(self):
         async def main():
             many = [channels.Numbers(2) for _ in range(2000)]

@@ -30,9 +30,14 @@ class _Line:
         try:
             if self.waiting[0] is not mine:
                 await mine
+                _turn.given = 0
+            elif _turn.is_over():  # those that ask meanwhile are served after this one
+                await _turn.end()
             while (taken := taking(NOTHING)) is NOTHING:
                 arrival = wait(_listen, taking, 1)  # noqa: F821
                 await arrival
+                _turn.given = 0
+            _turn.given += taking.most
             return taken
         finally:
             self.leave(mine, arrival)
@@ -59,6 +64,9 @@ class _Turn(threading.local):
 
     LONGEST = 64  # values; or one batch
 
+    def is_over(self):
+        return self.given >= self.LONGEST
+
     async def end(self):
         """Native threads may push faster than a loop takes: its other tasks have their turn."""
         self.given = 0
@@ -70,18 +78,14 @@ _turn = _Turn()
 
 async def take_of_channel(taking):
     """What taking(NOTHING) returns as soon as there is something, or raises."""
-    if _turn.given >= _turn.LONGEST:
-        await _turn.end()
     loop = asyncio.get_running_loop()
     line = _lines.get(key := (taking.channel, id(loop)))
     if line is None:
-        if (taken := taking(NOTHING)) is not NOTHING:
+        if not _turn.is_over() and (taken := taking(NOTHING)) is not NOTHING:
             _turn.given += taking.most
             return taken
         line = _lines.setdefault(key, _Line(loop))
-    taken = await line.take(taking)
-    _turn.given = 0
-    return taken
+    return await line.take(taking)
 
 
 class ChannelIterator:
