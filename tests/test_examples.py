@@ -137,6 +137,26 @@ class Ends(Example):
                 self.assertTrue(outcome.stderr.endswith("\nKeyboardInterrupt\n"), outcome)
 
 
+class Fork(Example):
+    def test_its_child_may_drop_the_parents_beside_one_of_its_own(self):
+        for first, second in (("it", "own"), ("own", "it")):
+            with self.subTest(first):
+                more = f"""
+import os, warnings
+warnings.simplefilter("ignore")  # since 3.12 a fork() beside threads warns
+child = os.fork()
+if child == 0:
+    own = Sensor(rate=1e4)
+    own.samples.get(60)
+    del {first}
+    del {second}
+    os._exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+assert samples.get(60).time >= 0
+"""
+                self.assert_silent("sensor", more)
+
+
 class Stop(Example):
     def test_may_be_called_twice_and_before_start(self):
         for name in WITH_STOP:

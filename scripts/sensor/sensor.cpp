@@ -15,6 +15,8 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <unistd.h>
+#include <utility>
 
 namespace py = boost::python;
 
@@ -46,6 +48,7 @@ public:
     ///      it, and wait for that mutex with the GIL held, while this one waited for the GIL.
     ~sensor() {
         samples_->close();
+        forget_thread_of_parent();
         // Then thread_ is stopped and joined, within a millisecond: it never takes the GIL.
     }
     sensor(sensor const&) = delete;
@@ -59,6 +62,7 @@ public:
     void stop() {
         samples_->close();  // so that who reads comes to the end
         std::scoped_lock const one_at_a_time(stopping_);
+        forget_thread_of_parent();
         thread_.request_stop();
         if (thread_.joinable()) {
             thread_.join();
@@ -66,6 +70,14 @@ public:
     }
 
 private:
+    /// In the child of a fork() the thread does not exist. To join or detach it there is undefined:
+    /// its handle may be that of one of the child's own threads.
+    void forget_thread_of_parent() {
+        if (getpid() != made_in_ && thread_.joinable()) {
+            static_cast<void>(new std::jthread(std::move(thread_)));
+        }
+    }
+
     static void run(std::stop_token const& stop, double rate,
                     handoff::producer<sample> const& out) {
         using clock = std::chrono::steady_clock;
@@ -87,6 +99,7 @@ private:
 
     std::shared_ptr<handoff::channel<sample>> samples_;
     std::mutex stopping_;
+    pid_t const made_in_ = getpid();
     std::jthread thread_;
 };
 
