@@ -6,8 +6,9 @@
 
 #include <boost/python.hpp>
 
+#include <cstddef>
 #include <memory>
-#include <utility>
+#include <new>
 
 namespace {
 
@@ -62,11 +63,13 @@ py::object& class_of() {
     return const_cast<py::object&>(known);
 }
 
-/// An instance with that holder, which Boost.Python destroys.
-template <class T>
-py::object instance_with(std::unique_ptr<py::instance_holder> holder) {
+/// An instance of the class for T with such a holder, in the memory that Boost.Python gives back.
+template <class T, class Holder, class Held>
+py::object instance_with(Held held) {
     py::object made = class_of<T>().attr("__new__")(class_of<T>());
-    holder.release()->install(made.ptr());
+    void* const place =
+        Holder::allocate(made.ptr(), offsetof(py::objects::instance<>, storage), sizeof(Holder));
+    (new (place) Holder(held))->install(made.ptr());
     return made;
 }
 
@@ -87,7 +90,7 @@ TEST(HeldPlace, AsksAHolderOfAnotherTypeEachTime) {
         thing other;
         asked = 0;
         for (thing* const each : {&one, &other, &one}) {
-            auto const made = instance_with<thing>(std::make_unique<own_holder>(each));
+            auto const made = instance_with<thing, own_holder>(each);
             EXPECT_EQ(held_place<thing>::find(made.ptr()), each);
             EXPECT_EQ(held_place<thing>::find(made.ptr()), each);
         }
@@ -102,7 +105,7 @@ TEST(HeldPlace, AsksEachTimeWhereAPointerIsNotWhereItIsExpected) {
         oddly_held other;
         asked = 0;
         for (oddly_held* const each : {&one, &other, &one}) {
-            auto const made = instance_with<oddly_held>(std::make_unique<holder>(each));
+            auto const made = instance_with<oddly_held, holder>(each);
             EXPECT_EQ(held_place<oddly_held>::find(made.ptr()), each);
             EXPECT_EQ(held_place<oddly_held>::find(made.ptr()), each);
         }
@@ -118,7 +121,7 @@ TEST(HeldPlace, RemembersWhereAPointerIs) {
     embedded_python::python().invoke([] {
         for (int time = 0; time < 3; ++time) {
             auto const object = std::make_shared<pointed>();
-            auto const made = instance_with<pointed>(std::make_unique<holder>(object));
+            auto const made = instance_with<pointed, holder>(object);
             EXPECT_EQ(held_place<pointed>::find(made.ptr()), object.get());
         }
         EXPECT_EQ(held_place<pointed>::find(py::object(1).ptr()), nullptr);
