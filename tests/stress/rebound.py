@@ -36,6 +36,7 @@ OPTIONS = ("-std=c++20", "-O2", "-fPIC", "-fvisibility=hidden", "-w", "-DNDEBUG"
 
 def with_calls_rebound(source):
     """def(…) and python::def(…) as rebound_def(…), but not .def(…)."""
+    source = re.sub(r"using ([\w:]*)python::def;", r"\g<0> using \1python::rebound_def;", source)
     return re.sub(r"(?<![.\w>])def(?=\s*\()(?!\s*\(\s*\))", "rebound_def", source)
 
 
@@ -95,7 +96,7 @@ def outcome(side, test, folder):
     shutil.copy(test, copy)
     variables = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     code, said = call([sys.executable, copy.name], cwd=folder, env=variables, timeout=120)
-    said = re.sub(r"0x[0-9a-f]+", "0x…", said).replace(f"/{side}/", "/…/")
+    said = re.sub(r"0x[0-9a-f]+|\bin [0-9.]+s\b", "…", said).replace(f"/{side}/", "/…/")
     return code, said
 
 
