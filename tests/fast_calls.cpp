@@ -200,6 +200,13 @@ struct held_shape : shape {
 };
 struct held_shape_wrapper : held_shape, py::wrapper<held_shape> {};
 
+/// Calls Python within a call.
+struct caller {
+    explicit caller(py::object const& callback) : function(callback) {}
+    py::object call() { return function(); }
+    py::object function;
+};
+
 BOOST_PYTHON_MEMBER_FUNCTION_OVERLOADS(whole_overloads, times, 0, 1)
 struct multiple : whole {
     int times(int by = 2) { return of * by; }
@@ -212,6 +219,7 @@ BOOST_PYTHON_MODULE(CALLS_MODULE) {
     py::enum_<color>("color").value("red", color::red).value("green", color::green);
     py::implicitly_convertible<int, from_int>();
     py::class_<from_int>("from_int", py::init<int>());
+    py::class_<caller>("caller", py::init<py::object>()).def("call", bound(&caller::call));
     py::class_<lens>("lens").add_property("focus", bound<lens>(&lens::get),
                                           bound<lens>(&lens::set));
     py::class_<thing>("thing")

@@ -537,6 +537,29 @@ class SameAsPlain(unittest.TestCase):
             outcome(lambda: thing.fail(0))
         self.assertEqual(counted, [sys.getrefcount(x) for x in (thing, text, fast_calls.thing)])
 
+    def test_recursion_ends_with_its_error(self):
+        def call(module):
+            deep = module.caller(lambda: deep.call())
+            return outcome(deep.call).split(":")[0]
+
+        self.assertEqual("str:RecursionError", self.same(call, "recursion"))
+
+    def test_arguments_live_as_long_as_the_call(self):
+        """Of a bound method that its own call drops, as a signal's handler may."""
+
+        def call(module):
+            class Kept(module.caller):
+                pass
+
+            one = Kept(lambda: holder.clear() or gc.collect() or seen.append(gone() is not None))
+            gone, seen = weakref.ref(one), []
+            holder = {"method": one.call}
+            del one
+            list(iter(holder["method"], None))
+            return [seen, gone() is None]
+
+        self.same(call, "arguments")
+
     def test_replaced_and_deleted(self):
         def call(module):
             class Sub(module.thing):

@@ -74,7 +74,7 @@ private:
         } else {
             fast_argument<std::tuple_element_t<Index, std::tuple<P...>>> next(arguments[Index]);
             if (!next.convertible()) [[unlikely]] {
-                return nullptr;
+                return fast_overload::no_match();
             }
             return convert<Index + 1>(arguments, tuple, converted..., next);
         }

@@ -33,8 +33,10 @@ struct fast_overload {
     // One for all: a class of its own derives from it for each signature.
     [[gnu::noinline]] virtual ~fast_overload() = default;
 
-    /// Null, with no error set, if the arguments do not match. Tuple: of the arguments; null if
-    /// nobody has made one yet.
+    /// What it returns where the arguments do not match, and the function was not called.
+    [[nodiscard]] static PyObject* no_match() noexcept { return &no_match_; }
+
+    /// Tuple: of the arguments; null if nobody has made one yet.
     virtual PyObject* call(PyObject* const* arguments, PyObject* tuple) = 0;
 
     [[nodiscard]] virtual boost::python::detail::py_func_sig_info signature() const = 0;
@@ -46,7 +48,7 @@ struct fast_overload {
         for (std::size_t index = given; index < arity; ++index) {
             all[index] = defaults[index].get();
             if (all[index] == nullptr) {
-                return nullptr;
+                return no_match();
             }
         }
         return call(all.data(), nullptr);
@@ -55,6 +57,9 @@ struct fast_overload {
     std::size_t arity;
     std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; empty: there are none.
     std::shared_ptr<fast_overload> older;
+
+private:
+    static inline PyObject no_match_{};
 };
 
 /// As boost::python::detail::caller, of any signature.
@@ -62,7 +67,9 @@ struct caller_of_overload {
     std::shared_ptr<fast_overload> overload;
 
     PyObject* operator()(PyObject* tuple, PyObject* /*keywords*/) const {
-        return overload->call(reinterpret_cast<PyTupleObject*>(tuple)->ob_item, tuple);
+        auto* const result =
+            overload->call(reinterpret_cast<PyTupleObject*>(tuple)->ob_item, tuple);
+        return result == fast_overload::no_match() ? nullptr : result;
     }
     [[nodiscard]] unsigned min_arity() const { return static_cast<unsigned>(overload->arity); }
     [[nodiscard]] boost::python::detail::py_func_sig_info signature() const {
@@ -84,37 +91,84 @@ struct fast_callable {
     PyObject ob_base;
     vectorcallfunc vectorcall;
     PyObject* plain;  ///< A Boost.Python function, with all overloads.
+    PyObject*
+        absorbed;  ///< What its plain function has as older overloads. Borrowed, compared only.
     PyObject* names;  ///< The dictionary in which it is; null once it has been replaced by us.
     std::shared_ptr<fast_overload> newest;
 
     static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
 };
 
-/// Overloads are tried from the newest, as by Boost.Python.
+/// What a tuple of arguments does for a call of Boost.Python's: the arguments live as long as it.
+class kept_arguments {
+public:
+    kept_arguments(PyObject* const* arguments, std::size_t count) noexcept
+        : arguments_(arguments), count_(count) {
+        for (std::size_t index = 0; index < count; ++index) {
+            Py_INCREF(arguments[index]);
+        }
+    }
+    ~kept_arguments() {
+        for (std::size_t index = 0; index < count_; ++index) {
+            Py_DECREF(arguments_[index]);
+        }
+    }
+    kept_arguments(kept_arguments const&) = delete;
+    kept_arguments& operator=(kept_arguments const&) = delete;
+
+private:
+    PyObject* const* arguments_;
+    std::size_t count_;
+};
+
+/// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
+inline PyObject* call_overloads(fast_callable const& callable, PyObject* const* arguments,
+                                std::size_t given) {
+    std::shared_ptr<fast_overload> const newest = callable.newest;  // the call may drop it
+    for (fast_overload* each = newest.get(); each != nullptr; each = each->older.get()) {
+        bool const is_whole = each->arity == given;
+        if (!is_whole && (given > each->arity || each->defaults.empty())) {
+            continue;
+        }
+        PyObject* result = nullptr;
+        try {
+            result = is_whole ? each->call(arguments, nullptr)
+                              : each->call_with_defaults(arguments, given);
+        } catch (...) {
+            boost::python::handle_exception();
+            return nullptr;
+        }
+        if (result != fast_overload::no_match()) [[likely]] {
+            if (result == nullptr && PyErr_Occurred() == nullptr) {
+                PyErr_SetString(PyExc_SystemError,
+                                "a C++ function or its call policies returned NULL, and no "
+                                "exception was set");
+            }
+            return result;
+        }
+        if (PyErr_Occurred() != nullptr) {
+            return nullptr;
+        }
+    }
+    return fast_overload::no_match();
+}
+
 inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                            PyObject* keywords) {
     fast_callable const& callable = fast_callable::of(self);
     if (keywords == nullptr) {
         auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-        for (fast_overload* each = callable.newest.get(); each != nullptr;
-             each = each->older.get()) {
-            bool const is_whole = each->arity == given;
-            if (!is_whole && (given > each->arity || each->defaults.empty())) {
-                continue;
-            }
-            try {
-                if (PyObject* const result = is_whole
-                                                 ? each->call(arguments, nullptr)
-                                                 : each->call_with_defaults(arguments, given)) {
-                    return result;
-                }
-            } catch (...) {
-                boost::python::handle_exception();
-                return nullptr;
-            }
-            if (PyErr_Occurred() != nullptr) {
-                return nullptr;
-            }
+        if (Py_EnterRecursiveCall(" while calling a Python object") != 0) {
+            return nullptr;
+        }
+        PyObject* result = nullptr;
+        {
+            kept_arguments const kept(arguments, given);
+            result = call_overloads(callable, arguments, given);
+        }
+        Py_LeaveRecursiveCall();
+        if (result != fast_overload::no_match()) [[likely]] {
+            return result;
         }
     }
     return PyObject_Vectorcall(callable.plain, arguments, flags, keywords);
@@ -131,7 +185,8 @@ inline void keep_overloads(fast_callable const& replaced) {
     using py::objects::function;
     auto const* const old = static_cast<function const*>(replaced.plain);
     PyObject* const found = PyDict_GetItemWithError(replaced.names, old->name().ptr());
-    if (found == nullptr || found == replaced.plain || Py_TYPE(found) != Py_TYPE(replaced.plain)) {
+    if (found == nullptr || found == replaced.plain || found == replaced.absorbed ||
+        Py_TYPE(found) != Py_TYPE(replaced.plain)) {
         return;
     }
     auto const* const now = static_cast<function const*>(found);
@@ -146,7 +201,20 @@ inline void keep_overloads(fast_callable const& replaced) {
     function::add_to_namespace(both, name, function_of_name);
 }
 
+inline int traverse_fast(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(fast_callable::of(self).plain);
+    Py_VISIT(fast_callable::of(self).names);
+    return 0;
+}
+
+/// The class or the module is garbage: nobody replaces a function of it any more.
+inline int clear_fast(PyObject* self) {
+    Py_CLEAR(fast_callable::of(self).names);
+    return 0;
+}
+
 inline void destroy_fast(PyObject* self) {
+    PyObject_GC_UnTrack(self);
     fast_callable& callable = fast_callable::of(self);
     if (callable.names != nullptr) {
         error_aside const set_before;
@@ -207,7 +275,10 @@ inline void make_types_ready() {
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
     type.tp_name = "Boost.Python.function";  // which error messages show
     type.tp_basicsize = sizeof(fast_callable);
-    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                    Py_TPFLAGS_METHOD_DESCRIPTOR;
+    type.tp_traverse = &traverse_fast;
+    type.tp_clear = &clear_fast;
     type.tp_vectorcall_offset = offsetof(fast_callable, vectorcall);
     type.tp_call = &PyVectorcall_Call;
     type.tp_dealloc = &destroy_fast;
@@ -245,7 +316,7 @@ public:
     explicit fast_definition(boost::python::object plain) : plain_(std::move(plain)) {}
 
     [[nodiscard]] boost::python::object in_no_namespace() const {
-        return overload_ == nullptr ? plain_ : callable(plain_, nullptr);
+        return overload_ == nullptr ? plain_ : callable(plain_, nullptr, nullptr);
     }
 
     /// Space: a class or a module. Doc: may be null.
@@ -253,7 +324,7 @@ public:
 
 private:
     [[nodiscard]] boost::python::object callable(boost::python::object const& plain,
-                                                 PyObject* names) const;
+                                                 PyObject* names, PyObject* absorbed) const;
 
     boost::python::object plain_;  ///< a Boost.Python function
     std::shared_ptr<fast_overload> overload_;
@@ -297,11 +368,11 @@ inline void fast_definition::add_to(boost::python::object const& space, char con
     py::objects::add_to_namespace(space, name, plain_, doc);
     py::object const plain(
         py::handle<>(py::borrowed(py::expect_non_null(PyDict_GetItem(names.ptr(), key.get())))));
-    target.attr(name) = callable(plain, names.ptr());
+    target.attr(name) = callable(plain, names.ptr(), before.get());
 }
 
 inline boost::python::object fast_definition::callable(boost::python::object const& plain,
-                                                       PyObject* names) const {
+                                                       PyObject* names, PyObject* absorbed) const {
     make_types_ready();
     PyObject* const made = fast_callable_type.tp_alloc(&fast_callable_type, 0);
     if (made == nullptr) {
@@ -310,6 +381,7 @@ inline boost::python::object fast_definition::callable(boost::python::object con
     fast_callable& callable = fast_callable::of(made);
     callable.vectorcall = &call_fast;
     callable.plain = boost::python::incref(plain.ptr());
+    callable.absorbed = absorbed;
     callable.names = Py_XNewRef(names);
     std::construct_at(&callable.newest, overload_);
     return boost::python::object(boost::python::handle<>(made));
