@@ -122,10 +122,10 @@ private:
 };
 
 /// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
+/// REQUIRES: the callable and the arguments are kept.
 inline PyObject* call_overloads(fast_callable const& callable, PyObject* const* arguments,
                                 std::size_t given) {
-    std::shared_ptr<fast_overload> const newest = callable.newest;  // the call may drop it
-    for (fast_overload* each = newest.get(); each != nullptr; each = each->older.get()) {
+    for (fast_overload* each = callable.newest.get(); each != nullptr; each = each->older.get()) {
         bool const is_whole = each->arity == given;
         if (!is_whole && (given > each->arity || each->defaults.empty())) {
             continue;
@@ -164,6 +164,7 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
         PyObject* result = nullptr;
         {
             kept_arguments const kept(arguments, given);
+            kept_arguments const kept_self(&self, 1);
             result = call_overloads(callable, arguments, given);
         }
         Py_LeaveRecursiveCall();
