@@ -65,7 +65,7 @@ py::object& class_of() {
 
 /// An instance of the class for T with such a holder, in the memory that Boost.Python gives back.
 template <class T, class Holder, class Held>
-py::object instance_with(Held held) {
+py::object instance_with(Held const& held) {
     py::object made = class_of<T>().attr("__new__")(class_of<T>());
     void* const place =
         Holder::allocate(made.ptr(), offsetof(py::objects::instance<>, storage), sizeof(Holder));

@@ -410,9 +410,8 @@ private:
             pauses != pauses_before) {  // what a thread waited for is this one's end, to fork()
             return {};
         }
-        bool const came_late = std::ranges::any_of(threads, [](thread_seen const& each) {
-            return each.holds_gil && each.python.empty();
-        });
+        bool const came_late = std::ranges::any_of(
+            threads, [](thread_seen const& each) { return each.holds_gil && each.python.empty(); });
         if (came_late && again > 0 && held_since.load(std::memory_order_relaxed) != since) {
             return report_of(std::move(waiting), so_long, again - 1);
         }

@@ -34,7 +34,7 @@ struct fast_overload {
     [[gnu::noinline]] virtual ~fast_overload() = default;
 
     /// What it returns where the arguments do not match, and the function was not called.
-    [[nodiscard]] static PyObject* no_match() noexcept { return &no_match_; }
+    [[nodiscard]] static PyObject* no_match() noexcept { return &unmatched; }
 
     /// Tuple: of the arguments; null if nobody has made one yet.
     virtual PyObject* call(PyObject* const* arguments, PyObject* tuple) = 0;
@@ -59,7 +59,7 @@ struct fast_overload {
     std::shared_ptr<fast_overload> older;
 
 private:
-    static inline PyObject no_match_{};
+    static inline PyObject unmatched{};
 };
 
 /// As boost::python::detail::caller, of any signature.
