@@ -67,22 +67,20 @@ OVERRIDE_BY_NAME = (
 )
 OVERRIDE_AND_GATE = OVERRIDE_BY_NAME + ". 50 ns are the gate (perf)"
 
-LOOKED_UP = (
-    "5 ns of a method's call are CPython's: 3.11 looks a method up anew in each call on an object "
-    "that may have a dictionary and has none yet, as Boost.Python's objects; nanobind's have none "
+KEPT = (
+    "5 ns are what Boost.Python's own call does, too, and the peers' do not: it counts the depth "
+    "of the recursion, and keeps its function and its arguments (measured without)"
+)
+LOOKED_UP = KEPT + (
+    ". 5 ns of a method's call are CPython's: 3.11 looks a method up anew in each call on an "
+    "object that may have a dictionary and has none yet, as Boost.Python's; nanobind's have none "
     "(_Py_Specialize_LoadMethod() in its specialize.c; _PyObject_GetMethod in perf)"
 )
-OWN_PROPERTY = (
-    "a property whose getter is a METH_FASTCALL function takes 18 ns, and Boost.Python's 44: no "
+OWN_PROPERTY = KEPT + (
+    ". A property whose getter is a METH_FASTCALL function takes 18 ns, and Boost.Python's 44: no "
     "getter comes to 2.5 times"
 )
-NEW_OBJECT = "most of it is Boost.Python's making of the object that is returned"
-CAUSES = {
-    ("property", "plain"): OWN_PROPERTY,
-    ("plus", "plain"): NEW_OBJECT,
-    **dict.fromkeys((("poke", "nanobind"), ("put", "nanobind"), ("peer", "nanobind")), LOOKED_UP),
-    ("released_poke", "nanobind"): LOOKED_UP,
-}
+NEW_OBJECT = KEPT + ". Most of it is Boost.Python's making of the object that is returned"
 
 EMPTY_HANDOFF = (
     "an empty handoff in C is 37 ns here and its two events are 38 more: two readings of the "
@@ -123,6 +121,42 @@ class Row(NamedTuple):
         low = self.at_least is not None and figure < self.at_least
         high = self.at_most is not None and figure > self.at_most
         return not low and not high
+
+
+def fast_call(call, what, beside_nanobind=KEPT, beside_plain=KEPT):
+    """The rows of one call of a function bound by fast(), with the causes of what is missed."""
+    ours = f"fast_calls.{call}.fast"
+    yield Row(
+        f"Python call of a function bound by fast(): {what}, beside nanobind",
+        ours,
+        f"fast_calls.{call}.nanobind",
+        at_most=1.1,
+        cause=beside_nanobind,
+    )
+    yield Row(
+        "… beside Boost.Python as it is",
+        ours,
+        f"fast_calls.{call}.plain",
+        at_least=2.5,
+        cause=beside_plain,
+    )
+    yield Row("… beside pybind11", ours, f"fast_calls.{call}.pybind11")
+    if call != "derived":
+        yield Row("… by hand", ours, f"fast_calls.{call}.raw")
+
+
+def released_call(call, what, beside_nanobind=KEPT):
+    """The same with the GIL released."""
+    ours = f"fast_calls.released_{call}.fast"
+    yield Row(
+        f"Python call by fast(without_gil()): {what}, beside nanobind's call_guard",
+        ours,
+        f"fast_calls.released_{call}.nanobind",
+        at_most=1.1,
+        cause=beside_nanobind,
+    )
+    yield Row("… beside without_gil() alone", ours, f"fast_calls.released_{call}.plain")
+    yield Row("… by hand", ours, f"fast_calls.released_{call}.raw")
 
 
 class Verdict(NamedTuple):
@@ -240,70 +274,19 @@ ROWS = {
         Row("… beside nanobind's", "calls.released_call.handoff", "calls.released_call.nanobind"),
     ),
     "fast_calls": (
-        *(
-            row
-            for call, what in (
-                ("add", "add(int, int)"),
-                ("poke", "object.poke()"),
-                ("put", "object.put(double)"),
-                ("peer", "object.peer(T const&)"),
-                ("item", "object[1]"),
-                ("len", "len(object)"),
-                ("property", "object.value, a property"),
-                ("derived", "poke() of a base class"),
-                ("plus", "object + object"),
-            )
-            for row in (
-                Row(
-                    f"Python call of a function bound by fast(): {what}, beside nanobind",
-                    f"fast_calls.{call}.fast",
-                    f"fast_calls.{call}.nanobind",
-                    at_most=1.1,
-                    cause=CAUSES.get((call, "nanobind"), ""),
-                ),
-                Row(
-                    "… beside Boost.Python as it is",
-                    f"fast_calls.{call}.fast",
-                    f"fast_calls.{call}.plain",
-                    at_least=2.5,
-                    cause=CAUSES.get((call, "plain"), ""),
-                ),
-                Row("… beside pybind11", f"fast_calls.{call}.fast", f"fast_calls.{call}.pybind11"),
-                *(
-                    [Row("… by hand", f"fast_calls.{call}.fast", f"fast_calls.{call}.raw")]
-                    if call != "derived"
-                    else []
-                ),
-            )
-        ),
-        *(
-            row
-            for call, what in (
-                ("add", "add(int, int)"),
-                ("poke", "object.poke()"),
-                ("put", "object.put(double)"),
-                ("peer", "object.peer(T const&)"),
-            )
-            for row in (
-                Row(
-                    f"Python call by fast(without_gil()): {what}, beside nanobind's call_guard",
-                    f"fast_calls.released_{call}.fast",
-                    f"fast_calls.released_{call}.nanobind",
-                    at_most=1.1,
-                    cause=CAUSES.get((f"released_{call}", "nanobind"), ""),
-                ),
-                Row(
-                    "… beside without_gil() alone",
-                    f"fast_calls.released_{call}.fast",
-                    f"fast_calls.released_{call}.plain",
-                ),
-                Row(
-                    "… by hand",
-                    f"fast_calls.released_{call}.fast",
-                    f"fast_calls.released_{call}.raw",
-                ),
-            )
-        ),
+        *fast_call("add", "add(int, int)"),
+        *fast_call("poke", "object.poke()", beside_nanobind=LOOKED_UP),
+        *fast_call("put", "object.put(double)", beside_nanobind=LOOKED_UP),
+        *fast_call("peer", "object.peer(T const&)", beside_nanobind=LOOKED_UP),
+        *fast_call("item", "object[1]"),
+        *fast_call("len", "len(object)"),
+        *fast_call("property", "object.value, a property", beside_plain=OWN_PROPERTY),
+        *fast_call("derived", "poke() of a base class", beside_nanobind=LOOKED_UP),
+        *fast_call("plus", "object + object", beside_plain=NEW_OBJECT),
+        *released_call("add", "add(int, int)"),
+        *released_call("poke", "object.poke()", beside_nanobind=LOOKED_UP),
+        *released_call("put", "object.put(double)", beside_nanobind=LOOKED_UP),
+        *released_call("peer", "object.peer(T const&)", beside_nanobind=LOOKED_UP),
     ),
     "deliveries": (
         Row(

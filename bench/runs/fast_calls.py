@@ -1,12 +1,12 @@
-"""Python calls of small C++ functions that several libraries have bound: the time of a call.
+"""The time of a Python call of a small C++ function, as bound by several libraries.
 
 What: the same functions and class, bound by Boost.Python as it is (plain), with handoff::fast()
 (fast), by pybind11 and nanobind, and by hand with METH_FASTCALL (raw); in the distribution's
 Python. `derived` calls a method of a base class, and has no raw side.
 
 How: twenty calls in the body of a loop of 200, the same loop with `pass` subtracted. A repetition
-measures all sides in turn, several times, and keeps the least of each: what else runs on the
-machine only adds. Ratios are of one repetition.
+measures the loops of all sides in turn, several times, and keeps the least of each: what else runs
+on the machine only adds. Ratios are of one repetition.
 
 Limits: a result of a few nanoseconds has an error of about one.
 """

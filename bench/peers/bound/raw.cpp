@@ -61,45 +61,42 @@ thing const* read_thing(PyObject* object) {
     return &of(object);
 }
 
+// In whose scope a function is called.
+struct with_gil {};
+struct without_gil {
+    PyThreadState* const own = PyEval_SaveThread();
+    without_gil() = default;
+    without_gil(without_gil const&) = delete;
+    without_gil& operator=(without_gil const&) = delete;
+    ~without_gil() { PyEval_RestoreThread(own); }
+};
+
+template <class Scope, class F>
+auto result_in(F const& f) {
+    [[maybe_unused]] Scope const scope{};
+    return f();
+}
+
+template <class Scope>
 PyObject* add(PyObject* /*module*/, arguments all, Py_ssize_t count) {
     int one = 0;
     int other = 0;
     if (!given(count, 2) || !read(all[0], one) || !read(all[1], other)) {
         return nullptr;
     }
-    return PyLong_FromLong(bound::add(one, other));
+    return PyLong_FromLong(result_in<Scope>([&] { return bound::add(one, other); }));
 }
 
-PyObject* released_add(PyObject* /*module*/, arguments all, Py_ssize_t count) {
-    int one = 0;
-    int other = 0;
-    if (!given(count, 2) || !read(all[0], one) || !read(all[1], other)) {
-        return nullptr;
-    }
-    PyThreadState* const own = PyEval_SaveThread();
-    int const sum = bound::add(one, other);
-    PyEval_RestoreThread(own);
-    return PyLong_FromLong(sum);
-}
-
+template <class Scope>
 PyObject* poke(PyObject* self, arguments /*all*/, Py_ssize_t count) {
     if (!given(count, 0)) {
         return nullptr;
     }
-    of(self).poke();
+    result_in<Scope>([&] { of(self).poke(); });
     Py_RETURN_NONE;
 }
 
-PyObject* released_poke(PyObject* self, arguments /*all*/, Py_ssize_t count) {
-    if (!given(count, 0)) {
-        return nullptr;
-    }
-    PyThreadState* const own = PyEval_SaveThread();
-    of(self).poke();
-    PyEval_RestoreThread(own);
-    Py_RETURN_NONE;
-}
-
+template <class Scope>
 PyObject* put(PyObject* self, arguments all, Py_ssize_t count) {
     if (!given(count, 1)) {
         return nullptr;
@@ -108,37 +105,16 @@ PyObject* put(PyObject* self, arguments all, Py_ssize_t count) {
     if (by == -1 && PyErr_Occurred() != nullptr) {
         return nullptr;
     }
-    return PyFloat_FromDouble(of(self).put(by));
+    return PyFloat_FromDouble(result_in<Scope>([&] { return of(self).put(by); }));
 }
 
-PyObject* released_put(PyObject* self, arguments all, Py_ssize_t count) {
-    if (!given(count, 1)) {
-        return nullptr;
-    }
-    double const by = PyFloat_AsDouble(all[0]);
-    if (by == -1 && PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
-    PyThreadState* const own = PyEval_SaveThread();
-    double const sum = of(self).put(by);
-    PyEval_RestoreThread(own);
-    return PyFloat_FromDouble(sum);
-}
-
+template <class Scope>
 PyObject* peer(PyObject* self, arguments all, Py_ssize_t count) {
-    thing const* const other = given(count, 1) ? read_thing(all[0]) : nullptr;
-    return other == nullptr ? nullptr : PyLong_FromLong(of(self).peer(*other));
-}
-
-PyObject* released_peer(PyObject* self, arguments all, Py_ssize_t count) {
     thing const* const other = given(count, 1) ? read_thing(all[0]) : nullptr;
     if (other == nullptr) {
         return nullptr;
     }
-    PyThreadState* const own = PyEval_SaveThread();
-    int const sum = of(self).peer(*other);
-    PyEval_RestoreThread(own);
-    return PyLong_FromLong(sum);
+    return PyLong_FromLong(result_in<Scope>([&] { return of(self).peer(*other); }));
 }
 
 PyObject* item(PyObject* self, PyObject* index) {
@@ -170,12 +146,12 @@ PyMethodDef method(char const* name, F* f) {
 }  // namespace
 
 PyMODINIT_FUNC PyInit_bound_raw() {
-    static PyMethodDef methods[] = {method("poke", &poke),
-                                    method("put", &put),
-                                    method("peer", &peer),
-                                    method("released_poke", &released_poke),
-                                    method("released_put", &released_put),
-                                    method("released_peer", &released_peer),
+    static PyMethodDef methods[] = {method("poke", &poke<with_gil>),
+                                    method("put", &put<with_gil>),
+                                    method("peer", &peer<with_gil>),
+                                    method("released_poke", &poke<without_gil>),
+                                    method("released_put", &put<without_gil>),
+                                    method("released_peer", &peer<without_gil>),
                                     {}};
     static PyGetSetDef properties[] = {
         {.name = "value", .get = &get, .set = nullptr, .doc = nullptr, .closure = nullptr}, {}};
@@ -184,7 +160,7 @@ PyMODINIT_FUNC PyInit_bound_raw() {
     static PyNumberMethods number{};
     number.nb_add = &plus;
     static PyMethodDef functions[] = {
-        method("add", &add), method("released_add", &released_add), {}};
+        method("add", &add<with_gil>), method("released_add", &add<without_gil>), {}};
     static PyModuleDef definition{.m_base = PyModuleDef_HEAD_INIT,
                                   .m_name = "bound_raw",
                                   .m_doc = nullptr,

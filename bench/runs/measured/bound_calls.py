@@ -47,9 +47,10 @@ def loop(statement, module):
     return lambda: names["run"](*given) / (LOOPS * UNROLLED)
 
 
+empty = loop("pass", next(iter(modules.values())))
 loops = {
     call: {
-        side: (loop(statement, module), loop("pass", module))
+        side: loop(statement, module)
         for side, module in modules.items()
         if call != "derived" or hasattr(module, "derived")
     }
@@ -58,10 +59,10 @@ loops = {
 seconds = {call: {side: [] for side in sides} for call, sides in loops.items()}
 for _ in range(repetitions):
     for call, sides in loops.items():
-        least = dict.fromkeys(sides, (float("inf"), float("inf")))
+        least = {empty: float("inf"), **dict.fromkeys(sides.values(), float("inf"))}
         for _ in range(rounds):
-            for side, both in sides.items():
-                least[side] = tuple(min(a, b()) for a, b in zip(least[side], both, strict=True))
-        for side, (whole, empty) in least.items():
-            seconds[call][side].append(whole - empty)
+            for each in least:
+                least[each] = min(least[each], each())
+        for side, each in sides.items():
+            seconds[call][side].append(least[each] - least[empty])
 print(json.dumps(seconds))
