@@ -1,7 +1,7 @@
 // held_place: where it finds an object, what it remembers, and what it asks Boost.Python each time.
 #include "embedded_python.hpp"
+#include <handoff/boost_python/detail/fast_callable.hpp>
 #include <handoff/boost_python/detail/held_place.hpp>
-#include <handoff/boost_python/fast.hpp>
 #include <handoff/boost_python/init_without_gil.hpp>
 
 #include <boost/python.hpp>
@@ -53,14 +53,13 @@ struct own_holder : py::instance_holder {
 };
 
 template <class T>
-py::object& class_of() {
+py::object class_of() {
     static py::object const known = [] {
+        handoff::detail::make_types_ready();
         py::scope const nowhere{py::object()};
-        py::object made = py::class_<T>("held", py::no_init);
-        handoff::fast(+[] {}).function(py::detail::def_helper<char const*>(nullptr));  // begins all
-        return made;
+        return py::class_<T>("held", py::no_init);
     }();
-    return const_cast<py::object&>(known);
+    return known;
 }
 
 /// An instance of the class for T with such a holder, in the memory that Boost.Python gives back.
@@ -84,33 +83,29 @@ TEST(HeldPlace, KnowsTheHoldersThatHaveTheirObjectInside) {
     EXPECT_FALSE(holds_by_value(typeid(own_holder)));
 }
 
-TEST(HeldPlace, AsksAHolderOfAnotherTypeEachTime) {
+/// That it finds each of several objects, and asks such a holder at every find().
+template <class T, class Holder>
+void expect_that_it_asks_each_time() {
     embedded_python::python().invoke([] {
-        thing one;
-        thing other;
+        T one;
+        T other;
         asked = 0;
-        for (thing* const each : {&one, &other, &one}) {
-            auto const made = instance_with<thing, own_holder>(each);
-            EXPECT_EQ(held_place<thing>::find(made.ptr()), each);
-            EXPECT_EQ(held_place<thing>::find(made.ptr()), each);
+        for (T* const each : {&one, &other, &one}) {
+            auto const made = instance_with<T, Holder>(each);
+            EXPECT_EQ(held_place<T>::find(made.ptr()), each);
+            EXPECT_EQ(held_place<T>::find(made.ptr()), each);
         }
         EXPECT_EQ(asked, 6);
     });
 }
 
+TEST(HeldPlace, AsksAHolderOfAnotherTypeEachTime) {
+    expect_that_it_asks_each_time<thing, own_holder>();
+}
+
 TEST(HeldPlace, AsksEachTimeWhereAPointerIsNotWhereItIsExpected) {
-    using holder = py::objects::pointer_holder<oddly_held*, oddly_held>;
-    embedded_python::python().invoke([] {
-        oddly_held one;
-        oddly_held other;
-        asked = 0;
-        for (oddly_held* const each : {&one, &other, &one}) {
-            auto const made = instance_with<oddly_held, holder>(each);
-            EXPECT_EQ(held_place<oddly_held>::find(made.ptr()), each);
-            EXPECT_EQ(held_place<oddly_held>::find(made.ptr()), each);
-        }
-        EXPECT_EQ(asked, 6);
-    });
+    expect_that_it_asks_each_time<oddly_held,
+                                  py::objects::pointer_holder<oddly_held*, oddly_held>>();
 }
 
 TEST(HeldPlace, RemembersWhereAPointerIs) {

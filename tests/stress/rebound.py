@@ -1,6 +1,6 @@
 """Other people's Boost.Python modules with every binding fast: whether they give what they give.
 
-Usage: rebound.py BUILD HEADERS… --boost-python FOLDER [--imath FOLDER] [NAME…]
+Usage: rebound.py BUILD HEADERS… [--boost-python FOLDER [--names NAME…]] [--imath FOLDER]
 
 - Boost.Python's own tests, FOLDER being its libs/python/test: every module that a test there
   imports is built twice, as it is and with rebound.hpp, and the test is run with each.
@@ -57,11 +57,10 @@ def call(command, **options):
     return done.returncode, done.stdout
 
 
-def compiled(side, source, objects, headers, include):
+def compiled(side, source, objects, headers):
     """The object file of a source."""
     text = source.read_text(errors="replace")
     options = [*OPTIONS, f"-I{source.parent}", "-isystem", sysconfig.get_path("include")]
-    options += [f"-I{each}" for each in include]
     copy = objects / source.name
     if side == "fast":
         text = with_calls_rebound(text)
@@ -79,7 +78,7 @@ def build_module(side, name, sources, folder, headers):
     objects = folder / f"{name}.objects"
     objects.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    files = [compiled(side, source, objects, headers, ()) for source in sources]
+    files = [compiled(side, source, objects, headers) for source in sources]
     seconds = time.monotonic() - begin
     module = folder / f"{name}.so"
     library = f"boost_python{sys.version_info.major}{sys.version_info.minor}"
@@ -165,16 +164,18 @@ def imath(folder, build, headers):
         copy, made = build / side / "imath", build / side / "imath.build"
         if not copy.exists():
             shutil.copytree(folder, copy)
-        # Doing without its installed package, and in the language that our headers are in.
+        # In the language that our headers are in. CMake tries the compiler without what is only for
+        # a Release.
         options = ["-DPYTHON=ON", "-DBUILD_TESTING=ON", "-DCMAKE_BUILD_TYPE=Release"]
-        options += ["-DCMAKE_CXX_STANDARD=20", "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG -w"]
+        options.append("-DCMAKE_CXX_STANDARD=20")
+        flags = ["-O2 -DNDEBUG -w"]
         if side == "fast":
             for source in (copy / "src/python").rglob("*"):
                 if source.suffix in (".cpp", ".h"):
                     source.write_text(with_calls_rebound(source.read_text()))
-            flags = [f"-include {HERE / 'rebound.hpp'}", *(f"-I{each}" for each in headers)]
+            flags += [f"-include {HERE / 'rebound.hpp'}", *(f"-I{each}" for each in headers)]
             flags.append(f"-I{sysconfig.get_path('include')}")
-            options.append(f"-DCMAKE_CXX_FLAGS={' '.join(flags)}")
+        options.append(f"-DCMAKE_CXX_FLAGS_RELEASE={' '.join(flags)}")
         begin = time.monotonic()
         for command in (
             ["cmake", "-S", copy, "-B", made, *options],
