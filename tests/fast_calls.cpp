@@ -137,6 +137,11 @@ struct shape_wrapper : shape, py::wrapper<shape> {
     int default_sides(int of) { return shape::sides(of); }
 };
 
+struct lone {
+    int of_int(int of) { return of; }
+    std::string of_text(std::string const& of) { return of; }
+};
+
 struct from_int {
     from_int(int of) : value(of) {}  // NOLINT(misc-explicit-constructor)
     int value;
@@ -200,12 +205,31 @@ struct held_shape : shape {
 };
 struct held_shape_wrapper : held_shape, py::wrapper<held_shape> {};
 
-/// Calls Python within a call.
+/// Its methods call a Python function.
 struct caller {
     explicit caller(py::object const& callback) : function(callback) {}
     py::object call() { return function(); }
+    void handle(int /*signal*/, py::object const& /*frame*/) {
+        py::object const own = function;
+        own();
+    }
     py::object function;
 };
+
+/// Policies that refuse a call, and set no error.
+struct refusing : py::default_call_policies {
+    static inline int asked = 0;
+    template <class Arguments>
+    static bool precall(Arguments const& /*unused*/) {
+        ++asked;
+        return false;
+    }
+};
+
+void populate(py::object const& space) {
+    py::scope const inside(space);
+    py::def("added", bound(&none));
+}
 
 BOOST_PYTHON_MEMBER_FUNCTION_OVERLOADS(whole_overloads, times, 0, 1)
 struct multiple : whole {
@@ -219,7 +243,20 @@ BOOST_PYTHON_MODULE(CALLS_MODULE) {
     py::enum_<color>("color").value("red", color::red).value("green", color::green);
     py::implicitly_convertible<int, from_int>();
     py::class_<from_int>("from_int", py::init<int>());
-    py::class_<caller>("caller", py::init<py::object>()).def("call", bound(&caller::call));
+    py::class_<caller>("caller", py::init<py::object>())
+        .def("call", bound(&caller::call))
+        .def("handle", bound(&caller::handle));
+    {
+        py::docstring_options const no_docstrings(false, false, false);
+        py::class_<lone> with_alias("lone");
+        with_alias.def("f", &lone::of_int);
+        with_alias.attr("g") = with_alias.attr("f");
+        with_alias.def("f", bound(&lone::of_text));
+    }
+    py::def("populate", &populate);
+    py::def("applied_to_itself", bound(+[](py::object const& of) { return of(of); }));
+    py::def("refused", bound(&add), refusing());
+    py::def("times_asked", +[] { return refusing::asked; });
     py::class_<lens>("lens").add_property("focus", bound<lens>(&lens::get),
                                           bound<lens>(&lens::set));
     py::class_<thing>("thing")

@@ -8,8 +8,10 @@ import os
 import pickle
 import pydoc
 import random
+import signal
 import sys
 import threading
+import types
 import unittest
 import weakref
 
@@ -540,25 +542,62 @@ class SameAsPlain(unittest.TestCase):
     def test_recursion_ends_with_its_error(self):
         def call(module):
             deep = module.caller(lambda: deep.call())
-            return outcome(deep.call).split(":")[0]
+            return [
+                outcome(endless).split(":")[0]
+                for endless in (
+                    deep.call,
+                    lambda: module.applied_to_itself(module.applied_to_itself),
+                )
+            ]
 
-        self.assertEqual("str:RecursionError", self.same(call, "recursion"))
+        self.assertEqual("list:['RecursionError', 'RecursionError']", self.same(call, "recursion"))
 
     def test_arguments_live_as_long_as_the_call(self):
-        """Of a bound method that its own call drops, as a signal's handler may."""
+        """CPython borrows a signal's handler while it calls it."""
 
         def call(module):
-            class Kept(module.caller):
-                pass
+            def callback():
+                signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+                gc.collect()
+                seen.append(gone() is not None)
 
-            one = Kept(lambda: holder.clear() or gc.collect() or seen.append(gone() is not None))
-            gone, seen = weakref.ref(one), []
-            holder = {"method": one.call}
+            one, seen = module.caller(callback), []
+            gone = weakref.ref(one)
+            signal.signal(signal.SIGUSR1, one.handle)
             del one
-            list(iter(holder["method"], None))
-            return [seen, gone() is None]
+            signal.raise_signal(signal.SIGUSR1)
+            return seen
 
-        self.same(call, "arguments")
+        self.assertEqual("list:[True]", self.same(call, "arguments"))
+
+    def test_a_function_is_called_once(self):
+        before = fast_calls.times_asked()
+        with self.assertRaisesRegex(SystemError, "returned NULL"):
+            fast_calls.refused(1, 2)
+        self.assertEqual(fast_calls.times_asked(), before + 1)
+
+    def test_what_has_a_function_can_be_collected(self):
+        class Kept:
+            pass
+
+        def call(module):
+            space = types.ModuleType("space")
+            module.populate(space)
+            space.kept = Kept()
+            called, gone = space.added(), weakref.ref(space.kept)
+            del space
+            gc.collect()
+            return [called, gone()]
+
+        self.assertEqual("list:[4, None]", self.same(call, "a module"))
+
+    def test_an_older_overload_takes_its_place_again(self):
+        def call(module):
+            module.lone.f = module.lone.g
+            one = module.lone()
+            return [one.f(1), *(outcome(lambda v=v: one.f(v)) for v in ("a", None))]
+
+        self.same(call, "an alias")
 
     def test_replaced_and_deleted(self):
         def call(module):

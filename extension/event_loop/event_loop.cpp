@@ -41,7 +41,7 @@ namespace {
 
 gil_once<py::object>& globals_of_event_loop = detail::first_copy_of(detail::globals_of_event_loop);
 
-/// Raises: OSError where there is no descriptor left.
+/// Raises: OSError if the process has no file descriptor left.
 std::shared_ptr<mailbox> make_mailbox() {
     try {
         return std::make_shared<mailbox>();

@@ -10,7 +10,7 @@
 namespace handoff {
 
 namespace detail {
-/// Said by who knows that the calling thread holds the GIL: Python has called it.
+/// Is given by a function that Python has called, whose thread therefore holds the GIL.
 struct called_by_python {};
 }  // namespace detail
 

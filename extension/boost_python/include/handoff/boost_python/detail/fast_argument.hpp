@@ -27,24 +27,6 @@ inline bool read_exactly(PyObject* source, bool& value) {
     value = source == Py_True;
     return value || source == Py_False;
 }
-inline bool read_exactly(PyObject* source, std::string& value) {
-    if (PyBytes_CheckExact(source)) {
-        value.assign(PyBytes_AS_STRING(source), static_cast<std::size_t>(PyBytes_GET_SIZE(source)));
-        return true;
-    }
-    if (!PyUnicode_CheckExact(source)) {
-        return false;
-    }
-    Py_ssize_t size = 0;
-    char const* const characters = PyUnicode_AsUTF8AndSize(source, &size);
-    if (characters == nullptr) {
-        PyErr_Clear();  // Boost.Python raises its own
-        return false;
-    }
-    value.assign(characters, static_cast<std::size_t>(size));
-    return true;
-}
-
 /// Boost.Python has no conversion to it. The characters are those of the argument, which the call
 /// keeps.
 inline bool read_exactly(PyObject* source, std::string_view& value) {
@@ -56,11 +38,20 @@ inline bool read_exactly(PyObject* source, std::string_view& value) {
     } else if (PyUnicode_Check(source)) {
         characters = PyUnicode_AsUTF8AndSize(source, &size);
         if (characters == nullptr) {
-            PyErr_Clear();
+            PyErr_Clear();  // Boost.Python raises its own
         }
     }
     value = {characters, static_cast<std::size_t>(size)};
     return characters != nullptr;
+}
+inline bool read_exactly(PyObject* source, std::string& value) {
+    std::string_view text;
+    if ((!PyBytes_CheckExact(source) && !PyUnicode_CheckExact(source)) ||
+        !read_exactly(source, text)) {
+        return false;
+    }
+    value.assign(text);
+    return true;
 }
 template <class T>
     requires std::is_enum_v<T>

@@ -91,15 +91,14 @@ struct fast_callable {
     PyObject ob_base;
     vectorcallfunc vectorcall;
     PyObject* plain;  ///< A Boost.Python function, with all overloads.
-    PyObject*
-        absorbed;  ///< What its plain function has as older overloads. Borrowed, compared only.
+    PyObject* absorbed;  ///< The overloads that its plain function has taken over; only compared.
     PyObject* names;  ///< The dictionary in which it is; null once it has been replaced by us.
     std::shared_ptr<fast_overload> newest;
 
     static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
 };
 
-/// What a tuple of arguments does for a call of Boost.Python's: the arguments live as long as it.
+/// Keeps objects while it lives, as the tuple of arguments does in a call of Boost.Python's.
 class kept_arguments {
 public:
     kept_arguments(PyObject* const* arguments, std::size_t count) noexcept
@@ -156,17 +155,15 @@ inline PyObject* call_overloads(fast_callable const& callable, PyObject* const* 
 inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                            PyObject* keywords) {
     fast_callable const& callable = fast_callable::of(self);
+    auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
+    // Until the plain function has been called as well: a conversion may run Python code.
+    kept_arguments const kept_self(&self, 1);
+    kept_arguments const kept(arguments, given);
     if (keywords == nullptr) {
-        auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
         if (Py_EnterRecursiveCall(" while calling a Python object") != 0) {
             return nullptr;
         }
-        PyObject* result = nullptr;
-        {
-            kept_arguments const kept(arguments, given);
-            kept_arguments const kept_self(&self, 1);
-            result = call_overloads(callable, arguments, given);
-        }
+        PyObject* const result = call_overloads(callable, arguments, given);
         Py_LeaveRecursiveCall();
         if (result != fast_overload::no_match()) [[likely]] {
             return result;
@@ -307,8 +304,8 @@ inline boost::python::object names_in(PyObject* space) {
     return py::object(py::handle<>(PyObject_GetAttrString(space, "__dict__")));
 }
 
-/// What fast() has made of a function, and puts into a class or a module. It is no template, so
-/// that a signature costs no more code than its call.
+/// A function that fast() has prepared, to be put into a class or a module. It is not a template:
+/// so all signatures share this code.
 class fast_definition {
 public:
     /// Takes over the overload.

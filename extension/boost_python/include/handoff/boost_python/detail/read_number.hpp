@@ -17,9 +17,9 @@ concept plain_integer = std::integral<T> && !std::same_as<T, bool> && !std::same
 template <class T>
 concept plain_floating_point = std::floating_point<T> && !std::same_as<T, long double>;
 
-/// Reads an int or an object of a subclass of it; false if it is no long.
+/// Reads an int, or an object of a subclass of int. Returns: false if the value does not fit.
 /// GIL:    held.
-/// Source: cpython/longintrepr.h. An int of one digit or none is read without a call.
+/// Source: cpython/longintrepr.h. An int of at most one digit is read without a call.
 [[nodiscard]] inline bool read_long(PyObject* object, long& value) noexcept {
     auto const* const digits = reinterpret_cast<PyLongObject*>(object);
 #if PY_VERSION_HEX >= 0x030C0000
