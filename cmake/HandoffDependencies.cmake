@@ -12,7 +12,8 @@ set(Python_LIBRARY "${HANDOFF_PYTHON_library}")
 if(NOT DEFINED Boost_USE_STATIC_LIBS)
   set(Boost_USE_STATIC_LIBS OFF)
 endif()
-find_package(Boost 1.74 CONFIG QUIET COMPONENTS ${python_tag})
+# Beside a Python that was built from source there may be a Boost.Python for it.
+find_package(Boost 1.74 CONFIG QUIET COMPONENTS ${python_tag} HINTS "${HANDOFF_PYTHON_prefix}")
 
 set(HANDOFF_BOOST_PYTHON_target Boost::${python_tag})
 if(NOT TARGET ${HANDOFF_BOOST_PYTHON_target} AND TARGET boost::${python_tag})
@@ -40,9 +41,21 @@ if(NOT Boost_FOUND OR NOT TARGET ${HANDOFF_BOOST_PYTHON_target})
     "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) was chosen, but there is no Boost.Python "
     "(1.74 or later) for it. ${found}\n"
     "Choose a Python that matches (make PYTHON=/usr/bin/python3, or -DPython3_EXECUTABLE=…), install "
-    "libboost-python-dev for the distribution's Python, or let Conan build Boost for yours (make PROFILE=conancenter). "
+    "libboost-python-dev for the distribution's Python, let Conan build Boost for yours (make PROFILE=conancenter), or "
+    "build Boost.Python for it from the distribution's source: cmake/build_boost_python.py ${Python3_EXECUTABLE}. "
     "The GIL toolkit and the tools need no Boost: -DHANDOFF_BOOST_PYTHON=OFF builds these alone; "
     "pip install ./extension/diagnostics installs gilcheck, giltrace and gilwatch")
+endif()
+if(NOT HANDOFF_PYTHON_gil)
+  # A Boost.Python for a Python with a GIL has the same name, links, and corrupts the first object that it touches.
+  get_target_property(boost_python_library ${HANDOFF_BOOST_PYTHON_target} LOCATION)
+  file(STRINGS "${boost_python_library}" free_threaded LIMIT_COUNT 1 REGEX "_Py_DecRefShared")
+  if(Boost_VERSION VERSION_LESS 1.92 OR NOT free_threaded)
+    message(FATAL_ERROR
+      "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) is a free-threaded build, and the Boost.Python "
+      "that was found is not for one: Boost ${Boost_VERSION}, ${boost_python_library}. It takes Boost 1.92 or later, "
+      "built for this Python: cmake/build_boost_python.py ${Python3_EXECUTABLE} builds it")
+  endif()
 endif()
 if(TARGET Python::Module)
   get_target_property(headers Python::Module INTERFACE_INCLUDE_DIRECTORIES)

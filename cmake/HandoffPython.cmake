@@ -27,14 +27,14 @@ execute_process(
   OUTPUT_VARIABLE HANDOFF_PYTHON_FACTS OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
 foreach(fact IN ITEMS
-    executable base_executable build gil version include archives shared library libraries modules packages suffix)
+    executable base_executable prefix build gil version include archives shared library libraries modules packages suffix)
   string(JSON HANDOFF_PYTHON_${fact} GET "${HANDOFF_PYTHON_FACTS}" ${fact})
 endforeach()
 
-if(NOT HANDOFF_PYTHON_gil)
+if(NOT HANDOFF_PYTHON_gil AND HANDOFF_PYTHON_version VERSION_LESS 3.14)
   message(FATAL_ERROR
-    "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) is a free-threaded build: it has no GIL to "
-    "hand over, to check or to record. Choose one that has, with -DPython3_EXECUTABLE=…")
+    "Python ${HANDOFF_PYTHON_version} (${Python3_EXECUTABLE}) is a free-threaded build, which was an experiment up to "
+    "3.13: Handoff supports those of 3.14 and later. Choose one, or a Python with a GIL, with -DPython3_EXECUTABLE=…")
 endif()
 if(NOT HANDOFF_PYTHON_HEADERS)
   message(STATUS "Python ${HANDOFF_PYTHON_version}: ${Python3_EXECUTABLE}")

@@ -34,6 +34,7 @@ print(
             # Not the link or the shim that stands for it: an embedded Python starts from here.
             "executable": sys.executable,
             "base_executable": str(named if named.is_file() else base),
+            "prefix": sys.base_prefix,
             # Two builds with the same words are the same Python.
             "build": f"{sys.hexversion:x} {sys.implementation.cache_tag}{sys.abiflags}",
             "gil": not var("Py_GIL_DISABLED"),

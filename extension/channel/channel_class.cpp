@@ -3,7 +3,9 @@
 #include "made_once.hpp"
 #include "raise.hpp"
 #include <handoff/channel/consumer.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
+#include <handoff/gil/once.hpp>
 
 #include <boost/python.hpp>
 
@@ -11,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -30,21 +33,36 @@ constexpr std::array policies{named_policy{.name = "block", .policy = when_full:
                               named_policy{.name = "drop_oldest", .policy = when_full::drop_oldest},
                               named_policy{.name = "refuse", .policy = when_full::refuse}};
 
-/// Those to be closed at exit. Guarded by the GIL, and never destroyed.
-std::vector<std::weak_ptr<channel_end>>& open_ends() {
-    static constinit std::vector<std::weak_ptr<channel_end>>* only = nullptr;
+using channel_ends = std::vector<std::weak_ptr<channel_end>>;
+
+/// Of the ends to be closed at exit.
+constinit gil_exclusion guard_of_ends;
+
+/// REQUIRES: its guard is locked. Never destroyed.
+channel_ends& open_ends() {
+    static constinit channel_ends* only = nullptr;
     if (only == nullptr) {
-        only = new std::vector<std::weak_ptr<channel_end>>();
+        only = new channel_ends();
     }
     return *only;
 }
 
 void close_all() {
-    for (auto const& each : std::exchange(open_ends(), {})) {
+    channel_ends ends;
+    {
+        std::scoped_lock const alone(guard_of_ends);
+        ends.swap(open_ends());
+    }
+    for (auto const& each : ends) {
         if (auto const end = each.lock()) {
             end->close_to_producers();  // a daemon thread that waits is left as it is
         }
     }
+}
+
+bool have_all_closed_at_exit() {
+    py::import("atexit").attr("register")(py::make_function(&close_all));
+    return true;
 }
 
 #if PY_VERSION_HEX < 0x030D0000
@@ -208,15 +226,13 @@ void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
 }
 
 void close_at_exit(std::weak_ptr<channel_end> end) {
-    static bool tied = false;  // guarded by the GIL
+    static constinit gil_once<bool> tied;
     auto const there = end.lock();
-    if (there == nullptr || std::exchange(there->closes_at_exit, true)) {
+    if (there == nullptr || there->closes_at_exit.exchange(true)) {
         return;
     }
-    if (!tied) {
-        py::import("atexit").attr("register")(py::make_function(&close_all));
-        tied = true;
-    }
+    static_cast<void>(tied.get(have_all_closed_at_exit));
+    std::scoped_lock const alone(guard_of_ends);
     auto& ends = open_ends();
     if (ends.size() == ends.capacity()) {  // so that each costs the same, however many there are
         std::erase_if(ends, [](auto const& each) { return each.expired(); });

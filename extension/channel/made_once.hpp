@@ -3,7 +3,7 @@
 
 #include <handoff/gil/python.hpp>
 
-#include <utility>
+#include <atomic>
 
 namespace handoff::detail {
 
@@ -17,17 +17,17 @@ namespace handoff::detail {
 /// Returns: a borrowed reference; null with a Python error set.
 template <PyObject* (*Make)()>
 [[nodiscard]] PyObject* made_once() {
-    static constinit PyObject* only = nullptr;
-    if (only == nullptr) {
+    static constinit std::atomic<PyObject*> only = nullptr;
+    PyObject* found = only.load(std::memory_order_acquire);
+    if (found == nullptr) {
         PyObject* const made = Make();
-        if (only == nullptr) {
-            only = made;
-        } else {
-            Py_XDECREF(made);
-            PyErr_Clear();
+        if (only.compare_exchange_strong(found, made)) {
+            return made;
         }
+        Py_XDECREF(made);
+        PyErr_Clear();
     }
-    return only;
+    return found;
 }
 
 }  // namespace handoff::detail

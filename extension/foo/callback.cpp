@@ -4,9 +4,16 @@
 #include "gil_scheduler.hpp"
 #include "ticker.hpp"
 
+#include <handoff/gil/detail/free_threading.hpp>
+
 #include <boost/python/errors.hpp>
+#include <boost/python/handle.hpp>
 
 #include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
 
 namespace handoff::callback {
 
@@ -15,6 +22,7 @@ namespace {
 struct object {
     PyObject_HEAD  // NOLINT(readability-identifier-naming)
         PyObject* called;  // owned
+    detail::gil_exclusion exclusion;  // of it
     ticker* of;        // null: it is gone
 };
 
@@ -27,7 +35,12 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 int clear(PyObject* self) {
-    Py_SETREF(from(self).called, Py_NewRef(Py_None));
+    PyObject* called = Py_NewRef(Py_None);
+    {
+        std::scoped_lock const alone(from(self).exclusion);
+        std::swap(from(self).called, called);
+    }
+    Py_DECREF(called);
     return 0;
 }
 
@@ -47,9 +60,9 @@ void deallocate(PyObject* self) {
 
 /// The class, made when it is first needed. Returns: null with a Python error set.
 PyTypeObject* callback_class() noexcept {
-    static PyTypeObject* only = nullptr;  // owned, guarded by the GIL
-    if (only != nullptr) {
-        return only;
+    static constinit std::atomic<PyTypeObject*> only = nullptr;  // owned
+    if (PyTypeObject* const found = only.load(std::memory_order_acquire)) {
+        return found;
     }
     std::array slots = {
         PyType_Slot{.slot = Py_tp_doc,
@@ -66,13 +79,13 @@ PyTypeObject* callback_class() noexcept {
                         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
                                  Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
                         .slots = slots.data()};
-    PyObject* const made = PyType_FromSpec(&spec);
-    if (only == nullptr) {  // a collection may have let another thread be faster
-        only = reinterpret_cast<PyTypeObject*>(made);
-    } else {
-        Py_XDECREF(made);
+    auto* const made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+    PyTypeObject* faster = nullptr;  // another thread
+    if (only.compare_exchange_strong(faster, made)) {
+        return made;
     }
-    return only;
+    Py_XDECREF(made);
+    return faster;
 }
 
 }  // namespace
@@ -84,13 +97,17 @@ PyObject* make(PyObject* called, ticker& of) {
         throw boost::python::error_already_set();
     }
     made->called = Py_NewRef(called);
+    std::construct_at(&made->exclusion);
     made->of = &of;
     auto* const self = reinterpret_cast<PyObject*>(made);
     PyObject_GC_Track(self);
     return self;
 }
 
-PyObject* called_by(PyObject* callback) noexcept { return from(callback).called; }
+boost::python::object called_by(PyObject* callback) {
+    std::scoped_lock const alone(from(callback).exclusion);
+    return boost::python::object(boost::python::handle<>(boost::python::borrowed(from(callback).called)));
+}
 
 void forget_ticker(PyObject* callback) noexcept { from(callback).of = nullptr; }
 

@@ -3,6 +3,8 @@
 
 #include <handoff/gil/python.hpp>
 
+#include <boost/python/object.hpp>
+
 namespace handoff {
 
 class ticker;
@@ -30,8 +32,8 @@ namespace callback {
 /// Throws:  boost::python::error_already_set: MemoryError.
 [[nodiscard]] PyObject* make(PyObject* called, ticker& of);
 
-/// Returns: a borrowed reference; None once the collector has cleared it.
-[[nodiscard]] PyObject* called_by(PyObject* callback) noexcept;
+/// Returns: what it calls; None once the collector has cleared it.
+[[nodiscard]] boost::python::object called_by(PyObject* callback);
 
 /// The ticker is about to go; somebody may have got hold of the object, by gc.get_referents().
 void forget_ticker(PyObject* callback) noexcept;

@@ -126,13 +126,13 @@ namespace {
 /// Inside fork() itself, with no Python code before or after: what holds the scheduler's mutex
 /// must not run any, and Python's own fork hooks are such code.
 void tie_to_fork() {
-    static bool tied = false;  // guarded by the GIL
-    if (!tied && pthread_atfork([] { gil_scheduler().before_fork(); },
-                                [] { gil_scheduler().after_fork_in_parent(); },
-                                [] { gil_scheduler().after_fork_in_child(); }) != 0) {
+    static constinit std::atomic<bool> tied = false;
+    if (!tied.exchange(true) && pthread_atfork([] { gil_scheduler().before_fork(); },
+                                               [] { gil_scheduler().after_fork_in_parent(); },
+                                               [] { gil_scheduler().after_fork_in_child(); }) != 0) {
+        tied = false;
         throw std::bad_alloc();
     }
-    tied = true;
 }
 
 /// What an abandoned thread was doing, for stderr.
@@ -200,22 +200,14 @@ PyObject* stop_every_foo(PyObject* /*module*/, PyObject* /*arguments*/) {
 
 namespace {
 
-PyObject* kept_threading = nullptr;  // owned, guarded by the GIL
+/// Made by the first that ties it: the module threading.
+constinit gil_once<py::object> tied;
 
-}  // namespace
-
-py::object threading() { return py::object(py::handle<>(py::borrowed(kept_threading))); }
-
-void tie_scheduler_to_interpreter() {
-    static bool tied = false;  // guarded by the GIL
-    if (tied) {
-        return;
-    }
-
+py::object tie() {
     gil_scheduler();  // made here, where it may fail
 
     // Here rather than at the first error: its first import decides which thread is the main one.
-    Py_XSETREF(kept_threading, Py_NewRef(py::import("threading").ptr()));
+    py::object const threads = py::import("threading");
 
     // First, so that it closes after the scheduler.
     if (!gil_gate::open()) {
@@ -229,7 +221,13 @@ void tie_scheduler_to_interpreter() {
         .ml_doc = "Delivers what is due, and ends the threads of module Foo."};
     py::import("atexit").attr("register")(
         py::object(py::handle<>(PyCFunction_New(&at_exit, nullptr))));
-    tied = true;
+    return threads;
 }
+
+}  // namespace
+
+py::object threading() { return tied.get(tie); }
+
+void tie_scheduler_to_interpreter() { static_cast<void>(tied.get(tie)); }
 
 }  // namespace handoff

@@ -209,18 +209,14 @@ void fill_module() {
 }
 
 /// Foo lives in one interpreter: Boost.Python has one registry of types for the process, the
-/// scheduler one thread state a thread, and both rely on its GIL.
+/// scheduler one thread state a thread.
 bool refuse_interpreter() {
     char const* why = nullptr;
-#ifdef Py_GIL_DISABLED
-    why = "Foo needs the GIL, and this is a free-threaded build of Python; use one with the GIL";
-#else
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         why =
             "Foo can be imported in the main interpreter only, and this is a subinterpreter: "
             "Boost.Python has one registry of types for the whole process";
     }
-#endif
     if (why != nullptr) {
         py::handle<> const text(py::allow_null(PyUnicode_FromString(why)));
         py::handle<> const name(py::allow_null(PyUnicode_FromString("Foo")));
@@ -233,7 +229,7 @@ bool refuse_interpreter() {
 
 /// Runs at every import that finds no Foo in sys.modules.
 int execute(PyObject* module) {
-    static PyObject* first = nullptr;  // guarded by the GIL
+    static PyObject* first = nullptr;  // guarded by the import's lock, which is of the name
     if (refuse_interpreter()) {
         return -1;
     }
@@ -264,6 +260,9 @@ PyObject* PyInit_Foo() {
         // It is we who refuse, and say why.
         PyModuleDef_Slot{.slot = Py_mod_multiple_interpreters,
                          .value = Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_GIL_DISABLED
+        PyModuleDef_Slot{.slot = Py_mod_gil, .value = Py_MOD_GIL_NOT_USED},
 #endif
         PyModuleDef_Slot{.slot = 0, .value = nullptr},
     };

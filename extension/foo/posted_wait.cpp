@@ -14,8 +14,12 @@ posted_wait::posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
     }
     number_ = to_->expect();
     try {
-        if (reached || !enrol(awaited_->its_waits())) {
-            wake(reached);
+        if (reached) {
+            wake(true);
+        } else if (enrol(awaited_->its_waits())) {
+            awaited_->tell_waits();
+        } else {
+            wake(awaited_->has_delivered(count));  // before the run ended, meanwhile
         }
     } catch (...) {
         to_->forget();

@@ -6,6 +6,7 @@
 #include "gil_scheduler.hpp"
 #include "raise.hpp"
 #include <handoff/gil.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 
@@ -17,6 +18,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -44,10 +46,9 @@ bool append_to(PyObject* list, Py_ssize_t n) noexcept {
 }
 
 /// What a message calls it: its repr(), or its name where that says nothing.
-py::object described(PyObject* callable) {
-    py::object const called{py::handle<>(py::borrowed(callable))};
-    if (std::string_view(Py_TYPE(callable)->tp_name) != "Boost.Python.function") {
-        return py::object(py::handle<>(PyObject_Repr(callable)));
+py::object described(py::object const& called) {
+    if (std::string_view(Py_TYPE(called.ptr())->tp_name) != "Boost.Python.function") {
+        return py::object(py::handle<>(PyObject_Repr(called.ptr())));
     }
     return "<Boost.Python function %s>" % py::make_tuple(called.attr("__name__"));
 }
@@ -98,18 +99,42 @@ int ticker::traverse(visitproc visit, void* arg) const {
 
 void ticker::clear() {
     gil_scheduler().cut(*this);
-    Py_CLEAR(error_);
+    Py_XDECREF(exchange_error(nullptr));
 }
 
 void ticker::renew_callback() {
-    if (callback_ != nullptr && PyObject_GC_IsFinalized(callback_) != 0) {
-        PyObject* const renewed = callback::make(callback::called_by(callback_), *this);
-        callback::forget_ticker(callback_);
-        Py_SETREF(callback_, renewed);
+    if (!has_callback()) {
+        return;
+    }
+    auto const own = [this] {
+        std::scoped_lock const alone(exclusion_);
+        return py::handle<>(py::borrowed(callback_));
+    };
+    if (py::handle<> const former = own(); PyObject_GC_IsFinalized(former.get()) != 0) {
+        PyObject* renewed = callback::make(callback::called_by(former.get()).ptr(), *this);
+        {
+            std::scoped_lock const alone(exclusion_);
+            std::swap(callback_, renewed);
+        }
+        callback::forget_ticker(renewed);
+        Py_DECREF(renewed);
     }
 }
 
+/// Returns: a new reference. REQUIRES: there is one.
+py::object ticker::on_message() const {
+    std::scoped_lock const alone(exclusion_);
+    return callback::called_by(callback_);
+}
+
+/// Returns: the former one, which the caller owns.
+PyObject* ticker::exchange_error(PyObject* owned) noexcept {
+    std::scoped_lock const alone(exclusion_);
+    return std::exchange(error_, owned);
+}
+
 py::object ticker::error() const {
+    std::scoped_lock const alone(exclusion_);
     return fresh_ || error_ == nullptr ? py::object()
                                        : py::object(py::handle<>(py::borrowed(error_)));
 }
@@ -130,8 +155,14 @@ scheduler::task::delivered ticker::deliver(scheduler::turn& now) noexcept {
 }
 
 scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
-    if (fresh_.exchange(false)) {
-        Py_CLEAR(error_);
+    if (fresh_) {
+        PyObject* last_runs = nullptr;
+        {
+            std::scoped_lock const alone(exclusion_);
+            fresh_ = false;
+            std::swap(error_, last_runs);
+        }
+        Py_XDECREF(last_runs);
     }
     do {
         if (being_sorted(messages_)) {
@@ -141,6 +172,9 @@ scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
             return {.is = delivered::ended};
         }
         if (!deliver_next()) {
+            if (PyErr_Occurred() == nullptr) {
+                return next();
+            }
             report_error();
             return {.is = delivered::ended};
         }
@@ -151,10 +185,16 @@ scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
 
 /// No Python code is run: nothing is called, and no object with a finalizer dropped.
 scheduler::task::delivered ticker::deliver_at_once(scheduler::turn& now) noexcept {
-    if (being_sorted(messages_) || (fresh_ && error_ != nullptr)) {
+    if (being_sorted(messages_)) {
         return {.is = delivered::not_at_once};
     }
-    fresh_.store(false, std::memory_order_relaxed);
+    if (fresh_) {
+        std::scoped_lock const alone(exclusion_);
+        if (error_ != nullptr) {
+            return {.is = delivered::not_at_once};
+        }
+        fresh_.store(false, std::memory_order_relaxed);
+    }
     unsigned count = 1;
     while (append_and_count(count)) {
         if (!now.delivered_and_covers(due_of(ticks_), count)) {
@@ -191,48 +231,69 @@ bool ticker::behind() const noexcept { return due_of(ticks_ + 1) <= scheduler::c
 
 py::object ticker::delivery_in_progress() const {
     return "on_message(%d) of Foo(interval=%r, on_message=%s)" %
-           py::make_tuple(delivered_, interval_.count(), described(callback::called_by(callback_)));
+           py::make_tuple(delivered_.load(), interval_.count(), described(on_message()));
 }
 
-/// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set.
+/// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set;
+/// or none is, and somebody sorts the list.
 bool ticker::deliver_next() {
-    Py_ssize_t const n = PyList_GET_SIZE(messages_);
-    if (!append_to(messages_, n)) {
-        return false;
+    Py_ssize_t n = 0;
+    py::handle<> number;
+    {
+        detail::object_exclusion const alone(messages_);
+        if (being_sorted(messages_)) {
+            return false;
+        }
+        n = PyList_GET_SIZE(messages_);
+        number = py::handle<>(py::allow_null(PyLong_FromSsize_t(n)));
+        if (!number || PyList_Append(messages_, number.get()) != 0) {
+            return false;
+        }
     }
-    delivered_ = n;
+    delivered_.store(n, std::memory_order_relaxed);
     bool returned = true;
     if (has_callback()) {
         // By references of our own: the callback may drop its Foo, and clear the list.
-        py::handle<> const called(py::borrowed(callback::called_by(callback_)));
-        py::handle<> const number(py::borrowed(PyList_GET_ITEM(messages_, n)));
+        py::object const called = on_message();
         returned =
-            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(called.get(), number.get()))));
+            bool(py::handle<>(py::allow_null(PyObject_CallOneArg(called.ptr(), number.get()))));
     }
-    ++delivered_;
-    waits_.reach(delivered_);
+    count(n + 1);
     return returned;
 }
 
+/// So many have been delivered.
+void ticker::count(Py_ssize_t delivered) noexcept {
+    delivered_.store(delivered, detail::order_of_attached);
+    waits_.reach(delivered);
+}
+
 /// So many, without a callback. On false there may be some of them, and a Python error is set.
-bool ticker::append_and_count(unsigned count) noexcept {
-    Py_ssize_t const first = PyList_GET_SIZE(messages_);
-    Py_ssize_t next = first;
-    while (next < first + count && append_to(messages_, next)) {
-        ++next;
+bool ticker::append_and_count(Py_ssize_t count) noexcept {
+    Py_ssize_t appended = 0;
+    Py_ssize_t size = 0;
+    {
+        detail::object_exclusion const alone(messages_);
+        if (being_sorted(messages_)) {
+            return false;
+        }
+        size = PyList_GET_SIZE(messages_);
+        while (appended < count && append_to(messages_, size)) {
+            ++size;
+            ++appended;
+        }
     }
-    if (next > first) {
-        delivered_ = next;
-        ticks_ += static_cast<std::uint64_t>(next - first);
+    if (appended > 0) {
+        ticks_ += static_cast<std::uint64_t>(appended);
+        this->count(size);
     }
-    waits_.reach(delivered_);
-    return next == first + count;
+    return appended == count;
 }
 
 /// Ends the run, keeps the error, and gives it to threading.excepthook, as threading.Thread does.
 void ticker::report_error() {
     py::object const exception{py::handle<>(take_raised_exception())};
-    Py_XSETREF(error_, Py_NewRef(exception.ptr()));
+    Py_XDECREF(exchange_error(Py_NewRef(exception.ptr())));
     gil_scheduler().cut(*this);
     try {
         py::object const module = threading();
@@ -252,7 +313,8 @@ void ticker::ended() noexcept { waits_.end(); }
 void ticker::left_behind() noexcept { waits_.left_behind(); }
 
 bool ticker::has_delivered(Py_ssize_t count) const noexcept {
-    return std::min(delivered_, PyList_GET_SIZE(messages_)) >= count;
+    return std::min(delivered_.load(detail::order_of_attached), PyList_GET_SIZE(messages_)) >=
+           count;
 }
 
 void ticker::refuse_within_delivery(Py_ssize_t count) const {
@@ -275,8 +337,9 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> time
     auto const deadline = detail::deadline_after(timeout);
     blocking_wait self(waits_, count);
     if (!self.enrolled()) {
-        return false;
+        return has_delivered(count);  // before the run ended, meanwhile
     }
+    tell_waits();
     auto const end =
         detail::interruptible_wait(deadline, [&](auto until) { return self.wait_until(until); });
     if (end == detail::wait_end::interrupted) {

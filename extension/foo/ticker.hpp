@@ -3,6 +3,7 @@
 
 #include "task.hpp"
 #include "waits.hpp"
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/list.hpp>
@@ -18,7 +19,8 @@ namespace handoff {
 /// Appends n = len(messages), then calls on_message(n), once every interval.
 ///
 /// Concurrency
-///   What Python sees (list, callback, error) and how much was delivered: guarded by the GIL.
+///   What Python sees (callback, error): guarded by the GIL; the list guards itself, and how much
+///   was delivered is an atomic.
 ///   The schedule (begin_, ticks_): by the scheduler, which calls one member at a time.
 class ticker final : public scheduler::task {
 public:
@@ -52,6 +54,8 @@ public:
     /// Throws: boost::python::error_already_set (RuntimeError) from within its own on_message.
     void refuse_within_delivery(Py_ssize_t count) const;
     [[nodiscard]] waits& its_waits() noexcept { return waits_; }
+    /// What was delivered after has_delivered() was asked, and before the wait was enrolled.
+    void tell_waits() noexcept { waits_.reach(delivered_.load(detail::order_of_attached)); }
 
     /// "on_message(3) of Foo(interval=1.0, on_message=<function f at 0x...>)", for a delivery that
     /// is in progress. GIL: held.
@@ -80,15 +84,19 @@ private:
     delivered deliver_at_once(scheduler::turn& now) noexcept;
     delivered deliver_due(scheduler::turn& now);
     bool deliver_next();
-    bool append_and_count(unsigned count) noexcept;
+    bool append_and_count(Py_ssize_t count) noexcept;
+    void count(Py_ssize_t delivered) noexcept;
+    [[nodiscard]] boost::python::object on_message() const;
+    [[nodiscard]] PyObject* exchange_error(PyObject* owned) noexcept;
     void report_error();
 
     // In the order that wastes no room: there may be a million.
     std::atomic<bool> fresh_ = false;  // the run has delivered nothing: error_ is the last one's
+    [[no_unique_address]] mutable detail::gil_exclusion exclusion_;  // of callback_ and error_
     seconds interval_;
     scheduler::time_point begin_{};  // of the run
     std::uint64_t ticks_ = 0;        // of the run
-    Py_ssize_t delivered_ = 0;       // also the message that on_message is called with
+    std::atomic<Py_ssize_t> delivered_ = 0;  // also the message that on_message is called with
     PyObject* messages_;  // owned, as the next two; dropped only where Python can be touched
     PyObject* callback_ = nullptr;  // null: nothing is called
     PyObject* error_ = nullptr;     // null: none

@@ -1,6 +1,7 @@
 // waits: who waits for a count, in whatever way, until it is reached or the run ends.
 #pragma once
 
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <boost/intrusive/set.hpp>
@@ -33,8 +34,9 @@ public:
 
     /// So many are there: who waits for no more is woken. GIL: held.
     void reach(Py_ssize_t count) noexcept {
-        // A waiter enrols with the GIL, which is held here: one that is not seen has not begun.
-        if (count >= least_.load(std::memory_order_relaxed)) {
+        // A waiter enrols with the GIL, which is held here: one that is not seen has not begun, or,
+        // where there is no GIL, looks at the count after it has enrolled.
+        if (count >= least_.load(detail::order_of_attached)) {
             wake_up_to(count);
         }
     }
@@ -55,7 +57,7 @@ private:
 
     void wake_up_to(Py_ssize_t count) noexcept;
     void find_least() noexcept;
-    void expect(Py_ssize_t least) noexcept { least_.store(least, std::memory_order_relaxed); }
+    void expect(Py_ssize_t least) noexcept { least_.store(least, detail::order_of_attached); }
 
     /// No count is as high: what the least one that is waited for is else.
     static constexpr Py_ssize_t no_run = PY_SSIZE_T_MAX;

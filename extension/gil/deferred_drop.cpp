@@ -22,6 +22,7 @@
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/gate.hpp>
 
+#include <mutex>
 #include <pthread.h>
 #include <utility>
 
@@ -82,15 +83,29 @@ void deferred_drops::ask_for_a_pending_call() noexcept {
 }
 
 void deferred_drops::take_up() noexcept {
+    std::scoped_lock const alone(exclusion_);
     deferred_drop* added = nullptr;
     for (deferred_drop* each = first_.exchange(nullptr); each != nullptr;) {
         added = std::exchange(each, std::exchange(each->next_, added));
     }
-    deferred_drop** end = &in_order_;
-    while (*end != nullptr) {
-        end = &(*end)->next_;
+    deferred_drop* last = in_order_;
+    if (last == nullptr) {
+        in_order_ = added;
+        return;
     }
-    *end = added;
+    while (last->next_ != nullptr) {
+        last = last->next_;
+    }
+    last->next_ = added;
+}
+
+deferred_drop* deferred_drops::take_next() noexcept {
+    std::scoped_lock const alone(exclusion_);
+    deferred_drop* const next = in_order_;
+    if (next != nullptr) {
+        in_order_ = next->next_;
+    }
+    return next;
 }
 
 void deferred_drops::drop() noexcept {
@@ -103,8 +118,7 @@ void deferred_drops::drop() noexcept {
     rather_hang([this] {
         is_dropping = true;
         take_up();
-        while (in_order_ != nullptr) {  // a finalizer lets others come here, too, or fork
-            deferred_drop* const each = std::exchange(in_order_, in_order_->next_);
+        while (deferred_drop* const each = take_next()) {  // a finalizer lets others come, or forks
             if (each->is_of_this_life()) {
                 delete each;
             } else {

@@ -42,7 +42,7 @@ struct gate_state {
     thread_at_gate* first = nullptr;  // of all that have come, which are never freed
     std::stop_source stop{std::nostopstate};
     std::atomic<bool> is_expected_to_open = false;
-    bool tied_to_fork = false;
+    std::atomic<bool> tied_to_fork = false;
 #if PY_VERSION_HEX >= 0x030F0000
     std::atomic<PyInterpreterView*> view = nullptr;
     std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by threads of the parent's
@@ -359,12 +359,14 @@ struct gate_state {
 
     /// Returns whether there was memory for it.
     bool tie_to_fork() noexcept {
-        tied_to_fork = tied_to_fork ||
-                       pthread_atfork([] { only().mutex.lock(); }, [] { only().mutex.unlock(); },
-                                      [] {
-                                          only().forget_others();
-                                          only().mutex.unlock();
-                                      }) == 0;
+        if (!tied_to_fork.exchange(true)) {  // by nobody else, who opens it at the same time
+            tied_to_fork =
+                pthread_atfork([] { only().mutex.lock(); }, [] { only().mutex.unlock(); },
+                               [] {
+                                   only().forget_others();
+                                   only().mutex.unlock();
+                               }) == 0;
+        }
         return tied_to_fork;
     }
 };

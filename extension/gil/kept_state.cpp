@@ -13,7 +13,14 @@
 //   From 3.12 on, PyThreadState_Delete() makes PyGILState_* forget the state of the calling thread,
 //   whichever state is deleted. So that is done where the thread has no state yet, or needs none
 //   any more. Source: CPython 3.12's Python/pystate.c, unbind_gilstate_tstate().
+//
+// Without a GIL
+//   A thread's reference counts and its heap are its own, and only it can clear its state. So it
+//   attaches as it ends, for which it waits for nobody unless the world is being stopped: that is
+//   the one moment at which who joins it while attached would wait for ever.
+//   Source: CPython 3.14's Python/pystate.c, PyThreadState_Clear().
 #include <handoff/gil/detail/assertion.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/kept_state.hpp>
 #include <handoff/gil/detail/thread_state.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -68,8 +75,8 @@ void forget_all() noexcept {
 
 /// GIL: held.
 void forget_all_at_the_end() noexcept {
-    static bool is_registered = false;
-    if (!is_registered) {
+    static constinit std::atomic<bool> is_registered = false;
+    if (!is_registered.load(std::memory_order_relaxed) && !is_registered.exchange(true)) {
         is_registered = Py_AtExit([] {
                             forget_all();
                             is_registered = false;
@@ -120,10 +127,14 @@ void leave(void* own) noexcept {
         return;
     }
     passage const last;
-    if (last.python_is_there()) {
+    if (!last.python_is_there()) {
+        delete its;
+    } else if constexpr (attached_threads_exclude_each_other) {
         delete_cleared();
         left.add(its);
     } else {
+        PyEval_RestoreThread(its->state);
+        delete_thread_state();
         delete its;
     }
 }
@@ -149,8 +160,12 @@ void acquire_with_new_state() {
         throw std::bad_alloc();
     }
     static_cast<void>(own.release());
-    if (former != nullptr) {
-        left.add(former);  // the thread is ending, and Python's key does not name it any more
+    if (former != nullptr) {  // the thread is ending, and Python's key does not name it any more
+        if constexpr (attached_threads_exclude_each_other) {
+            left.add(former);
+        } else {
+            delete former;  // the state goes with Python
+        }
     }
     forget_all_at_the_end();
     clear_left();

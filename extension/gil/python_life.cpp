@@ -12,11 +12,19 @@ unsigned long watched_python_life() {
     if (lives.watched == life || here != PyInterpreterState_Main()) {
         return life;
     }
+    // Counted once, whoever comes at the same time: of two threads' capsules one goes at once.
+    static constexpr auto count = [](PyObject* end) {
+        if (PyCapsule_GetContext(end) != nullptr) {
+            ++lives.ended;
+        }
+    };
     PyObject* const kept = PyInterpreterState_GetDict(here);  // borrowed
     reference const copy(PyLong_FromVoidPtr(&lives));         // of these variables
-    reference const end(PyCapsule_New(&lives, nullptr, [](PyObject*) { ++lives.ended; }));
-    if (kept == nullptr || copy == nullptr || end == nullptr ||
-        PyDict_SetItem(kept, copy.get(), end.get()) != 0) {
+    reference const end(PyCapsule_New(&lives, nullptr, count));
+    PyObject* const the_one = kept != nullptr && copy != nullptr && end != nullptr
+                                  ? PyDict_SetDefault(kept, copy.get(), end.get())  // borrowed
+                                  : nullptr;
+    if (the_one == nullptr || PyCapsule_SetContext(the_one, &lives) != 0) {
         PyErr_Clear();
         throw std::bad_alloc();
     }

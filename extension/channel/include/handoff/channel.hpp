@@ -9,6 +9,7 @@
 #include <boost/container/static_vector.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -83,7 +84,7 @@ public:
     [[nodiscard]] virtual bool listen(channel_listener& who) noexcept = 0;
     virtual void withdraw(channel_listener& who) noexcept = 0;
 
-    bool closes_at_exit = false;  // for who closes it then; not used here
+    std::atomic<bool> closes_at_exit = false;  // for who closes it then; not used here
 };
 
 }  // namespace detail

@@ -14,6 +14,7 @@
 #include <boost/mpl/vector.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -61,15 +62,21 @@ namespace detail {
 /// GIL: held.
 template <class T>
 record_layout& layout_of() {
-    static constinit record_layout* only = nullptr;
-    if (only == nullptr) {
-        if constexpr (is_plain<T>) {
-            only = new record_layout(element_of<T>());
-        } else {
-            only = new record_layout(sizeof(T));
+    static constinit std::atomic<record_layout*> only = nullptr;
+    record_layout* found = only.load(std::memory_order_acquire);
+    if (found == nullptr) {
+        auto made = [] {
+            if constexpr (is_plain<T>) {
+                return std::make_unique<record_layout>(element_of<T>());
+            } else {
+                return std::make_unique<record_layout>(sizeof(T));
+            }
+        }();
+        if (only.compare_exchange_strong(found, made.get())) {
+            found = made.release();
         }
     }
-    return *only;
+    return *found;
 }
 
 /// What Python's methods of a channel<T> do.

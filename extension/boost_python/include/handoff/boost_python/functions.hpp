@@ -16,6 +16,7 @@
 #include <boost/function.hpp>
 #include <boost/mpl/vector.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <new>
@@ -86,8 +87,8 @@ struct function_converter<Function, R(Args...)> {
     static void add(callback_options<R> const& options) {
         namespace py = boost::python;
         chosen = options;
-        static bool is_registered = false;
-        if (std::exchange(is_registered, true)) {
+        static constinit std::atomic<bool> is_registered = false;
+        if (is_registered.exchange(true)) {
             return;
         }
         auto const type = py::type_id<Function>();

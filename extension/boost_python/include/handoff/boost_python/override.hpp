@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/detail/in_python.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/python_life.hpp>
 
 #include <boost/python/converter/registered.hpp>
@@ -11,6 +12,7 @@
 #include <boost/python/wrapper.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -30,7 +32,7 @@ public:
     /// GIL:    held.
     /// Throws: error_already_set.
     static virtual_name& find(char const* name) {
-        static constinit std::array<virtual_name, 64> all{};
+        static constinit HANDOFF_OF_ATTACHED_THREADS std::array<virtual_name, 64> all{};
         virtual_name& its = all[reinterpret_cast<std::uintptr_t>(name) / 8 % all.size()];
         if (its.name_ != name || its.life_ != python_life() ||
             std::strcmp(its.characters_, name) != 0) [[unlikely]] {
@@ -50,24 +52,30 @@ public:
     /// Throws: error_already_set: Python does not know the C++ class.
     bool is_overridden_by(PyTypeObject* type,
                           boost::python::converter::registration const& registered) {
-        if (overriding_ == type && version_ == type->tp_version_tag && of_ == &registered) {
+        unsigned const version = version_of(type);
+        if (overriding_ == type && version_ == version && of_ == &registered) {
             return true;
         }
-        // Borrowed, both.
+        // Borrowed, and only compared: the class may be changed as we look.
         PyObject* const of_cpp = _PyType_Lookup(registered.get_class_object(), string_);
         PyObject* const of_class = _PyType_Lookup(type, string_);
         if (of_class == nullptr || of_class == of_cpp) {
             return false;
         }
-        if (type->tp_version_tag != 0) {  // 0: versions have run out
+        // 0: it had none before it was asked, or versions have run out.
+        if (version != 0 && version == version_of(type)) {
             overriding_ = type;
-            version_ = type->tp_version_tag;
+            version_ = version;
             of_ = &registered;
         }
         return true;
     }
 
 private:
+    static unsigned version_of(PyTypeObject* type) noexcept {
+        return std::atomic_ref(type->tp_version_tag).load(std::memory_order_relaxed);
+    }
+
     [[gnu::cold]] void learn(char const* name) {
         PyObject* const made = PyUnicode_InternFromString(name);
         char const* const characters = made != nullptr ? PyUnicode_AsUTF8(made) : nullptr;

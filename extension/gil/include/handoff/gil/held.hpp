@@ -1,6 +1,7 @@
 // gil_held(): does the calling thread hold the GIL right now?
 #pragma once
 
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/python.hpp>
 
 namespace handoff {

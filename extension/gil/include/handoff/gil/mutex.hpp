@@ -3,6 +3,7 @@
 
 #include <handoff/gil/detail/cpp20.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -15,6 +16,11 @@ namespace detail {
 /// How many of our mutexes the calling thread holds. Visible, so that a host and the modules that
 /// it loads count together; counted in every build, so that differently built ones do.
 [[gnu::visibility("default")]] inline constinit thread_local unsigned mutexes_held = 0;
+
+/// How a thread waits for a mutex that another has; null: it just waits. Where Python has no GIL it
+/// is lock_detached() in free_threading.hpp. Visible, as the above.
+[[gnu::visibility("default")]] inline constinit std::atomic<void (*)(std::mutex&)>
+    how_to_wait_for_a_mutex = nullptr;
 
 }  // namespace detail
 
@@ -31,12 +37,19 @@ namespace detail {
 ///
 /// Needs no Python.h; costs what std::mutex costs.
 ///
-/// GIL:     any; unchanged.
+/// On a free-threaded build a thread that has to wait for it, and is attached, detaches meanwhile:
+/// it would keep the world from being stopped.
+///
+/// GIL:     any; the same on return.
 /// Threads: any; unlocked by the thread that locked it.
 class mutex {
 public:
     void lock() {
-        native_.lock();
+        if (auto* const wait = detail::how_to_wait_for_a_mutex.load(std::memory_order_relaxed)) {
+            wait(native_);
+        } else {
+            native_.lock();
+        }
         ++detail::mutexes_held;
     }
 

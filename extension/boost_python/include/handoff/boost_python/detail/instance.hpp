@@ -19,6 +19,7 @@ namespace handoff::detail {
 }
 
 inline PyObject* get_attributes(PyObject* self, void* /*closure*/) {
+    object_exclusion const alone(self);
     PyObject*& attributes = attributes_of(self);
     if (attributes == nullptr) {
         attributes = PyDict_New();
@@ -35,7 +36,12 @@ inline int set_attributes(PyObject* self, PyObject* value, void* /*closure*/) {
                      self, value);
         return -1;
     }
-    Py_XSETREF(attributes_of(self), Py_NewRef(value));
+    PyObject* former = Py_NewRef(value);
+    {
+        object_exclusion const alone(self);
+        std::swap(attributes_of(self), former);
+    }
+    Py_XDECREF(former);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 // deferred_drop: what is to be dropped under the GIL by whoever holds it next.
 #pragma once
 
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/python_life.hpp>
 #include <handoff/gil/python.hpp>
 
@@ -43,8 +44,8 @@ public:
     [[gnu::visibility("default")]] void drop() noexcept;
 
     void drop_if_any() noexcept {
-        if (in_order_ != nullptr || first_.load(std::memory_order_relaxed) != nullptr)
-            [[unlikely]] {
+        if (in_order_.load(std::memory_order_relaxed) != nullptr ||
+            first_.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
             drop();
         }
     }
@@ -57,9 +58,11 @@ private:
     void ask_once() noexcept;
     void ask_for_a_pending_call() noexcept;
     void take_up() noexcept;
+    [[nodiscard]] deferred_drop* take_next() noexcept;
 
     std::atomic<deferred_drop*> first_ = nullptr;  // the last that was added
-    deferred_drop* in_order_ = nullptr;            // of the holder of the GIL
+    [[no_unique_address]] gil_exclusion exclusion_;
+    std::atomic<deferred_drop*> in_order_ = nullptr;  // changed by who has that
     std::atomic<deferred_drop*> left_alone_ = nullptr;
     std::atomic<unsigned long> asked_in_life_ = 0;
 };

@@ -54,7 +54,7 @@ private:
 ///
 /// `maker` is the process in which a thread makes the value; 0: nobody does. Where it is another
 /// process, that thread was one of a fork()'s parent; and while Python finalizes it does not get
-/// the GIL any more. It is written with the GIL held.
+/// the GIL any more.
 class turn_at_once {
 public:
     /// GIL: held. Throws: std::logic_error where the thread is making that value.
@@ -66,10 +66,10 @@ public:
                     "must not use the value that it makes");
             }
         }
-        int const before = maker;
-        is_mine_ = before == 0 || before != process_ || is_finalizing();
+        int before = maker;
+        is_mine_ = (before == 0 || before != process_ || is_finalizing()) &&
+                   maker.compare_exchange_strong(before, process_);
         if (is_mine_) {
-            maker = process_;
             innermost = this;
         }
     }
@@ -103,8 +103,10 @@ private:
 /// Until the thread that makes the value has ended its turn. GIL: held; released as it waits.
 inline void await_maker(std::atomic<int> const& maker) {
     int const now = maker;
-    gil_release while_waiting;
-    maker.wait(now);
+    if (now != 0) {
+        gil_release while_waiting;
+        maker.wait(now);
+    }
 }
 
 }  // namespace handoff::detail
