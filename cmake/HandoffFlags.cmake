@@ -41,6 +41,8 @@ function(handoff_flags)
     target_compile_options(${target} PRIVATE
       -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-align -Wformat=2
       $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast>
+      # GCC 12 takes an atomic of a free-threaded Python's headers for one beyond a null object's end.
+      $<$<AND:$<NOT:$<BOOL:${HANDOFF_PYTHON_gil}>>,$<CXX_COMPILER_ID:GNU>>:-Wno-stringop-overflow>
       $<$<BOOL:${HANDOFF_WARNINGS_AS_ERRORS}>:-Werror>
       -fstack-protector-strong)
     target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)

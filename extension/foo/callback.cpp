@@ -3,7 +3,6 @@
 
 #include "gil_scheduler.hpp"
 #include "ticker.hpp"
-
 #include <handoff/gil/detail/free_threading.hpp>
 
 #include <boost/python/errors.hpp>
@@ -106,7 +105,8 @@ PyObject* make(PyObject* called, ticker& of) {
 
 boost::python::object called_by(PyObject* callback) {
     std::scoped_lock const alone(from(callback).exclusion);
-    return boost::python::object(boost::python::handle<>(boost::python::borrowed(from(callback).called)));
+    return boost::python::object(
+        boost::python::handle<>(boost::python::borrowed(from(callback).called)));
 }
 
 void forget_ticker(PyObject* callback) noexcept { from(callback).of = nullptr; }

@@ -127,9 +127,10 @@ namespace {
 /// must not run any, and Python's own fork hooks are such code.
 void tie_to_fork() {
     static constinit std::atomic<bool> tied = false;
-    if (!tied.exchange(true) && pthread_atfork([] { gil_scheduler().before_fork(); },
-                                               [] { gil_scheduler().after_fork_in_parent(); },
-                                               [] { gil_scheduler().after_fork_in_child(); }) != 0) {
+    if (!tied.exchange(true) &&
+        pthread_atfork([] { gil_scheduler().before_fork(); },
+                       [] { gil_scheduler().after_fork_in_parent(); },
+                       [] { gil_scheduler().after_fork_in_child(); }) != 0) {
         tied = false;
         throw std::bad_alloc();
     }

@@ -262,10 +262,10 @@ bool ticker::deliver_next() {
     return returned;
 }
 
-/// So many have been delivered.
-void ticker::count(Py_ssize_t delivered) noexcept {
-    delivered_.store(delivered, detail::order_of_attached);
-    waits_.reach(delivered);
+/// So many have been delivered, callbacks included.
+void ticker::count(Py_ssize_t so_many) noexcept {
+    delivered_.store(so_many, detail::order_of_attached);
+    waits_.reach(so_many);
 }
 
 /// So many, without a callback. On false there may be some of them, and a Python error is set.

@@ -85,7 +85,7 @@ private:
     delivered deliver_due(scheduler::turn& now);
     bool deliver_next();
     bool append_and_count(Py_ssize_t count) noexcept;
-    void count(Py_ssize_t delivered) noexcept;
+    void count(Py_ssize_t so_many) noexcept;
     [[nodiscard]] boost::python::object on_message() const;
     [[nodiscard]] PyObject* exchange_error(PyObject* owned) noexcept;
     void report_error();

@@ -63,22 +63,23 @@ constexpr bool says_it_needs_no_gil(gil_not_used_t /*said*/) noexcept { return t
 ///
 /// In a subinterpreter, and where Python shuts down, the import fails with gil_gate::open()'s
 /// error.
-#define HANDOFF_PYTHON_MODULE(...) HANDOFF_MODULE_THAT_IS_CALLED(__VA_ARGS__)  // what that stands for
+#define HANDOFF_PYTHON_MODULE(...) \
+    HANDOFF_MODULE_THAT_IS_CALLED(__VA_ARGS__)  // what that stands for
 
-#define HANDOFF_MODULE_THAT_IS_CALLED(name, ...)                                            \
-    static void handoff_fill_##name();                                                      \
-    extern "C" [[gnu::visibility("default")]] PyObject* PyInit_##name();                    \
-    PyObject* PyInit_##name() {                                                             \
-        static PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,                   \
-                                         .m_name = #name,                                   \
-                                         .m_doc = nullptr,                                  \
-                                         .m_size = -1,                                      \
-                                         .m_methods = nullptr,                              \
-                                         .m_slots = nullptr,                                \
-                                         .m_traverse = nullptr,                             \
-                                         .m_clear = nullptr,                                \
-                                         .m_free = nullptr};                                \
-        return handoff::detail::init_module(definition, &handoff_fill_##name,               \
+#define HANDOFF_MODULE_THAT_IS_CALLED(name, ...)                                                 \
+    static void handoff_fill_##name();                                                           \
+    extern "C" [[gnu::visibility("default")]] PyObject* PyInit_##name();                         \
+    PyObject* PyInit_##name() {                                                                  \
+        static PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,                        \
+                                         .m_name = #name,                                        \
+                                         .m_doc = nullptr,                                       \
+                                         .m_size = -1,                                           \
+                                         .m_methods = nullptr,                                   \
+                                         .m_slots = nullptr,                                     \
+                                         .m_traverse = nullptr,                                  \
+                                         .m_clear = nullptr,                                     \
+                                         .m_free = nullptr};                                     \
+        return handoff::detail::init_module(definition, &handoff_fill_##name,                    \
                                             handoff::detail::says_it_needs_no_gil(__VA_ARGS__)); \
-    }                                                                                       \
+    }                                                                                            \
     static void handoff_fill_##name()

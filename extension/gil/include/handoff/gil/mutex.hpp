@@ -19,8 +19,9 @@ namespace detail {
 
 /// How a thread waits for a mutex that another has; null: it just waits. Where Python has no GIL it
 /// is lock_detached() in free_threading.hpp. Visible, as the above.
-[[gnu::visibility("default")]] inline constinit std::atomic<void (*)(std::mutex&)>
-    how_to_wait_for_a_mutex = nullptr;
+[[gnu::visibility(
+    "default")]] inline constinit std::atomic<void (*)(std::mutex&)> how_to_wait_for_a_mutex =
+    nullptr;
 
 }  // namespace detail
 

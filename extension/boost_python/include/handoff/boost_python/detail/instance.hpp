@@ -2,6 +2,7 @@
 // expect: give it another __dict__ or __weakref__, or initialise it again.
 #pragma once
 
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/converter/registered.hpp>
@@ -10,6 +11,8 @@
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 #include <boost/python/object/instance.hpp>
+
+#include <utility>
 
 namespace handoff::detail {
 

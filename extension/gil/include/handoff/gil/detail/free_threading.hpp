@@ -1,0 +1,91 @@
+// free_threading: what differs where Python has no GIL, each difference in one place.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <atomic>
+
+#ifdef Py_GIL_DISABLED
+#include <handoff/gil/mutex.hpp>
+#endif
+
+// "The GIL is held" means on every build: the calling thread is attached to Python, that is, it has
+// a current thread state. With a GIL one thread is attached at a time. On a free-threaded build
+// many are, and what the GIL guarded beside that needs a guard of its own.
+// Source: PEP 703; CPython's Doc/howto/free-threading-extensions.rst.
+
+namespace handoff::detail {
+
+/// Whether attached threads exclude each other. Where PYTHON_GIL=1 gives a free-threaded build its
+/// GIL back, they do, and this is false: what is right without a GIL is right with one.
+inline constexpr bool attached_threads_exclude_each_other =
+#ifdef Py_GIL_DISABLED
+    false;
+#else
+    true;
+#endif
+
+/// For what a thread writes before it reads what another has written, which does so the other way
+/// round: one of them must see the other's. Attached threads that exclude each other do anyway.
+inline constexpr std::memory_order order_of_attached =
+    attached_threads_exclude_each_other ? std::memory_order_relaxed : std::memory_order_seq_cst;
+
+/// A mutex for data that the GIL guards where there is one: it is nothing there. On a
+/// free-threaded build it is a mutex of Python's, and a thread that waits for it is detached.
+///
+/// GIL:      held; on a free-threaded build others may stop the world as the thread waits.
+/// REQUIRES: no Python code is run while it is locked, nothing is waited for, and no reference is
+///           dropped, as that may run a finalizer.
+class gil_exclusion {
+public:
+#ifdef Py_GIL_DISABLED
+    void lock() noexcept { PyMutex_Lock(&native_); }
+    void unlock() noexcept { PyMutex_Unlock(&native_); }
+
+private:
+    PyMutex native_{};
+#else
+    void lock() noexcept {}
+    void unlock() noexcept {}
+#endif
+};
+
+/// Of a static that attached threads share where they exclude each other; else each has its own.
+#ifdef Py_GIL_DISABLED
+#define HANDOFF_OF_ATTACHED_THREADS thread_local
+#else
+#define HANDOFF_OF_ATTACHED_THREADS
+#endif
+
+/// Keeps other threads from changing a list or dict, in a scope in which Python code lets them in
+/// again, as it does where it lets go of a GIL.
+///
+/// GIL:    held.
+/// Source: CPython's Doc/c-api/init.rst, "Critical section API".
+class object_exclusion {
+public:
+#ifdef Py_GIL_DISABLED
+    explicit object_exclusion(PyObject* its) noexcept { PyCriticalSection_Begin(&section_, its); }
+    ~object_exclusion() { PyCriticalSection_End(&section_); }
+    object_exclusion(object_exclusion const&) = delete;
+    object_exclusion& operator=(object_exclusion const&) = delete;
+
+private:
+    PyCriticalSection section_;
+#else
+    explicit object_exclusion(PyObject* /*its*/) noexcept {}
+#endif
+};
+
+#ifdef Py_GIL_DISABLED
+
+/// Waits for a handoff::mutex of which others have hold: detached, as an attached thread that
+/// waits keeps every other from stopping the world. It does not attach while it has the mutex.
+void lock_detached(std::mutex& wanted);
+
+[[maybe_unused]] inline bool const mutexes_are_waited_for_detached =
+    (how_to_wait_for_a_mutex = &lock_detached, true);
+
+#endif
+
+}  // namespace handoff::detail
