@@ -129,8 +129,17 @@ finding_reports reports_from_now() {
             .json = how().json};
 }
 
+void on_take() noexcept;
+
+/// On a free-threaded build nothing tells that a thread attaches: each call asks.
 void on_call_without_gil(checked_call const& call, void* return_address) {
-    if (!how().calls || reporting || is_attached() || may_be_ignored()) {
+    if (is_attached()) {
+        if (python->is_free_threaded && !reporting) {
+            on_take();
+        }
+        return;
+    }
+    if (!how().calls || reporting || may_be_ignored()) {
         return;
     }
     reporting = true;
@@ -200,7 +209,12 @@ void exit_after_reports(int code, void* /*unused*/) {
 /// Returns whether there is one yet.
 bool find_python() {
     try {
-        python = running_python::find();
+        running_python const* const found = running_python::find();
+        if (found != nullptr &&
+            (how().deadlocks || how().budget.count() > 0 || !how().statistics.empty())) {
+            found->require_gil();
+        }
+        python = found;
     } catch (std::runtime_error const& wrong) {
         refuse(wrong.what());
     }
@@ -256,10 +270,12 @@ void begin_checking() {
     bool const held = python->is_initialized() != 0;
     was_initialized = held;
     has_stderr = fcntl(STDERR_FILENO, F_GETFD) >= 0;
-    try {
-        listen_to_gil(*python, listener);
-    } catch (std::runtime_error const& wrong) {
-        refuse(wrong.what());
+    if (!python->is_free_threaded) {
+        try {
+            listen_to_gil(*python, listener);
+        } catch (std::runtime_error const& wrong) {
+            refuse(wrong.what());
+        }
     }
     prepare_violations(python->object);
     if (held) {
@@ -490,6 +506,7 @@ void start(settings const& wanted) {
     use_files_of(wanted);
     how() = wanted;
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
+        static_cast<void>(find_python());  // and whether it can do what is wanted now
         watch_locks_if_wanted();
         take_figures_if_wanted();
         return;  // it checks already

@@ -32,6 +32,7 @@ namespace {
 // Set once, before the first report.
 void* (*this_threads_state)() = nullptr;  // PyGILState_GetThisThreadState()
 int (*is_finalizing)() = nullptr;
+bool is_free_threaded = false;
 
 /// The calls that led to a place, the innermost first.
 struct calls_to {
@@ -89,8 +90,8 @@ violation violation::here(char const* function, void const* return_address, bool
     violation found{.function = function,
                     .why = !python_is_alive || (is_finalizing != nullptr && is_finalizing() != 0)
                                ? because::finalized
-                           : ever_held ? because::released
-                                       : because::never_acquired,
+                           : ever_held || last_release() != nullptr ? because::released
+                                                                    : because::never_acquired,
                     .thread = {.id = id, .handle = pthread_self(), .name = system_name_of(id)},
                     .known_to_python = python_is_alive && this_threads_state() != nullptr,
                     .by_who_ended_python = ended_python_here(),
@@ -201,7 +202,9 @@ std::string violation::text() const {
     };
     line("thread   ", in_words(thread) + (known_to_python ? ", which Python knows"
                                                           : ", which Python does not know"));
-    line("holder   ", holder.id == 0 ? std::string("nobody holds the GIL now")
+    line("holder   ", is_free_threaded ? "nobody: in a free-threaded Python to hold the GIL is to "
+                                         "be attached, and this thread is not"
+                      : holder.id == 0 ? std::string("nobody holds the GIL now")
                       : holder.ended
                           ? in_words(holder) + " took the GIL last, and ended without releasing it"
                           : in_words(holder) + " holds the GIL now");
@@ -249,6 +252,7 @@ void prepare_violations(loaded_object const& interpreter) {
     if (is_finalizing == nullptr) {
         look_up(is_finalizing, "_Py_IsFinalizing");
     }
+    is_free_threaded = interpreter.find("_Py_DecRefShared").address != nullptr;
     prepare_python_stacks(interpreter);
     std::array<void*, 1> first{};
     static_cast<void>(walk_stack(first));  // has the loader find the unwinder now

@@ -88,6 +88,7 @@ running_python const& this_python() {
     std::string why = "there is none in this process, or its symbols are hidden";
     try {
         if (auto const* const found = running_python::find()) {
+            found->require_gil();
             found->keep_loaded();
             return *found;
         }

@@ -273,6 +273,7 @@ void find_python() {
     if (found == nullptr) {
         return;
     }
+    found->require_gil();
     found->keep_loaded();
     prepare_python_stacks(found->object);
     if (found->is_initialized() != 0) {

@@ -41,15 +41,15 @@ running_python const* running_python::find() {
     if (!object) {
         return nullptr;
     }
-    if (object->find("_Py_DecRefShared").address != nullptr) {
-        throw std::runtime_error("it is a free-threaded build, which has no GIL");
-    }
     auto const* const version =
         static_cast<unsigned long const*>(object->find("Py_Version").address);
     if (version == nullptr) {
         throw std::runtime_error("it is older than 3.11");
     }
-    running_python python{.object = *object, .version = *version};
+    running_python python{
+        .object = *object,
+        .version = *version,
+        .is_free_threaded = object->find("_Py_DecRefShared").address != nullptr};
     python.look_up(python.is_initialized, "Py_IsInitialized");
     python.look_up(python.this_threads_state, "PyGILState_GetThisThreadState");
     python.look_up(python.save, "PyEval_SaveThread");
@@ -61,6 +61,15 @@ running_python const* running_python::find() {
     }
     found = python;
     return &*found;
+}
+
+void running_python::require_gil() const {
+    if (is_free_threaded) {
+        throw std::runtime_error(
+            "it is a free-threaded build, in which threads do not wait for each other's GIL; run "
+            "the program in a Python with a GIL. Calls by threads that are not attached are found "
+            "in both, by gilcheck");
+    }
 }
 
 void running_python::keep_loaded() const noexcept {

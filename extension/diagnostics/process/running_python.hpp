@@ -15,6 +15,7 @@ namespace handoff::detail {
 struct running_python {
     loaded_object object;  // see keep_loaded()
     unsigned long version = 0;  // PY_VERSION_HEX
+    bool is_free_threaded = false;  // many threads are attached at a time, and none tells of it
     int (*is_initialized)() = nullptr;
     void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
     void* (*this_threads_state)() = nullptr;  // also of a thread that has let go of the GIL
@@ -22,9 +23,12 @@ struct running_python {
     void (*restore)(void*) = nullptr;
 
     /// Null: there is none in this process yet, or its symbols are hidden.
-    /// Throws: std::runtime_error, with what is wrong with it: it is free-threaded, or too old.
+    /// Throws: std::runtime_error, with what is wrong with it: it is too old.
     /// Threads: one at a time, and any once it was found.
     static running_python const* find();
+
+    /// For a tool that shows who has the GIL. Throws: std::runtime_error where there is none.
+    void require_gil() const;
 
     /// From now on it is not unloaded, though the program closes it, as one does that loads Python
     /// for a plugin: what is known of it is used as long as the process lives.
