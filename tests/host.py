@@ -10,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sysconfig
 import tempfile
 import termios
 import textwrap
@@ -26,6 +27,8 @@ STOCK = os.environ["HANDOFF_PYTHON"]
 TIMEOUT = 60 * int(os.environ.get("HANDOFF_PATIENCE", "1"))  # seconds, for what takes one
 LAUNCHER = os.environ.get("HANDOFF_LAUNCHER")  # what starts the host, if anything: valgrind
 REPEAT = os.environ.get("HANDOFF_REPEAT")  # how often what happens once in a process is done
+# A module of the tests does not say that it needs no GIL, as most of other people's do not.
+WITHOUT_GIL = {"PYTHON_GIL": "0"} if sysconfig.get_config_var("Py_GIL_DISABLED") else {}
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT}
 
 
@@ -52,7 +55,7 @@ class Outcome(NamedTuple):
 def environment(**changes):
     """This process's variables without those that Python reads, changed; None takes one away."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    variables.update({"NO_COLOR": "1", "TERM": "xterm", **changes})
+    variables.update({"NO_COLOR": "1", "TERM": "xterm", **WITHOUT_GIL, **changes})
     return {name: value for name, value in variables.items() if value is not None}
 
 
