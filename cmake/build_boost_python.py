@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds Boost.Python for a Python that no distribution has one for, from the distribution's source.
+"""Builds Boost.Python for a Python that no distribution has one for, from Debian's source.
 
 Usage: build_boost_python.py PYTHON [--prefix FOLDER] [--source TARBALL] [--jobs N]
 

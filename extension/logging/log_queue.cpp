@@ -354,7 +354,11 @@ bool log_queue::open() noexcept {
         return true;
     }
     try {
-        delivery_ = gil_owned<reference>(std::move(names));
+        gil_owned<reference> loaded(std::move(names));
+        std::scoped_lock const alone(exclusion_);
+        if (!delivery_) {  // what there is, a thread may use already
+            delivery_ = std::move(loaded);
+        }
     } catch (std::bad_alloc const&) {
         PyErr_NoMemory();
         return false;

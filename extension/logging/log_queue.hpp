@@ -3,6 +3,7 @@
 
 #include "log_record.hpp"
 #include <handoff/channel.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/gil/owned.hpp>
@@ -113,7 +114,8 @@ private:
     std::atomic<bool> is_open_ = false;
     std::atomic<bool> is_closed_ = false;
     std::atomic<kept_name*> names_ = nullptr;
-    gil_owned<reference> delivery_;  // the names of delivery.py; guarded by the GIL
+    gil_exclusion exclusion_;
+    gil_owned<reference> delivery_;  // the names of delivery.py; set once, under it
 };
 
 }  // namespace handoff::detail
