@@ -1,5 +1,7 @@
-"""Foo and the channel where many threads are attached at once, and a collector beside them: what one
-sees is whole, and nothing is lost. Without a GIL the threads are in it at the same time.
+"""Foo and the channel where many threads are attached at once, and a collector runs beside them.
+
+What one thread sees is whole, and nothing is lost. Without a GIL the threads are in our code at the
+same time; with one they take turns, which hides less than it seems to.
 """
 
 import os

@@ -22,6 +22,12 @@
 #include <string_view>
 #include <utility>
 
+#ifdef Py_GIL_DISABLED
+// Exported, but declared in an internal header. Takes the reference, also where it fails.
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" int _PyList_AppendTakeRefListResize(PyListObject* list, PyObject* added);
+#endif
+
 namespace handoff {
 
 namespace py = boost::python;
@@ -34,16 +40,60 @@ bool being_sorted(PyObject* list) noexcept {
     return reinterpret_cast<PyListObject*>(list)->allocated == -1;
 }
 
-/// Appends the number n. On false a Python error is set.
-bool append_to(PyObject* list, Py_ssize_t n) noexcept {
-    PyObject* const number = PyLong_FromSsize_t(n);
-    if (number == nullptr) {
-        return false;
+/// A list to which numbers are appended without a wait for anybody who uses it.
+class list_at_once {
+public:
+#ifdef Py_GIL_DISABLED
+    explicit list_at_once(PyObject* its)
+        : list_(*reinterpret_cast<PyListObject*>(its)), is_ours_(detail::try_lock(its->ob_mutex)) {}
+    ~list_at_once() {
+        if (is_ours_) {
+            PyMutex_Unlock(&reinterpret_cast<PyObject*>(&list_)->ob_mutex);
+        }
     }
-    bool const appended = PyList_Append(list, number) == 0;
-    Py_DECREF(number);
-    return appended;
-}
+
+    /// As PyList_Append(), for who has the list's lock.
+    /// Source: CPython's Include/internal/pycore_list.h, _PyList_AppendTakeRef().
+    bool append(PyObject* number) noexcept {
+        Py_ssize_t const end = size();
+        if (list_.allocated <= end) {
+            return _PyList_AppendTakeRefListResize(&list_, number) == 0;
+        }
+        std::atomic_ref(list_.ob_item[end]).store(number, std::memory_order_release);
+        Py_SET_SIZE(&list_, end + 1);
+        return true;
+    }
+
+#else
+    explicit list_at_once(PyObject* its) : list_(*reinterpret_cast<PyListObject*>(its)) {}
+    ~list_at_once() = default;
+
+    bool append(PyObject* number) noexcept {
+        bool const appended = PyList_Append(reinterpret_cast<PyObject*>(&list_), number) == 0;
+        Py_DECREF(number);
+        return appended;
+    }
+#endif
+    list_at_once(list_at_once const&) = delete;
+    list_at_once& operator=(list_at_once const&) = delete;
+
+    /// Whether it can be appended to: nobody else is at it, or sorts it.
+    [[nodiscard]] bool can_be_had() const noexcept {
+        return is_ours_ && !being_sorted(reinterpret_cast<PyObject*>(&list_));
+    }
+
+    [[nodiscard]] Py_ssize_t size() const noexcept { return PyList_GET_SIZE(&list_); }
+
+    /// Appends its size. On false a Python error is set.
+    bool append_size() noexcept {
+        PyObject* const number = PyLong_FromSsize_t(size());
+        return number != nullptr && append(number);
+    }
+
+private:
+    PyListObject& list_;
+    bool is_ours_ = true;
+};
 
 /// What a message calls it: its repr(), or its name where that says nothing.
 py::object described(py::object const& called) {
@@ -185,12 +235,9 @@ scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
 
 /// No Python code is run: nothing is called, and no object with a finalizer dropped.
 scheduler::task::delivered ticker::deliver_at_once(scheduler::turn& now) noexcept {
-    if (being_sorted(messages_)) {
-        return {.is = delivered::not_at_once};
-    }
     if (fresh_) {
-        std::scoped_lock const alone(exclusion_);
-        if (error_ != nullptr) {
+        std::unique_lock const alone(exclusion_, std::try_to_lock);
+        if (!alone || error_ != nullptr) {
             return {.is = delivered::not_at_once};
         }
         fresh_.store(false, std::memory_order_relaxed);
@@ -273,15 +320,14 @@ bool ticker::append_and_count(Py_ssize_t count) noexcept {
     Py_ssize_t appended = 0;
     Py_ssize_t size = 0;
     {
-        detail::object_exclusion const alone(messages_);
-        if (being_sorted(messages_)) {
+        list_at_once messages(messages_);
+        if (!messages.can_be_had()) {
             return false;
         }
-        size = PyList_GET_SIZE(messages_);
-        while (appended < count && append_to(messages_, size)) {
-            ++size;
+        while (appended < count && messages.append_size()) {
             ++appended;
         }
+        size = messages.size();
     }
     if (appended > 0) {
         ticks_ += static_cast<std::uint64_t>(appended);

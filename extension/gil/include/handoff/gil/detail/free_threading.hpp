@@ -4,6 +4,7 @@
 #include <handoff/gil/python.hpp>
 
 #include <atomic>
+#include <cstdint>
 
 #ifdef Py_GIL_DISABLED
 #include <handoff/gil/mutex.hpp>
@@ -30,22 +31,37 @@ inline constexpr bool attached_threads_exclude_each_other =
 inline constexpr std::memory_order order_of_attached =
     attached_threads_exclude_each_other ? std::memory_order_relaxed : std::memory_order_seq_cst;
 
+#ifdef Py_GIL_DISABLED
+
+/// Returns: whether it was free. Python has no function for that; the lowest bit is "locked".
+/// Source: CPython's Include/cpython/pylock.h.
+[[nodiscard]] inline bool try_lock(PyMutex& wanted) noexcept {
+    std::uint8_t unlocked = 0;
+    return std::atomic_ref(wanted._bits).compare_exchange_strong(unlocked, 1);
+}
+
+#endif
+
 /// A mutex for data that the GIL guards where there is one: it is nothing there. On a
 /// free-threaded build it is a mutex of Python's, and a thread that waits for it is detached.
 ///
 /// GIL:      held; on a free-threaded build others may stop the world as the thread waits.
 /// REQUIRES: no Python code is run while it is locked, nothing is waited for, and no reference is
-///           dropped, as that may run a finalizer.
+///           dropped, as that may run a finalizer. Where a handoff::mutex is held that fork()
+///           takes, try_lock(): a thread that waited would have the world stopped, by the thread
+///           that forks, before it could go on and unlock that.
 class gil_exclusion {
 public:
 #ifdef Py_GIL_DISABLED
     void lock() noexcept { PyMutex_Lock(&native_); }
+    [[nodiscard]] bool try_lock() noexcept { return detail::try_lock(native_); }
     void unlock() noexcept { PyMutex_Unlock(&native_); }
 
 private:
     PyMutex native_{};
 #else
     void lock() noexcept {}
+    [[nodiscard]] bool try_lock() noexcept { return true; }
     void unlock() noexcept {}
 #endif
 };
