@@ -4,6 +4,7 @@
 #include "installed_packages.hpp"
 #include "startup.hpp"
 #include "watch.hpp"
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/gilcheck.hpp>
@@ -109,8 +110,9 @@ bool tell_version() {
 void warn_of_environment_for_another_python() {
     auto const prefix = text(PySys_GetObject("prefix"));
     auto const base = text(PySys_GetObject("base_prefix"));
-    std::string const python =
-        "python" + std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+    std::string const python = "python" + std::to_string(PY_MAJOR_VERSION) + "." +
+                               std::to_string(PY_MINOR_VERSION) +
+                               (detail::attached_threads_exclude_each_other ? "" : "t");
     if (!prefix || prefix == base) {
         return;
     }

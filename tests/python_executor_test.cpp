@@ -225,7 +225,7 @@ TEST(PythonExecutor, OfFourThreadsNoHandlerIsLost) {
     asio::thread_pool pool(4);
     python_executor const python(pool);
     constexpr std::size_t each = 10'000;
-    std::size_t ran = 0;  // guarded by the GIL
+    std::atomic<std::size_t> ran = 0;  // guarded by the GIL where there is one
     std::vector<std::thread> posting;
     posting.reserve(4);
     for (int i = 0; i < 4; ++i) {

@@ -590,7 +590,10 @@ protected:
         std::filesystem::remove_all(folder);
         std::string const make = STOCK_PYTHON " -m venv --without-pip '" + folder.string() + "'";
         ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(bugprone-command-processor): of ours
-        auto const packages = folder / "lib" / ("python" + version) / "site-packages";
+        auto const packages = folder / "lib" /
+                              ("python" + version +
+                               (handoff::detail::attached_threads_exclude_each_other ? "" : "t")) /
+                              "site-packages";
         std::ofstream(packages / "only_there.py") << "where = __file__\n";
     }
     void TearDown() override { std::filesystem::remove_all(folder); }

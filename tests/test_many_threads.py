@@ -154,7 +154,7 @@ class ChannelsOfManyThreads(ManyThreads):
                     except numbers.ShutDown: return
             together(close, lambda: take(taken[0]), lambda: take_lists(taken[1]),
                      lambda: take_lists(taken[2]), collect)
-            print(sum(map(len, taken)), sorted(sum(taken, [])) == sorted(list(range(20000)) * 4))
+            print(sum(map(len, taken)), sorted(sum(taken, [])) == list(range(80000)))
             """,
             ["80000 True"],
         )

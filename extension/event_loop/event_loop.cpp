@@ -6,6 +6,7 @@
 #include "reading_thread.hpp"
 #include "result_wait.hpp"
 #include <handoff/gil/detail/first_copy.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/once.hpp>
 
 #include <boost/python/class.hpp>
@@ -60,6 +61,11 @@ py::list take(mailbox& from) {
     return taken;
 }
 
+py::object dies_where_dropped(py::object const& its) {
+    detail::have_it_die_where_it_is_dropped(its.ptr());
+    return its;
+}
+
 /// What the Boost.Python that this code is linked with has of the class; null: it does not know it.
 PyTypeObject* known_class_of_mailboxes() {
     return py::converter::registered<mailbox>::converters.m_class_object;
@@ -84,6 +90,7 @@ py::object run() {
     py::dict globals;
     globals["Mailbox"] = class_of_mailboxes();
     globals["read_on_thread"] = py::make_function(&read_on_thread);
+    globals["dies_where_dropped"] = py::make_function(&dies_where_dropped);
     globals["__name__"] = "Foo";
     py::object const builtins = py::import("builtins");
     builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<Foo>", "exec"), globals);

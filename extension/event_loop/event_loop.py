@@ -17,8 +17,10 @@ class Reader:
 
     def __init__(self):
         self.mailbox = Mailbox()  # noqa: F821
-        self.arrivals = {}
+        self.arrivals = dies_where_dropped({})  # noqa: F821
         self.runs = None  # see runs_of
+        # With the loop, whose thread may be another: what waits for its end is told then.
+        dies_where_dropped(self)  # noqa: F821
 
     def read(self):
         for number, reached in self.mailbox.take():
@@ -201,8 +203,9 @@ class _Runs:
 
     def __init__(self, loop, asked):
         self.loop = weakref.ref(loop)
-        self.asked = asked
-        self.tasks = {}  # a loop has weak references
+        self.asked = dies_where_dropped(asked)  # noqa: F821
+        self.tasks = dies_where_dropped({})  # noqa: F821; a loop has weak references
+        dies_where_dropped(self)  # noqa: F821
 
     def __call__(self, _):
         for number, run in self.asked.take():

@@ -9,6 +9,7 @@
 #include <handoff/boost_python/fast.hpp>
 #include <handoff/boost_python/shared_ptr.hpp>
 #include <handoff/foo.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 
 #include <boost/python.hpp>
@@ -42,6 +43,8 @@ py::object constructor() {
                 py::detail::install_holder<std::shared_ptr<foo>> const install(arguments.ptr());
                 install(
                     std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message));
+                // Whoever drops it, no message comes any more.
+                handoff::detail::have_it_die_where_it_is_dropped(py::object(arguments[0]).ptr());
                 return py::object();
             });
         },

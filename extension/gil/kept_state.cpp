@@ -26,6 +26,7 @@
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/detail/waiting.hpp>
 #include <handoff/gil/gate.hpp>
+#include <handoff/gil/held.hpp>
 
 #include <atomic>
 #include <memory>
@@ -133,8 +134,10 @@ void leave(void* own) noexcept {
         delete_cleared();
         left.add(its);
     } else {
-        PyEval_RestoreThread(its->state);
-        delete_thread_state();
+        if (!gil_held()) {  // by a guard whose scope the thread never left
+            PyEval_RestoreThread(its->state);
+            delete_thread_state();
+        }
         delete its;
     }
 }

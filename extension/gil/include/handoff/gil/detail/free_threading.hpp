@@ -66,6 +66,28 @@ private:
 #endif
 };
 
+/// Has an object of the calling thread's die where its last reference is dropped, on any thread.
+/// Without a GIL each object counts the references of the thread that made it apart; where another
+/// one drops the last, it dies when that thread runs Python code next, or at a collection.
+///
+/// GIL:    held. Does nothing for an object that another thread has made.
+/// Source: CPython's Objects/object.c, _Py_ExplicitMergeRefcount(), which is not exported.
+inline void have_it_die_where_it_is_dropped([[maybe_unused]] PyObject* its) noexcept {
+#ifdef Py_GIL_DISABLED
+    if (!_Py_IsOwnedByCurrentThread(its) || PyUnstable_IsImmortal(its) != 0) {
+        return;
+    }
+    Py_ssize_t const own = std::atomic_ref(its->ob_ref_local).exchange(0);
+    std::atomic_ref(its->ob_tid).store(0);
+    std::atomic_ref counted(its->ob_ref_shared);
+    Py_ssize_t before = counted.load();
+    Py_ssize_t after = 0;
+    do {
+        after = _Py_REF_SHARED((before >> _Py_REF_SHARED_SHIFT) + own, _Py_REF_MERGED);
+    } while (!counted.compare_exchange_weak(before, after));
+#endif
+}
+
 /// Of a static that attached threads share where they exclude each other; else each has its own.
 #ifdef Py_GIL_DISABLED
 #define HANDOFF_OF_ATTACHED_THREADS thread_local
