@@ -1,5 +1,4 @@
-// asymmetric_fence: lets two threads see each other's writes, at no cost for the one that writes
-// often.
+// asymmetric_fence: two threads see each other's writes; the one that writes often pays nothing.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>

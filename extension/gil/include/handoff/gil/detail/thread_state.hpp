@@ -1,5 +1,4 @@
-// new_thread_state(): makes a native thread's Python thread state, without two faults of CPython
-// 3.11.
+// new_thread_state(): makes a native thread's Python state, avoiding two faults of CPython 3.11.
 #pragma once
 
 #include <handoff/gil/python.hpp>
