@@ -250,7 +250,7 @@ inline PyObject* get_named_attribute_of_plain(PyObject* self, void* name) {
     return PyObject_GetAttrString(fast_callable::of(self).plain, static_cast<char const*>(name));
 }
 
-    // A static type is immutable, which CPython's attribute caches need.
+// A static type is immutable, which CPython's attribute caches need.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 inline PyTypeObject fast_callable_type{};
 
