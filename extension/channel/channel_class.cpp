@@ -30,7 +30,7 @@ constexpr std::array policies{named_policy{.name = "block", .policy = when_full:
                               named_policy{.name = "drop_oldest", .policy = when_full::drop_oldest},
                               named_policy{.name = "refuse", .policy = when_full::refuse}};
 
-/// Those to be closed at exit. Guarded by the GIL, and never destroyed.
+/// The channels to close at exit. Guarded by the GIL, and never destroyed.
 std::vector<std::weak_ptr<channel_end>>& open_ends() {
     static constinit std::vector<std::weak_ptr<channel_end>>* only = nullptr;
     if (only == nullptr) {
@@ -42,7 +42,7 @@ std::vector<std::weak_ptr<channel_end>>& open_ends() {
 void close_all() {
     for (auto const& each : std::exchange(open_ends(), {})) {
         if (auto const end = each.lock()) {
-            end->close_to_producers();  // a daemon thread that waits is left as it is
+            end->close_to_producers();  // a daemon thread that waits keeps waiting
         }
     }
 }
@@ -141,7 +141,7 @@ void raise_if(std::exception_ptr const& error) {
     try {
         std::rethrow_exception(error);
     } catch (py::error_already_set const&) {
-        // It is an empty tag: the error itself was the producer's thread's.
+        // error_already_set is an empty tag: the error itself was in the producer's thread state.
         raise(
             PyExc_RuntimeError,
             "the channel was closed with a Python error, which only the thread that met it knows; "
@@ -160,7 +160,7 @@ py::object dict_of(channel_counts const& counts) {
 
 py::object representation(py::object const& self, std::size_t size, std::size_t capacity,
                           when_full policy, bool closed) {
-    // Found before the tuple, as code that Python runs sees one that is not complete.
+    // Found before the tuple is made, because code that Python runs would see an incomplete tuple.
     py::object const module = self.attr("__class__").attr("__module__");
     py::object const name = self.attr("__class__").attr("__qualname__");
     return "<%s.%s %d of %d when_full=%s %s>" % py::make_tuple(module, name, size, capacity,
@@ -190,7 +190,7 @@ py::object list_items::list() {
 }
 
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
-    // Without a wait the GIL is not even released for a moment.
+    // Without a wait the GIL is not released at all.
     if (timeout_ && timeout_->count() == 0) {
         raise(empty_class().ptr(), "nothing was there");
     }
@@ -218,7 +218,7 @@ void close_at_exit(std::weak_ptr<channel_end> end) {
         tied = true;
     }
     auto& ends = open_ends();
-    if (ends.size() == ends.capacity()) {  // so that each costs the same, however many there are
+    if (ends.size() == ends.capacity()) {  // so that each costs the same, whatever their number
         std::erase_if(ends, [](auto const& each) { return each.expired(); });
         ends.reserve(2 * ends.size() + 16);
     }
