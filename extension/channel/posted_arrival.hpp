@@ -1,5 +1,4 @@
-// posted_arrival: notifies an event loop's mailbox, once, that a channel may have something to
-// take.
+// posted_arrival: posts once to an event loop's mailbox that a channel may have something to take.
 #pragma once
 
 #include "mailbox.hpp"

@@ -1,5 +1,4 @@
-// channel_listener: a thread that pushes notifies it that there is something to take; no thread
-// waits.
+// channel_listener: notified by a push that there is something to take, so that no thread waits.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
