@@ -139,8 +139,7 @@ T from_python(boost::python::object const& result) {
         }
         return elements;
     } else if constexpr (!holds_python_object<T> && !std::is_reference_v<T> &&
-                         !std::is_pointer_v<T>) {  // otherwise it was refused above: one error is
-                                                   // enough
+                         !std::is_pointer_v<T>) {  // otherwise it was refused above
         return extracted<T>(result);
     }
 }
