@@ -5,9 +5,9 @@
 namespace handoff {
 
 /// From now on the packages are found in the host's own PREFIX/lib/python3.x, where Python does
-/// not look by itself; also by a virtual environment's python, which is a link to the host. All
-/// that is found elsewhere, these included, is found there as before: sys.path is as it was.
-/// Does nothing where the host is not installed beside them.
+/// not look by itself. The python of a virtual environment, which is a link to the host, finds them
+/// too. Whatever is found elsewhere, these packages included, is found there as before, because
+/// sys.path does not change. Does nothing if the host is not installed beside them.
 ///
 /// GIL:    held. Leaves no error set.
 void find_installed_packages();

@@ -1,4 +1,4 @@
-// redirection: what Python writes to one of its streams goes to a function of the application's.
+// redirection: sends what Python writes to one of its streams to a function of the application.
 #pragma once
 
 #include <functional>
@@ -6,8 +6,8 @@
 
 namespace handoff::redirection {
 
-/// Makes sys.stdout or sys.stderr, and the one with underscores, a text stream of that function's;
-/// nothing, where it is empty.
+/// Replaces sys.stdout or sys.stderr, and the one with underscores, by a text stream for that
+/// function; does nothing if it is empty.
 /// GIL:    held. Throws: boost::python::error_already_set.
 void to(char const* stream, std::function<void(std::string_view)> const& function);
 

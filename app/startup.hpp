@@ -1,4 +1,4 @@
-// What every start of Python has in common: the modules built in, and that there is one start.
+// What every start of Python has in common: the built-in modules, and that there is only one start.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -14,14 +14,15 @@ namespace handoff::startup {
 void add_module(std::string_view name, PyObject* (*init)());
 
 /// Claims the process's one start of Python.
-/// Throws: std::logic_error when it is taken, by us or by whoever else started Python.
+/// Throws: std::logic_error if it is taken, by Handoff or by other code that started Python.
 void claim();
 
-/// What a failed status says, for stderr.
+/// The message of a failed status, for stderr.
 [[nodiscard]] std::string message_of(PyStatus const& failed);
 
-/// Ends the process where threads were abandoned: a destructor of the program's may be of what they
-/// still use, or join them, and a call of theirs that returns finds no Python. stdio is flushed.
+/// Ends the process if threads were abandoned. A destructor of the program may destroy what they
+/// still use, or join them, and a call of theirs that returns would find no Python. stdio is
+/// flushed.
 [[noreturn]] void end_at_once(int code);
 
 /// PyConfig_Clear() at the end of the scope.

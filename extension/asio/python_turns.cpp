@@ -1,4 +1,4 @@
-// python_turns: who takes the GIL, how long a turn lasts, where errors go, the end, and fork().
+// python_turns: how the GIL is taken, how long a turn lasts, where errors go, the end, and fork().
 #include <handoff/asio/detail/python_turns.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
@@ -41,7 +41,7 @@ bool handler_list::remove(queued_handler const& removed) noexcept {
     return false;
 }
 
-/// A turn of the calling thread, and those that it is within.
+/// A turn of the calling thread, and the turns around it.
 struct python_turns::turn {
     explicit turn(python_turns const& its_queue) noexcept
         : of(its_queue), outer(std::exchange(innermost, this)) {}
@@ -57,7 +57,7 @@ struct python_turns::turn {
 
 constinit thread_local python_turns::turn const* python_turns::turn::innermost = nullptr;
 
-/// All queues, for fork(): none is being changed while the process is copied.
+/// All queues, for fork(): none is changed while the process is copied.
 struct python_turns::all {
     static void add(python_turns& added) {
         [[maybe_unused]] static bool const tied_to_fork =
@@ -182,15 +182,15 @@ void python_turns::take_turn() {
 
 namespace {
 
-/// Whether a turn is over. To read the clock takes as long as a short handler: while they are
-/// short, it is read after every second one, every fourth, and so on.
+/// Whether a turn is over. Reading the clock takes as long as a short handler. As long as handlers
+/// are short, it is read after every second one, every fourth, and so on.
 class end_of_turn {
 public:
     using clock = python_turns::clock;
 
     explicit end_of_turn(clock::time_point end) noexcept : end_(end) {}
 
-    /// To be called after each handler.
+    /// Called after each handler.
     [[nodiscard]] bool is_over() noexcept {
         if (--left_ > 0) {
             return false;
@@ -214,7 +214,7 @@ private:
 
 }  // namespace
 
-/// Returns whether it was left for its length.
+/// Returns whether it stopped because the turn was too long.
 bool python_turns::run_ready_until(clock::time_point end) {
     end_of_turn its_end(end);
     for (bool first = true;; first = false) {
@@ -236,7 +236,7 @@ bool python_turns::run_ready_until(clock::time_point end) {
         if (others_wait) {
             try {
                 schedule();
-            } catch (...) {  // no memory; this turn goes on
+            } catch (...) {  // no memory; this turn continues
                 std::scoped_lock const held(guard_);
                 on_its_way_ = false;
             }
@@ -283,7 +283,7 @@ python_executor_counts python_turns::counts() const {
 
 namespace {
 
-/// Tells sys.unraisablehook. GIL: held.
+/// Reports to sys.unraisablehook. GIL: held.
 void report(std::exception_ptr const& error) noexcept {
     try {
         std::rethrow_exception(error);
@@ -303,11 +303,11 @@ void report(std::exception_ptr const& error) noexcept {
 
 }  // namespace
 
-/// To be called in a handler of exceptions. GIL: held.
+/// Called in a handler of exceptions. GIL: held.
 void python_turns::tell_of_exception() noexcept {
     std::exception_ptr error = std::current_exception();
     try {
-        if (PyErr_Occurred() != nullptr) {  // what was thrown is only a sign of it
+        if (PyErr_Occurred() != nullptr) {  // the C++ exception only signals it
             error = std::make_exception_ptr(python_error::fetch());
         }
         if (on_error_ == nullptr) {

@@ -1,4 +1,4 @@
-// The Python object that shows a batch's memory, and how its layout is written for Python.
+// The Python object that shows a batch's memory, and the description of its layout for Python.
 #include "made_once.hpp"
 #include <handoff/channel/batch.hpp>
 
@@ -19,7 +19,7 @@ void record_layout::add(std::string name, element kind, std::size_t offset) {
     field added{.name = std::move(name), .kind = kind, .offset = offset};
     fields_.insert(std::ranges::upper_bound(fields_, offset, {}, &field::offset), std::move(added));
 
-    // Standard sizes, and the gaps between the fields by hand: nobody aligns in his own way.
+    // Standard sizes, with the gaps between the fields written out, so that no reader aligns again.
     std::string for_buffer("T{=");
     std::string for_struct("=");
     std::size_t end = 0;
@@ -100,7 +100,7 @@ PyObject* format(PyObject* self, void*) {
 }
 
 PyObject* names(PyObject* self, void*) {
-    // A list, as a tuple cannot be had before all its items: Python sees one that is not complete.
+    // A list, because a tuple exists before all its items do, and Python would see it incomplete.
     PyObject* const list = PyList_New(0);
     for (std::string const& each : batch_in(self).layout->names()) {
         PyObject* const name = list != nullptr ? PyUnicode_FromString(each.c_str()) : nullptr;

@@ -1,4 +1,4 @@
-// What a channel does when somebody must wait, or is told, and after a fork().
+// What a channel does when a thread must wait or is notified, and after a fork().
 #include <handoff/channel.hpp>
 #include <handoff/channel/doorbell.hpp>
 #include <handoff/channel/listener.hpp>
@@ -22,8 +22,8 @@ namespace {
 
 }  // namespace
 
-/// First by giving way; then, as the holder may be a thread of lower priority that does not run for
-/// as long as this one does, by sleeping.
+/// First by yielding. The holder may be a thread of lower priority that does not run as long as
+/// this one does, so later by sleeping.
 void short_lock::come_again() noexcept {
     static constexpr int give_way = 16;
     static constexpr std::chrono::microseconds sleep{50};

@@ -1,4 +1,4 @@
-// What a channel's coroutines are made of: an object that takes without waiting, and listens.
+// The object that a channel's coroutines use: it takes without waiting, and listens.
 #include "event_loop.hpp"
 #include "made_once.hpp"
 #include "posted_arrival.hpp"
@@ -23,7 +23,7 @@ namespace py = boost::python;
 
 namespace {
 
-/// What taking() in channel_async.py is. The garbage collector sees what it refers to.
+/// taking() of channel_async.py. The garbage collector sees what it refers to.
 struct taking {
     PyObject head;
     PyObject* channel;  // null: it has been cleared
@@ -55,7 +55,7 @@ void deallocate_taking(PyObject* self) {
     Py_DECREF(type);
 }
 
-/// taking(nothing): what there is; `nothing`: there may be something later.
+/// taking(nothing): what is in the channel; returns `nothing` if something may arrive later.
 PyObject* call_taking(PyObject* self, PyObject* arguments, PyObject* /*keywords*/) {
     PyObject* nothing = nullptr;
     if (!PyArg_ParseTuple(arguments, "O", &nothing)) {
@@ -66,7 +66,7 @@ PyObject* call_taking(PyObject* self, PyObject* arguments, PyObject* /*keywords*
         PyErr_SetString(PyExc_RuntimeError, "the garbage collector has cleared this");
         return nullptr;
     }
-    // Kept meanwhile: a conversion may run a collection, which clears this.
+    // Kept meanwhile, because a conversion may run a collection, which clears this.
     PyObject* const channel = Py_NewRef(its.channel);
     PyObject* const taken = its.take(channel, static_cast<std::size_t>(its.most), nothing);
     Py_DECREF(channel);
@@ -82,8 +82,8 @@ py::object capsule_of(std::unique_ptr<posted_arrival> arrival) {
     return made;
 }
 
-/// taking.listen(mailbox): the number that is posted once there may be something, and what keeps
-/// that promise.
+/// taking.listen(mailbox): the number that is posted when there may be something, and the object
+/// that keeps listening.
 PyObject* listen_for_taking(PyObject* self, PyObject* to) {
     PyObject* made = nullptr;
     py::handle_exception([&] {

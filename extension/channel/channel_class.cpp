@@ -35,7 +35,7 @@ constexpr std::array policies{named_policy{.name = "block", .policy = when_full:
 
 using channel_ends = std::vector<std::weak_ptr<channel_end>>;
 
-/// Of the ends to be closed at exit.
+/// Guards the channels to close at exit.
 constinit gil_exclusion guard_of_ends;
 
 /// REQUIRES: its guard is locked. Never destroyed.
@@ -55,7 +55,7 @@ void close_all() {
     }
     for (auto const& each : ends) {
         if (auto const end = each.lock()) {
-            end->close_to_producers();  // a daemon thread that waits is left as it is
+            end->close_to_producers();  // a daemon thread that waits keeps waiting
         }
     }
 }
@@ -159,7 +159,7 @@ void raise_if(std::exception_ptr const& error) {
     try {
         std::rethrow_exception(error);
     } catch (py::error_already_set const&) {
-        // It is an empty tag: the error itself was the producer's thread's.
+        // error_already_set is an empty tag: the error itself was in the producer's thread state.
         raise(
             PyExc_RuntimeError,
             "the channel was closed with a Python error, which only the thread that met it knows; "
@@ -178,7 +178,7 @@ py::object dict_of(channel_counts const& counts) {
 
 py::object representation(py::object const& self, std::size_t size, std::size_t capacity,
                           when_full policy, bool closed) {
-    // Found before the tuple, as code that Python runs sees one that is not complete.
+    // Found before the tuple is made, because code that Python runs would see an incomplete tuple.
     py::object const module = self.attr("__class__").attr("__module__");
     py::object const name = self.attr("__class__").attr("__qualname__");
     return "<%s.%s %d of %d when_full=%s %s>" % py::make_tuple(module, name, size, capacity,
@@ -208,7 +208,7 @@ py::object list_items::list() {
 }
 
 void waiting::wait(std::function<bool(clock::time_point)> const& wait_until) {
-    // Without a wait the GIL is not even released for a moment.
+    // Without a wait the GIL is not released at all.
     if (timeout_ && timeout_->count() == 0) {
         raise(empty_class().ptr(), "nothing was there");
     }
@@ -234,7 +234,7 @@ void close_at_exit(std::weak_ptr<channel_end> end) {
     static_cast<void>(tied.get(have_all_closed_at_exit));
     std::scoped_lock const alone(guard_of_ends);
     auto& ends = open_ends();
-    if (ends.size() == ends.capacity()) {  // so that each costs the same, however many there are
+    if (ends.size() == ends.capacity()) {  // so that each costs the same, whatever their number
         std::erase_if(ends, [](auto const& each) { return each.expired(); });
         ends.reserve(2 * ends.size() + 16);
     }

@@ -55,7 +55,7 @@ PyObject* next_of_iterator(PyObject* self) {
     if (its.channel == nullptr) {
         return nullptr;
     }
-    // Kept while it waits: a collection may clear the iterator meanwhile.
+    // Kept while it waits, because a collection may clear the iterator meanwhile.
     PyObject* const channel = Py_NewRef(its.channel);
     PyObject* const batch = its.next(channel, its.max);
     Py_DECREF(channel);

@@ -1,4 +1,4 @@
-// made_once(): a Python object of ours that is made when it is first wanted, and kept for ever.
+// made_once(): one of Handoff's Python objects, made when it is first needed, and kept forever.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -7,11 +7,12 @@
 
 namespace handoff::detail {
 
-/// What Make returns, a new reference or null with an error set, the first time that it is none.
+/// Make returns a new reference, or null with an error set. Make is called until it succeeds; its
+/// result is kept and returned from then on.
 ///
-/// The static is not initialised by Make: that runs Python code, which may let another thread have
-/// the GIL, and a thread that waits for a C++ static to be initialised keeps the GIL. So two
-/// threads may both make one; what the first has made is what everybody gets.
+/// The static is not initialised by Make. Make runs Python code, which may release the GIL to
+/// another thread, and a thread that waits for the initialisation of a C++ static keeps the GIL. So
+/// two threads may both call Make; both then get what the first one has made.
 ///
 /// GIL:     held.
 /// Returns: a borrowed reference; null with a Python error set.

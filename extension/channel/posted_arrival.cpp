@@ -14,7 +14,7 @@ posted_arrival::posted_arrival(std::weak_ptr<channel_end> const& of, std::shared
 
 posted_arrival::~posted_arrival() {
     withdraw();
-    // In the child of a fork a thread of the parent's may have been in the mailbox.
+    // In the child of a fork, one of the parent's threads may have had the mailbox locked.
     if (!posted_ && born_in_ == forks()) {
         to_->forget();
     }

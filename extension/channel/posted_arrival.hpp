@@ -1,4 +1,4 @@
-// posted_arrival: tells an event loop's mailbox, once, that a channel may have something to take.
+// posted_arrival: posts once to an event loop's mailbox that a channel may have something to take.
 #pragma once
 
 #include "mailbox.hpp"
@@ -10,9 +10,9 @@
 
 namespace handoff::detail {
 
-/// Given up when it is destroyed, which Python may do anywhere: nothing waits.
+/// Destroying it ends the wait. Python may destroy it anywhere, so the destructor does not wait.
 ///
-/// GIL: any; unchanged. Threads: that of its owner; it is told on any.
+/// GIL: any; unchanged. Threads: its owner's; any thread may notify it.
 class posted_arrival final : public channel_listener {
 public:
     /// Throws: std::bad_alloc.
@@ -21,7 +21,7 @@ public:
     posted_arrival(posted_arrival const&) = delete;
     posted_arrival& operator=(posted_arrival const&) = delete;
 
-    /// What it is called in the mailbox.
+    /// Its number in the mailbox.
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
 protected:
@@ -31,7 +31,7 @@ private:
     std::shared_ptr<mailbox> to_;
     std::uint64_t number_;
     unsigned born_in_;
-    bool posted_ = false;  // by whoever tells, until it is withdrawn
+    bool posted_ = false;  // set by the thread that notifies it, until it is withdrawn
 };
 
 }  // namespace handoff::detail

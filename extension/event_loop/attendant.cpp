@@ -1,4 +1,4 @@
-// The attendant: sleeps until there is something to do; while it waits for futures, takes turns.
+// The attendant: sleeps until there is work; while it waits for futures, it checks them in turn.
 #include <handoff/event_loop/detail/attendant.hpp>
 #include <handoff/gil/mutex.hpp>
 
@@ -18,8 +18,8 @@ using std::chrono::microseconds;
 
 class attendant {
 public:
-    /// The one of this process: in the child of a fork() the parent's thread is not there, and its
-    /// mutex may be locked. Never destroyed, as its thread lasts as long as the process.
+    /// The one of this process: in the child of a fork() the parent's thread does not exist, and
+    /// its mutex may be locked. Never destroyed, because its thread lasts as long as the process.
     static attendant& only() {
         static constinit std::atomic<attendant*> known = nullptr;
         attendant* found = known;
@@ -88,9 +88,9 @@ private:
         return std::exchange(errands_, {});
     }
 
-    [[maybe_unused]] attendant* const former_;  // of the parent: is not lost
+    [[maybe_unused]] attendant* const former_;  // the parent's; kept so that it does not leak
     pid_t const process_ = getpid();
-    std::vector<std::unique_ptr<watched_future>> watched_;  // of the thread
+    std::vector<std::unique_ptr<watched_future>> watched_;  // used by the thread
     mutex guard_;                                           // of all below
     condition_variable changed_;
     std::vector<std::unique_ptr<watched_future>> added_;

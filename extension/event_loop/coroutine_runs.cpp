@@ -1,4 +1,4 @@
-// coroutine_runs: a queue, of which a letter tells the loop.
+// coroutine_runs: a queue; a letter in the mailbox tells the loop about it.
 #include "coroutine_runs.hpp"
 
 #include "event_loop.hpp"
@@ -38,7 +38,7 @@ void coroutine_run::end(py::object const& task) {
         error = std::current_exception();
     }
     if (error !=
-        nullptr) {  // not in the handler, which would own it beside the thread that is told
+        nullptr) {  // not in the handler, which would own it together with the thread that gets it
         fail(std::move(error));
     }
     call_next();

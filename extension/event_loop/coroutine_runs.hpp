@@ -18,7 +18,7 @@ class mailbox;
 
 namespace detail {
 
-/// GIL:     any, unchanged, where a member does not say otherwise.
+/// GIL:     any, unchanged, unless a member says otherwise.
 /// Threads: any.
 class coroutine_runs {
 public:
@@ -31,13 +31,13 @@ public:
     void start(std::shared_ptr<coroutine_run> const& asked);
     void cancel(coroutine_run const& unwanted) noexcept;
 
-    /// What was asked for: of each its number, and the run, or None to cancel it. GIL: held.
+    /// The requests: for each its number, and the run, or None to cancel it. GIL: held.
     [[nodiscard]] boost::python::list take();
 
-    /// It has ended, and is forgotten.
+    /// The run has ended, and is forgotten.
     void forget(coroutine_run const& ended) noexcept;
 
-    /// The loop is closed: what has not ended fails, and what is asked for later.
+    /// The loop is closed: runs that have not ended fail, and so do later requests.
     void close() noexcept;
 
 private:
@@ -55,7 +55,7 @@ private:
     pid_t const process_ = getpid();
     mutex guard_;  // of all below
     std::vector<request> requests_;
-    std::map<std::uint64_t, std::shared_ptr<coroutine_run>> running_;  // and asked for
+    std::map<std::uint64_t, std::shared_ptr<coroutine_run>> running_;  // and requested
     std::uint64_t last_ = 0;
     bool is_closed_ = false;
 };
@@ -76,7 +76,7 @@ private:
 
 }  // namespace detail
 
-/// Has Python know the classes. GIL: held. Throws: boost::python::error_already_set.
+/// Registers the classes with Python. GIL: held. Throws: boost::python::error_already_set.
 void register_coroutine_runs();
 
 }  // namespace handoff

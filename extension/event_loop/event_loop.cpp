@@ -1,4 +1,4 @@
-// event_loop: gives event_loop.py what it is made of, and runs it.
+// event_loop: passes event_loop.py the functions that it uses, and runs it.
 #include "event_loop.hpp"
 
 #include "coroutine_runs.hpp"
@@ -32,7 +32,7 @@ namespace py = boost::python;
 
 namespace detail {
 
-/// Visible, so that all modules of a process that contain this code share them.
+/// Default visibility: all modules of a process that contain this code share them.
 // NOLINTNEXTLINE(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit gil_once<py::object> globals_of_event_loop;
 
@@ -66,12 +66,12 @@ py::object dies_where_dropped(py::object const& its) {
     return its;
 }
 
-/// What the Boost.Python that this code is linked with has of the class; null: it does not know it.
+/// The class that the Boost.Python of this code has for mailboxes; null if it does not know it.
 PyTypeObject* known_class_of_mailboxes() {
     return py::converter::registered<mailbox>::converters.m_class_object;
 }
 
-/// Also where the file has failed before, and runs again: the classes are registered once.
+/// Also if the file failed before and runs again: the classes are registered once.
 py::object class_of_mailboxes() {
     if (auto* const known = known_class_of_mailboxes()) {
         return py::object(py::handle<>(py::borrowed(reinterpret_cast<PyObject*>(known))));
@@ -104,7 +104,7 @@ py::object from_event_loop(char const* name) {
     if (known_class_of_mailboxes() != nullptr) {
         return shared[name];
     }
-    // Made by a module with another Boost.Python, of whose classes this one knows nothing.
+    // Made by a module with another Boost.Python, whose classes this one does not know.
     static constinit gil_once<py::object> own;
     return own.get(run)[name];
 }

@@ -1,4 +1,4 @@
-// event_loop: what an asyncio program awaits of a class in C++, written in Python.
+// event_loop: the objects, written in Python, that an asyncio program awaits of a C++ class.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -7,10 +7,10 @@
 
 namespace handoff {
 
-/// A function of event_loop.py, which says what it takes: `wait`, `iterate`, `future_of`,
-/// `runs_of`, `reader_of`. The file runs when one is first asked for, so that nobody else pays for
-/// the import of asyncio; when it fails, it runs again the next time. All modules of a process that
-/// contain this code share what it makes, so that a loop has one mailbox.
+/// A function of event_loop.py, where its parameters are described: `wait`, `iterate`, `future_of`,
+/// `runs_of`, `reader_of`. The file runs when one is first requested, so that other programs do not
+/// pay for the import of asyncio; if it fails, it runs again the next time. All modules of a
+/// process that contain this code share the result, so that a loop has one mailbox.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.

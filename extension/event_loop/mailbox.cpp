@@ -22,7 +22,7 @@ int new_eventfd() {
     return made;
 }
 
-/// Which file a descriptor is of; none where it is of none.
+/// The file that a descriptor refers to; empty if it is not open.
 std::pair<dev_t, ino_t> file_of(int descriptor) noexcept {
     struct stat found{};
     return fstat(descriptor, &found) == 0 ? std::pair(found.st_dev, found.st_ino)

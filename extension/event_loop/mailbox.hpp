@@ -12,12 +12,13 @@
 
 namespace handoff {
 
-/// What has ended, and a descriptor that can be read while there is some: an event loop watches it,
-/// as it watches sockets. An eventfd; no thread waits for it, and none that posts runs Python code.
+/// The waits that have ended, and a descriptor that is readable while there are some. An event loop
+/// watches it as it watches sockets. It is an eventfd. No thread waits for it, and a thread that
+/// posts runs no Python code.
 ///
-/// Owned by std::shared_ptrs. In a function that Python calls take a mailbox&, and
-/// shared_from_this(): a shared_ptr that Boost.Python converts drops a Python object, with whatever
-/// thread drops it.
+/// Owned by std::shared_ptrs. A function that Python calls must take a mailbox&, and call
+/// shared_from_this(): a shared_ptr that Boost.Python converts drops a Python object on the thread
+/// that destroys it.
 ///
 /// GIL:     not needed, unchanged.
 /// Threads: any.
@@ -30,7 +31,7 @@ public:
         bool reached;
     };
 
-    /// Throws: std::system_error: there is no descriptor left.
+    /// Throws: std::system_error: no descriptor is available.
     mailbox();
     ~mailbox();
     mailbox(mailbox const&) = delete;
@@ -38,28 +39,28 @@ public:
 
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
-    /// The number of a new wait, for which there is room from now on, until its letter is taken.
+    /// The number of a new wait. There is room for it from now on, until its letter is taken.
     /// Throws: std::bad_alloc.
     std::uint64_t expect();
 
     /// REQUIRES: a number from expect(), not posted or forgotten before.
     void post(letter ended) noexcept;
 
-    /// A wait that was not posted will not be.
+    /// A wait that was not posted will never be.
     void forget() noexcept;
 
-    /// What was posted, in order; the descriptor cannot be read then. Throws: std::bad_alloc.
+    /// What was posted, in order; the descriptor is not readable then. Throws: std::bad_alloc.
     std::vector<letter> take();
 
     /// Waits until something is posted, or wake() was called: for a thread without an event loop.
     void wait();
 
-    /// Lets wait() return, now or, where nobody waits, the next time.
+    /// Makes wait() return, now or, if no thread waits, the next time.
     void wake() noexcept;
 
 private:
-    /// A program may have closed the descriptor, with all that it did not know, as daemons do: the
-    /// number is then that of a file of its own.
+    /// A daemon may close all descriptors that it does not know. The number of this descriptor may
+    /// then belong to another file of the program.
     [[nodiscard]] bool is_ours() const noexcept;
 
     int const descriptor_;

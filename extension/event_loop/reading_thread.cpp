@@ -1,4 +1,4 @@
-// read_on_thread(): waits at the mailbox, comes in through the gate, reads.
+// read_on_thread(): waits at the mailbox, enters through the gate, reads.
 #include "reading_thread.hpp"
 
 #include "mailbox.hpp"

@@ -1,4 +1,4 @@
-// result_state: who is told, and when nobody waits any more.
+// result_state: which listeners are notified, and when none is left.
 #include "event_loop.hpp"
 #include "mailbox.hpp"
 #include "result_wait.hpp"
@@ -32,7 +32,7 @@ void result_state::claim() {
 }
 
 void result_state::publish() noexcept {
-    if (left_behind()) {  // who waits is not here
+    if (left_behind()) {  // the threads that wait do not exist here
         progress_ = progress::settled;
         return;
     }

@@ -8,7 +8,7 @@
 
 namespace handoff {
 
-/// Its lock is Python's own kind, so that a signal interrupts it.
+/// Its lock is one of Python's own, so that a signal interrupts it.
 class blocking_wait final : public waits::waiter {
 public:
     /// GIL: held. Throws: boost::python::error_already_set: MemoryError; std::bad_alloc.
@@ -20,7 +20,7 @@ public:
     /// Whether there is a run to wait for.
     [[nodiscard]] bool enrolled() const noexcept { return enrolled_; }
 
-    /// Whether it was woken, or nobody will do that; returns early when a signal arrives.
+    /// Whether it was woken, or nothing will wake it; returns early when a signal arrives.
     /// GIL: not held.
     [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) const noexcept;
 

@@ -1,4 +1,4 @@
-// callback: an on_message, as Python's collector sees it.
+// callback: an on_message, as Python's garbage collector sees it.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -9,20 +9,20 @@ namespace handoff {
 
 class ticker;
 
-/// Boost.Python's classes are tracked by the collector, but tell it nothing. So Foo's class does,
-/// and what it tells of an on_message is a Python object of its own, which refers to the callable.
+/// The collector tracks Boost.Python's classes, but these do not report their references. So Foo's
+/// class does. For an on_message it reports a separate Python object, which refers to the callable.
 ///
 /// Problem
-///   A run calls its on_message from another thread. When only a cycle refers to the Foo, as of an
-///   object whose method is the on_message, the collector clears the objects of that cycle one by
-///   one; a message that came meanwhile would call the method of an object that has lost its
-///   attributes. Foo's own finalizer cannot end the run before: a subclass with a `__del__`
-///   replaces it.
+///   A run calls its on_message from another thread. Suppose that only a cycle refers to the Foo,
+///   for example through an object whose method is the on_message. The collector clears the objects
+///   of that cycle one by one. A message that arrived meanwhile would call the method of an object
+///   that has lost its attributes. Foo's own finalizer cannot end the run before, because a
+///   subclass with a `__del__` replaces it.
 ///
 /// Solution
-///   The collector calls the finalizers of all that it found before it clears any of it. This
-///   object is among them if and only if its Foo is, nobody can derive from its class, and its
-///   finalizer cuts the run.
+///   The collector calls the finalizers of all objects that it found before it clears any of them.
+///   This object is among them if and only if its Foo is. No class can derive from its class, so
+///   its finalizer always runs, and it cuts the run.
 ///
 /// GIL:    held, for all of it.
 /// Source: CPython's InternalDocs/garbage_collector.md; PEP 442.
@@ -35,7 +35,7 @@ namespace callback {
 /// Returns: what it calls; None once the collector has cleared it.
 [[nodiscard]] boost::python::object called_by(PyObject* callback);
 
-/// The ticker is about to go; somebody may have got hold of the object, by gc.get_referents().
+/// The ticker will be destroyed; other code may have got the object, with gc.get_referents().
 void forget_ticker(PyObject* callback) noexcept;
 
 }  // namespace callback

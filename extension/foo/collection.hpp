@@ -5,12 +5,12 @@
 
 namespace handoff {
 
-/// Boost.Python's classes are tracked by the collector, but tell it nothing: a cycle through an
-/// on_message, which refers to its module's globals and thereby often to its Foo, would stay for
-/// ever, and the script's open files with it.
+/// The collector tracks Boost.Python's classes, but these do not report their references. An
+/// on_message refers to its module's globals, and thereby often to its Foo. Such a cycle would stay
+/// forever, and the script's open files with it.
 ///
-/// The run of a Foo that only such a cycle refers to is cut when the collector finds it, before
-/// anything of the cycle is cleared: see callback.hpp. A Foo that C++ code shares is left alone.
+/// If only such a cycle refers to a Foo, its run is cut when the collector finds the cycle, before
+/// anything of it is cleared: see callback.hpp. A Foo that C++ code shares is left alone.
 ///
 /// GIL: held. REQUIRES: Foo's class, before the first Foo.
 /// Source: CPython's "Supporting Cyclic Garbage Collection"; PEP 442.

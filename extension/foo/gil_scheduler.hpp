@@ -1,4 +1,4 @@
-// gil_scheduler(): the process's one scheduler, whose turns hold the GIL.
+// gil_scheduler(): the only scheduler of the process, whose turns hold the GIL.
 #pragma once
 
 #include "scheduler.hpp"
@@ -10,7 +10,7 @@
 
 namespace handoff {
 
-/// How long an on_message in progress is waited for at exit.
+/// How long exit waits for an on_message that is in progress.
 inline constexpr std::chrono::seconds callback_grace{10};
 
 /// The scheduler that serves every Foo. Its threads are attached to Python once; a turn is one
@@ -20,11 +20,11 @@ inline constexpr std::chrono::seconds callback_grace{10};
 /// Threads: any.
 scheduler& gil_scheduler();
 
-/// Ties the scheduler to the interpreter's life, once: closed by an `atexit` function, that is
-/// after Python's non-daemon threads have ended and before the interpreter is taken apart; an
-/// on_message that does not return within its grace is named on stderr and abandoned. And to the
-/// process's: in the child of a fork() every Foo is stopped. Its threads are registered at the
-/// gate, which this opens.
+/// Connects the scheduler to the interpreter's life, once. An `atexit` function closes it, after
+/// Python's non-daemon threads have ended and before the interpreter is destroyed. If an
+/// on_message does not return within its grace, stderr names it and it is abandoned. In the child
+/// of a fork() every Foo is stopped. The scheduler's threads are registered at the gate, which this
+/// opens.
 ///
 /// Raises the audit events `handoff.thread_start` and `handoff.thread_stop`, with the thread's name
 /// and its native id, on that thread.
@@ -34,8 +34,9 @@ scheduler& gil_scheduler();
 /// Source: CPython's Py_FinalizeEx: threading._shutdown, then atexit, then finalization.
 void tie_scheduler_to_interpreter();
 
-/// Module threading as it was then. A script may have taken it out of sys.modules since: imported
-/// anew by a native thread, it would take that for Python's main thread, and wait for it at exit.
+/// The module threading as it was then. A script may have removed it from sys.modules since. If a
+/// native thread imported it again, the new module would take that thread for Python's main thread,
+/// and wait for it at exit.
 ///
 /// GIL:      held.
 /// REQUIRES: tie_scheduler_to_interpreter().

@@ -12,7 +12,7 @@
 
 namespace handoff {
 
-/// Given up when it is dropped.
+/// Dropping it gives up the wait.
 ///
 /// GIL: held, by all members.
 class posted_wait final : public waits::waiter {
@@ -24,7 +24,7 @@ public:
     posted_wait(posted_wait const&) = delete;
     posted_wait& operator=(posted_wait const&) = delete;
 
-    /// What it is called in the mailbox.
+    /// Its number in the mailbox.
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
 protected:
@@ -34,7 +34,7 @@ private:
     boost::intrusive_ptr<ticker> awaited_;
     std::shared_ptr<mailbox> to_;
     std::uint64_t number_;
-    bool posted_ = false;  // guarded as the waits are
+    bool posted_ = false;  // guarded like the waits
 };
 
 }  // namespace handoff

@@ -19,9 +19,9 @@ namespace handoff {
 /// Appends n = len(messages), then calls on_message(n), once every interval.
 ///
 /// Concurrency
-///   What Python sees (callback, error): guarded by the GIL; the list guards itself, and how much
-///   was delivered is an atomic.
-///   The schedule (begin_, ticks_): by the scheduler, which calls one member at a time.
+///   What Python sees (callback, error): guarded by the GIL, and without one by exclusion_. The
+///   list guards itself, and the count of deliveries is an atomic.
+///   The schedule (begin_, ticks_): guarded by the scheduler, which calls one member at a time.
 class ticker final : public scheduler::task {
 public:
     using seconds = std::chrono::duration<double>;
@@ -30,7 +30,7 @@ public:
     /// Throws:   boost::python::error_already_set: MemoryError.
     /// REQUIRES: interval > 0; on_message is callable or None.
     ticker(seconds interval, boost::python::object const& on_message);
-    /// GIL: any; unchanged, and acquired for a moment where Python is still there.
+    /// GIL: any; unchanged, and acquired for a moment if Python is still running.
     ~ticker() override;
     ticker(ticker const&) = delete;
     ticker& operator=(ticker const&) = delete;
@@ -43,15 +43,15 @@ public:
     [[nodiscard]] boost::python::object error() const;
 
     /// Waits until `count` messages have been delivered, the last one's on_message included.
-    /// Returns: whether they were; false at the timeout, or when the run ended before.
+    /// Returns: whether they were; false at the timeout, or if the run ended before.
     /// GIL:     held on entry and on return, released while it waits.
-    /// Throws:  boost::python::error_already_set: KeyboardInterrupt, or what a signal's handler
-    ///          raised; RuntimeError from within its own on_message; MemoryError.
+    /// Throws:  boost::python::error_already_set: KeyboardInterrupt, or what a signal handler
+    ///          raised; RuntimeError inside its own on_message; MemoryError.
     bool wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> timeout);
 
-    /// The parts of a wait that somebody else waits. GIL: held.
+    /// For a wait that other code performs. GIL: held.
     [[nodiscard]] bool has_delivered(Py_ssize_t count) const noexcept;
-    /// Throws: boost::python::error_already_set (RuntimeError) from within its own on_message.
+    /// Throws: boost::python::error_already_set (RuntimeError) inside its own on_message.
     void refuse_within_delivery(Py_ssize_t count) const;
     [[nodiscard]] waits& its_waits() noexcept { return waits_; }
     /// What was delivered after has_delivered() was asked, and before the wait was enrolled.
@@ -61,12 +61,12 @@ public:
     /// is in progress. GIL: held.
     [[nodiscard]] boost::python::object delivery_in_progress() const;
 
-    /// What Python's garbage collector asks for: the references, and to drop its own. GIL: held.
+    /// For Python's garbage collector: visits the references, and drops them. GIL: held.
     int traverse(visitproc visit, void* argument) const;
     void clear();
 
-    /// Has the collector tell of the next run's end, after it has told of one and the Foo lives on.
-    /// GIL: held. Throws: boost::python::error_already_set: MemoryError.
+    /// After the collector has ended one run and the Foo is still in use, makes the collector able
+    /// to end the next one. GIL: held. Throws: boost::python::error_already_set: MemoryError.
     void renew_callback();
 
     /// Whether messages have fallen due after the one in progress. GIL: held.
@@ -90,14 +90,14 @@ private:
     [[nodiscard]] PyObject* exchange_error(PyObject* owned) noexcept;
     void report_error();
 
-    // In the order that wastes no room: there may be a million.
+    // In the order that wastes no room, because there may be a million.
     std::atomic<bool> fresh_ = false;  // the run has delivered nothing: error_ is the last one's
     [[no_unique_address]] mutable detail::gil_exclusion exclusion_;  // of callback_ and error_
     seconds interval_;
-    scheduler::time_point begin_{};  // of the run
-    std::uint64_t ticks_ = 0;        // of the run
+    scheduler::time_point begin_{};  // the run's
+    std::uint64_t ticks_ = 0;        // the run's
     std::atomic<Py_ssize_t> delivered_ = 0;  // also the message that on_message is called with
-    PyObject* messages_;  // owned, as the next two; dropped only where Python can be touched
+    PyObject* messages_;  // owned, like the next two; dropped only while Python runs
     PyObject* callback_ = nullptr;  // null: nothing is called
     PyObject* error_ = nullptr;     // null: none
     waits waits_;

@@ -1,4 +1,4 @@
-// waits: who waits for a count, in whatever way, until it is reached or the run ends.
+// waits: the waits for a count of messages, of all kinds, until it is reached or the run ends.
 #pragma once
 
 #include <handoff/gil/detail/free_threading.hpp>
@@ -12,13 +12,13 @@
 namespace handoff {
 
 /// The waits for one Foo. To enrol, to withdraw and to wake one takes a time that grows with the
-/// logarithm of how many there are.
+/// logarithm of their number.
 ///
 /// Concurrency
 ///   Guarded by a mutex that all Foos share: it is seldom locked, never for long, and never held
 ///   while the GIL or the scheduler's mutex is acquired. A run may end on a thread without the GIL.
 ///
-/// GIL:     any, unchanged, where a member does not say otherwise.
+/// GIL:     any, unchanged, unless a member says otherwise.
 /// Threads: any.
 class waits {
 public:
@@ -32,10 +32,10 @@ public:
     /// A run begins, and may be waited for.
     void begin() noexcept;
 
-    /// So many are there: who waits for no more is woken. GIL: held.
+    /// This many have been delivered: waiters for no more than that are woken. GIL: held.
     void reach(Py_ssize_t count) noexcept {
-        // A waiter enrols with the GIL, which is held here: one that is not seen has not begun, or,
-        // where there is no GIL, looks at the count after it has enrolled.
+        // A waiter enrols with the GIL, which is held here, so one that is not seen has not
+        // enrolled; or, without a GIL, it looks at the count after it has enrolled.
         if (count >= least_.load(detail::order_of_attached)) {
             wake_up_to(count);
         }
@@ -44,7 +44,7 @@ public:
     /// The run has ended: all are woken.
     void end() noexcept;
 
-    /// In the child of a fork(): the waiters are the parent's threads'.
+    /// In the child of a fork(): the waiters belong to the parent's threads.
     void left_behind() noexcept;
 
 private:
@@ -59,13 +59,13 @@ private:
     void find_least() noexcept;
     void expect(Py_ssize_t least) noexcept { least_.store(least, detail::order_of_attached); }
 
-    /// No count is as high: what the least one that is waited for is else.
+    /// Greater than every count: the value of least_ if there is no waiter.
     static constexpr Py_ssize_t no_run = PY_SSIZE_T_MAX;
     static constexpr Py_ssize_t nobody_waits = no_run - 1;
 
     // There may be a million of these, and most are never waited for.
     std::unique_ptr<enrolled> enrolled_;
-    std::atomic<Py_ssize_t> least_ = no_run;  // count that is waited for
+    std::atomic<Py_ssize_t> least_ = no_run;  // the least count that a waiter wants
 };
 
 /// Waits for a count.
@@ -81,12 +81,12 @@ protected:
     /// Begins to wait; false: there is no run to wait for.
     /// GIL: held. Throws: std::bad_alloc.
     [[nodiscard]] bool enrol(waits& among);
-    /// Before what wake() uses is gone. Idempotent.
+    /// Called before what wake() uses is destroyed. Idempotent.
     void withdraw() noexcept;
-    /// Whether a signal's handler has forked, and this is the child: nobody will wake it.
+    /// Whether a signal handler has forked, and this is the child: nothing will wake it.
     [[nodiscard]] bool left_behind() const noexcept;
 
-    /// At most once; the mutex is held, and it is enrolled no more.
+    /// Called at most once; the mutex is held, and it is no longer enrolled.
     virtual void wake(bool reached) noexcept = 0;
 
 private:

@@ -1,4 +1,4 @@
-// assertion: the text.
+// assertion: the text of the report.
 #include <handoff/gil/detail/assertion.hpp>
 #include <handoff/gil/detail/stack.hpp>
 

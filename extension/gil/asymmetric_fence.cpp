@@ -1,4 +1,4 @@
-// asymmetric_fence: membarrier(), which the C library has no function for.
+// asymmetric_fence: calls membarrier(), for which the C library has no function.
 #include <handoff/gil/detail/asymmetric_fence.hpp>
 
 #include <chrono>
@@ -18,9 +18,9 @@ long membarrier(int command) noexcept { return syscall(SYS_membarrier, command, 
 
 void prepare_to_fence_others() noexcept {
     long const known = membarrier(MEMBARRIER_CMD_QUERY);
-    auto const commands = known > 0 ? static_cast<unsigned long>(known) : 0;  // -1: there are none
+    auto const commands = known > 0 ? static_cast<unsigned long>(known) : 0;  // -1: not supported
     others_can_be_fenced = (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
-    // Costs nothing now, and a grace period of the kernel's when there are several threads.
+    // Costs nothing now; with several threads it would cost a grace period of the kernel.
     if (others_can_be_fenced && __libc_single_threaded != 0) {
         membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
     }
@@ -34,8 +34,8 @@ void fence_others() noexcept {
     if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0) {
         return;
     }
-    // Forbidden since it was found out, by a seccomp filter: from now on each thread fences its
-    // own stores. What has been stored before is visible to all within microseconds.
+    // A seccomp filter has forbidden it since: from now on each thread fences its own stores.
+    // Earlier stores are visible to all threads within microseconds.
     others_can_be_fenced = false;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }

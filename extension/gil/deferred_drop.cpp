@@ -1,22 +1,22 @@
-// deferred_drops: who empties the list.
+// deferred_drops: which thread empties the list, and when.
 //
 // Overview
-//   A thread that does not hold the GIL must not wait for it as it drops a reference: it may hold a
-//   mutex, for which the holder of the GIL waits. So it adds what it owned to a list. The list is
-//   emptied by the next of these:
-//     - a guard of ours that takes the GIL: gil_acquire, gil_try_acquire, the end of gil_release
-//     - a pending call, which Python's main thread makes as it executes Python code; up to 3.12
-//       not before it has let go of the GIL once, as a pending call of another thread does not have
-//       it look (cpython #95820)
+//   A thread that does not hold the GIL must not wait for it to drop a reference: it may hold a
+//   mutex for which the holder of the GIL waits. So it adds what it owned to a list. The first of
+//   these empties the list:
+//     - a Handoff guard that takes the GIL: gil_acquire, gil_try_acquire, the end of gil_release
+//     - a pending call, which Python's main thread makes when it executes Python code; up to 3.12
+//       only after it has released the GIL once, because a pending call from another thread does
+//       not make it check (cpython #95820)
 //     - the gate, after it has closed
-//   What is added later goes with the interpreter.
+//   What is added later ends with the interpreter.
 //
-// Adding is one compare-and-swap, and for the first in the list what a pending call takes: a mutex
-// of Python's that is held for moments, never by who waits for the GIL.
+// Adding is one compare-and-swap. The first in the list also requests the pending call, which takes
+// one of Python's mutexes. It is held for moments, never by a thread that waits for the GIL.
 //
-// In a fork's child the list is what it was; of the thread that forked nothing is lost, and what
-// another was about to add is no thread's any more. The pending call may not have been asked for
-// yet.
+// In a fork's child the list has the same content. Nothing is lost that the forking thread added.
+// What another thread was about to add belongs to no thread any more. The pending call may not have
+// been requested yet.
 #include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/error_aside.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -28,7 +28,7 @@
 
 #if PY_VERSION_HEX < 0x030C0000
 // Exported, but declared in an internal header. Py_AddPendingCall() of 3.11 reads the current
-// thread state, which is another thread's where the caller does not hold the GIL, and may be gone.
+// thread state. If the caller does not hold the GIL, that is another thread's, and may be deleted.
 // NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
 extern "C" int _PyEval_AddPendingCall(PyInterpreterState* interpreter, int (*call)(void*),
                                       void* argument);
@@ -76,7 +76,7 @@ void deferred_drops::ask_for_a_pending_call() noexcept {
         list.drop();
         return 0;
     };
-    passage const python;  // does not end meanwhile
+    passage const python;  // keeps Python from ending meanwhile
     if (!python.python_is_there() || !add_pending_call(made, this)) {
         asked_in_life_ = 0;  // the next one asks again
     }
@@ -109,7 +109,7 @@ deferred_drop* deferred_drops::take_next() noexcept {
 }
 
 void deferred_drops::drop() noexcept {
-    // A finalizer that is being run here is ended first: no order is lost, and no stack grows.
+    // A finalizer that is running here ends first: no order is lost, and no stack grows.
     static constinit thread_local bool is_dropping = false;
     if (is_dropping || PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return;
@@ -118,7 +118,7 @@ void deferred_drops::drop() noexcept {
     rather_hang([this] {
         is_dropping = true;
         take_up();
-        while (deferred_drop* const each = take_next()) {  // a finalizer lets others come, or forks
+        while (deferred_drop* const each = take_next()) {  // a finalizer may let others in, or fork
             if (each->is_of_this_life()) {
                 delete each;
             } else {
@@ -127,7 +127,7 @@ void deferred_drops::drop() noexcept {
         }
         is_dropping = false;
     });
-    if (first_ != nullptr) {  // meanwhile
+    if (first_ != nullptr) {  // added meanwhile
         ask_once();
     }
 }

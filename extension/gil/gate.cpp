@@ -1,4 +1,4 @@
-// gil_gate: admission, the ordered end, and the ties to the interpreter and to fork().
+// gil_gate: admission, the ordered end, and the connections to the interpreter and to fork().
 #include <handoff/gil/detail/asymmetric_fence.hpp>
 #include <handoff/gil/detail/deferred_drop.hpp>
 #include <handoff/gil/detail/finalizing.hpp>
@@ -36,18 +36,19 @@ struct gate_state {
     handoff::mutex mutex;
     // Written under the mutex.
     std::atomic<phase> now = phase::never_opened;
-    unsigned long openings = 0;  // which of them `now` is about
+    unsigned long openings = 0;  // the opening that `now` belongs to
     std::atomic<unsigned long> closings = 0;
     condition_variable changed;
-    thread_at_gate* first = nullptr;  // of all that have come, which are never freed
+    thread_at_gate* first = nullptr;  // in the list of all threads that have come; never freed
     std::stop_source stop{std::nostopstate};
     std::atomic<bool> is_expected_to_open = false;
     std::atomic<bool> tied_to_fork = false;
 #if PY_VERSION_HEX >= 0x030F0000
     std::atomic<PyInterpreterView*> view = nullptr;
-    std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by threads of the parent's
+    std::vector<PyInterpreterGuard*> left_behind;  // by a fork(): owned by the parent's threads
 
-    /// Room for what a fork() would leave behind, as the fork itself cannot fail. Mutex held.
+    /// Reserves room for what a fork() would leave behind, because the fork cannot fail. Mutex
+    /// held.
     void make_room() {
         std::size_t needed = left_behind.size() + 1;
         for_each_thread([&](thread_at_gate const&) { ++needed; });
@@ -56,7 +57,7 @@ struct gate_state {
         }
     }
 
-    /// Not in the fork() itself, where Python's own locks are not yet free again.
+    /// Not in the fork() itself, where Python's own locks are not free again.
     void close_what_was_left_behind() noexcept {
         for (PyInterpreterGuard* const each : std::exchange(left_behind, {})) {
             PyInterpreterGuard_Close(each);
@@ -69,7 +70,7 @@ struct gate_state {
         return it;
     }
 
-    /// Never destroyed: static objects that are may still ask it.
+    /// Never destroyed, because static objects may still ask it while they are destroyed.
     [[gnu::cold]] static gate_state& make() noexcept {
         alignas(gate_state) static std::array<std::byte, sizeof(gate_state)> room;
         return *std::construct_at(reinterpret_cast<gate_state*>(room.data()));
@@ -94,7 +95,7 @@ struct gate_state {
     }
 
     /// Makes the calling thread known, until it ends.
-    /// Returns: false when there is no memory.
+    /// Returns: false if there is no memory.
     [[gnu::cold]] bool meet() noexcept {
         try {
             std::scoped_lock const held(mutex);
@@ -121,8 +122,9 @@ struct gate_state {
         return true;
     }
 
-    /// A key's destructor. Those of other keys may come yet, and what they destroy may be in: so it
-    /// goes in a later round, as long as there is one. Source: pthread_key_create(3p).
+    /// A key's destructor. Destructors of other keys may follow, and what they destroy may be
+    /// inside. So it acts in a later round, as long as there is one. Source:
+    /// pthread_key_create(3p).
     void forget(thread_at_gate* ended) noexcept {
         if (ended->passages > 0) {
             is_told_when_this_thread_ends(ended);
@@ -144,7 +146,7 @@ struct gate_state {
         return end_of_threads.exists && pthread_setspecific(end_of_threads.key, its) == 0;
     }
 
-    /// Lets the calling thread in, which is outside.
+    /// Admits the calling thread, which is outside.
     admission admit() noexcept {
         if (now != phase::open) {
             return refusal();
@@ -152,7 +154,7 @@ struct gate_state {
         if (this_thread_at_gate == nullptr && !meet()) {
             return admission::no_memory;
         }
-        // close() writes the second and then reads the first: one of us sees the other.
+        // close() writes the phase and then reads the place: at least one sees the other.
         store_shown(this_thread_at_gate->where, place::inside);
         admission answer = now == phase::open ? admission::granted : refusal();
         if (answer == admission::granted && this_thread_at_gate->abandoned) [[unlikely]] {
@@ -169,8 +171,8 @@ struct gate_state {
         return answer;
     }
 
-    /// The thread was abandoned, has come out since, and comes in again. It is refused where the
-    /// gate closes meanwhile, which may have abandoned it a second time.
+    /// The thread was abandoned, has left since, and enters again. It is refused if the gate closes
+    /// meanwhile, which may have abandoned it a second time.
     [[gnu::cold]] admission let_in_again(thread_at_gate& newcomer) noexcept {
         std::scoped_lock const held(mutex);
         if (now != phase::open) {
@@ -181,23 +183,24 @@ struct gate_state {
     }
 
 #if PY_VERSION_HEX >= 0x030F0000
-    /// Not under the mutex: Python forks, for which we lock it, with a lock held that this takes.
+    /// Not under the mutex. Python forks with a lock held that this takes, and fork() takes the
+    /// mutex.
     admission guard(thread_at_gate& newcomer) noexcept {
         PyInterpreterGuard* const made = PyInterpreterGuard_FromView(view);
         if (made == nullptr) {
-            // Python does not say why. While the gate is open it is not ending, as a rule.
+            // Python does not say why. While the gate is open, Python is usually not ending.
             return now == phase::open && Py_IsFinalizing() == 0 ? admission::no_memory : refusal();
         }
         newcomer.guard = made;
-        if (newcomer.abandoned) {  // meanwhile, when there was none to close
+        if (newcomer.abandoned) {  // meanwhile, before there was a guard to close
             newcomer.close_guard();
         }
         return admission::granted;
     }
 #endif
 
-    /// Says by what name the calling thread is late, and has it asked to stop.
-    /// Returns: false where another passage has.
+    /// Sets the name that messages show for the calling thread, and lets it be asked to stop.
+    /// Returns: false if another passage has done so.
     [[gnu::noinline]] bool name(std::string_view name) noexcept {
         std::scoped_lock const held(mutex);
         if (this_thread_at_gate->name.has_value()) {
@@ -221,11 +224,11 @@ struct gate_state {
     enum class outcome { done, being_closed, closed_meanwhile };
 
     /// The last step of gil_gate::open(), in which no Python code runs. `closings_before` is how
-    /// often it had been closed at the first step: it must not be open after Python's end has come.
+    /// often the gate had been closed at the first step: it must not be opened after Python's end.
     outcome open_it(std::stop_source& fresh, unsigned long closings_before) noexcept {
         std::scoped_lock const held(mutex);
         if (now == phase::open) {
-            return outcome::done;  // by another thread, and registered threads know its stop source
+            return outcome::done;  // by another thread, whose stop source registered threads know
         }
         if (now == phase::closing) {
             return outcome::being_closed;
@@ -239,7 +242,7 @@ struct gate_state {
         return outcome::done;
     }
 
-    /// From now on it keeps neither us nor Python from ending. Mutex held.
+    /// From now on the thread keeps neither Handoff nor Python from ending. Mutex held.
     static void abandon(thread_at_gate& stuck) noexcept {
         stuck.abandoned = true;
 #if PY_VERSION_HEX >= 0x030F0000
@@ -247,7 +250,7 @@ struct gate_state {
 #endif
     }
 
-    /// Whether all but the calling thread are out. Mutex held.
+    /// Whether all threads except the calling one are outside. Mutex held.
     [[nodiscard]] bool empty() const noexcept {
         bool all_out = true;
         for_each_inside([&](thread_at_gate const& each) {
@@ -256,8 +259,8 @@ struct gate_state {
         return all_out;
     }
 
-    /// After the gate's answer has changed: each thread that is known has seen the answer, or we
-    /// see where the thread is. One that comes later takes the mutex first. Mutex held.
+    /// After the gate's answer has changed: each known thread has seen the new answer, or this code
+    /// sees where the thread is. A thread that comes later takes the mutex first. Mutex held.
     void fence_those_on_their_way() const noexcept {
         bool others = false;
         for_each_thread(
@@ -267,7 +270,7 @@ struct gate_state {
         }
     }
 
-    /// Whether the closing of that opening is over; if it is because all are out, this ends it.
+    /// Whether the closing of that opening has ended; if all threads have left, this ends it.
     /// Mutex held.
     bool is_closed(unsigned long opening) noexcept {
         if (openings == opening && now == phase::closing && empty()) {
@@ -282,8 +285,9 @@ struct gate_state {
         return changed.wait_until(held, until, [&] { return is_closed(opening); });
     }
 
-    /// Abandons who is in, with a message, and waits until none of them is on its way to the GIL:
-    /// it finds the way barred and turns back. GIL: not held.
+    /// Abandons the threads inside, with a message, and waits until none of them is on its way to
+    /// the
+    /// GIL: such a thread is refused and turns back. GIL: not held.
     void abandon_all(unsigned long opening, bool interrupted) noexcept {
         std::scoped_lock const held(mutex);
         if (is_closed(opening)) {
@@ -344,12 +348,12 @@ struct gate_state {
         if (now != phase::never_opened) {
             try {
                 stop = std::stop_source();
-            } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): none is asked then
+            } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): no thread is asked
             }
         }
         if (now == phase::closing) {
             stop.request_stop();
-            now = phase::closed;  // who was closing it may be no thread of this process
+            now = phase::closed;  // the closing thread may not exist in this process
         }
         if (this_thread_at_gate != nullptr && this_thread_at_gate->name.has_value()) {
             this_thread_at_gate->stop = stop.get_token();
@@ -376,7 +380,7 @@ struct gate_state {
 void passage::ask() noexcept {
     if (this_thread_at_gate != nullptr &&
         this_thread_at_gate->where != gate_state::place::outside) {
-        this_thread_at_gate->leave();  // the gate closed as it came in, or had abandoned it before
+        this_thread_at_gate->leave();  // the gate closed meanwhile, or had abandoned the thread
     }
     answer_ = gate_state::only().admit();
     if (answer_ == admission::granted) {
@@ -435,9 +439,9 @@ namespace {
 
 using detail::gate_state;
 
-/// Whether the atexit functions are being called, or have been: one more would not be. It is known
-/// where threading has been imported, whose main thread ends just before.
-/// Returns: false also when it is not known; true with an error set when a signal's handler raised.
+/// Whether the atexit functions are running or have run, so that a new one would not be called.
+/// This is known if threading has been imported, whose main thread ends just before.
+/// Returns: false also if it is not known; true with an error set if a signal handler raised.
 bool is_shutting_down() noexcept {
     PyObject* const modules = PyImport_GetModuleDict();  // borrowed
     PyObject* const threading = Py_XNewRef(PyDict_GetItemString(modules, "threading"));
@@ -452,7 +456,7 @@ bool is_shutting_down() noexcept {
     if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_Exception) == 0) {
         return true;  // KeyboardInterrupt
     }
-    PyErr_Clear();  // somebody else's threading
+    PyErr_Clear();  // another module named threading
     if (ended) {
         PyErr_SetString(PyExc_RuntimeError, "gil_gate cannot be opened: Python is shutting down");
     }
@@ -491,10 +495,10 @@ bool gil_gate::open() noexcept {
     if (gate.now == gate_state::phase::open) {
         return true;
     }
-    // First what runs Python code, in which other threads have their turn: they may open the gate,
-    // and close it. Only then is it looked at again, and opened in one step.
+    // First comes what runs Python code. Other threads run meanwhile, and may open and close the
+    // gate. Only then is its state read again, and the gate opened in one step.
     unsigned long const closings_before = gate.closings;
-    // In this order: what was registered while Python was not shutting down will be called.
+    // In this order: a function that was registered before Python shut down will be called.
     if (!register_at_exit() || is_shutting_down()) {
         return false;
     }
@@ -511,7 +515,8 @@ bool gil_gate::open() noexcept {
         return false;
     }
 #if PY_VERSION_HEX >= 0x030F0000
-    // One for each of the interpreter's lives. Not closed: a native thread may yet look at it.
+    // One for each of the interpreter's lives. It is not closed, because a native thread may read
+    // it.
     if (gate.view == nullptr || gate.now == gate_state::phase::closed) {
         PyInterpreterView* const view = PyInterpreterView_FromCurrent();
         if (view == nullptr) {

@@ -1,17 +1,17 @@
 // gil_held(): up to CPython 3.11, in a subinterpreter.
 //
 // Problem
-//   One variable of the runtime tells which thread state holds the GIL, not which thread. To run a
-//   subinterpreter a thread is lent its state, which may have been made by any other thread; the
-//   thread's own state, the one that PyGILState_* knows, remains the main interpreter's.
+//   One variable of the runtime says which thread state holds the GIL, not which thread. To run a
+//   subinterpreter, a thread uses one of that interpreter's states, which any other thread may have
+//   made. The thread's own state, which PyGILState_* knows, still belongs to the main interpreter.
 //
 // Idea
 //   A state leads to the C frame of the innermost evaluation of Python code. That frame is in the
 //   stack of the thread that executes it.
 //
 // Limits
-//   Where no Python code is executed there is no such frame, and the answer is no. A state that is
-//   another thread's may be gone at any moment: it is read by the system, which does not mind.
+//   If no Python code is being executed, there is no such frame, and the answer is no. A state of
+//   another thread may be deleted at any moment. So the system reads it, which tolerates that.
 #include <handoff/gil/held.hpp>
 
 #if PY_VERSION_HEX < 0x030C0000
@@ -26,7 +26,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// The highest address of the calling thread's stack; null when it cannot be found out.
+/// The highest address of the calling thread's stack; null if it cannot be found.
 char const* top_of_stack() noexcept {
     static thread_local char const* const top = []() -> char const* {
         pthread_attr_t attributes;
@@ -46,7 +46,7 @@ char const* top_of_stack() noexcept {
 
 bool is_executed_here(PyThreadState* current) noexcept {
     if (PyInterpreterState_Head() == PyInterpreterState_Main()) {
-        return false;  // the newest is the first: there is no subinterpreter
+        return false;  // the newest interpreter is the first: there is no subinterpreter
     }
     static constexpr std::size_t size = sizeof(void*);
     _PyCFrame* innermost = nullptr;

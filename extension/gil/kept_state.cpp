@@ -64,10 +64,10 @@ private:
     std::atomic<kept*> first_ = nullptr;
 };
 
-constinit kept_list left;  // by threads that have ended
-constinit kept_list cleared;  // of those, what need only be deleted
+constinit kept_list left;  // states of threads that have ended
+constinit kept_list cleared;  // those of them that need only be deleted
 
-/// Neither list outlives the states. Python deletes them when it ends, and in the child of a fork.
+/// Neither list outlives the states. Python deletes these when it ends, and in the child of a fork.
 void forget_all() noexcept {
     for (kept_list* const list : {&left, &cleared}) {
         list->take_each([](kept* each) { delete each; });
@@ -85,7 +85,7 @@ void forget_all_at_the_end() noexcept {
     }
 }
 
-/// REQUIRES: Python does not finalize meanwhile; the thread has no state, or needs it no more.
+/// REQUIRES: Python does not finalize meanwhile; the thread has no state, or no longer needs it.
 void delete_cleared() noexcept {
     cleared.take_each([](kept* each) {
         delete_cleared_thread_state(each->state);
@@ -105,7 +105,7 @@ void clear_left() noexcept {
 
 void leave(void* own) noexcept;
 
-/// Whether there is a key, and which: its destructor is called when the thread ends.
+/// The key whose destructor is called when a thread ends, if one could be made.
 struct thread_key {
     thread_key() noexcept
         : exists(pthread_key_create(&key, &leave) == 0 &&
@@ -122,8 +122,8 @@ thread_key const& states() noexcept {
 
 void leave(void* own) noexcept {
     auto* const its = static_cast<kept*>(own);
-    // Other keys' destructors may acquire yet, with this state while Python's own key names it.
-    // In the next round that key is empty, as all are. Source: pthread_key_create(3p).
+    // Destructors of other keys may still acquire, with this state as long as Python's own key
+    // names it. In the next round that key is empty, as all are. Source: pthread_key_create(3p).
     if (!std::exchange(its->leaves, true) && pthread_setspecific(states().key, its) == 0) {
         return;
     }
@@ -163,7 +163,7 @@ void acquire_with_new_state() {
         throw std::bad_alloc();
     }
     static_cast<void>(own.release());
-    if (former != nullptr) {  // the thread is ending, and Python's key does not name it any more
+    if (former != nullptr) {  // the thread is ending, and Python's key no longer names it
         if constexpr (attached_threads_exclude_each_other) {
             left.add(former);
         } else {

@@ -1,4 +1,4 @@
-// report_left_error(): who might still take it, and the report.
+// report_left_error(): checks which caller can still handle the error, and reports it.
 #include <handoff/gil/detail/error_aside.hpp>
 #include <handoff/gil/detail/left_error.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -7,7 +7,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// Whether the calling thread is within Python code, to which an error goes back.
+/// Whether Python code called the calling thread's code, so that an error returns to it.
 bool is_called_by_python() noexcept {
     PyFrameObject* const frame = PyThreadState_GetFrame(PyThreadState_Get());
     Py_XDECREF(frame);
@@ -24,7 +24,7 @@ void report_left_error() noexcept {
         PyObject* where = nullptr;
         {
             error_aside const
-                meanwhile;  // and if there is no memory for `where`, its MemoryError goes
+                meanwhile;  // also drops a MemoryError if there is no memory for `where`
             where = PyUnicode_FromString("a hold of the GIL that ended with this error set");
         }
         PyErr_WriteUnraisable(where);

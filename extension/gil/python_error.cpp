@@ -1,8 +1,8 @@
-// python_error: formatted by Python's own traceback module, or, where that fails, from the frames.
+// python_error: formatted by Python's own traceback module, or from the frames if that fails.
 //
-// No answer of a class that a user wrote is trusted. What an exception is, is read from the object
-// and its type, not from attributes that the class may override; what must be asked, may raise or
-// be of any type, and is checked.
+// No answer of a user's class is trusted. The type and the parts of an exception are read from the
+// object and its type, not from attributes that the class may override. What can only be asked from
+// the class may raise or have any type, and is checked.
 #include <handoff/gil/detail/error_aside.hpp>
 #include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/gate.hpp>
@@ -22,7 +22,7 @@ namespace {
 
 using detail::reference;
 
-/// The errors that are being fetched by this thread, one within another.
+/// How many errors this thread is fetching, nested.
 thread_local unsigned fetches_in_progress = 0;
 
 struct fetch_in_progress {
@@ -32,8 +32,8 @@ struct fetch_in_progress {
     fetch_in_progress& operator=(fetch_in_progress const&) = delete;
 };
 
-/// As UTF-8; what cannot be encoded is escaped. `otherwise` for what is no str. Calls no method of
-/// a subclass of str.
+/// As UTF-8; what cannot be encoded is escaped. Returns `otherwise` if it is not a str. Calls no
+/// method of a subclass of str.
 std::string text(PyObject* string, std::string_view otherwise) {
     if (string != nullptr && PyUnicode_Check(string) != 0) {
         reference const encoded(PyUnicode_AsEncodedString(string, "utf-8", "backslashreplace"));
@@ -46,13 +46,13 @@ std::string text(PyObject* string, std::string_view otherwise) {
     return std::string(otherwise);
 }
 
-/// str(exception), which is the user's code and may raise.
+/// str(exception), which runs the user's code and may raise.
 std::string message_of(PyObject* exception) {
     reference const string(PyObject_Str(exception));
-    return text(string.get(), "<exception str() failed>");  // as python3 says
+    return text(string.get(), "<exception str() failed>");  // the text that python3 prints
 }
 
-/// What `type.__module__` is where no metaclass overrides it; empty where it is no str.
+/// The value of `type.__module__` without a metaclass that overrides it; empty if it is not a str.
 std::string module_of(PyTypeObject* type) {
     if ((type->tp_flags & Py_TPFLAGS_HEAPTYPE) == 0) {
         std::string_view const name(type->tp_name);
@@ -80,7 +80,7 @@ std::string name_of(PyTypeObject* type) {
                                                                           : module + "." + name;
 }
 
-/// "Type: message", as the last line of a traceback.
+/// "Type: message", the last line of a traceback.
 std::string title(std::string const& type, std::string const& message) {
     return message.empty() ? type : type + ": " + message;
 }
@@ -88,13 +88,13 @@ std::string title(std::string const& type, std::string const& message) {
 std::string line_of(PyTracebackObject const* entry) {
     reference const owned(reinterpret_cast<PyObject*>(PyFrame_GetCode(entry->tb_frame)));
     auto* const code = reinterpret_cast<PyCodeObject*>(owned.get());
-    // Not entry->tb_lineno, which since 3.12 is not known before somebody asks.
+    // Not entry->tb_lineno, which since 3.12 is computed only on request.
     int const line = PyCode_Addr2Line(code, entry->tb_lasti);
     return "  File \"" + text(code->co_filename, "?") + "\", line " + std::to_string(line) +
            ", in " + text(code->co_name, "?") + "\n";
 }
 
-/// What the frames say without Python code: no source lines, no causes.
+/// The frames, without the help of Python code: no source lines, no causes.
 std::string frames_of(PyObject* traceback) {
     std::string lines;
     std::string previous;
@@ -120,7 +120,7 @@ std::string frames_of(PyObject* traceback) {
     return lines.empty() ? lines : "Traceback (most recent call last):\n" + lines;
 }
 
-/// What traceback.format_exception() makes of it; empty where that fails.
+/// The result of traceback.format_exception(); empty if that fails.
 std::string formatted(PyObject* exception, PyObject* traceback) {
     reference const module(PyImport_ImportModule("traceback"));
     reference const lines(module != nullptr
@@ -217,7 +217,7 @@ void python_error::report() const noexcept {
             });
             return;
         }
-    } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): said below
+    } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): reported below
     }
     std::fprintf(stderr, "Exception ignored in: C++ code that calls Python\n%s",
                  traceback_.c_str());

@@ -1,4 +1,4 @@
-// watched_python_life(): a capsule in the interpreter's dict, which goes with the interpreter.
+// watched_python_life(): a capsule in the interpreter's dict, destroyed with the interpreter.
 #include <handoff/gil/detail/python_life.hpp>
 #include <handoff/gil/detail/reference.hpp>
 

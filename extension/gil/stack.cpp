@@ -1,4 +1,4 @@
-// stack: dladdr() for what is exported, the file's own symbol table for the rest.
+// stack: dladdr() for exported functions, the file's own symbol table for the others.
 #include <handoff/gil/detail/stack.hpp>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ std::string demangled(std::string const& name) {
     return status == 0 ? text.get() : name;
 }
 
-/// What a file holds at a place; empty if it ends before.
+/// The content of a file at a place; empty if the file ends before.
 template <class T>
 std::vector<T> read_at(std::ifstream& file, std::uint64_t place, std::size_t bytes) {
     std::vector<T> content(bytes / sizeof(T));

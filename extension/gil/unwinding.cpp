@@ -1,22 +1,21 @@
-// What is linked in the place of the C++ runtime's personality routine, in all that uses this
-// library.
+// Replaces the C++ runtime's personality routine in everything that links this library.
 //
 // Problem
 //   Up to CPython 3.13.7 a thread that asks for the GIL too late is ended by pthread_exit(), which
-//   unwinds its stack. The first destructors that run are those of the innermost frames, which own
-//   Python references, in our code as in what Boost.Python's headers put into it. They drop them
-//   without the GIL, while Python finalizes. A catch further out, as rather_hang() has, is too
-//   late.
+//   unwinds its stack. The first destructors that run are those of the innermost frames. They own
+//   Python references, in Handoff's code and in the code of Boost.Python's headers. They drop these
+//   references without the GIL, while Python finalizes. A catch in an outer frame, such as the one
+//   in rather_hang(), is too late.
 //
 // Idea
-//   The unwinder asks each C++ frame's personality routine first, the innermost frame's first. With
-//   --wrap the linker names ours in all frames of the program or module that is linked. Ours lets
-//   the thread hang, as CPython does since 3.13.8, and otherwise does what the runtime's does. A
-//   throw costs one comparison more; what throws nothing costs nothing.
+//   The unwinder calls each C++ frame's personality routine first, beginning with the innermost
+//   frame. With --wrap the linker enters our routine in all frames of the program or module that it
+//   links. Our routine lets the thread hang, as CPython does since 3.13.8, and otherwise calls the
+//   runtime's. A throw costs one comparison more; code that does not throw pays nothing.
 //
 // Limits
-//   Frames in other libraries, as libboost_python's, have the runtime's routine. None of them owns
-//   a reference while it runs Python code.
+//   Frames in other libraries, such as libboost_python, have the runtime's routine. None of them
+//   owns a reference while it runs Python code.
 // Sources: Itanium C++ ABI, "Exception Handling", 1.6; ld(1), --wrap; cpython #105805, #137827.
 #include <handoff/gil/python.hpp>
 
@@ -38,14 +37,14 @@ constexpr std::string_view ender = "PyThread_exit_thread";
 
 /// Whether this frame of the stack is CPython's function that ends a thread.
 bool is_ender(_Unwind_Context* frame) noexcept {
-    // Within the call, of which the unwinder tells where it returns to.
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): that is how it tells it
+    // The address is inside the call; the unwinder gives the one to which the call returns.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder gives it as a number
     auto* const at = reinterpret_cast<void*>(_Unwind_GetIP(frame) - 1);
     void* const enclosing = _Unwind_FindEnclosingFunction(at);
     if (enclosing != nullptr && enclosing == reinterpret_cast<void*>(&PyThread_exit_thread)) {
         return true;
     }
-    Dl_info symbol{};  // a program may have an address of its own for the function
+    Dl_info symbol{};  // a program may use its own address for the function
     return dladdr(at, &symbol) != 0 && symbol.dli_sname != nullptr && symbol.dli_sname == ender;
 }
 
@@ -60,8 +59,8 @@ _Unwind_Reason_Code look(_Unwind_Context* frame, void* state) noexcept {
     return its.found || --its.left == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
-/// Whether it is CPython that ends the calling thread. Looks through the innermost frames: the
-/// unwinder's, pthread_exit() with what may be put around it, and then CPython's.
+/// Whether CPython is ending the calling thread. Checks the innermost frames: the unwinder's,
+/// those of pthread_exit() and of wrappers around it, and then CPython's.
 bool ended_by_python() noexcept {
     search its;
     _Unwind_Backtrace(&look, &its);

@@ -1,4 +1,4 @@
-// log_delivery: makes Python's values of a record's, and calls delivery.py.
+// log_delivery: converts a record's values to Python, and calls delivery.py.
 #include "delivery.hpp"
 
 #include <chrono>

@@ -15,7 +15,7 @@ public:
 
     explicit log_delivery(PyObject* names_of_delivery) noexcept;
 
-    /// Returns: whether nobody raised; what was raised goes to sys.unraisablehook.
+    /// Returns: whether nothing raised; an exception goes to sys.unraisablehook.
     bool deliver(log_record const& record) noexcept;
 
     /// Flushes the streams that were written to.

@@ -1,4 +1,4 @@
-// log_level_from(): the names and numbers of Python's levels, and what is said of any other.
+// log_level_from(): the names and numbers of Python's levels, and the error for all others.
 #include <handoff/logging/log_level.hpp>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// log_queue: writing, the delivering thread, and the ties to Python's end and to fork().
+// log_queue: writing, the delivering thread, and the connections to Python's end and to fork().
 #include "log_queue.hpp"
 
 #include "delivery.hpp"
@@ -35,16 +35,16 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// In one hold of the GIL; Python's other threads have their turns in between, as in any code.
+/// In one hold of the GIL; Python's other threads run in between, as in any code.
 constexpr std::size_t most_in_a_batch = 256;
-/// While records are dropped all the time, it is told of this often.
+/// While records are dropped continuously, this is reported so often.
 constexpr std::chrono::seconds longest_burst{1};
 constexpr std::chrono::hours a_day{24};
 constexpr std::chrono::seconds grace{10};
 
 char const* const own_name = "handoff.logging";
 
-/// What a record says of the thread that writes it; looked up once per thread and process.
+/// What a record says about the thread that writes it; looked up once per thread and process.
 struct writing_thread {
     pid_t native_id = 0;
     unsigned in_process = 0;  // forks() then
@@ -104,7 +104,7 @@ log_record record_of(writing_thread const& by, std::string const* name, char con
             .text = short_text(text)};
 }
 
-/// Of a thread that another writes for, and that may have ended.
+/// For a thread on whose behalf another thread writes, and that may have ended.
 void name_other_thread(log_record& record) noexcept {
     static_cast<void>(std::snprintf(record.thread_name.data(), record.thread_name.size(),
                                     "Thread-%d", static_cast<int>(record.native_id)));
@@ -196,7 +196,7 @@ pushed log_queue::write_made(Make const& make) noexcept {
                 [[likely]] {
                 break;
             }
-            // The delivering thread may not have begun: it makes the room.
+            // The delivering thread, which makes the room, may not have been started.
             start_thread(to);
             if (!deadline) {
                 deadline = in(chosen_.patience);
@@ -233,7 +233,7 @@ void log_queue::start_thread(generation& of) noexcept {
     if (!is_open_ || is_closed_ || of.has_thread.exchange(true)) {
         return;
     }
-    // Signals are for the threads of the program.
+    // The program's own threads should get its signals.
     sigset_t all;
     sigset_t former;
     sigfillset(&all);
@@ -294,7 +294,7 @@ void log_queue::deliver_all(generation& of) {
             }
             of.undelivered += left;
             if (!of.is_given_up) {
-                this_thread.is_nested = true;  // what is flushed, or told, makes no records
+                this_thread.is_nested = true;  // flushing and reporting make no records
                 to.flush();
                 tell_of_dropped(of, to);
             }
@@ -307,7 +307,7 @@ void log_queue::deliver_all(generation& of) {
     }
 }
 
-/// A burst is over when none was dropped since the batch before, or nothing waits.
+/// A burst is over if none was dropped since the batch before, or nothing waits.
 void log_queue::tell_of_dropped(generation& of, log_delivery& to) noexcept {
     std::uint64_t const dropped = of.dropped();
     bool const is_over = dropped == of.seen || of.records.size() == 0;
@@ -350,7 +350,7 @@ bool log_queue::open() noexcept {
     if (!names || !gil_gate::open()) {
         return false;
     }
-    if (is_open_) {  // another thread was faster: what is above has let go of the GIL
+    if (is_open_) {  // another thread was faster, because the code above releases the GIL
         return true;
     }
     try {
@@ -441,7 +441,7 @@ PyObject* log_queue::in_child(PyObject* capsule, PyObject* /*none*/) noexcept {
 bool log_queue::close_and_wait() noexcept {
     generation& now = *now_.load();
     if (now.records.size() > 0) {
-        start_thread(now);  // where there was none to be had before
+        start_thread(now);  // if none could be started before
     }
     is_closed_ = true;
     close();
@@ -462,7 +462,7 @@ bool log_queue::close_and_wait() noexcept {
     return end != wait_end::interrupted;
 }
 
-/// There is one thread in this process: nobody writes meanwhile.
+/// There is only one thread in this process: no thread writes meanwhile.
 bool log_queue::begin_in_child() noexcept {
     if (is_closed_) {
         return true;
@@ -475,7 +475,7 @@ bool log_queue::begin_in_child() noexcept {
     } catch (std::exception const&) {
         return false;
     }
-    // A handler has forked: what it goes on to log is the child's.
+    // A handler has forked: what it logs from now on belongs to the child.
     this_thread.delivers = false;
     this_thread.is_nested = false;
     return true;

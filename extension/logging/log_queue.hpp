@@ -1,4 +1,4 @@
-// log_queue: what the copies of a log_sink share: the names, the records, and who delivers them.
+// log_queue: shared by the copies of a log_sink: the names, the records, and the delivering thread.
 #pragma once
 
 #include "log_record.hpp"
@@ -19,15 +19,16 @@
 namespace handoff::detail {
 
 /// Overview
-///   The records are in a channel that never waits: where the policy is to block, the writer waits
-///   here, so that it does so without the GIL, and the delivering thread does not at all.
-///   The thread is started by the first record that is written, or waits, while the sink is open.
-///   It owns the queue until it has delivered what was there when the queue was closed.
+///   The records are in a channel that never waits. If the policy is to block, the writer waits
+///   here instead, so that it waits without the GIL, and the delivering thread never waits for
+///   room. The delivering thread is started by the first record that is written, or already
+///   waiting, while the sink is open. It owns the queue until it has delivered all that was in it
+///   when it was closed.
 ///
 /// After a fork()
-///   In the child everything that a thread of the parent may have been about to change is left as
-///   it is, and a new one made: see `generation`. Names are kept in a list that is only ever added
-///   to.
+///   In the child, everything that a thread of the parent may have been about to change is left
+///   unchanged, and a new one is made: see `generation`. Names are kept in a list to which names
+///   are only added.
 class log_queue : public std::enable_shared_from_this<log_queue> {
 public:
     explicit log_queue(log_sink::options const& chosen);
@@ -43,7 +44,7 @@ public:
     bool flush(std::chrono::nanoseconds at_most);
     [[nodiscard]] log_counts counts() const noexcept;
 
-    /// Nobody writes any more; what was written is delivered.
+    /// Nothing can be written any more; what was written is delivered.
     void close() noexcept;
 
     std::atomic<int> lowest_level = 0;
@@ -56,30 +57,30 @@ private:
         channel<log_record> records;
         producer<log_record> in;
         std::atomic<bool> has_thread = false;
-        std::atomic<std::uint64_t> lost = 0;  // those that had no room or no memory
-        std::atomic<std::uint64_t> undelivered = 0;  // taken in, and left when Python ended
+        std::atomic<std::uint64_t> lost = 0;  // records for which there was no room or no memory
+        std::atomic<std::uint64_t> undelivered = 0;  // accepted, not delivered when Python ended
         std::atomic<std::uint64_t> recursive = 0;
         std::atomic<std::uint64_t> refused = 0;
         std::atomic<std::uint64_t> raised = 0;
-        std::atomic<std::uint64_t> handled = 0;  // delivered, to their end
-        std::atomic<unsigned> batches = 0;       // changed under the mutex
-        // Of the delivering thread.
-        std::uint64_t told = 0;  // how many dropped records were told of
-        std::uint64_t seen = 0;  // how many there were after the batch before
+        std::atomic<std::uint64_t> handled = 0;  // delivered completely
+        std::atomic<unsigned> batches = 0;  // changed under the mutex
+        // Used by the delivering thread.
+        std::uint64_t told = 0;  // how many dropped records were reported
+        std::uint64_t seen = 0;  // how many had been dropped at the end of the batch before
         std::chrono::steady_clock::time_point told_at{};
 
         mutex lock;
         condition_variable changed;  // batches, or has_ended
-        bool has_ended = false;      // the delivering thread
+        bool has_ended = false;  // the delivering thread
         std::atomic<bool> is_given_up = false;  // Python does not wait for the rest
         std::unique_ptr<generation> of_parent;  // not used any more
 
         [[nodiscard]] std::uint64_t dropped() const noexcept {
             return lost + undelivered + records.counts().dropped;
         }
-        /// Taken in, and not delivered to their end: those in the channel, and those of a batch.
+        /// Accepted, and not completely delivered: those in the channel, and those of a batch.
         [[nodiscard]] std::uint64_t waiting() const noexcept {
-            std::uint64_t const done = handled + undelivered;  // first: these only grow
+            std::uint64_t const done = handled + undelivered;  // read first: these only grow
             auto const all = records.counts();
             return all.size + (all.delivered - done);
         }

@@ -1,4 +1,4 @@
-// log_record: what waits in a log_sink's queue.
+// log_record: an element of a log_sink's queue.
 #pragma once
 
 #include "short_text.hpp"

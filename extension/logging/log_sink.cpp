@@ -1,4 +1,4 @@
-// log_sink: its copies share a queue, which the last of them closes.
+// log_sink: its copies share a queue, which the last copy closes.
 #include "log_queue.hpp"
 #include <handoff/logging/log_sink.hpp>
 

@@ -1,5 +1,4 @@
-// short_text: a copy of a text, in place where it is short, so that a short record allocates
-// nothing.
+// short_text: a copy of a text, stored in place if short, so that short records allocate nothing.
 #pragma once
 
 #include <array>

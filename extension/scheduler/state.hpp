@@ -1,4 +1,4 @@
-// scheduler::state: what the scheduler's threads share, and all that is done with it.
+// scheduler::state: the data that the scheduler's threads share, and all operations on it.
 #pragma once
 
 #include "task.hpp"
@@ -23,32 +23,32 @@ struct scheduler::worker {
 
     /// Whether it is in a delivery, or drops a reference to a task.
     [[nodiscard]] bool busy() const noexcept { return delivering != nullptr || releasing; }
-    /// Whether that may run code of others, and so take any time.
+    /// Whether the delivery may run other code, and so take any time.
     [[nodiscard]] bool may_take_long() const noexcept {
         return releasing || (delivering != nullptr && delivering->may_block());
     }
 
     std::thread thread;
-    std::thread::id id;  // of it, while it is inside
+    std::thread::id id;  // the thread's, while it is inside
     progress is = vacant;
     std::exception_ptr failure;             // why it could not enter its surroundings
     boost::intrusive_ptr<task> delivering;  // what it delivers now
     bool releasing = false;                 // it drops what may be the last reference to a task
     time_point busy_since{};
     task* awaiting = nullptr;  // whose end it waits for, in a stop() made by a delivery
-    bool abandoned = false;    // by join(): what it delivers is no longer ours
+    bool abandoned = false;    // by join(): the scheduler no longer waits for its delivery
 };
 
-/// All that a fork leaves behind in the child: the threads, and what they may have locked. The
-/// members that take a lock are called with the mutex held, and let go of it meanwhile; those that
-/// take none are called with it, unless they say otherwise.
+/// Everything that a fork leaves behind in the child: the threads, and what they may have locked.
+/// Members that take a lock are called with the mutex held, and release it meanwhile. Members that
+/// take none are called with the mutex held, unless they say otherwise.
 struct scheduler::state {
     using lock = std::unique_lock<handoff::mutex>;
     using ordered_tasks = boost::intrusive::avl_multiset<
         task, boost::intrusive::member_hook<task, decltype(task::hook_), &task::hook_>,
         boost::intrusive::compare<task::earlier>>;
 
-    /// Holds the mutex. When it goes, the references of runs that have ended meanwhile are dropped,
+    /// Holds the mutex. At its end, the references of runs that have ended meanwhile are dropped,
     /// without the mutex: that may run any code, and take any time.
     class exclusive {
     public:
@@ -68,7 +68,7 @@ struct scheduler::state {
 
     surroundings const& around;
 
-    handoff::mutex adding_first;  // held until the first thread is there; before the other
+    handoff::mutex adding_first;  // held until the first thread exists; taken before the other
     handoff::mutex mutex;
     condition_variable leader_wakes;
     condition_variable standby_wakes;
@@ -76,7 +76,7 @@ struct scheduler::state {
     condition_variable worker_changed;
 
     ordered_tasks queue;
-    ordered_tasks ended;         // idle, and their run's reference is yet to be dropped
+    ordered_tasks ended;         // idle, but their run's reference is not dropped yet
     time_point latest{};         // no place in the queue is later
     std::deque<worker> workers;  // their addresses are stable
     worker* leader = nullptr;
@@ -85,18 +85,18 @@ struct scheduler::state {
     std::size_t awaiting = 0;              // stop()s that wait for a run to end
     std::size_t active = 0;                // runs whose reference has not been dropped
     std::size_t given_up = 0;              // tasks whose drain did not end in time
-    clock::duration head_start{};          // of the leader, who asks for a turn before it is due
-    time_point give_up{};                  // when closed: the end of the grace
+    clock::duration head_start{};  // of the leader, which asks for a turn before it is due
+    time_point give_up{};  // when closed: the end of the grace
     std::atomic<bool> has_thread = false;  // the first is inside its surroundings
-    bool closed = false;                   // no start() any more
-    bool finishing = false;                // threads return
+    bool closed = false;  // no start() any more
+    bool finishing = false;  // threads return
     bool left_behind = false;  // by a fork: this is the child's copy of its parent's state
 
     // Threads: in threads.cpp.
     void add_first_thread();  // the mutex is not held, the other one is
     worker* add_thread();
     void enter(worker& self);  // the mutex is not held
-    void work(worker& self);   // nor here
+    void work(worker& self);  // nor here
     bool take_turn(lock& held, worker& self);
     void stand_by(lock& held, worker& self);
     bool call_standby() noexcept;
@@ -107,7 +107,7 @@ struct scheduler::state {
     void let_one_go_on() noexcept;
 
     // Runs: in runs.cpp.
-    /// Who surely owns a reference to a task whose run ends.
+    /// Which owners a task surely has when its run ends.
     enum class owners : bool { run, run_and_caller };
     void start(task& started);
     bool begin_stop(task& stopped) noexcept;

@@ -1,5 +1,4 @@
-// scheduler::task: something to deliver again and again; scheduler::turn: how far it may go at
-// once.
+// scheduler::task: delivers messages repeatedly; scheduler::turn: how many it may deliver at once.
 #pragma once
 
 #include "scheduler.hpp"
@@ -15,16 +14,16 @@
 
 namespace handoff {
 
-/// Made by new, and owned by boost::intrusive_ptr: there may be millions, and each byte counts. An
-/// active run owns a reference, which some thread drops, without the scheduler's mutex, when the
-/// run has ended.
+/// Made by new, and owned by boost::intrusive_ptr, because there may be millions and each byte
+/// counts. An active run owns a reference. When the run has ended, some thread drops it, without
+/// the scheduler's mutex.
 class scheduler::task : public boost::intrusive_ref_counter<task> {
 public:
-    /// Whether a delivery may run code of others, and so take any time: then another thread stands
+    /// Whether a delivery may run other code, and so take any time. Then another thread stands
     /// by, and the scheduler's mutex is not held.
     enum class deliveries : bool { take_no_time, may_block };
 
-    /// What has come of a delivery.
+    /// The result of a delivery.
     struct delivered {
         enum outcome : std::uint8_t {
             due_again,
@@ -41,21 +40,21 @@ public:
     task(task const&) = delete;
     task& operator=(task const&) = delete;
 
-    /// Told when a run begins; its first message is due now, and comes without leeway.
+    /// Called when a run begins; its first message is due now, and has no leeway.
     virtual void begun(time_point now) noexcept = 0;
 
     /// Delivers one message, and another while `now.delivered_and_covers(its due time)`, or several
-    /// as `now.room()` and `now.until()` allow. Where `now.at_once()` it waits for nothing, runs no
-    /// code of others, and asks the scheduler nothing, whose mutex is held; if it cannot, it says
-    /// so and is called again without the mutex.
+    /// as `now.room()` and `now.until()` allow. If `now.at_once()`, it does not wait, runs no
+    /// other code, and does not call the scheduler, whose mutex is held. If it cannot deliver in
+    /// this way, it says so and is called again without the mutex.
     virtual delivered deliver(turn& now) noexcept = 0;
 
-    /// Told when a run has ended, and none follows it at once, on whatever thread ended it. Must
+    /// Called when a run has ended, and none follows it at once, on the thread that ended it. Must
     /// not wait for anything.
     virtual void ended() noexcept = 0;
 
-    /// Told instead, in the child of a fork(), where no other thread exists: a mutex of the
-    /// task's may be locked, by a thread of the parent's, for ever.
+    /// Called instead in the child of a fork(), where no other thread exists: one of the parent's
+    /// threads may have locked the task's mutex, forever.
     virtual void left_behind() noexcept = 0;
 
     [[nodiscard]] bool may_block() const noexcept { return may_block_; }
@@ -68,27 +67,28 @@ private:
     friend class scheduler;
     friend class turn;
 
-    /// Of a run: see "Life of a task".
+    /// The states of a run: see "Life of a task".
     enum class run : std::uint8_t { idle, running, stopping, draining, cut };
 
     struct earlier {
         bool operator()(task const& a, task const& b) const noexcept { return a.place_ < b.place_; }
     };
 
-    /// Of the message that is due next, or being delivered. Half of it waits for others, and the
-    /// other half is there to deliver all of them. None if it could not be delivered in time.
+    /// The leeway of the message that is due next, or being delivered. Half of it waits for others,
+    /// and the other half is there to deliver all of them. None if it could not be delivered in
+    /// time.
     [[nodiscard]] clock::duration leeway() const noexcept {
         return held_back_ ? clock::duration(0) : 2 * (place_ - due_);
     }
 
-    /// Whoever reads it without the mutex is told of it by what a turn waits for.
+    /// A thread that reads it without the mutex is synchronised by what a turn waits for.
     void become(run is) noexcept { run_.store(is, std::memory_order_relaxed); }
 
     // Guarded by the scheduler's mutex; a turn reads the atomics without it.
-    std::atomic<std::uint32_t> count_ = 0;  // of runs
-    // In the queue, or among those whose run has ended and whose reference is yet to be dropped.
+    std::atomic<std::uint32_t> count_ = 0;  // number of runs
+    // In the queue, or among those whose run has ended and whose reference is not dropped yet.
     boost::intrusive::avl_set_member_hook<boost::intrusive::optimize_size<true>> hook_;
-    time_point due_{};  // of the next message
+    time_point due_{};  // when the next message is due
     time_point place_{};  // in the queue
     time_point last_due_{};  // stopping, draining: a message due later is not delivered
     time_point give_up_{};  // stopping, draining: the end of the grace
@@ -98,12 +98,12 @@ private:
     bool begin_again_ : 1 = false;  // start() was called before the last run was over
 };
 
-/// One stay inside, and how far a task may go in it.
+/// One stay inside a turn, and how much a task may do in it.
 class scheduler::turn {
 public:
     /// Counts messages that were delivered. Returns whether the next one, due then, belongs to
     /// this turn as well: it was due when the task's delivery began, the turn has not lasted too
-    /// long, and the run was not cut from within.
+    /// long, and the run was not cut meanwhile.
     [[nodiscard]] bool delivered_and_covers(time_point next_due, unsigned delivered = 1) noexcept {
         delivered_ += delivered;
         return next_due <= until_ && task_->wanted(*this) && (delivered_ < look_at_ || in_time());
@@ -112,7 +112,7 @@ public:
     /// Whether the scheduler's mutex is held, so that a delivery may take no more than a moment.
     [[nodiscard]] bool at_once() const noexcept { return at_once_; }
 
-    /// What is due later belongs to another turn.
+    /// Messages that are due later belong to another turn.
     [[nodiscard]] time_point until() const noexcept { return until_; }
 
     /// How many messages may be delivered before it is asked again, at least one.
@@ -123,7 +123,8 @@ public:
 private:
     friend class scheduler;
 
-    /// To read the clock costs about as much as to append: it is read once for so many at most.
+    /// Reading the clock costs about as much as an append, so it is read once for this many at
+    /// most.
     static constexpr unsigned longest_stride = 128;
 
     turn() noexcept : now_(clock::now()), leave_(now_ + longest_turn) {}
@@ -151,7 +152,8 @@ private:
     [[nodiscard]] bool over() const noexcept { return now_ >= leave_; }
     [[nodiscard]] bool delivered_any() const noexcept { return delivered_ != delivered_before_; }
 
-    /// Looks at the clock; and when to look again: well before the turn is over, at this pace.
+    /// Reads the clock, and decides when to read it again: well before the turn is over, at this
+    /// pace.
     bool in_time() noexcept {
         time_point const before = std::exchange(now_, clock::now());
         auto const fit = (delivered_ - looked_at_) * (leave_ - now_) /
@@ -164,14 +166,14 @@ private:
 
     friend class task;
 
-    time_point now_;  // when the clock was last looked at
+    time_point now_;  // when the clock was last read
     time_point leave_;
     unsigned delivered_ = 0;
     unsigned looked_at_ = 0;
     unsigned look_at_ = longest_stride;
 
     task* task_ = nullptr;
-    std::uint32_t count_ = 0;  // which run of it
+    std::uint32_t count_ = 0;  // the number of its run
     bool at_once_ = false;
     time_point until_{};
     unsigned delivered_before_ = 0;

@@ -29,7 +29,7 @@
 
 namespace handoff {
 
-/// Asks run_file() for global names of the script's own.
+/// Asks run_file() for a namespace that only the script uses.
 struct fresh_namespace_t {
     explicit fresh_namespace_t() = default;
 };
@@ -44,57 +44,57 @@ inline constexpr fresh_namespace_t fresh_namespace{};
 ///     auto const area = python.call<double>("geometry", "area", 2.0, 3.0);
 ///     python.stop();                                        // or the destructor
 ///
-/// The members that run Python take the GIL for as long as it runs, and leave it as it was. What
-/// the script raises arrives as python_error. Scripts share the module `__main__`.
+/// The members that run Python take the GIL for as long as it runs, and leave it as it was. An
+/// exception of the script arrives as python_error. Scripts share the module `__main__`.
 ///
-/// GIL:     any on entry, the same on return, where a member does not say otherwise.
-/// Threads: any may run Python; start() and stop() belong to one thread, which is Python's main
-///          thread.
+/// GIL:     any on entry, the same on return, unless a member says otherwise.
+/// Threads: any may run Python. One thread calls start() and stop(); it is Python's main thread.
 class interpreter {
 public:
     struct options {
-        /// sys.argv; the first is the program's name. It decides nothing else.
+        /// sys.argv; the first is the program's name. They have no other effect.
         std::vector<std::string> arguments = {""};
-        /// Folders to find modules in, before Python's own. Python adds neither the current folder
-        /// nor a script's by itself.
+        /// Folders in which modules are found before Python's own. Python adds neither the current
+        /// folder nor a script's by itself.
         std::vector<std::filesystem::path> module_folders = {};
-        /// Reads neither PYTHON* variables nor the user's site-packages, as `python3 -I`.
+        /// Reads neither PYTHON* variables nor the user's site-packages, like `python3 -I`.
         bool isolated = false;
-        /// Python handles SIGINT and ignores SIGPIPE, as `python3`. Otherwise they stay yours.
+        /// Python handles SIGINT and ignores SIGPIPE, like `python3`. Otherwise both stay yours.
         bool signal_handlers = false;
-        /// A thread that waits longer for the GIL gets a report on stderr: handoff/gilwatch.hpp.
-        /// Unless isolated, HANDOFF_WATCHDOG says so too.
+        /// If a thread waits longer for the GIL, stderr gets a report: handoff/gilwatch.hpp.
+        /// Unless isolated, HANDOFF_WATCHDOG sets it too.
         std::optional<std::chrono::duration<double>> watchdog = {};
-        /// sys.executable: what multiprocessing and subprocesses of scripts start. Empty: the
-        /// Python that Handoff was built for, or, where that is not installed, the one of this
-        /// version on PATH; it does not know the modules that are added here. The application
-        /// itself is right only if it runs a Python command line then: handoff/host.hpp.
+        /// sys.executable: the program that multiprocessing and subprocesses of scripts start.
+        /// Empty: the Python that Handoff was built for, or, if that is not installed, the one of
+        /// this version on PATH. That Python does not know the modules that are added here. Use the
+        /// application itself only if it can run a Python command line: handoff/host.hpp.
         std::filesystem::path python_executable = {};
-        /// The folder of a virtual environment, as `python3 -m venv` makes it, whose packages
-        /// scripts import. Its python is sys.executable. Empty: no environment is used, not even
+        /// The folder of a virtual environment, made by `python3 -m venv`, whose packages scripts
+        /// can import. Its python becomes sys.executable. Empty: no environment is used, not even
         /// an activated one.
         std::filesystem::path virtual_environment = {};
-        /// How long stop() waits for the calls that are in progress on other threads.
+        /// How long stop() waits for calls that are in progress on other threads.
         std::chrono::duration<double> stop_grace = std::chrono::seconds(10);
         /// Called with what Python writes to sys.stdout and sys.stderr, each write at once, as
         /// UTF-8 (what is not text for it appears as \\udcff). Empty: the process's own streams.
         ///
         /// GIL:     released, so it may take any lock and wait for other threads.
-        /// Threads: whichever writes; several may at once.
+        /// Threads: the thread that writes; several may at once.
         /// Throws:  an exception is raised in Python, where it was written.
-        /// Life:    until stop() has returned; where stop() throws that Python was not finalized,
+        /// Life:    until stop() has returned. If stop() throws because Python was not finalized,
+        ///          until the process ends.
         ///          until the process ends.
         std::function<void(std::string_view)> output = {};
         std::function<void(std::string_view)> errors = {};
     };
 
-    /// The last argument is not yours to give.
+    /// Do not pass the last argument.
     explicit interpreter(detail::linked_python linked = HANDOFF_PYTHON_OF_THIS_PROGRAM);
     explicit interpreter(options chosen,
                          detail::linked_python linked = HANDOFF_PYTHON_OF_THIS_PROGRAM);
 
-    /// Stops, as stop() does, if it is running. What stop() would throw is lost; what it says on
-    /// stderr is not.
+    /// Stops as stop() does, if it is running. An exception of stop() is lost; its messages on
+    /// stderr are not.
     ~interpreter();
 
     interpreter(interpreter const&) = delete;
@@ -103,25 +103,25 @@ public:
     /// As host::add_module.
     interpreter& add_module(std::string_view name, PyObject* (*init)());
 
-    /// Starts Python. Says on stderr what host::run() says of a Python that was updated. On return
-    /// the calling thread is Python's main thread, and the GIL is free. Throws: std::logic_error
-    /// when Python has started before in this process;
-    ///         std::runtime_error when it cannot start. Where an option or HANDOFF_WATCHDOG is the
-    ///         reason, Python has not begun to start: another interpreter may.
+    /// Starts Python. If Python was updated, says the same on stderr as host::run(). On return
+    /// the calling thread is Python's main thread, and the GIL is free.
+    /// Throws: std::logic_error if Python has been started before in this process;
+    ///         std::runtime_error if it cannot start. If the reason is an option or
+    ///         HANDOFF_WATCHDOG, Python has not been started: another interpreter may start it.
     void start();
 
     /// Refuses further calls, waits for those in progress on other threads, stops every Foo, runs
     /// Python's own shutdown (threads joined, atexit) and ends it. Idempotent.
     ///
-    /// A call that does not return within `stop_grace`, or, with `signal_handlers`, until Ctrl-C,
-    /// is named on stderr. Then nothing of the above is done: Python goes on, with that call, until
-    /// the process ends, which it does without the destructors of static objects and what atexit()
-    /// knows, since the call may use them; stdio is flushed.
-    /// A native thread that is still in Python after the gate's grace, or an on_message after
-    /// its own, is named on stderr; then Python is not finalized, but left as it is.
+    /// If a call does not return within `stop_grace`, or, with `signal_handlers`, until Ctrl-C,
+    /// stderr names it. Then nothing of the above is done. Python continues, with that call, until
+    /// the process ends. The process then runs neither the destructors of static objects nor
+    /// atexit() functions of C, because the call may use what they destroy; stdio is flushed. If a
+    /// native thread is still in Python after the gate's grace, or an on_message after its own,
+    /// stderr names it. Then Python is not finalized, but left as it is.
     /// GIL:    not held on entry, nor on return.
-    /// Throws: std::logic_error on another thread than start()'s, within a call, or with the GIL
-    ///         held; std::runtime_error when buffered output could not be written, or when Python
+    /// Throws: std::logic_error on another thread than start()'s, inside a call, or with the GIL
+    ///         held; std::runtime_error if buffered output could not be written, or if Python
     ///         was not finalized.
     void stop();
 
@@ -129,29 +129,30 @@ public:
 
     /// Runs a script as `__main__`, with `__file__` set to its path.
     /// Throws: python_error: what it raised; FileNotFoundError, IsADirectoryError, SyntaxError
-    ///         (not UTF-8 and not declared otherwise, too) when it cannot be read or compiled;
-    ///         std::logic_error when Python is not running.
+    ///         (also if it is not UTF-8 and does not declare its encoding) if it cannot be read or
+    ///         compiled; std::logic_error if Python is not running.
     void run_file(std::filesystem::path const& script);
 
-    /// The same with global names of its own, which nobody else sees: those of `__main__` are
+    /// The same with global names that only this script sees: those of `__main__` are
     /// neither read nor changed. `__name__` is "__main__" for it, too.
     void run_file(std::filesystem::path const& script, fresh_namespace_t);
 
     /// Runs statements in `__main__`. `name` stands for the file in tracebacks.
-    /// Throws: python_error; std::logic_error when Python is not running.
+    /// Throws: python_error; std::logic_error if Python is not running.
     void run_string(std::string_view statements, std::string_view name = "<string>");
 
     /// Calls module.function(arguments...) and converts its result.
     ///
     ///     python.call("geometry", "Shape.register", "square", handoff::keyword("sides") = 4);
     ///
-    /// `function` may have dots: "datetime.now" of the module datetime. Arguments are what
-    /// Boost.Python converts, and where it does not: any text as str, std::filesystem::path as
+    /// `function` may have dots: "datetime.now" of the module datetime. Arguments may be everything
+    /// that Boost.Python converts, and also: any text as str, std::filesystem::path as
     /// pathlib.Path, std::vector as list, std::optional as its value or None, nullptr as None.
-    /// Results likewise; a vector of any iterable, a path of any path-like object. A Result that
-    /// would refer to the Python object (T&, T*, char const*, std::string_view) does not compile.
+    /// The same holds for results; a vector is made from any iterable, a path from any path-like
+    /// object. A Result that would refer to the Python object (T&, T*, char const*,
+    /// std::string_view) does not compile.
     /// Throws: python_error, also for an argument or a result that cannot be converted;
-    ///         std::logic_error when Python is not running.
+    ///         std::logic_error if Python is not running.
     template <class Result = void, class... Arguments>
     Result call(std::string_view module, std::string_view function, Arguments const&... arguments) {
         static_assert(detail::keywords_come_last<Arguments...>(),
@@ -165,10 +166,10 @@ public:
         });
     }
 
-    /// Calls `work` with the GIL held: C++ code that uses Boost.Python or the C API. Where a
+    /// Calls `work` with the GIL held: C++ code that uses Boost.Python or the C API. If a
     /// function of the C API fails, throw boost::python::error_already_set.
-    /// Returns: what it returns; a C++ value, as the GIL is no longer held.
-    /// Throws:  python_error for a Python error; what `work` throws; std::logic_error when Python
+    /// Returns: what `work` returns; a C++ value, because the GIL is no longer held.
+    /// Throws:  python_error for a Python error; what `work` throws; std::logic_error if Python
     ///          is not running.
     template <class Work>
     std::invoke_result_t<Work> invoke(Work&& work) {
@@ -181,14 +182,14 @@ public:
 private:
     struct life;
 
-    /// What a message calls a call: run_file("first"), or first.second().
+    /// The name of a call in messages: run_file("first"), or first.second().
     struct call_name {
         std::string_view kind = {};
         std::string_view first = {};
         std::string_view second = {};
     };
 
-    /// Counts a call in for as long as it lives, so that stop() waits for it.
+    /// Counts a call for as long as it lives, so that stop() waits for it.
     class call_in_progress {
     public:
         call_in_progress(interpreter const& called, call_name const& name);

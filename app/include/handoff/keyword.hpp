@@ -14,7 +14,8 @@ struct keyword_argument {
     T const& value;
 };
 
-/// Names an argument of interpreter::call(). No Python object: the GIL is not needed.
+/// Names an argument of interpreter::call(). It is not a Python object, so it does not need the
+/// GIL.
 ///
 ///     python.call<double>("geometry", "area", 2.0, handoff::keyword("height") = 3.0);
 class keyword {

@@ -1,4 +1,4 @@
-// to_python(), from_python(): what interpreter::call() makes of arguments and of a result.
+// to_python(), from_python(): how interpreter::call() converts arguments and a result.
 #pragma once
 
 #include <handoff/boost_python/detail/python_object.hpp>
@@ -43,7 +43,8 @@ inline constexpr bool is_optional<std::optional<T>> = true;
 [[nodiscard]] boost::python::object pathlib_path(std::filesystem::path const& path);
 [[nodiscard]] std::filesystem::path path_of(boost::python::object const& path_like);
 
-/// Whether a module of the application's has told Boost.Python how to convert a T to Python.
+/// Whether a module of the application has registered with Boost.Python how to convert a T to
+/// Python.
 template <class T>
 bool is_registered() {
     auto const* const known =
@@ -83,7 +84,7 @@ boost::python::object to_python(T const& value) {
     }
 }
 
-/// A result is what is left when the Python object that it comes from is gone.
+/// The result outlives the Python object that it comes from. This checks that its type allows it.
 template <class T>
 constexpr void refuse_unless_it_owns() {
     static_assert(
@@ -99,8 +100,8 @@ constexpr void refuse_unless_it_owns() {
                   "of std::span<T>");
 }
 
-/// Boost.Python's own conversion. Of a number that the type cannot hold it throws an exception of
-/// Boost's, which here is Python's OverflowError.
+/// Boost.Python's own conversion. If the type cannot hold a number, it throws a Boost exception,
+/// which becomes Python's OverflowError here.
 template <class T>
 T extracted(boost::python::object const& result) {
     try {
@@ -138,7 +139,7 @@ T from_python(boost::python::object const& result) {
         }
         return elements;
     } else if constexpr (!holds_python_object<T> && !std::is_reference_v<T> &&
-                         !std::is_pointer_v<T>) {  // else it has been refused: one error is enough
+                         !std::is_pointer_v<T>) {  // otherwise it was refused above
         return extracted<T>(result);
     }
 }

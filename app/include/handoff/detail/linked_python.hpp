@@ -1,18 +1,18 @@
-// linked_python: which installed Python's static library is in the program.
+// linked_python: which installed Python's static library the program contains.
 #pragma once
 
 namespace handoff::detail {
 
-/// A Python's program as it was when ours was linked with its static library, which does not change
-/// with it. Nothing where ours is linked with the shared library, which does.
+/// Remembers the installed Python at the time when the program was linked with its static library,
+/// which is not updated with it. Empty if the program is linked with the shared library, which is.
 class linked_python {
 public:
     explicit constexpr linked_python(char const* program = nullptr, long long size = 0,
                                      long long modified = 0) noexcept
         : program_(program), size_(size), modified_(modified) {}
 
-    /// Says on stderr that the installed Python is another now, and what to do, if it is. A
-    /// program that is not there says nothing. It costs a stat().
+    /// If the installed Python has been updated since, says so on stderr, and what to do. If it is
+    /// not installed, says nothing. It costs a stat().
     void say_if_another_is_installed() const;
 
 private:
@@ -23,8 +23,8 @@ private:
 
 }  // namespace handoff::detail
 
-// Where it is written, in the program's own code, decides: the libraries may have been built
-// before.
+// This is decided where it is written, in the program's own code, because the libraries may have
+// been built before.
 #ifdef HANDOFF_LINKED_PYTHON
 #define HANDOFF_PYTHON_OF_THIS_PROGRAM ::handoff::detail::linked_python(HANDOFF_LINKED_PYTHON)
 #else

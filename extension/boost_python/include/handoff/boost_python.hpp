@@ -1,4 +1,4 @@
-// What makes the classes of a Boost.Python user safe, whole. Each piece is its own header, too.
+// Includes everything that makes a Boost.Python user's classes safe; each part has its own header.
 #pragma once
 
 #include <handoff/boost_python/callback.hpp>

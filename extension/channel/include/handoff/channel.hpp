@@ -1,4 +1,4 @@
-// channel: native threads push values, one bounded queue keeps them, Python or C++ takes them out.
+// channel: native threads push values into a bounded queue, and Python or C++ takes them out.
 #pragma once
 
 #include <handoff/channel/doorbell.hpp>
@@ -32,25 +32,25 @@ namespace handoff {
 /// What a push does when the channel is full.
 enum class when_full {
     block,        // waits until there is room, or the channel is closed
-    drop_oldest,  // makes room: what was pushed first goes
-    refuse,       // comes back at once, and leaves the value out
+    drop_oldest,  // makes room: drops the oldest value
+    refuse,       // returns at once, without the value
 };
 
-/// What has become of a push.
+/// The result of a push.
 enum class pushed {
-    taken,    // it is in the channel, and will be delivered in its turn
-    refused,  // the channel was full, and refuses then
-    closed,   // the channel is closed, or its consumer is gone: nothing is taken any more
+    taken,    // the value is in the channel, and will be delivered in order
+    refused,  // the channel was full, and its policy is `refuse`
+    closed,   // the channel is closed, or its consumer is gone: nothing is accepted any more
 };
 
-/// What happened in a channel so far, all of it at one moment:
+/// What happened in a channel so far, a snapshot of one moment:
 /// pushed = delivered + dropped + size.
 struct channel_counts {
-    std::uint64_t pushed = 0;     // that were taken in
-    std::uint64_t delivered = 0;  // that were taken out
+    std::uint64_t pushed = 0;     // accepted
+    std::uint64_t delivered = 0;  // taken out
     std::uint64_t dropped = 0;    // to make room
-    std::uint64_t refused = 0;    // not taken in: full, or closed
-    std::size_t size = 0;         // that are in it now
+    std::uint64_t refused = 0;    // not accepted: full, or closed
+    std::size_t size = 0;         // in the channel now
 };
 
 template <class T>
@@ -66,7 +66,7 @@ struct run_of_values {
     std::uint64_t first = 0;  // the place of the oldest in the order of the pushes
     std::size_t count = 0;
 };
-/// Of a loan; more than one where others take or give back meanwhile. It allocates nothing.
+/// The runs of a loan; more than one if others take or give back meanwhile. Allocates nothing.
 using runs_of_values = boost::container::static_vector<run_of_values, 8>;
 
 /// The end of a channel of any type.
@@ -77,14 +77,14 @@ public:
     channel_end(channel_end const&) = delete;
     channel_end& operator=(channel_end const&) = delete;
 
-    /// Closes it, and lets the producers go; a consumer that waits goes on waiting.
+    /// Closes it, and wakes the producers; a consumer that waits keeps waiting.
     virtual void close_to_producers() noexcept = 0;
 
-    /// See channel_listener, of which these two are made. False: nobody will tell it.
+    /// See channel_listener, which uses these two. False: it will never be notified.
     [[nodiscard]] virtual bool listen(channel_listener& who) noexcept = 0;
     virtual void withdraw(channel_listener& who) noexcept = 0;
 
-    std::atomic<bool> closes_at_exit = false;  // for who closes it then; not used here
+    std::atomic<bool> closes_at_exit = false;  // for the code that closes it then; not used here
 };
 
 }  // namespace detail
@@ -101,21 +101,23 @@ public:
 /// Overview
 ///   Each value is delivered once, in the order of the pushes, whichever thread made them. At most
 ///   `capacity` values wait. The queue is a boost::circular_buffer, allocated once, under a lock
-///   that is held for a move or for the copy of a few kilobytes. Who must wait, waits outside it;
-///   a push wakes a consumer only if one waits, and then once, not once per message. A consumer
-///   that cannot wait, an event loop, is told by a channel_listener.
+///   that is held for a move or for the copy of a few kilobytes. A thread that must wait does so
+///   without the lock. A push wakes a consumer only if one waits, and then once, not once per
+///   message. A consumer that cannot wait, such as an event loop, is notified by a
+///   channel_listener.
 ///
 /// Life
-///   The channel is the consumer's; producers share only its queue. When the channel is destroyed,
-///   as when it is closed, they are told `closed`, blocked ones too. What was pushed before the end
-///   can still be taken from a closed channel.
+///   The channel belongs to the consumer; producers share only its queue. When the channel is
+///   closed or destroyed, push() returns `closed` to them, also to blocked ones. What was pushed
+///   before can still be taken from a closed channel.
 ///
-/// In the child of a fork(), where no producer lives, it is closed and empty.
+/// In the child of a fork(), where no producer exists, it is closed and empty.
 ///
 /// GIL:     never touched. Do not hold it where a member waits (push() with when_full::block,
-///          wait_until()): who would make the wait end may need it.
+///          wait_until()): the thread that would end the wait may need it.
 /// Threads: any.
-/// REQUIRES: T is moved and destroyed without an exception, and needs no GIL for it: it may be
+/// REQUIRES: T is moved and destroyed without an exception and without the GIL: any of these
+///           threads may destroy it. It is not a Python object and owns none.
 ///           destroyed on any of these threads. It is no Python object and owns none.
 template <class T>
 class channel {
@@ -123,8 +125,8 @@ public:
     using value_type = T;
     using clock = std::chrono::steady_clock;
 
-    /// Throws: std::invalid_argument unless 0 < capacity and so many values have an address;
-    ///         std::bad_alloc.
+    /// Throws: std::invalid_argument unless 0 < capacity and so many values fit into the address
+    ///         space; std::bad_alloc.
     explicit channel(std::ptrdiff_t capacity, when_full policy = when_full::block)
         : queue_(new detail::channel_queue<T>(capacity, policy), &detail::channel_queue<T>::drop) {}
 
@@ -133,31 +135,31 @@ public:
     channel(channel const&) = delete;
     channel& operator=(channel const&) = delete;
 
-    /// Takes up to so many out, the oldest first, without waiting. Empty when there is nothing.
-    /// Who may not be able to use them makes a loan.
+    /// Takes out at most so many values, the oldest first, without waiting. Empty if there is none.
+    /// If the caller may be unable to use them, it makes a loan instead.
     /// Throws: std::bad_alloc; nothing is taken then.
     [[nodiscard]] std::vector<T> take(std::size_t at_most) { return queue_->take(at_most); }
 
-    /// Waits until there is so much to take, at most the capacity, or the channel is closed; one
-    /// that is closed and empty: until nothing is on loan to others, which may come back.
-    /// Returns: whether that is so; false: it was too late.
+    /// Waits until so many values (at most the capacity) can be taken, or the channel is closed. If
+    /// it is closed and empty, waits until no values are on loan, because these may come back.
+    /// Returns: whether that happened before the deadline.
     bool wait_until(clock::time_point deadline, std::size_t at_least = 1) {
         return queue_->wait_until(deadline, at_least);
     }
 
-    /// Takes nothing in any more, and lets everybody go who waits. Idempotent: the first error
-    /// stays.
+    /// Accepts no more values, and wakes all threads that wait. Idempotent: the first error is
+    /// kept.
     void close(std::exception_ptr error = nullptr) noexcept { queue_->close(std::move(error)); }
 
     [[nodiscard]] bool closed() const noexcept { return queue_->closed(); }
 
-    /// Whether nobody will ever take anything more: it is closed, empty, and nothing is on loan.
+    /// Whether nothing can ever be taken any more: it is closed, empty, and nothing is on loan.
     [[nodiscard]] bool ended() const noexcept { return queue_->ended(); }
 
-    /// Whether this thread has a loan of this channel's, for whose end it cannot wait.
+    /// Whether this thread has a loan of this channel, so that it cannot wait for the loan's end.
     [[nodiscard]] bool lends_to_caller() const noexcept { return queue_->lends_to_caller(); }
 
-    /// What the channel was closed with; null: nothing, or it is not closed.
+    /// The error that the channel was closed with; null if there is none, or it is not closed.
     [[nodiscard]] std::exception_ptr error() const noexcept { return queue_->error(); }
 
     /// How many values can be taken now.
@@ -166,8 +168,7 @@ public:
     [[nodiscard]] when_full policy() const noexcept { return queue_->policy(); }
     [[nodiscard]] channel_counts counts() const noexcept { return queue_->counts(); }
 
-    /// To close it at some end that it need not live to see; and what a channel_listener listens
-    /// to.
+    /// For code that closes the channel later without keeping it; and for a channel_listener.
     [[nodiscard]] std::weak_ptr<detail::channel_end> end() const noexcept { return queue_; }
 
 private:
@@ -179,20 +180,20 @@ private:
     std::shared_ptr<detail::channel_queue<T>> queue_;
 };
 
-/// Values that a consumer has taken, and perhaps cannot use. Until it says so they are on loan:
-/// they are not in the channel, but may come back, so the channel has not ended for anybody else.
-/// They count as delivered meanwhile.
+/// Values that a consumer has taken, and perhaps cannot use. Until the consumer says which it
+/// keeps, they are on loan: they are not in the channel but may come back, so the channel has not
+/// ended for other consumers. Meanwhile they count as delivered.
 ///
 ///     handoff::loan borrowed(samples, 100);  // at most; without waiting
 ///     std::size_t const written = file.write(borrowed.values());
 ///     borrowed.keep(written);  // the others go back, before all that is in the channel
 ///
-/// What is not kept goes back when the loan is destroyed, in the order of the pushes. It may exceed
-/// the capacity, unless the channel drops the oldest: then those make room first. Where there is no
-/// memory to give it back, it counts as dropped.
+/// Values that are not kept go back when the loan is destroyed, in the order of the pushes. They
+/// may exceed the capacity, unless the channel drops the oldest: then they are dropped first. If
+/// there is no memory to give them back, they count as dropped.
 ///
 /// GIL:     never touched.
-/// Threads: that which made it.
+/// Threads: the thread that made it.
 template <class T>
 class loan {
 public:
@@ -210,7 +211,7 @@ public:
     /// The oldest first. Empty after the end of the loan.
     [[nodiscard]] std::span<T const> values() const noexcept { return values_; }
 
-    /// Ends the loan: so many, the oldest, are delivered, and the others go back.
+    /// Ends the loan: the oldest `count` values are delivered, and the others go back.
     void keep(std::size_t count) noexcept {
         if (auto const from = std::exchange(from_, nullptr)) {
             from->settle(*this, count);
@@ -229,7 +230,7 @@ public:
 private:
     friend class detail::channel_queue<T>;
 
-    std::shared_ptr<detail::channel_queue<T>> from_;  // null: it has ended
+    std::shared_ptr<detail::channel_queue<T>> from_;  // null: the loan has ended
     std::vector<T> values_;
     detail::runs_of_values runs_;  // of them, the oldest first
     std::thread::id to_;
@@ -237,7 +238,7 @@ private:
     loan* previous_ = nullptr;
 };
 
-/// The way into a channel. Copies are ways into the same; they do not keep the channel open.
+/// Pushes into a channel. Copies push into the same channel; they do not keep it open.
 ///
 /// GIL:     never touched; see channel for when not to hold it.
 /// Threads: any.
@@ -246,20 +247,20 @@ class producer {
 public:
     explicit producer(channel<T> const& to) : queue_(to.queue_) {}
 
-    /// Puts a value at the end of the queue, or does what the channel does when it is full.
-    /// A taken value is not lost but by drop_oldest, or with the channel.
+    /// Puts a value at the end of the queue, or does what the channel's policy says if it is full.
+    /// A value that was taken is lost only by drop_oldest, or with the channel.
     pushed push(T value) const noexcept { return queue_->push(std::move(value)); }
 
-    /// push() for each, in this order, at a fraction of the price: for what comes in blocks anyway.
+    /// push() for each, in this order, at a fraction of the cost: for values that arrive in blocks.
     /// The values of other producers may come in between.
-    /// Returns: how many were taken: all, unless the channel is full and refuses, or is closed.
+    /// Returns: how many were accepted: all, unless the channel is full and refuses, or is closed.
     std::size_t push_many(std::span<T const> values) const noexcept
         requires std::is_nothrow_copy_constructible_v<T>
     {
         return queue_->push_many(values);
     }
 
-    /// As channel::close(). With an error, the consumer meets it after all that was pushed before:
+    /// Like channel::close(). The consumer gets the error after all values that were pushed before:
     ///
     ///     } catch (...) {
     ///         out.close(std::current_exception());
@@ -287,7 +288,8 @@ public:
     channel_queue(std::ptrdiff_t capacity, when_full policy)
         : policy_(policy), items_(checked(capacity)) {}
 
-    /// Deletes it; but in the child of a fork() a thread that is not there may have it locked.
+    /// Deletes it, except in the child of a fork(), where a thread that no longer exists may have
+    /// it locked.
     static void drop(channel_queue* dropped) noexcept {
         if (!dropped->left_behind()) {
             delete dropped;
@@ -339,7 +341,7 @@ public:
     }
 
     void lend(loan<T>& to, std::size_t at_most) {
-        // So much room, and not under the lock. For one it is made without a look.
+        // Reserves so much, before the lock is taken. For one value it does not check the size.
         std::size_t const most =
             at_most == 1 && !left_behind() ? 1 : std::min(at_most, counts().size);
         if (most == 0) {
@@ -348,7 +350,7 @@ public:
         }
         to.values_.reserve(most);
         to.to_ = std::this_thread::get_id();
-        // Noted and taken at one moment: the channel has not ended in between.
+        // Registered and taken under one lock: the channel does not seem to have ended in between.
         auto taken = take_portion(to.values_, most, [&] {
             to.next_ = std::exchange(on_loan_, &to);
             if (to.next_ != nullptr) {
@@ -371,7 +373,7 @@ public:
         }
     }
 
-    /// Ends a loan: the first so many are delivered.
+    /// Ends a loan: the first `delivered` values are delivered.
     void settle(loan<T>& ended, std::size_t delivered) noexcept {
         if (left_behind()) {
             return;
@@ -506,13 +508,13 @@ public:
 private:
     using lock = std::unique_lock<short_lock>;
 
-    /// What came back from a loan, and was pushed without a gap.
+    /// Values that came back from a loan, and were pushed without a gap.
     struct come_back {
         come_back(std::uint64_t place, std::shared_ptr<std::vector<T>> all, std::size_t from,
                   std::size_t to) noexcept
             : first(place), values(std::move(all)), next(from), end(to) {}
 
-        /// Takes the oldest away, which the caller has seen to.
+        /// Removes the oldest, which the caller has already handled.
         void remove(std::size_t count) noexcept {
             next += count;
             first += count;
@@ -559,7 +561,7 @@ private:
         return on_loan_ != nullptr && !has_loan_of_caller();
     }
 
-    /// Unlocks, and wakes who listens for as much as there is.
+    /// Unlocks, and wakes the threads that listen for this many values.
     static void announce(lock& held, doorbell& bell, std::size_t there) noexcept {
         bool const heard = bell.heard(there);
         held.unlock();
@@ -593,7 +595,7 @@ private:
         }
     }
 
-    /// Unlocks. Who waits for the end of a closed channel waits for this, whatever came back.
+    /// Unlocks. A thread that waits for the end of a closed channel waits for this.
     void announce_end_of_loan(lock& held) noexcept {
         announce(held, filled_, closed_ ? capacity() : size());
     }
@@ -630,7 +632,7 @@ private:
         announce_end_of_loan(held);
     }
 
-    /// What came back is the oldest: it makes room first. REQUIRES: the lock.
+    /// Values that came back are the oldest, so they make room first. REQUIRES: the lock.
     void shed(std::list<come_back>& spent) noexcept {
         while (policy_ == when_full::drop_oldest && returned_size_ > 0 && size() > capacity()) {
             returned_.front().remove(1);
@@ -677,8 +679,8 @@ private:
         }
     }
 
-    /// Returns: what it has taken; where that is anything, it has called under_lock(), in the same
-    /// hold of the lock.
+    /// Returns: what it has taken; if that is anything, it has called under_lock() under the same
+    /// lock.
     template <class UnderLock = void (*)()>
     run_of_values take_portion(
         std::vector<T>& taken, std::size_t most, UnderLock const& under_lock = [] {}) noexcept {
@@ -719,7 +721,7 @@ private:
         return run;
     }
 
-    // Guarded by the lock, but for what is constant.
+    // Guarded by the lock, except what is constant.
     short_lock mutable lock_;
     bool closed_ = false;
     when_full const policy_;

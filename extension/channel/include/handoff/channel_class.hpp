@@ -29,22 +29,22 @@ namespace handoff {
 
 /// Registers channel<T> with Python. It is a boost::python::class_, to which more can be added.
 ///
-///     channel_class<sample>("Samples")                // from here on this is all of Python's side
+///     channel_class<sample>("Samples")                // the complete Python class
 ///         .field("time", &sample::time)               // for get_batch(): read in place by numpy
 ///         .field("value", &sample::value);
 ///     class_<sensor, boost::noncopyable>("Sensor")
 ///         .add_property("samples", &sensor::samples); // a std::shared_ptr<channel<sample>>
 ///
-/// Python gets values by T's to-python converter, and batches of a trivially copyable T in place,
-/// of which it needs none. A function that takes a channel from Python takes a `channel<T>&` and
-/// makes a producer<T> of it; a std::shared_ptr would own the Python object, and drop it on a
-/// thread without the GIL.
+/// T's to-python converter makes Python's values. Batches of a trivially copyable T are read in
+/// place, and need no converter. A function that takes a channel from Python takes a `channel<T>&`
+/// and makes a producer<T> of it. A std::shared_ptr would own the Python object, and might drop it
+/// on a thread without the GIL.
 ///
-/// A channel that Python has consumed from is closed when Python ends, by an `atexit` function.
+/// If Python has taken from a channel, an `atexit` function closes it when Python ends.
 ///
 /// GIL:      held.
 /// Throws:   boost::python::error_already_set.
-/// REQUIRES: T is no Python object and owns none: it may be destroyed without the GIL.
+/// REQUIRES: T is not a Python object and owns none: it may be destroyed without the GIL.
 template <class T>
 class channel_class
     : public boost::python::class_<channel<T>, std::shared_ptr<channel<T>>, boost::noncopyable> {
@@ -271,8 +271,8 @@ private:
         }
     }
 
-    /// Who had to wait for a first value, and wants many, lets them gather for a moment: so a fast
-    /// producer wakes us once for thousands, not once for each few.
+    /// A consumer that waited for a first value, and wants many, lets them gather for a moment. So
+    /// a fast producer wakes it once for thousands, not once for each few.
     static bool await_batch(samples& self, std::size_t at_most,
                             std::chrono::steady_clock::time_point deadline) {
         static constexpr std::chrono::microseconds gathering{100};
@@ -309,8 +309,8 @@ private:
         return object(boost::python::handle<>(made));
     }
 
-    /// Those before the first that cannot be converted; it and the others go back, and so it is the
-    /// first of the next list, and its error is raised there.
+    /// The values before the first that cannot be converted. That one and the others go back, so it
+    /// is the first of the next list, which raises its error.
     static object all_of(loan<T>& taken) {
         auto const values = taken.values();
         list_items items(values.size());

@@ -1,4 +1,4 @@
-// awaitable<T>: a result of C++ that is not there yet, and that Python awaits.
+// awaitable<T>: a C++ result that is not ready yet, and that Python awaits.
 #pragma once
 
 #include <handoff/event_loop/detail/attendant.hpp>
@@ -55,8 +55,8 @@ private:
 
 }  // namespace detail
 
-/// What a function returns whose result Python awaits. Each time that it is converted to Python, as
-/// Boost.Python does with what a function returns, it becomes a future of Python's:
+/// The return type of a function whose result Python awaits. Each time that it is converted to
+/// Python, as Boost.Python converts what a function returns, it becomes a Python future:
 ///
 ///     the calling thread         gets                        which is settled by
 ///     runs an event loop         an asyncio.Future           the thread of that loop
@@ -71,30 +71,29 @@ private:
 ///     ...
 ///     def("take", &take);                       // in Python: picture = await take(camera)
 ///
-/// The value is converted to Python by the thread that settles the future, with the GIL held, never
-/// by the thread that has made it. So is an exception, as Boost.Python translates it.
+/// The thread that settles the future converts the value to Python, with the GIL held; the thread
+/// that made the value never does. The same holds for an exception, as Boost.Python translates it.
 ///
 /// Cancellation: when the last of its futures is cancelled, or its loop is closed, the promise's
-/// std::stop_token is asked to stop. A result that comes nevertheless is dropped.
+/// std::stop_token is asked to stop. A result that still arrives is dropped.
 ///
 /// GIL:     held to convert it. Any for all else.
 /// Threads: any; copies share the result, as those of std::shared_future.
-/// REQUIRES: T holds no Python objects, and may be destroyed by any thread, with the GIL or
-///           without.
+/// REQUIRES: T holds no Python objects, and any thread may destroy it, with the GIL or without.
 template <class T>
 class awaitable {
 public:
-    /// A thread of Handoff's waits for it: see docs/await.md for what that costs. It cannot be
-    /// stopped: when Python's future is cancelled, the result is dropped.
-    /// Throws: std::invalid_argument: it is deferred, and nobody would ever make its result;
-    ///         std::future_error: it has no state; std::system_error: there is no thread left.
+    /// One of Handoff's threads waits for it: docs/await.md says what that costs. It cannot be
+    /// stopped: if Python's future is cancelled, the result is dropped.
+    /// Throws: std::invalid_argument: it is deferred, so no thread would ever make its result;
+    ///         std::future_error: it has no state; std::system_error: no thread can be started.
     // NOLINTNEXTLINE(misc-explicit-constructor): it is what a function returns
     awaitable(std::future<T> made) : awaitable(watched(std::move(made))) {}
     // NOLINTNEXTLINE(misc-explicit-constructor): as above
     awaitable(std::shared_future<T> made) : awaitable(watched(std::move(made))) {}
 
-    /// A future of Python's. GIL: held. Throws: boost::python::error_already_set: RuntimeError
-    /// where Python ends, or the loop is closed.
+    /// A Python future. GIL: held. Throws: boost::python::error_already_set: RuntimeError if Python
+    /// is ending, or the loop is closed.
     [[nodiscard]] boost::python::object to_python() const { return detail::future_of(state_); }
 
 private:

@@ -1,4 +1,4 @@
-// completion_handler<T>: what a callback-style interface calls, and Python awaits.
+// completion_handler<T>: a callback interface calls it, and Python awaits the result.
 #pragma once
 
 #include <handoff/python_promise.hpp>
@@ -14,20 +14,20 @@ namespace handoff {
 
 namespace detail {
 
-/// What can be called with a result and with an error, for any T.
+/// It can be called with a result and with an error, for any T.
 template <class T>
 class completion_handler_base {
 public:
     completion_handler_base() : promise_(std::make_shared<python_promise<T>>()) {}
 
-    /// What the handler is called with.
+    /// The result that the handler is called with.
     [[nodiscard]] awaitable<T> get_awaitable() const { return promise_->get_awaitable(); }
 
     [[nodiscard]] std::stop_token get_stop_token() const { return promise_->get_stop_token(); }
 
     void operator()(std::exception_ptr error) const {
         if constexpr (std::is_void_v<T>) {
-            if (error == nullptr) {  // as some interfaces say that all went well
+            if (error == nullptr) {  // some interfaces report success in this way
                 promise_->set_value();
                 return;
             }
@@ -55,12 +55,12 @@ private:
 ///
 ///     called with              Python gets
 ///     a value                  the value
-///     a std::exception_ptr     the exception, as Boost.Python translates it; of a null one None,
-///                              where T is void, and a ValueError otherwise
-///     an error_code, a value   the value; where the code is an error, a std::system_error.
+///     a std::exception_ptr     the exception, as Boost.Python translates it; for a null pointer
+///                              None if T is void, and a ValueError otherwise
+///     an error_code, a value   the value; if the code is an error, a std::system_error.
 ///                              boost::system::error_code converts to std::error_code by itself
 ///
-/// For T = void without the value. Where its last copy is destroyed before a call, Python gets a
+/// If T is void, it takes no value. If its last copy is destroyed before a call, Python gets a
 /// broken_promise.
 ///
 /// GIL:     any; unchanged; see python_promise.

@@ -1,4 +1,4 @@
-// python_loop: an event loop of Python's, as native threads know it.
+// python_loop: a Python event loop, as native threads use it.
 #pragma once
 
 #include <handoff/event_loop/detail/coroutine_run.hpp>
@@ -11,7 +11,7 @@
 
 namespace handoff {
 
-/// What comes of a coroutine whose loop was closed before it has ended, or before it was asked for.
+/// The result of a coroutine whose loop was closed before the coroutine ended or was requested.
 class [[gnu::visibility("default")]] loop_closed : public std::runtime_error {
 public:
     loop_closed()
@@ -20,18 +20,19 @@ public:
               "that lasts longer, or wait for it before the loop ends") {}
 };
 
-/// A loop that may run in any thread of Python's, and need not run yet. It does not keep the loop.
+/// A loop that may run in any Python thread, and need not run yet. It does not keep the loop alive.
 ///
 /// GIL:     held to make one. Any for all else.
 /// Threads: any; copies are the same loop.
 class python_loop {
 public:
-    /// Throws: boost::python::error_already_set: what `loop` raises as it is used (AttributeError,
-    ///         TypeError: it is no event loop); RuntimeError: it is closed.
+    /// Throws: boost::python::error_already_set: what `loop` raises when it is used
+    ///         (AttributeError,
+    ///         TypeError: it is not an event loop); RuntimeError: it is closed.
     explicit python_loop(boost::python::object const& loop) : runs_(detail::runs_of(loop)) {}
 
-    /// The one that runs in this thread.
-    /// Throws: boost::python::error_already_set: RuntimeError: none does.
+    /// The loop that runs in this thread.
+    /// Throws: boost::python::error_already_set: RuntimeError: no loop runs in this thread.
     [[nodiscard]] static python_loop running() { return python_loop(detail::running_loop()); }
 
     /// For run_coroutine().

@@ -15,13 +15,13 @@
 
 namespace handoff {
 
-/// Why a result never came. In Python a RuntimeError.
+/// The reason why a result never arrived. In Python a RuntimeError.
 class [[gnu::visibility("default")]] broken_promise : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// As std::promise, for a result that Python awaits by the awaitables that it gives.
+/// Like std::promise, for a result that Python awaits through the awaitables that it returns.
 ///
 ///     handoff::python_promise<double> promise;
 ///     auto result = promise.get_awaitable();               // what the function returns
@@ -30,14 +30,14 @@ public:
 ///         promise.set_value(measure(stop));                // without the GIL
 ///     }).detach();
 ///
-/// To set the result takes no GIL and never waits for a thread that has it: it moves the value,
-/// and where the first of several results for a loop is posted, writes to an eventfd.
+/// Setting the result takes no GIL and never waits for a thread that has it. It moves the value.
+/// The first of several results for a loop also costs a write to an eventfd.
 ///
-/// Where it is destroyed without a result, Python gets a broken_promise, as a RuntimeError. In the
-/// child of a fork() nobody is told of a result.
+/// If it is destroyed without a result, Python gets a broken_promise, as a RuntimeError. In the
+/// child of a fork() a result has no effect.
 ///
 /// GIL:     any; unchanged.
-/// Threads: any; set by one.
+/// Threads: any; one thread sets it.
 /// REQUIRES: T holds no Python objects.
 template <class T>
 class python_promise {
@@ -60,12 +60,12 @@ public:
     python_promise(python_promise const&) = delete;
     python_promise& operator=(python_promise const&) = delete;
 
-    /// Called any number of times, before or after the result is set.
-    /// Throws: std::future_error: it was moved from, as all members.
+    /// May be called several times, before or after the result is set.
+    /// Throws: std::future_error: it was moved from; this holds for all members.
     [[nodiscard]] awaitable<T> get_awaitable() const { return awaitable<T>(state()); }
 
-    /// The result: set_value(value), or, where T is void, set_value().
-    /// Throws: std::future_error: it has a result already; what moving the value throws.
+    /// Sets the result: set_value(value), or, if T is void, set_value().
+    /// Throws: std::future_error: it already has a result; what moving the value throws.
     template <class... Value>
         requires(std::is_void_v<T>
                      ? sizeof...(Value) == 0
@@ -74,13 +74,13 @@ public:
         state()->set_value(std::forward<Value>(value)...);
     }
 
-    /// Python gets what Boost.Python makes of the exception: a python_error is the Python exception
-    /// that it was; registered translators are asked. For a null pointer it gets a ValueError.
-    /// Throws: std::future_error: it has a result already.
+    /// Python gets the exception as Boost.Python translates it: a python_error is the original
+    /// Python exception; registered translators are used. For a null pointer it gets a ValueError.
+    /// Throws: std::future_error: it already has a result.
     void set_exception(std::exception_ptr error) { state()->set_exception(std::move(error)); }
 
-    /// Is asked to stop when all futures are cancelled, or their loops closed. Callbacks run in the
-    /// thread that cancels, without the GIL; where a loop is closed, in a thread of Handoff's. A
+    /// Asked to stop when all futures are cancelled, or their loops closed. Callbacks run in the
+    /// thread that cancels, without the GIL; if a loop is closed, in one of Handoff's threads. A
     /// future that is dropped is not cancelled: the loop keeps it until there is a result.
     [[nodiscard]] std::stop_token get_stop_token() const { return state()->stop_token(); }
 

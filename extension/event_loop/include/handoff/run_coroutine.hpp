@@ -1,4 +1,5 @@
-// run_coroutine<T>(): a native thread has Python's event loop run a coroutine, and gets its result.
+// run_coroutine<T>(): runs a coroutine in Python's event loop for a native thread, which gets its
+// result.
 #pragma once
 
 #include <handoff/boost_python/detail/in_python.hpp>
@@ -21,14 +22,15 @@
 
 namespace handoff {
 
-/// A coroutine that Python's loop runs. To drop this changes nothing for the coroutine; what it
-/// raises is lost then.
+/// A coroutine that Python's loop runs. Dropping this object does not change the coroutine; its
+/// exception is then lost.
 ///
-/// It can be awaited by a coroutine of C++, which goes on in the loop's thread with the GIL
-/// released, and holds up the loop until it is suspended again; where the result is there already,
-/// it goes on at once. resume_on() has it go on elsewhere.
+/// A C++ coroutine can await it. The C++ coroutine continues in the loop's thread with the GIL
+/// released, and blocks the loop until it is suspended again. If the result is already there, it
+/// continues at once. resume_on() makes it continue elsewhere.
 ///
-/// GIL:     any; unchanged. Who holds it waits by gil_wait(): the coroutine needs it.
+/// GIL:     any; unchanged. A thread that holds it waits with gil_wait(): the coroutine needs the
+///          GIL.
 /// Threads: any, one at a time.
 template <class T>
 class [[nodiscard("what the coroutine raises is lost with it")]] coroutine_result {
@@ -37,13 +39,13 @@ public:
                      std::shared_ptr<detail::coroutine_run_of<T>> run)
         : in_(std::move(in)), run_(std::move(run)), future_(run_->promise.get_future()) {}
 
-    /// Its result; or, as exceptions: a python_error, what it raised, also CancelledError;
+    /// Its result; or, as exceptions: a python_error with what it raised, CancelledError included;
     /// loop_closed. Empty afterwards.
-    /// REQUIRES: who waits is not the thread that runs the loop.
+    /// REQUIRES: the thread that waits is not the thread that runs the loop.
     [[nodiscard]] std::future<T> get_future() noexcept { return std::move(future_); }
 
-    /// Has the loop cancel the task, as Task.cancel() does: the coroutine may refuse. Nothing where
-    /// it has ended.
+    /// Makes the loop cancel the task, as Task.cancel() does: the coroutine may refuse. Does
+    /// nothing if it has ended.
     void cancel() const noexcept { detail::cancel(*in_, *run_); }
 
     /// cancel(), when the token is asked to stop, for as long as this object lives.
@@ -52,12 +54,12 @@ public:
         return *this;
     }
 
-    /// What awaits it.
+    /// The object that awaits it.
     struct awaiter {
         // NOLINTBEGIN(readability-identifier-naming): names of C++'s
         [[nodiscard]] bool await_ready() const noexcept { return false; }
         [[nodiscard]] bool await_suspend(std::coroutine_handle<> rest) const {
-            auto const run = of.run_;  // `of` may be gone as soon as it is told
+            auto const run = of.run_;  // `of` may be destroyed as soon as it is notified
             if (executor == nullptr) {
                 return run->when_ended(rest);
             }
@@ -78,8 +80,8 @@ public:
     awaiter operator co_await() && noexcept { return {*this}; }
 
     /// To be awaited: executor(rest) is called in the loop's thread with the GIL released, or at
-    /// once in this thread, where the result is there already, and has rest.resume() called where
-    /// it wants to. Where the loop is closed it is called in a thread of Handoff's.
+    /// once in this thread if the result is already there. It makes rest.resume() run where it
+    /// wants. If the loop is closed, it is called in one of Handoff's threads.
     ///
     ///     co_await run.resume_on([&](auto rest) { boost::asio::post(pool, rest); });
     [[nodiscard]] awaiter resume_on(
@@ -112,9 +114,9 @@ coroutine_result<T> run_by(python_loop const& loop, Make make) {
 
 }  // namespace detail
 
-/// Has the loop run a coroutine, as asyncio.run_coroutine_threadsafe() does: function(arguments…),
-/// which is called in the loop's thread, where the arguments are converted, too. The caller needs
-/// no GIL, and waits for nothing.
+/// Makes the loop run a coroutine, as asyncio.run_coroutine_threadsafe() does: function(arguments…)
+/// is called in the loop's thread, where the arguments are converted, too. The caller needs
+/// no GIL, and does not wait.
 ///
 ///     handoff::python_loop const loop = handoff::python_loop::running();      // with the GIL
 ///     handoff::gil_shared<object> const fetch(module.attr("fetch"));          // with the GIL
@@ -142,7 +144,7 @@ coroutine_result<T> run_coroutine(python_loop const& loop,
     });
 }
 
-/// The same with a coroutine object, or anything that Python awaits, which is used up.
+/// The same with a coroutine object, or another awaitable Python object, which is used up.
 template <class T>
 coroutine_result<T> run_coroutine(python_loop const& loop,
                                   gil_owned<boost::python::object> coroutine) {

@@ -5,7 +5,7 @@
 
 /// Makes module `Foo`. Give it to handoff::host::add_module or PyImport_AppendInittab.
 ///
-/// Two targets define it. handoff::foo has Foo in it, and with it Boost.Python in the program, from
-/// its start. The program `handoff` has one that loads Foo's library when Foo is first imported.
+/// Two targets define it. handoff::foo contains Foo, and so the program has Boost.Python from its
+/// start. The program `handoff` has one that loads Foo's library when Foo is first imported.
 /// GIL: held.
 extern "C" [[gnu::visibility("default")]] PyObject* PyInit_Foo();

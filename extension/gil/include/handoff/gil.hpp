@@ -1,4 +1,4 @@
-// The GIL toolkit whole. Needs Python.h; the Boost.Python binding helper is its own header.
+// The complete GIL toolkit. Needs only Python.h; the Boost.Python parts are headers of their own.
 #pragma once
 
 #include <handoff/gil/acquire.hpp>

@@ -1,4 +1,4 @@
-// python_error: a Python exception as a C++ one, readable without the GIL.
+// python_error: a Python exception as a C++ exception, readable without the GIL.
 #pragma once
 
 #include <handoff/gil/detail/reference.hpp>
@@ -10,7 +10,7 @@
 
 namespace handoff {
 
-/// What Python code raised: in text, which may be read on any thread without the GIL, and the
+/// A Python exception in C++: its text, which any thread may read without the GIL, and the
 /// exception itself, to raise it in Python again.
 ///
 ///     std::exception_ptr failure;                       // on a worker
@@ -18,20 +18,20 @@ namespace handoff {
 ///
 ///     std::rethrow_exception(failure);                  // on the thread that waits for it
 ///
-/// It may be kept, copied, thrown on and dropped on any thread: in a std::exception_ptr, a
-/// std::promise. It keeps the exception, and with its traceback the frames' variables, until its
-/// last copy goes. A Boost.Python function that it leaves raises the same exception again where
-/// translate_python_errors() was called, as HANDOFF_PYTHON_MODULE does.
+/// Any thread may keep it, copy it, throw it on and drop it, for example in a std::exception_ptr or
+/// a std::promise. It keeps the exception, and with its traceback the variables of the frames,
+/// until its last copy is destroyed. When it leaves a Boost.Python function, Python raises the same
+/// exception again, if translate_python_errors() was called; HANDOFF_PYTHON_MODULE calls it.
 ///
-/// Needs no Boost. A module catches what another module or the host throws.
+/// Does not need Boost. A module can catch what another module or the host throws.
 class [[gnu::visibility("default")]] python_error : public std::runtime_error {
 public:
-    /// Takes the Python error that is set in this thread, and clears it. Where none is set, the
+    /// Returns the Python error that is set in this thread, and clears it. If none is set, the
     /// result says so: its type is SystemError.
     ///
-    /// It calls str(exception) twice at most. Where that calls C++ code which fetches an error
-    /// too, the inner one is asked once, and its traceback shows no causes.
-    /// A method that the exception's class overrides may raise, or return anything: then its part
+    /// It calls str(exception) at most twice. If that calls C++ code which fetches an error
+    /// too, the inner exception's str() is called once, and its traceback shows no causes.
+    /// A method that the exception's class overrides may raise, or return anything. Then its part
     /// of the text is replaced, and nothing else is lost.
     /// GIL:    held.
     /// Throws: std::bad_alloc, and nothing else.
@@ -45,22 +45,22 @@ public:
     [[nodiscard]] std::string const& message() const noexcept { return message_; }
 
     /// What python3 prints for it: "Traceback (most recent call last): ...", causes included.
-    /// Where Python's module traceback fails, the frames, the type and the message alone.
+    /// If Python's module traceback fails, only the frames, the type and the message.
     [[nodiscard]] std::string const& traceback() const noexcept { return traceback_; }
 
-    /// For SystemExit: what python3 would give to exit(), of which the system keeps the lowest
-    /// eight bits (sys.exit("text"): 1, and the text is the message). Nothing for any other
+    /// For SystemExit: the number that python3 would pass to exit(), of which the system keeps the
+    /// lowest eight bits (sys.exit("text"): 1, and the text is the message). Empty for any other
     /// exception.
     [[nodiscard]] std::optional<int> exit_code() const noexcept { return exit_code_; }
 
-    /// Sets the Python exception as the calling thread's error: the same object, its traceback
-    /// kept, to which Python adds. What was set before is replaced. Where it is the exception of a
-    /// Python that has ended, and another has begun, a RuntimeError with its text.
+    /// Sets the exception as the calling thread's Python error: the same object with its traceback,
+    /// to which Python adds. An error that was set before is replaced. If the exception is from a
+    /// Python that has ended, and another has been started, sets a RuntimeError with its text.
     /// GIL: held.
     void restore() const noexcept;
 
-    /// Tells of it who looks after what nobody catches: sys.unraisablehook; where Python does not
-    /// let the thread in any more, stderr. An error that is set stays so.
+    /// Reports it as an exception that nothing catches: to sys.unraisablehook, or to stderr if
+    /// Python does not admit the thread any more. An error that is set stays set.
     /// GIL: any; the same on return. See gil_try_acquire.
     void report() const noexcept;
 
@@ -75,10 +75,10 @@ private:
     gil_shared<detail::reference> exception_;  // empty: there was none
 };
 
-/// What is thrown where C++ code needs Python, and Python has not begun, is ending or has ended.
+/// Thrown when C++ code needs Python, and Python has not started, is ending or has ended.
 class [[gnu::visibility("default")]] no_python : public std::runtime_error {
 public:
-    /// `wanted`: what cannot be done, as "handoff::callback cannot be called".
+    /// `wanted`: what cannot be done, for example "handoff::callback cannot be called".
     explicit no_python(std::string const& wanted);
 };
 

@@ -1,4 +1,4 @@
-// python_executor: an executor of Boost.Asio whose handlers run with the GIL held.
+// python_executor: a Boost.Asio executor whose handlers run with the GIL held.
 #pragma once
 
 #include <handoff/asio/detail/python_turns.hpp>
@@ -22,7 +22,7 @@ namespace handoff {
 
 namespace detail {
 
-/// A handler in memory of its allocator, which is given back before it is run.
+/// A handler in memory from its allocator, which is returned before the handler runs.
 template <class Handler, class Allocator>
 class allocated_handler final : public queued_handler {
     using allocator =
@@ -66,7 +66,7 @@ private:
     [[no_unique_address]] Allocator from_;
 };
 
-/// The turns of a python_executor, run by an executor of Asio.
+/// The turns of a python_executor, run by an Asio executor.
 // NOLINTNEXTLINE(misc-multiple-inheritance): the second is the standard's
 class turns_on_executor final : public python_turns,
                                 public std::enable_shared_from_this<turns_on_executor> {
@@ -86,7 +86,7 @@ protected:
     void schedule() override { never_blocks_.execute(scheduled(shared_from_this())); }
 
 private:
-    /// What the inner executor runs; or destroys, where its context ends.
+    /// The inner executor runs it, or destroys it when its context ends.
     class scheduled {
     public:
         explicit scheduled(std::shared_ptr<turns_on_executor> of) noexcept : of_(std::move(of)) {}
@@ -125,7 +125,7 @@ private:
 ///     timer.async_wait(boost::asio::bind_executor(python, [callback](auto error) { … }));
 ///     io.run();                                        // on native threads, without the GIL
 ///
-/// It may be used wherever Asio takes an executor: any_io_executor, make_strand(), bind_executor(),
+/// It can be used wherever Asio takes an executor: any_io_executor, make_strand(), bind_executor(),
 /// co_spawn(), an I/O object.
 ///
 ///     the calling thread                    dispatch()    post(), defer()
@@ -133,24 +133,26 @@ private:
 ///     … that has released the GIL           queues it     queues it
 ///     is any other                          queues it     queues it
 ///
-/// A hold of the GIL is left after a millisecond, so that others get it; a handler that takes
-/// longer is not interrupted. Handlers of one thread's context run in the order in which they came.
-/// Where several threads run the context, use a strand for that, as with every executor.
+/// A hold of the GIL ends after a millisecond, so that other threads get it. A handler that takes
+/// longer is not interrupted. If one thread runs the context, handlers run in the order of their
+/// arrival. If several threads run it, use a strand for that, as with every executor.
 ///
-/// Copies share one queue. Two executors made for one context have a queue each, and take turns.
+/// Copies share one queue. Two executors made for one context have separate queues, and take turns.
 ///
-/// Errors: what a handler throws, or the Python error that it leaves, goes to `on_error`, as a
-/// python_error where Python raised it. It is called with the GIL held, and the next handler runs.
-/// Without it, and for what it throws itself: sys.unraisablehook. io_context::run() gets none.
+/// Errors: a handler's exception, or the Python error that it leaves, goes to `on_error`, as a
+/// python_error if Python raised it. on_error is called with the GIL held, and the next handler
+/// runs. Without on_error, and for its own exceptions: sys.unraisablehook. Nothing leaves
+/// io_context::run().
 ///
-/// Python's end: when the gate is closed, handlers are destroyed and not run; counts() tells how
+/// Python's end: when the gate is closed, handlers are destroyed without a run; counts() says how
 /// many. So are those in the queue when the context is destroyed. In the child of a fork() the
 /// queue is empty.
 ///
-/// GIL:      any. What runs the context does not hold it: release it before io_context::run().
-/// Threads:  any; one object is changed by one thread at a time.
-/// REQUIRES: the gate is open: by the host, a module, or because this is made with the GIL held,
-///           which opens it.
+/// GIL:      any. The thread that runs the context must not hold it: release it before
+///           io_context::run().
+/// Threads:  any; one thread at a time changes one object.
+/// REQUIRES: the gate is open: the host or a module has opened it, or this is made with the GIL
+///           held, which opens it.
 ///           What a handler captures may be copied, moved and destroyed without the GIL, which Asio
 ///           does: gil_owned, gil_shared and callback, not boost::python::object.
 ///           The context outlives it, as with every executor.
@@ -163,7 +165,7 @@ class basic_python_executor {
     using context_t = boost::asio::execution::context_t;
 
 public:
-    /// Is called with the GIL held.
+    /// Called with the GIL held.
     using error_function = std::function<void(std::exception_ptr)>;
 
     /// For an io_context, a thread_pool, or any other context that has get_executor().
@@ -173,10 +175,10 @@ public:
     explicit basic_python_executor(Context& context, error_function on_error = nullptr)
         : basic_python_executor(context.get_executor(), std::move(on_error)) {}
 
-    /// For an executor, be it a strand.
+    /// For an executor, which may be a strand.
     template <class Executor>
         requires(std::same_as<Allocator, std::allocator<void>> &&
-                 !std::same_as<Executor, basic_python_executor> &&  // it would ask for itself
+                 !std::same_as<Executor, basic_python_executor> &&  // not to need itself
                  !std::derived_from<Executor, boost::asio::execution_context> &&
                  std::constructible_from<boost::asio::any_io_executor, Executor>)
     explicit basic_python_executor(Executor const& inner, error_function on_error = nullptr)
@@ -192,14 +194,14 @@ public:
     /// Whether dispatch() would run a handler at once.
     [[nodiscard]] bool running_in_this_thread() const noexcept { return turns_->in_turn(); }
 
-    /// The executor that its turns are run by.
+    /// The executor that runs its turns.
     [[nodiscard]] boost::asio::any_io_executor const& inner_executor() const noexcept {
         return turns_->inner();
     }
 
-    // What Asio asks of an executor.
+    // What Asio requires of an executor.
 
-    /// Throws: std::bad_alloc, and what moving the function throws; it is not queued then.
+    /// Throws: std::bad_alloc, and what moving the function throws; then it is not queued.
     template <class Function>
     void execute(Function&& function) const {
         using handler = std::decay_t<Function>;
@@ -277,7 +279,7 @@ public:
         return basic_python_executor<>(*this, std::allocator<void>());
     }
 
-    /// Whether they are copies: they have one queue, and the same properties.
+    /// Whether they are copies of each other: they have one queue, and the same properties.
     friend bool operator==(basic_python_executor const& one,
                            basic_python_executor const& other) noexcept {
         return one.turns_ == other.turns_ && one.may_block_ == other.may_block_ &&

@@ -1,4 +1,4 @@
-// use_python_future: a completion token of Asio's, by which an operation gives Python a future.
+// use_python_future: an Asio completion token that makes an operation return a Python future.
 #pragma once
 
 #include <handoff/awaitable.hpp>
@@ -29,16 +29,16 @@ template <class... Kept>
 struct use_python_future_t {
     std::tuple<Kept...> kept;
 
-    /// The same token, whose operation owns these: a shared pointer to the timer or the socket,
-    /// say, which must live until the operation has completed.
+    /// The same token, whose operation also owns these until it has completed, for example a shared
+    /// pointer to the timer or the socket.
     template <class... Also>
     [[nodiscard]] use_python_future_t<Kept..., Also...> keeping(Also... also) const {
         return {std::tuple_cat(kept, std::tuple<Also...>(std::move(also)...))};
     }
 };
 
-/// Given to an operation of Asio's, from a function that Python calls: Python gets what the
-/// operation comes to.
+/// Pass it to an Asio operation, in a function that Python calls: Python gets a future with the
+/// result of the operation.
 ///
 ///     boost::python::object connect(tcp::socket& socket, tcp::endpoint const& to) {
 ///         return socket.async_connect(to, handoff::use_python_future);   // in Python: await it
@@ -51,20 +51,20 @@ struct use_python_future_t {
 ///     runs an event loop     an asyncio.Future               none: None; one: that; more: a tuple
 ///     runs none              a concurrent.futures.Future     an error: see asio_error
 ///
-/// The operation completes on its own thread without the GIL; the arguments are converted by the
-/// thread that settles the future: see awaitable. To cancel the future does not cancel the
-/// operation: what it comes to is dropped then.
+/// The operation completes on its own thread without the GIL. The thread that settles the future
+/// converts the arguments: see awaitable. Cancelling the future does not cancel the operation: its
+/// result is dropped then.
 ///
-/// GIL:     held where the operation is begun.
+/// GIL:     held where the operation is started.
 /// Threads: any.
-/// Throws:  boost::python::error_already_set: RuntimeError where Python ends, or the loop is
-/// closed.
+/// Throws:  boost::python::error_already_set: RuntimeError if Python is ending, or the loop is
+///          closed.
 inline constexpr use_python_future_t<> use_python_future{};
 
-/// What an operation failed with. In Python:
+/// The error with which an operation failed. In Python:
 ///
 ///     the error code               is raised as
-///     of the system                the OSError of that errno, as ConnectionRefusedError
+///     of the system                the OSError of that errno, such as ConnectionRefusedError
 ///     asio::error::eof             EOFError
 ///     any other                    OSError, with the category's name, the number and the text
 class [[gnu::visibility("default")]] asio_error : public boost::system::system_error {
@@ -88,7 +88,7 @@ public:
         }
     }
 
-    /// Has Boost.Python raise it so. Idempotent. GIL: held.
+    /// Makes Boost.Python raise it as described. Idempotent. GIL: held.
     static void register_translator() {
         [[maybe_unused]] static bool const is_registered =
             (boost::python::register_exception_translator<asio_error>(
@@ -181,7 +181,7 @@ struct handler_with : Handler {
 
 }  // namespace handoff
 
-// How Asio finds what the token makes of an operation.
+// Asio finds here what the token makes of an operation.
 template <class... Kept, class... Given>
 class boost::asio::async_result<handoff::use_python_future_t<Kept...>, void(Given...)> {
 public:
@@ -199,7 +199,7 @@ public:
     }
 };
 
-// How Boost.Python converts several arguments, without a registration.
+// Boost.Python converts several arguments with this, without a registration.
 template <class... Values>
 struct boost::python::converter::arg_to_python<handoff::detail::handler_arguments<Values...>>
     : handle<> {

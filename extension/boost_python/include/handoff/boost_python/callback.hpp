@@ -15,14 +15,15 @@
 
 namespace handoff {
 
-/// What a callback does where Python fails it.
+/// What a callback does if the call fails.
 template <class R>
 struct callback_options {
-    /// Is told what the callable raised, in place of the caller; the GIL is as the caller has it.
-    /// &python_error::report tells sys.unraisablehook. Empty: the caller gets a python_error.
+    /// Called with the exception of the callable, so that the caller gets none. The GIL is as the
+    /// caller has it. &python_error::report passes it to sys.unraisablehook. Empty: the caller gets
+    /// a python_error.
     std::function<void(python_error const&)> on_error = nullptr;
-    /// What is returned in place of a result, where on_error was told, or Python is gone. None: the
-    /// caller gets the python_error, or no_python.
+    /// Returned instead of a result after on_error was called, or if Python is not running. Empty:
+    /// the caller gets the python_error, or no_python.
     std::optional<R> otherwise = std::nullopt;
 };
 
@@ -34,28 +35,29 @@ struct callback_options<void> {
 template <class Signature>
 class callback;
 
-/// Calls, from any thread, a callable that Python passed. Empty, it is as an empty std::function.
+/// Calls, from any thread, a callable that Python passed. An empty one acts like an empty
+/// std::function.
 ///
 ///     void subscribe(boost::python::object const& f) {
 ///         on_price_ = handoff::callback<void(double)>(f);   // a std::function<void(double)>
 ///     }
 ///
 ///     a call                         does
-///     while Python is there          takes the GIL if need be; converts copies of the arguments
-///     the callable raises            throws python_error, which, in Python again, is the same
-///                                    exception; see callback_options
-///     Python is ending, or gone      R is void: nothing. Otherwise throws no_python; see options
+///     while Python runs              takes the GIL if needed; converts copies of the arguments
+///     the callable raises            throws python_error, which is the same exception in Python;
+///                                    see callback_options
+///     Python is ending, or ended     R is void: nothing. Otherwise throws no_python; see options
 ///     empty                          throws std::bad_function_call
 ///
-/// Copied and moved on any thread; dropped so, without the GIL with any lock held: see gil_owned.
-/// It may be dropped by its own call.
+/// Any thread may copy and move it, and may drop it without the GIL and with any lock held: see
+/// gil_owned. Its own call may drop it.
 ///
 /// GIL:      held to construct it from an object, and for object(). Any for all else; a call
-///           waits for it. No lock is held that a holder of the GIL might wait for.
-/// Threads:  any; as a std::function, one copy is not changed by one while others use it.
-/// Throws:   from the constructor: error_already_set: TypeError for what cannot be called;
-///           RuntimeError in a subinterpreter, or where the gate cannot be opened, which it does
-///           where nobody has.
+///           waits for the GIL, so hold no lock for which a holder of the GIL might wait.
+/// Threads:  any; as with a std::function, do not change a copy while other threads use it.
+/// Throws:   from the constructor: error_already_set: TypeError for an object that cannot be
+///           called; RuntimeError in a subinterpreter, or if the gate cannot be opened. The
+///           constructor opens it if nobody has.
 template <class R, class... Args>
 class callback<R(Args...)> {
 public:
@@ -65,7 +67,7 @@ public:
     // NOLINTNEXTLINE(misc-explicit-constructor): as std::function
     callback(std::nullptr_t) noexcept {}
 
-    /// None makes an empty one.
+    /// None makes an empty callback.
     explicit callback(boost::python::object const& callable, options chosen = {}) {
         detail::refuse_what_needs_the_gil<R, Args...>();
         if (callable.is_none()) {
@@ -89,7 +91,7 @@ public:
         if (kept_ == nullptr) {
             throw std::bad_function_call();
         }
-        // The call may drop *this. What is needed meanwhile, and afterwards:
+        // The call may drop *this. These are needed meanwhile and afterwards:
         auto const its = kept_->has_options() ? kept_ : nullptr;
         try {
             return detail::in_python("a callback", [&] {
@@ -114,7 +116,7 @@ public:
     explicit operator bool() const noexcept { return kept_ != nullptr; }
     friend bool operator==(callback const& one, std::nullptr_t) noexcept { return !one; }
 
-    /// The callable; None where it is empty. GIL: held.
+    /// The callable; None if it is empty. GIL: held.
     [[nodiscard]] boost::python::object object() const {
         return kept_ != nullptr ? kept_->callable.get() : boost::python::object();
     }

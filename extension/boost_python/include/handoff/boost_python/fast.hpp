@@ -35,11 +35,11 @@ struct converts_only<
     boost::python::return_value_policy<Converter, boost::python::default_call_policies>>
     : std::true_type {};
 
-/// Whether the policies find the arguments in a tuple, as all of Boost.Python's own do.
+/// Whether the policies need the arguments in a tuple, as all of Boost.Python's own do.
 template <class Policies>
 concept takes_tuple = std::is_same_v<typename Policies::argument_package, PyObject*>;
 
-/// Calls F as a boost::python::detail::caller does, without a tuple of arguments if it can.
+/// Calls F as a boost::python::detail::caller does, without a tuple of arguments if possible.
 template <class F, class Policies, class Signature>
 class fast_caller;
 
@@ -66,7 +66,7 @@ public:
     }
 
 private:
-    /// Converts in Boost.Python's order: the first that cannot be ends the attempt.
+    /// Converts in Boost.Python's order; the first failure ends the attempt.
     template <std::size_t Index, class... Converted>
     PyObject* convert(PyObject* const* arguments, PyObject* tuple, Converted&... converted) {
         if constexpr (Index == sizeof...(P)) {
@@ -106,8 +106,8 @@ private:
     [[no_unique_address]] Policies policies_;
 };
 
-/// What fast() returns, which Boost.Python takes as a function. It derives from object_operators
-/// for the reasons of released_function. F: what is called; G: what its parameters are found by.
+/// The result of fast(), which Boost.Python accepts as a function. It derives from object_operators
+/// for the same reasons as released_function. F: what is called; G: has the same parameters.
 template <class Self, class F, class G>
 class fast_function : public boost::python::api::object_operators<fast_function<Self, F, G>> {
     static_assert(!std::is_member_object_pointer_v<G>,
@@ -125,7 +125,7 @@ public:
         return function(boost::python::detail::def_helper<char const*>(nullptr));
     }
 
-    /// One that is in no class or module yet: for add_property() and attr().
+    /// A function that is in no class or module yet: for add_property() and attr().
     template <class Options>
     boost::python::object function(Options const& options) const {
         return make<Self>(options).in_no_namespace();
@@ -185,7 +185,7 @@ private:
 }  // namespace detail
 
 /// Binds a function, a member function, a lambda or another function object so that a call from
-/// Python costs what a call by nanobind costs. Write it wherever Boost.Python takes a function:
+/// Python costs as much as with nanobind. Write it wherever Boost.Python takes a function:
 ///
 ///     class_<camera>("Camera")
 ///         .def("frame", fast(&camera::frame))
@@ -195,11 +195,11 @@ private:
 ///         .add_property("exposure", fast<camera>(&camera::exposure));
 ///     def("solve", fast(&solve));
 ///
-/// Everything else is as without it: overloads, keywords, default values, conversions, call
+/// Everything else works as before: overloads, keywords, default values, conversions, call
 /// policies, overrides, docstrings and errors. A call with keywords or with default values, or
-/// whose arguments do not match, is Boost.Python's own call.
+/// whose arguments do not match, is made by Boost.Python.
 ///
-/// GIL:     held; released while f runs by fast(without_gil(f)), and only then.
+/// GIL:     held; fast(without_gil(f)) releases it while f runs, and only then.
 /// Threads: as Boost.Python's functions.
 template <class Self = void, class F>
 detail::fast_function<Self, F, F> fast(F f) {
@@ -216,7 +216,7 @@ detail::fast_function<Self, detail::released_call<F>, F> fast(
 
 namespace boost::python {
 
-/// object(f), attr("f") = f, and an argument of a Python call.
+/// object(f), attr("f") = f, and f as an argument of a Python call.
 template <class Self, class F, class G>
 struct converter::arg_to_python<handoff::detail::fast_function<Self, F, G>> : handle<> {
     explicit arg_to_python(object const& made) : handle<>(borrowed(made.ptr())) {}

@@ -1,4 +1,4 @@
-// fast_class_<T, …>: a boost::python::class_ all of whose functions are fast().
+// fast_class_<T, …>: a boost::python::class_ whose functions are all fast().
 #pragma once
 
 #include <handoff/boost_python/fast.hpp>
@@ -17,8 +17,8 @@ namespace handoff::detail {
 
 struct visits_any_class;
 
-// A data member is read and written as Boost.Python's make_getter() and make_setter() do. T: the
-// class in which it is bound. Source: Boost.Python's data_members.hpp.
+// Reads and writes a data member as Boost.Python's make_getter() and make_setter() do. T: the class
+// in which it is bound. Source: Boost.Python's data_members.hpp.
 template <class T, class Data, class C>
 boost::python::object fast_getter(Data C::* of_base) {
     // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
@@ -36,7 +36,7 @@ boost::python::object fast_setter(Data C::* of_base) {
 
 }  // namespace handoff::detail
 
-/// Only a def_visitor may have another one visit, and Boost.Python's do not care which class it is.
+/// Only a def_visitor may call another visitor; Boost.Python's visitors accept any class.
 template <>
 class boost::python::def_visitor<handoff::detail::visits_any_class> {
 public:
@@ -48,20 +48,19 @@ public:
 
 namespace handoff {
 
-/// A definition that fast_class_ has given to Boost.Python as it was.
+/// A definition that fast_class_ has passed on to Boost.Python unchanged.
 struct left_plain {
     std::string name;
     std::string reason;
 };
 
-/// As boost::python::class_, with the same arguments. A class becomes fast where its name is
-/// changed:
+/// Like boost::python::class_, with the same arguments. To make a class fast, change its name:
 ///
 ///     handoff::fast_class_<camera>("Camera")
 ///         .def("frame", &camera::frame)
 ///         .add_property("exposure", &camera::exposure);
 ///
-/// plain() names what was left to Boost.Python, and says why.
+/// plain() lists what was left to Boost.Python, with the reasons.
 ///
 /// GIL: held.
 template <class T, class X1 = boost::python::detail::not_specified,
@@ -135,7 +134,7 @@ public:
         }
     }
 
-    // What Boost.Python defines, so that .def() after it is this class's.
+    // What Boost.Python defines. They return this class, so that a following .def() is fast.
     template <class... A>
     fast_class_& add_static_property(char const* name, A const&... a) {
         base::add_static_property(name, a...);
@@ -184,7 +183,7 @@ private:
         }
     }
 
-    /// What has been wrapped by T, or T.
+    /// The class that T wraps, or T.
     using target = detail::unwrapped<T>;
 
     template <class F>

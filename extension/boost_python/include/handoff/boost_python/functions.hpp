@@ -1,4 +1,4 @@
-// register_callback<R(Args...)>(): std::function and its like, from Python and to Python.
+// register_callback<R(Args...)>(): converts std::function and similar types from and to Python.
 #pragma once
 
 #include <handoff/boost_python/callback.hpp>
@@ -26,7 +26,7 @@ namespace handoff {
 
 namespace detail {
 
-/// The callback in it; null where it is another callable.
+/// The callback inside it; null if it contains another callable.
 template <class Signature>
 callback<Signature> const* callback_in(callback<Signature> const& f) {
     return &f;
@@ -64,7 +64,7 @@ struct function_converter<Function, R(Args...)> {
         data->convertible = room;
     }
 
-    /// What came from Python goes back as the object that it was.
+    /// What came from Python is returned as the original object.
     static PyObject* to_python(void const* converted) {
         namespace py = boost::python;
         auto const& f = *static_cast<Function const*>(converted);
@@ -116,21 +116,21 @@ struct function_converters<R(Args...)> {
 
 }  // namespace detail
 
-/// Has a Boost.Python function that takes a std::function<R(Args...)>, a boost::function or a
-/// callback of that signature take a Python callable, or None, which is empty; and one that returns
-/// it return a callable.
+/// Makes Boost.Python functions accept a Python callable, or None (which is empty), for a
+/// std::function<R(Args...)>, a boost::function or a callback of that signature. Functions that
+/// return one of these return a callable to Python.
 ///
 ///     register_callback<void(double)>();
 ///     class_<feed>("Feed").def("subscribe", &feed::subscribe);  // takes a std::function
 ///
-/// Python's callable becomes a callback with these options. What C++ returns is called by Python
-/// with the GIL released, on any thread, and destroyed so; what came from Python is the same object
-/// again.
+/// Python's callable becomes a callback with these options. Python may call what C++ returns on any
+/// thread; it runs, and is destroyed, with the GIL released. What came from Python is returned as
+/// the original object.
 ///
-/// GIL:    held. Called again in a module it changes the options. The registry is the process's: of
-///         two modules that register a signature, the conversion of the last is asked first, for
-///         functions of both.
-/// Throws: error_already_set for what Boost.Python cannot register.
+/// GIL:    held. A second call in a module changes the options. The registry belongs to the
+///         process: if two modules register a signature, the later conversion is tried first, for
+///         the functions of both.
+/// Throws: error_already_set if Boost.Python cannot register it.
 template <class Signature>
 void register_callback(
     typename detail::function_converters<Signature>::options const& options = {}) {

@@ -11,13 +11,13 @@ namespace handoff {
 
 namespace detail {
 
-/// A holder of Boost.Python's, which makes its C++ object with the GIL released.
+/// A Boost.Python holder that makes its C++ object with the GIL released.
 template <class Holder>
 struct released_holder : Holder {
-    /// Boost.Python makes room for it before, and installs it in `self` after, with the GIL held.
+    /// Boost.Python allocates it before, and installs it in `self` after, with the GIL held.
     template <class... Args>
     explicit released_holder(PyObject* self, Args const&... args)
-        : released_holder(gil_release(), self, args...) {}  // which outlives the other constructor
+        : released_holder(gil_release(), self, args...) {}  // lives until the other has returned
 
 private:
     template <class... Args>
@@ -25,7 +25,7 @@ private:
         : Holder(self, args...) {}
 };
 
-/// A class_ whose constructors make a released_holder: as much of one as init<> uses.
+/// A class_ whose constructors make a released_holder: only the part that init<> uses.
 template <class Class>
 struct released_class {
     struct metadata {
@@ -39,7 +39,7 @@ struct released_class {
     Class& actual;
 };
 
-/// Init, an init<> of Boost.Python's, for a released_class.
+/// Init, one of Boost.Python's init<>, for a released_class.
 template <class Init>
 class released_init : public boost::python::init_base<released_init<Init>> {
     static_assert(!holds_python_object<Init>,
@@ -76,7 +76,7 @@ private:
 
 }  // namespace detail
 
-/// As boost::python::init<T...>, with keywords, docstring, optional<> and call policies:
+/// Like boost::python::init<T...>, with keywords, docstring, optional<> and call policies:
 ///
 ///     class_<device, boost::noncopyable>("Device", init_without_gil<int>())
 ///         .def(init_without_gil<std::string, optional<double>>((arg("path"), arg("rate") = 1.0)));
@@ -85,10 +85,10 @@ private:
 ///
 /// GIL:      held on entry and on return, also when the constructor throws. Released while it runs:
 ///           arguments are converted before.
-/// Threads:  any that calls into Python. Python has no way to the C++ object before the constructor
-///           has returned, nor has a wrapper<> to its overrides.
-/// REQUIRES: the constructor touches no Python object, nor the PyObject* that a class with a back
-///           reference gets.
+/// Threads:  any that calls into Python. Before the constructor has returned, Python cannot reach
+///           the C++ object, and a wrapper<> cannot reach its overrides.
+/// REQUIRES: the constructor touches no Python object, also not the PyObject* that a class with a
+///           back reference gets.
 template <class... T, class... Options>
 auto init_without_gil(Options const&... options) {
     using init = boost::python::init<T...>;

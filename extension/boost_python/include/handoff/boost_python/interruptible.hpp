@@ -12,7 +12,7 @@
 
 namespace handoff {
 
-/// Asks without_gil() for a function that can be stopped.
+/// Tells without_gil() that the function can be stopped.
 struct interruptible_t {
     explicit interruptible_t() = default;
 };
@@ -43,7 +43,7 @@ auto signature_of(stoppable<F> const& f) ->
     // Clang asks for it until 15. NOLINTNEXTLINE(readability-redundant-typename)
     typename without_stop_token<decltype(signature_of<Target>(f.f))>::type;
 
-/// Instead of releasing the GIL: interruptible_call() needs it, to hear of signals.
+/// Does not release the GIL itself: interruptible_call() needs the GIL to notice signals.
 template <class F>
 struct released_call<stoppable<F>> {
     stoppable<F> its;
@@ -58,10 +58,10 @@ struct released_call<stoppable<F>> {
 
 }  // namespace detail
 
-/// As without_gil(f), of an f whose last parameter is a std::stop_token. It is triggered by the
-/// closing gate, and, where Python's main thread called f, by Ctrl-C or another signal whose
-/// handler raises. What the handler raised is raised when f has returned; what f returned or threw
-/// is dropped then.
+/// Like without_gil(f), for an f whose last parameter is a std::stop_token. The closing gate
+/// requests the stop. If Python's main thread called f, Ctrl-C or another signal whose handler
+/// raises does so too. The handler's exception is raised when f has returned; the result or
+/// exception of f is then dropped.
 ///
 ///     void solver::run(int steps, std::stop_token stop) {
 ///         for (int i = 0; i < steps && !stop.stop_requested(); ++i) {
@@ -72,8 +72,8 @@ struct released_call<stoppable<F>> {
 ///         .def("run", without_gil(&solver::run, interruptible), arg("steps"));
 ///
 /// GIL:      as without_gil().
-/// Threads:  any. f runs in the calling one, or, where that is Python's main thread, in one of its
-///           own. See interruptible_call().
+/// Threads:  any. f runs on the calling thread, or on a separate thread if that is Python's main
+///           thread. See interruptible_call().
 /// REQUIRES: f returns soon after it was asked to stop; nothing else ends it.
 template <class Self = void, class F>
 auto without_gil(F f, interruptible_t /*how*/) {

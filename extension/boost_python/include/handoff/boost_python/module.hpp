@@ -9,8 +9,8 @@
 namespace handoff::detail {
 
 /// BOOST_PYTHON_MODULE ignores that the body has failed, and returns the module with an error set.
-/// Python then drops that error, up to 3.11 without a trace, for "SystemError: initialization of
-/// … raised unreported exception".
+/// Python then replaces that error by "SystemError: initialization of … raised unreported
+/// exception"; up to 3.11 the original error is lost.
 /// Source: Boost.Python's src/module.cpp, init_module_in_scope(); CPython's Python/importdl.c.
 inline PyObject* init_module(PyModuleDef& definition, void (*fill)(),
                              [[maybe_unused]] bool needs_no_gil) {
@@ -18,7 +18,7 @@ inline PyObject* init_module(PyModuleDef& definition, void (*fill)(),
         return nullptr;
     }
     PyObject* const module = boost::python::detail::init_module(definition, fill);
-    translate_python_errors();  // asked before those that the body has registered
+    translate_python_errors();  // tried before those that the body registers
     if (PyErr_Occurred() == nullptr) {
 #ifdef Py_GIL_DISABLED
         if (needs_no_gil) {
@@ -48,9 +48,9 @@ constexpr bool says_it_needs_no_gil(gil_not_used_t /*said*/) noexcept { return t
 
 }  // namespace handoff
 
-/// As BOOST_PYTHON_MODULE(name) { … }, for a module that has native threads: it opens the gate, a
-/// python_error that leaves one of its functions is the Python exception that it was, and what the
-/// body throws is what `import name` raises.
+/// Like BOOST_PYTHON_MODULE(name) { … }, for a module with native threads. It opens the gate. A
+/// python_error that leaves one of the module's functions becomes the original Python exception. An
+/// exception of the body is what `import name` raises.
 ///
 ///     HANDOFF_PYTHON_MODULE(camera) { boost::python::def("run", &run); }
 ///
@@ -61,10 +61,9 @@ constexpr bool says_it_needs_no_gil(gil_not_used_t /*said*/) noexcept { return t
 /// module does not say so. On a build with a GIL it says nothing.
 /// Source: CPython's Doc/howto/free-threading-extensions.rst.
 ///
-/// In a subinterpreter, and where Python shuts down, the import fails with gil_gate::open()'s
-/// error.
-#define HANDOFF_PYTHON_MODULE(...) \
-    HANDOFF_MODULE_THAT_IS_CALLED(__VA_ARGS__)  // what that stands for
+/// In a subinterpreter, and while Python shuts down, the import fails with the error of
+/// gil_gate::open().
+#define HANDOFF_PYTHON_MODULE(...) HANDOFF_MODULE_THAT_IS_CALLED(__VA_ARGS__)  // expands the name
 
 #define HANDOFF_MODULE_THAT_IS_CALLED(name, ...)                                                 \
     static void handoff_fill_##name();                                                           \

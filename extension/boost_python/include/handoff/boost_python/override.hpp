@@ -24,10 +24,10 @@ namespace handoff {
 
 namespace detail {
 
-/// The name of a virtual function, as a str of Python's that is made and hashed once.
+/// The name of a virtual function, as a Python str that is made and hashed once.
 class virtual_name {
 public:
-    /// By its address, where literals are.
+    /// Looked up by the address of the characters; a literal's does not change.
     ///
     /// GIL:    held.
     /// Throws: error_already_set.
@@ -41,12 +41,12 @@ public:
         return its;
     }
 
-    /// Borrowed; there until Python ends.
+    /// Borrowed; valid until Python ends.
     [[nodiscard]] PyObject* string() const noexcept { return string_; }
 
-    /// Whether the class has another function of that name than the C++ class that Python knows by
-    /// that registration. Knows the last one for which it was so: as long as a class is not
-    /// changed it has a version, which is never another class's.
+    /// Whether the class has another function of that name than the class that is registered for
+    /// the C++ class. Remembers the last class for which this was so. A class has a version until
+    /// it is changed, and no other class ever has the same.
     ///
     /// GIL:    held.
     /// Throws: error_already_set: Python does not know the C++ class.
@@ -83,7 +83,7 @@ private:
             Py_XDECREF(made);
             throw boost::python::error_already_set();
         }
-        // The former string is kept, too: who called us further out may use it yet.
+        // The former string is kept, too: an outer call may still use it.
         *this = {};
         name_ = name;
         life_ = watched_python_life();
@@ -92,7 +92,7 @@ private:
     }
 
     char const* name_ = nullptr;
-    unsigned long life_ = 0;  // of Python's
+    unsigned long life_ = 0;  // of Python
     PyObject* string_ = nullptr;
     char const* characters_ = nullptr;  // the string's
     PyTypeObject* overriding_ = nullptr;
@@ -111,9 +111,9 @@ class override_call {
 public:
     override_call(Self const& self, char const* name) noexcept : self_(self), name_(name) {}
 
-    /// For a pure virtual function: as call_or(), without a base to call.
-    /// Throws: also no_python; a python_error that is NotImplementedError where no Python class
-    ///         overrides it.
+    /// For a pure virtual function: like call_or(), without a base to call.
+    /// Throws: also no_python; if no Python class overrides it, a python_error that is a
+    ///         NotImplementedError.
     template <class... Args>
     R operator()(Args const&... arguments) const {
         refuse_what_needs_the_gil<R, Args...>();
@@ -129,9 +129,9 @@ public:
         });
     }
 
-    /// Calls the override with copies of the arguments; or base() where there is none, or Python
-    /// is gone, with the GIL as the caller has it.
-    /// Throws: python_error: what the override raises, or a value that cannot be converted.
+    /// Calls the override with copies of the arguments. If there is none, or Python is not running,
+    /// calls base(), with the GIL as the caller has it.
+    /// Throws: python_error: an exception of the override, or a value that cannot be converted.
     template <class Base, class... Args>
     R call_or(Base const& base, Args const&... arguments) const {
         refuse_what_needs_the_gil<R, Args...>();
@@ -149,7 +149,7 @@ public:
                     of_python.emplace(call_python<R>(found, arguments...));
                 }
             });
-        } catch (no_python const&) {  // NOLINT(bugprone-empty-catch): base() it is
+        } catch (no_python const&) {  // NOLINT(bugprone-empty-catch): base() is called
         }
         if (!of_python) {
             return base();
@@ -160,9 +160,9 @@ public:
     }
 
 private:
-    /// As wrapper<T>::get_override(), which makes two strings of the name and a bound method each
-    /// time, and leaves an AttributeError set. None where there is none, or Python has begun to
-    /// destroy the object, to which nothing may refer any more. GIL: held.
+    /// Like wrapper<T>::get_override(), which makes two strings of the name and a bound method each
+    /// time, and leaves an AttributeError set. Empty if there is none, or if Python has begun to
+    /// destroy the object, so that nothing may refer to it any more. GIL: held.
     [[nodiscard]] python_callee find() const {
         PyObject* const its = boost::python::detail::wrapper_base_::get_owner(self_);
         if (its == nullptr || Py_REFCNT(its) == 0) {
@@ -174,7 +174,7 @@ private:
         if (known.is_overridden_by(type, registration_of(self_))) {
             return {.object = owned(Py_NewRef(its)), .method = name};
         }
-        PyObject* const found = PyObject_GetAttr(its, name);  // its own, or __getattr__'s
+        PyObject* const found = PyObject_GetAttr(its, name);  // its own, or from __getattr__
         if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0) {
             PyErr_Clear();
             return {};
@@ -196,8 +196,8 @@ private:
 
 }  // namespace detail
 
-/// The Python override of a virtual function of a class that derives from boost::python::wrapper<>;
-/// its C++ callers may be any threads.
+/// The Python override of a virtual function of a class that derives from boost::python::wrapper<>.
+/// Any C++ thread may call it.
 ///
 ///     struct cost_from_python : cost, boost::python::wrapper<cost> {
 ///         double eval(double x) override {                     // pure in C++
@@ -210,8 +210,8 @@ private:
 ///         }
 ///     };
 ///
-/// GIL:      any; the same on return. A call waits for it: no lock is held that a holder of the
-///           GIL might wait for.
+/// GIL:      any; the same on return. A call waits for it, so hold no lock for which a holder of
+///           the GIL might wait.
 /// Threads:  any.
 /// REQUIRES: the object lives as long as the call. The gate is open, as HANDOFF_PYTHON_MODULE
 ///           opens it; see gil_try_acquire.

@@ -1,5 +1,4 @@
-// translate_python_errors(): a python_error that C++ code throws to Python is the exception that it
-// was.
+// translate_python_errors(): a python_error that reaches Python becomes the original exception.
 #pragma once
 
 #include <handoff/python_error.hpp>
@@ -8,12 +7,12 @@
 
 namespace handoff {
 
-/// Has Boost.Python raise, where a python_error leaves a function of a module, the same Python
-/// exception with its traceback; by itself it raises a RuntimeError with the text. And for
-/// no_python a RuntimeError. HANDOFF_PYTHON_MODULE and callback do it.
+/// When a python_error leaves a module's function, makes Boost.Python raise the original Python
+/// exception with its traceback; by itself it raises a RuntimeError with the text. A no_python
+/// becomes a RuntimeError. HANDOFF_PYTHON_MODULE and callback call this function.
 ///
-/// Translators are the process's, and the last that was registered is asked first: call it again
-/// after somebody has registered one for a base class, as std::exception.
+/// Translators belong to the process, and the last that was registered is tried first. Call it
+/// again after other code has registered one for a base class such as std::exception.
 ///
 /// GIL:    held.
 /// Source: libboost_python's src/errors.cpp.

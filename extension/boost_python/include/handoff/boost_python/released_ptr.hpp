@@ -1,4 +1,4 @@
-// released_ptr<T>: what a class_<> holds whose C++ destructor blocks.
+// released_ptr<T>: a holder for a class_<> whose C++ destructor blocks.
 #pragma once
 
 #include <handoff/gil/release.hpp>
@@ -20,14 +20,14 @@ struct delete_without_gil {
     }
 };
 
-/// Holds a C++ object whose destructor joins a thread, or waits otherwise, and whose class cannot
-/// be changed. Python's last reference destroys it with the GIL released: so the thread that is
-/// joined gets the GIL.
+/// Holds a C++ object whose destructor joins a thread, or waits in another way, and whose class
+/// cannot be changed. Python's last reference destroys it with the GIL released, so the joined
+/// thread can take the GIL.
 ///
 ///     class_<pool, handoff::released_ptr<pool>, boost::noncopyable>("Pool", init<job>());
 ///
-/// Python may drop that reference anywhere, also in a garbage collection, where the thread holds a
-/// mutex. The destructor then waits with that mutex held: for threads that do not want it.
+/// Python may drop that reference anywhere, also in a garbage collection while the thread holds a
+/// mutex. The destructor then waits with that mutex held: the joined threads must not want it.
 template <class T>
 class released_ptr {
 public:

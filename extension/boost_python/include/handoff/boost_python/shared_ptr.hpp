@@ -1,4 +1,4 @@
-// drop_shared_ptr_anywhere<T>(): a shared_ptr that Python passed may be dropped on any thread.
+// drop_shared_ptr_anywhere<T>(): any thread may drop a shared_ptr that Python passed.
 #pragma once
 
 #include <handoff/gil/shared.hpp>
@@ -27,14 +27,14 @@ namespace handoff {
 
 namespace detail {
 
-/// The deleter of a shared_ptr that Python passed: gives its Python object up.
+/// The deleter of a shared_ptr that Python passed: gives up its Python object.
 struct python_owner {
     gil_shared<boost::python::handle<>> object;
 
     void operator()(void const* /*nothing of ours*/) noexcept { object.reset(); }
 };
 
-/// Of a std::shared_ptr, or of Boost's.
+/// For std::shared_ptr or boost::shared_ptr.
 template <template <class> class SharedPtr, class T>
 struct shared_ptr_converter {
     using pointer = SharedPtr<T>;
@@ -66,7 +66,7 @@ struct shared_ptr_converter {
     /// Boost.Python's own conversion to Python.
     static inline boost::python::converter::to_python_function_t make_object = nullptr;
 
-    /// What came from Python goes back as the object that it was.
+    /// What came from Python is returned as the original object.
     static PyObject* to_python(void const* converted) {
         auto const& value = *static_cast<pointer const*>(converted);
         using std::get_deleter;
@@ -74,7 +74,7 @@ struct shared_ptr_converter {
             PyObject* const its = owner->object.get().get();
             namespace converter = boost::python::converter;
             if (converter::get_lvalue_from_python(its, converter::registered<T>::converters) ==
-                value.get()) {  // and not a part of it, which shares its owner
+                value.get()) {  // not a pointer to a part, which shares its owner
                 return boost::python::incref(its);
             }
         }
@@ -95,7 +95,7 @@ struct shared_ptr_converter {
         if (known.m_to_python == &to_python) {
             return;
         }
-        // The last that is registered is asked first.
+        // The last one that is registered is tried first.
         converter::registry::insert(&convertible, &construct, boost::python::type_id<pointer>(),
                                     &converter::expected_from_python_type_direct<T>::get_pytype);
         make_object = std::exchange(known.m_to_python, &to_python);
@@ -104,18 +104,18 @@ struct shared_ptr_converter {
 
 }  // namespace detail
 
-/// Has a std::shared_ptr<T>, or boost::shared_ptr<T>, that C++ code takes from Python give its
-/// Python object up on whatever thread its last copy goes; without the GIL, with any lock held. See
-/// gil_owned.
-/// Boost.Python's own drops it without the GIL: that corrupts Python.
+/// Any thread may drop the last copy of a std::shared_ptr<T> or boost::shared_ptr<T> that C++ code
+/// took from Python, without the GIL and with any lock held. It then gives up its Python object as
+/// gil_owned does.
+/// Boost.Python's own conversion drops the object without the GIL, which corrupts Python.
 ///
 ///     class_<frame, std::shared_ptr<frame>>("Frame").def(drop_shared_ptr_anywhere());
 ///
 ///     class_<frame, std::shared_ptr<frame>>("Frame");                // the same
 ///     drop_shared_ptr_anywhere<frame>();
 ///
-/// Passed back to Python, it is the object that it was, as with Boost.Python's own; so is a pointer
-/// to a base class that was made of it.
+/// Passed back to Python, it is the original object, as with Boost.Python's own conversion. The
+/// same holds for a pointer to a base class that was made from it.
 ///
 /// GIL:      held. The last copy may be dropped with it or without.
 /// REQUIRES: class_<T> has been made, in this module or another. Idempotent.
@@ -138,8 +138,8 @@ class shared_ptr_visitor : public boost::python::def_visitor<shared_ptr_visitor>
         }
     };
 
-    /// The class itself, what it wraps as boost::python::wrapper<T>, and its bases: C++ code may
-    /// take a pointer to any of them.
+    /// For the class itself, the class that it wraps as boost::python::wrapper<T>, and its bases:
+    /// C++ code may take a pointer to any of them.
     template <class Class>
     void visit(Class& /*made*/) const {
         // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
@@ -153,7 +153,7 @@ class shared_ptr_visitor : public boost::python::def_visitor<shared_ptr_visitor>
 
 }  // namespace detail
 
-/// The same for class_<>'s def(): for the class, what it wraps, and its bases<>.
+/// The same as a visitor for class_<>::def(): for the class, what it wraps, and its bases<>.
 [[nodiscard]] inline detail::shared_ptr_visitor drop_shared_ptr_anywhere() noexcept { return {}; }
 
 }  // namespace handoff

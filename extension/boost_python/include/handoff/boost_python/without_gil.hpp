@@ -27,18 +27,18 @@ namespace handoff {
 ///     def("solve", without_gil(&solve), (arg("rows"), arg("columns") = 1));
 ///
 /// .def() knows the class that it defines, so `grab` may be inherited from a class that Python does
-/// not know. add_property() does not say the class: there, name it, as in
-/// add_property("is_open", without_gil<camera>(&device::is_open)). For constructors there is
-/// init_without_gil(), and make_constructor(without_gil(&make_camera)). The functions that
-/// BOOST_PYTHON_FUNCTION_OVERLOADS makes hold the GIL: give default values by keywords.
+/// not know. add_property() does not pass the class on, so name it there:
+/// add_property("is_open", without_gil<camera>(&device::is_open)). For constructors use
+/// init_without_gil(), or make_constructor(without_gil(&make_camera)). The functions that
+/// BOOST_PYTHON_FUNCTION_OVERLOADS makes hold the GIL: give default values with keywords instead.
 ///
-/// GIL:      held on entry and on return, also when f throws: what it throws is translated with the
+/// GIL:      held on entry and on return, also when f throws: its exception is translated with the
 ///           GIL held. Released while f runs. Arguments are converted before, the result after, and
-///           call policies are run, with the GIL held.
-/// Threads:  any that calls into Python. Several may be in f at once, on the same object, and share
-///           what f itself holds, as the captures of a mutable lambda: f must protect it.
+///           call policies run with the GIL held.
+/// Threads:  any that calls into Python. Several may run f at once, on the same object. They share
+///           what f itself holds, such as the captures of a mutable lambda: f must protect it.
 /// REQUIRES: f touches no Python object. Its parameters and its result are C++ values: Python
-///           objects among them are an error of compilation.
+///           objects among them do not compile.
 ///           A std::shared_ptr from Python that f keeps refers to its Python object: see
 ///           drop_shared_ptr_anywhere().
 template <class Self = void, class F>

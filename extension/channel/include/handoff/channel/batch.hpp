@@ -1,4 +1,4 @@
-// batch: values as they lie in memory, which Python and numpy read without a copy.
+// batch: a channel's values in memory, which Python and numpy read without a copy.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -13,11 +13,11 @@
 
 namespace handoff::detail {
 
-/// Of how many elements of which kind a field consists.
+/// How many elements of which kind a field has.
 struct element {
     char code = 0;  // of Python's module struct
     std::size_t size = 0;
-    std::size_t count = 0;  // 0: it is no array
+    std::size_t count = 0;  // 0: it is not an array
 };
 
 template <class T>
@@ -37,14 +37,14 @@ struct array_of<std::array<T, 0>> : std::false_type {  // which has no element t
     using type = std::array<T, 0>;
 };
 
-/// Whether it is a floating-point number of IEEE 754, by its format, not only its size:
-/// std::bfloat16_t is none of 2 bytes, and a long double may be one of 8.
+/// Whether it is a floating-point number of IEEE 754, by its format, not only by its size:
+/// std::bfloat16_t has 2 bytes and is not one; a long double of 8 bytes may be one.
 template <class T, std::size_t Size, int Digits>
 inline constexpr bool is_ieee = std::is_floating_point_v<T> && std::numeric_limits<T>::is_iec559 &&
                                 sizeof(T) == Size && std::numeric_limits<T>::digits == Digits;
 
-/// The code of a number of this type in Python's module struct; 0: it has none. What is no
-/// enumeration and no number has none either.
+/// The code of a number of this type in Python's module struct; 0: it has none, or the type is
+/// neither an enumeration nor a number.
 template <class T>
 consteval char code_of() {
     if constexpr (std::is_same_v<T, bool>) {
@@ -94,7 +94,7 @@ consteval element element_of() {
     return {.code = code_of<plain>(), .size = sizeof(plain), .count = array::count};
 }
 
-/// How a value lies in memory, in the words of Python. Source: PEP 3118, and module struct.
+/// How a value lies in memory, in Python's notation. Source: PEP 3118, and module struct.
 class record_layout {
 public:
     /// Of a value that is one number.
@@ -124,12 +124,12 @@ private:
     std::string struct_format_;
 };
 
-/// A Python object with the buffer protocol, for values that follow.
+/// A Python object with the buffer protocol, for values that are set later.
 /// GIL:      held. Returns: a new reference; null with a Python error set.
 /// REQUIRES: the layout lives as long as the process.
 [[nodiscard]] PyObject* new_batch(record_layout const& layout) noexcept;
 
-/// Gives a new batch its values, and who owns them.
+/// Sets the values of a new batch, and their owner.
 void fill_batch(PyObject* batch, std::shared_ptr<void> owner, void* values,
                 std::size_t count) noexcept;
 

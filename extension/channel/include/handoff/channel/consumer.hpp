@@ -1,4 +1,4 @@
-// What a Python consumer of a channel is told and waits for, whatever the channel's values are.
+// What a Python consumer of a channel uses and waits for, whatever the type of the values.
 #pragma once
 
 #include <handoff/channel.hpp>
@@ -28,7 +28,7 @@ std::optional<std::chrono::nanoseconds> timeout_from(boost::python::object const
 
 char const* name_of(when_full policy) noexcept;
 
-/// queue.Empty; queue.ShutDown, which is new in Python 3.13, and before it an exception like it.
+/// queue.Empty; queue.ShutDown, which is new in Python 3.13, and before that a similar exception.
 boost::python::object empty_class();
 boost::python::object shut_down_class();
 
@@ -43,12 +43,12 @@ void raise_if(std::exception_ptr const& error);
 boost::python::object dict_of(channel_counts const& counts);
 boost::python::object representation(boost::python::object const& self, std::size_t size,
                                      std::size_t capacity, when_full policy, bool closed);
-/// Whether the error that is set is one of the value that was converted: no KeyboardInterrupt, say,
-/// after which the value can be had again. Sets one if the converter has set none.
+/// Whether the error that is set is about the value that was converted. A KeyboardInterrupt, for
+/// example, is not, and the value can be taken again. Sets an error if the converter has set none.
 bool is_of_value() noexcept;
 
-/// A list that Python sees only when it is whole: until then the garbage collector does not know
-/// it, so gc.get_objects(), say, finds no list with gaps in code that a conversion calls.
+/// A list that Python sees only when it is complete. Until then the garbage collector does not know
+/// it, so code that a conversion calls cannot find it, for example with gc.get_objects().
 class list_items {
 public:
     /// Throws: error_already_set (MemoryError).
@@ -68,18 +68,18 @@ private:
     std::size_t size_ = 0;
 };
 
-/// An iterator over a channel, which it keeps; `next` returns a new reference, or null: with a
-/// Python error set, or at the end. The garbage collector sees what it refers to.
+/// An iterator over a channel, which it keeps alive. `next` returns a new reference. It returns
+/// null with a Python error set, or at the end. The garbage collector sees what it refers to.
 using next_of_channel = PyObject* (*)(PyObject* channel, std::size_t max) noexcept;
 boost::python::object iterator_over(boost::python::object const& channel, next_of_channel next,
                                     std::size_t max);
 
-/// Takes what there is without waiting: a new reference to what Python gets of it. To `nothing`:
-/// there may be something later. Null, with a Python error set: also at the end.
+/// Takes what there is without waiting. Returns a new reference to the result for Python, or to
+/// `nothing` if something may arrive later. Null, with a Python error set: also at the end.
 using take_of_channel = PyObject* (*)(PyObject* channel, std::size_t max,
                                       PyObject* nothing) noexcept;
 
-/// Which method for coroutines somebody calls, for the errors; and what waits without an event
+/// The names, for the errors, of a method for coroutines and of the one that works without an event
 /// loop.
 struct async_method {
     char const* name;
@@ -87,8 +87,8 @@ struct async_method {
     bool is_iteration;
 };
 
-/// A coroutine that takes as soon as there is something; or an asynchronous iterator of such.
-/// Throws: error_already_set: no event loop of asyncio runs in this thread.
+/// A coroutine that takes as soon as there is something, or an asynchronous iterator of these.
+/// Throws: error_already_set: no asyncio event loop runs in this thread.
 boost::python::object for_coroutines(async_method const& method,
                                      boost::python::object const& channel,
                                      std::weak_ptr<channel_end> const& end, take_of_channel take,
@@ -99,7 +99,7 @@ boost::python::object for_coroutines(async_method const& method,
 /// GIL: held. REQUIRES: the channel's class, of Boost.Python, before the first instance.
 void make_collectable(PyTypeObject& channel_class);
 
-/// A consumer's wait, in as many parts as it takes.
+/// A consumer's wait, which may have several parts.
 class waiting {
 public:
     using clock = std::chrono::steady_clock;
@@ -107,9 +107,9 @@ public:
     explicit waiting(std::optional<std::chrono::nanoseconds> timeout) : timeout_(timeout) {}
 
     /// Calls wait_until(time) with the GIL released, until it returns true. In the main thread it
-    /// comes back for signals ten times a second.
+    /// handles signals ten times a second.
     /// Throws: error_already_set: queue.Empty when the timeout has passed; KeyboardInterrupt, or
-    ///         what else a signal's handler raised.
+    ///         any other exception of a signal handler.
     void wait(std::function<bool(clock::time_point)> const& wait_until);
 
 private:
@@ -117,8 +117,8 @@ private:
     std::optional<clock::time_point> deadline_;  // from the first part on
 };
 
-/// Has it closed to its producers when Python ends: after Python's non-daemon threads have ended,
-/// and before the interpreter is taken apart. Once said is enough.
+/// Closes it to its producers when Python ends: after Python's non-daemon threads have ended,
+/// and before the interpreter is destroyed. Calling it once is enough.
 void close_at_exit(std::weak_ptr<channel_end> end);
 
 }  // namespace handoff::detail

@@ -1,4 +1,4 @@
-// doorbell: where a thread sleeps, or a listener is enrolled, until another thread rings.
+// doorbell: a thread sleeps on it, or a listener is enrolled, until another thread rings.
 #pragma once
 
 #include <handoff/channel/listener.hpp>
@@ -12,29 +12,30 @@
 
 namespace handoff::detail {
 
-/// The sleep of who found too little under a lock that nobody may sleep under.
+/// For a thread that found too little under a lock under which it must not sleep.
 ///
 ///     sleeper: lock; too little there; seen = listen(enough); unlock; wait(seen); look again
 ///     waker:   lock; add; if (heard(what is there now)) { unlock; ring(); }
 ///
-/// So nobody pays for a sleeper that is not there, and one sleep is one ring, however much was
-/// added meanwhile. A ring that came before the sleep is not missed: the count has moved on.
+/// So a ring costs nothing if no thread sleeps, and a sleep costs one ring, however much was added
+/// meanwhile. A ring that came before the sleep is not missed, because the count has changed.
 ///
-/// Who must not sleep enrols a listener, before it locks and looks: then it is told by the ring.
+/// A consumer that must not sleep enrols a listener before it locks and looks. The ring then
+/// notifies the listener.
 ///
 /// GIL:     not held where it waits. Threads: any.
 class doorbell {
 public:
     using clock = std::chrono::steady_clock;
 
-    /// From now on heard() says so, when there is as much. Returns: what wait() takes.
+    /// From now on heard() returns true when there are that many. Returns: the argument for wait().
     /// REQUIRES: the caller's lock.
     [[nodiscard]] unsigned listen(std::size_t enough) noexcept {
         enough_ = std::min(enough_, enough);
         return rings_.load(std::memory_order_relaxed);
     }
 
-    /// Whether somebody listens for that much, who must then be rung for.
+    /// Whether a thread listens for that many, so that the caller must ring.
     /// REQUIRES: the caller's lock.
     [[nodiscard]] bool heard(std::size_t there) noexcept {
         if (there < enough_) [[likely]] {
@@ -44,17 +45,17 @@ public:
         return true;
     }
 
-    /// Wakes all who sleep, and tells all who are enrolled, the first first; they are not any more.
+    /// Wakes all sleepers, and notifies all listeners in the order of enrolment; these are removed.
     void ring() noexcept;
 
     void enrol(channel_listener& added) noexcept;
-    /// Tells one, unless a ring has, or it was withdrawn.
+    /// Notifies one, unless a ring has done so, or it was withdrawn.
     void tell(channel_listener& enrolled) noexcept;
-    /// It is not told afterwards.
+    /// It is not notified afterwards.
     void withdraw(channel_listener& enrolled) noexcept;
 
     void wait(unsigned seen) noexcept;
-    /// Returns: false when it was too late.
+    /// Returns: false if the deadline passed.
     bool wait_until(unsigned seen, clock::time_point deadline) noexcept;
 
 private:

@@ -1,4 +1,4 @@
-// channel_listener: is told, by whoever pushes, that there is something to take; no thread waits.
+// channel_listener: notified by a push that there is something to take, so that no thread waits.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
@@ -25,17 +25,18 @@ class doorbell;
 ///     };
 ///
 ///     listen()                        hear() is called
-///     nothing to take                 once, by the thread that pushes the next value, by what
-///                                     comes back from a loan, or by close()
-///     something to take, or nothing   once, within listen()
-///       will come any more
-///     after withdraw()                no more
+///     nothing to take                 once: by the thread that pushes the next value, by values
+///                                     that come back from a loan, or by close()
+///     something to take, or nothing   once, inside listen()
+///       will ever arrive
+///     after withdraw()                never
 ///
-/// It says "look again": another consumer may have been faster. Who finds too little listens again.
-/// A push pays for a listener only if one listens, and then once, not once per message.
+/// It means "look again": another consumer may have been faster. A consumer that finds too little
+/// listens again. A push pays for a listener only if one listens, and then once, not once per
+/// message.
 ///
 /// GIL:     never touched.
-/// Threads: any; listen() and withdraw() are not called at one time.
+/// Threads: any; listen() and withdraw() must not be called at the same time.
 class channel_listener : public boost::intrusive::list_base_hook<
                              boost::intrusive::link_mode<boost::intrusive::normal_link>> {
 public:
@@ -46,15 +47,15 @@ public:
 protected:
     channel_listener() = default;
 
-    /// REQUIRES: it does not listen: it is new, has heard, or was withdrawn.
+    /// REQUIRES: it does not listen now: it is new, has heard, or was withdrawn.
     void listen(std::weak_ptr<detail::channel_end> const& to) noexcept;
 
     /// hear() is not called any more, and no call of it is in progress. Idempotent.
-    /// REQUIRES: in the destructor of the class that has hear(), before what that uses is gone.
+    /// REQUIRES: called in the destructor of the class that defines hear(), before its members end.
     void withdraw() noexcept;
 
-    /// At most once for each listen(), on any thread, with a mutex of the channel's held: it only
-    /// passes the word on, and calls no member of the channel or of this.
+    /// Called at most once for each listen(), on any thread, with a mutex of the channel held. It
+    /// only notifies others, and must not call any member of the channel or of this.
     virtual void hear() noexcept = 0;
 
 private:

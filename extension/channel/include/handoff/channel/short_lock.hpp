@@ -1,4 +1,4 @@
-// short_lock: a lock for a few instructions; to take and leave it costs one exchange.
+// short_lock: a lock for a few instructions; locking and unlocking cost one atomic exchange.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
@@ -7,10 +7,10 @@
 
 namespace handoff::detail {
 
-/// Held for no longer than it takes to move a few values: under it nobody waits, allocates, or
-/// calls what he does not know. Half the cost of a std::mutex where nobody contends, as unlocking
-/// is a plain store; so nobody can be woken by it, and who finds it locked comes again a little
-/// later.
+/// Held for no longer than it takes to move a few values. While a thread holds it, it does not
+/// wait, allocate, or call unknown code. It costs half as much as an uncontended std::mutex,
+/// because unlocking is a plain store. So it cannot wake a thread; a thread that finds it locked
+/// tries again a little later.
 ///
 /// GIL:     any; unchanged. Threads: any.
 class short_lock {
@@ -33,8 +33,8 @@ private:
 
 extern std::atomic<unsigned> counted_forks;
 
-/// How many fork()s lie between this process and the first: a lock of before may be held by a
-/// thread that is not here.
+/// How many fork()s lie between this process and the first: a thread that does not exist here may
+/// hold a lock from before.
 [[nodiscard]] inline unsigned forks() noexcept {
     return counted_forks.load(std::memory_order_relaxed);
 }

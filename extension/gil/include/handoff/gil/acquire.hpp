@@ -12,28 +12,28 @@ namespace handoff {
 
 namespace detail {
 
-/// What a caller says who has asked gil_held() before.
+/// A caller passes it that has just asked gil_held().
 struct not_held {};
 
 }  // namespace detail
 
-/// Holds the GIL from construction to destruction, then restores what it found.
+/// Holds the GIL from construction to destruction, then restores the state that it found.
 ///
 ///     on entry                            in scope    cost             at the end
 ///     held by this thread                 held        a comparison     still held
 ///     not held, thread has a state        held        one take         released, state kept
 ///     not held, native thread, no state   held        a state is made  released, state kept
 ///
-/// So a native thread pays for a state once: it is kept until the thread ends, or until the end of
-/// a gil_attachment made before. The thread does not take the GIL when it ends: its state, and with
-/// it the thread's values of threading.local, goes when another native thread first acquires.
+/// So a native thread pays for a state once: the state is kept until the thread ends, or until the
+/// end of a gil_attachment made before. The thread does not take the GIL when it ends. Its state,
+/// with its threading.local values, is deleted when another native thread first acquires.
 ///
-/// What gil_owned gave up without the GIL is dropped when it is taken.
+/// References that gil_owned gave up without the GIL are dropped when the GIL is taken.
 ///
-/// A Python error that is still set when the GIL is released, where neither Python code nor an
-/// outer guard could take it, goes to sys.unraisablehook and is cleared: it would come up in the
-/// thread's next hold. That is so, too, when boost::python::error_already_set leaves the scope:
-/// catch it within.
+/// A Python error may still be set when the GIL is released, where neither Python code nor an outer
+/// guard could handle it. It would come up in the thread's next hold. So it goes to
+/// sys.unraisablehook and is cleared. This also happens when boost::python::error_already_set
+/// leaves the scope: catch it inside.
 ///
 /// GIL:      any on entry; the same on return.
 /// Threads:  any. Blocks until the GIL is free.

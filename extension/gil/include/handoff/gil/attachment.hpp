@@ -1,4 +1,4 @@
-// gil_attachment: a native thread meets Python once, so that its later acquires are cheap.
+// gil_attachment: gives a native thread its Python thread state once, for cheap later acquires.
 #pragma once
 
 #include <handoff/gil/acquire.hpp>
@@ -8,10 +8,10 @@ namespace handoff {
 
 /// Gives the calling native thread a Python thread state for as long as the attachment lives.
 ///
-/// Attached is not holding: the GIL is taken by gil_acquire, here at about the cost of a bare
+/// An attached thread does not hold the GIL. gil_acquire takes it, at about the cost of a bare
 /// PyEval_RestoreThread/PyEval_SaveThread, instead of making and deleting a thread state each
 /// time. The state also keeps `threading.local` values alive between two acquires.
-/// On a thread that has a state already (Python's own threads, a nested attachment) it does
+/// On a thread that already has a state (Python's own threads, a nested attachment) it does
 /// nothing.
 ///
 ///     std::thread worker([&] {

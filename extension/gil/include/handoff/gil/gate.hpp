@@ -1,4 +1,4 @@
-// gil_gate: the way into Python for native threads, closed in order before Python ends.
+// gil_gate: native threads enter Python through it; it is closed in order before Python ends.
 #pragma once
 
 #include <handoff/gil/detail/asymmetric_fence.hpp>
@@ -14,95 +14,98 @@
 
 namespace handoff {
 
-/// Who may come in, who is in, and the end, which comes when nobody is.
+/// Decides which threads may enter Python, knows which are inside, and delays Python's end until
+/// none is.
 ///
 /// Overview
-///   To ask Python whether it is still there is to be too late: the answer holds for a moment. So
-///   native threads come in through one gate, which is closed while they are still welcome, and
-///   waited at until they are out; only then does Python finalize. gil_try_acquire is the way in
+///   A thread cannot ask whether Python is still running and then use it: the answer may be out of
+///   date at once. So native threads enter through one gate. It is closed while Python can still
+///   serve the threads inside. Python finalizes only after they have left. gil_try_acquire enters
 ///   for a moment; gil_registration is for a thread that works with Python for longer.
 ///
-///     the gate is   newcomers   who is in                  until
-///     never opened  are not     -                          open()
-///     open          let in      comes and goes             close()
-///     closing       are not     does so, asked to stop     all are out, or the grace is over
-///     closed        are not     is abandoned: not let in   open(), in the next interpreter's life
+///     the gate is   a newcomer    a thread that is inside      until
+///     never opened  is refused    -                            open()
+///     open          is admitted   enters and leaves            close()
+///     closing       is refused    the same, asked to stop      all have left, or the grace is over
+///     closing       is refused    the same, asked to stop      all have left, or the grace ends
+///                                 abandoned                    again
 ///
-///   A thread that is refused because open() was forgotten says so on stderr, once in a process;
-///   before Python has started and once it finalizes, to be refused is no mistake.
+///   If a thread is refused because open() was forgotten, stderr says so, once per process. Before
+///   Python has started and while it finalizes, a refusal is not a mistake.
 ///
 /// Life cycle
-///   open() ties the gate to the interpreter, whose `atexit` functions close it. Those that were
-///   registered later run before, so that a module can stop its own threads first. Who is still
-///   in at the end of the grace is named on stderr.
+///   open() connects the gate to the interpreter, whose `atexit` functions close it. Functions that
+///   were registered later run earlier, so a module can stop its own threads first. A thread that
+///   is still inside at the end of the grace is named on stderr.
 ///
 /// Backends
-///   Up to Python 3.14 it is this order alone that keeps the interpreter from ending under a
-///   thread. Since 3.15 whoever is in also owns a PyInterpreterGuard, which finalization itself
-///   waits for, and comes in by a PyInterpreterView. Source: PEP 788.
+///   Up to Python 3.14 only this order keeps the interpreter from ending while a thread uses it.
+///   Since 3.15 a thread inside also owns a PyInterpreterGuard, for which finalization itself
+///   waits, and enters with a PyInterpreterView. Source: PEP 788.
 ///
-/// One for the process and its main interpreter. In the child of a fork() only the thread that
-/// forked is in, if it was.
+/// There is one gate per process, for its main interpreter. In the child of a fork() only the
+/// thread that forked is inside, if it was inside before.
 ///
-/// GIL:     any, unchanged, where a member does not say otherwise.
+/// GIL:     any, unchanged, unless a member says otherwise.
 /// Threads: any.
 class [[gnu::visibility("default")]] gil_gate {
 public:
-    /// How long close() waits for who is in.
+    /// How long close() waits for the threads inside.
     static constexpr std::chrono::seconds grace{10};
 
     gil_gate() = delete;
 
-    /// Opens it. Idempotent; any number of threads may do so at once.
+    /// Opens it. Idempotent; several threads may call it at once.
     /// Returns: false with a Python error set: RuntimeError in a subinterpreter, while the gate is
-    ///          being closed, and where Python is shutting down; MemoryError; what `atexit` raises.
-    ///          In a module's init function return it: `return nullptr`; with Boost.Python in
-    ///          HANDOFF_PYTHON_MODULE, as BOOST_PYTHON_MODULE replaces it by a SystemError.
-    /// GIL:     held; released for moments, as it runs Python code.
+    ///          closing, and while Python shuts down; MemoryError; any error of `atexit`. A
+    ///          module's init function should then fail: `return nullptr`. With Boost.Python use
+    ///          HANDOFF_PYTHON_MODULE, because BOOST_PYTHON_MODULE replaces the error by a
+    ///          SystemError.
+    /// GIL:     held; released for moments, because it runs Python code.
     [[nodiscard]] static bool open() noexcept;
 
-    /// Whether a newcomer would be let in now; the next moment may differ.
+    /// Whether a newcomer would be admitted now; this may change at any moment.
     [[nodiscard]] static bool is_open() noexcept;
 
-    /// Whether open() has succeeded in this process before, be it closed since or not.
+    /// Whether open() has succeeded in this process before, even if the gate was closed since.
     [[nodiscard]] static bool was_opened() noexcept;
 
-    /// Lets no newcomer in, asks the registered threads to stop, and waits until all are out;
-    /// after the grace, or at Ctrl-C, abandons those that are not. Idempotent: waits also where
-    /// another thread is closing it.
-    /// Returns: false with a Python error set when the handler of a signal raised it; closed all
+    /// Refuses newcomers, asks the registered threads to stop, and waits until all have left. After
+    /// the grace, or at Ctrl-C, it abandons those that have not. Idempotent: it also waits if
+    /// another thread is closing the gate.
+    /// Returns: false with a Python error set if a signal handler raised it; the gate is closed all
     ///          the same.
     /// GIL:     held on entry and on return, released while it waits.
     [[nodiscard]] static bool close() noexcept;
 
-    /// Abandons this thread at once, if it is in: for who has waited for it in vain before.
+    /// Abandons this thread at once, if it is inside. For callers that have waited for it in vain.
     static void abandon(std::thread::native_handle_type thread) noexcept;
 
-    /// How many abandoned threads are still in. Where Python ends but the process does not, any of
-    /// them may come back for a GIL that is gone.
+    /// How many abandoned threads are still inside. If Python ends but the process does not, any of
+    /// them may later ask for a GIL that no longer exists.
     [[nodiscard]] static std::size_t abandoned() noexcept;
 };
 
 namespace detail {
 
-/// Says that open() will be called as soon as Python has started: a thread that is refused
-/// meanwhile is early, and nothing was forgotten.
+/// Announces that open() will be called as soon as Python has started. If a thread is refused
+/// before, it is only early, and no message says that open() was forgotten.
 [[gnu::visibility("default")]] void expect_the_gate_to_be_opened() noexcept;
 
-/// What the gate answers a thread that asks for admission, decided once.
+/// The gate's answer to a thread that asks for admission, decided once.
 enum class admission : unsigned char { granted, never_opened, not_open, no_memory };
 
-/// The gate, as a thread sees it that comes or goes.
+/// The state of the gate, as a thread sees it that enters or leaves.
 enum class gate_phase : unsigned char { never_opened, open, closing, closed };
 
-/// What the gate knows of a thread that has come to it, until the thread ends.
+/// What the gate knows about a thread that has entered before, until the thread ends.
 struct [[gnu::visibility("default")]] thread_at_gate {
     enum class place : unsigned char { outside, inside, on_its_way_to_the_gil };
 
     explicit thread_at_gate(std::atomic<gate_phase> const& of_gate) noexcept : phase(of_gate) {}
 
-    /// Lets it in where the gate has nothing to decide. To be called by that thread.
-    /// Returns: whether it is in; if not, it may have shown itself inside.
+    /// Enters if the gate has nothing to decide. Called by that thread.
+    /// Returns: whether it is inside; if not, it may have shown itself inside.
     bool come_in() noexcept {
         if constexpr (comes_with_guard) {
             return false;
@@ -110,7 +113,7 @@ struct [[gnu::visibility("default")]] thread_at_gate {
         if (phase != gate_phase::open) {
             return false;
         }
-        // gil_gate::close() writes the second and then reads the first: one of us sees the other.
+        // gil_gate::close() writes the phase and then reads the place: at least one sees the other.
         store_shown(where, place::inside);
         return phase == gate_phase::open && !abandoned;
     }
@@ -120,41 +123,41 @@ struct [[gnu::visibility("default")]] thread_at_gate {
             close_guard();
         }
         store_shown(where, place::outside);
-        if (phase != gate_phase::open) [[unlikely]] {  // nobody waits before close()
+        if (phase != gate_phase::open) [[unlikely]] {  // no thread waits before close()
             tell_that_one_is_out();
         }
     }
 
-    /// Python does not wait for the thread any more.
+    /// From now on Python does not wait for the thread.
     void close_guard() noexcept;
 
-    std::atomic<gate_phase> const& phase;  // of the gate
+    std::atomic<gate_phase> const& phase;  // the gate's
 
-    // Written by the thread. In a fork's child by the one thread that there is.
+    // Written by the thread; in the child of a fork, by its only thread.
     std::atomic<place> where = place::outside;
-    unsigned passages = 0;  // that it is in, one within another
+    unsigned passages = 0;  // nested passages in which it is inside
 
-    // Guarded by the gate's mutex, but for the atomics.
+    // Guarded by the gate's mutex, except the atomics.
     std::atomic<bool> abandoned = false;
-    bool is_free = true;  // the thread that it was about has ended
+    bool is_free = true;  // its thread has ended
     std::thread::native_handle_type thread{};
-    std::optional<std::string_view> name;  // none: it is in for a moment
-    std::stop_token stop;                  // where there is a name
+    std::optional<std::string_view> name;  // empty: it is inside for a moment
+    std::stop_token stop;                  // if there is a name
 #if PY_VERSION_HEX >= 0x030F0000
     std::atomic<PyInterpreterGuard*> guard = nullptr;
 #endif
-    thread_at_gate* next = nullptr;  // of all that there ever were
+    thread_at_gate* next = nullptr;  // in the list of all that were ever made
 
 private:
-    /// Since 3.15 who comes in also gets a PyInterpreterGuard, which takes calls.
+    /// Since 3.15 a thread that enters also gets a PyInterpreterGuard, which takes calls.
     static constexpr bool comes_with_guard = PY_VERSION_HEX >= 0x030F0000;
 
     [[gnu::cold]] static void tell_that_one_is_out() noexcept;
 };
 
-/// The calling thread; null until it first comes to the gate. One that has come before needs no
-/// call to come and go. Visible, and defined once, as the gate's functions are: a module that finds
-/// its host's functions finds this one there as well.
+/// The calling thread's; null until it first comes to the gate. A thread that has come before needs
+/// no call to enter and leave. It has default visibility and one definition, like the gate's
+/// functions: a module that finds its host's functions finds this variable there as well.
 [[gnu::visibility("default")]] extern constinit thread_local thread_at_gate* this_thread_at_gate;
 
 /// One thread's stay inside the gate, from admission to leaving. Nested stays share the outermost.
@@ -170,8 +173,8 @@ public:
             ask();
         }
     }
-    /// Asks for admission, for longer. stop() then asks the thread to end. A message names the
-    /// thread by `name` when it is late. REQUIRES: the name has static storage.
+    /// Asks for admission for a longer time. stop() then asks the thread to end. A message about
+    /// late threads shows `name`. REQUIRES: the name has static storage.
     explicit passage(std::string_view name) noexcept;
 
     ~passage() {
@@ -192,15 +195,15 @@ public:
     [[nodiscard]] bool admitted() const noexcept { return in_ != nullptr; }
     [[nodiscard]] admission answer() const noexcept { return answer_; }
 
-    /// Whether the gate has given the thread up: it is not let in any more.
+    /// Whether the gate has abandoned the thread: it is not admitted any more.
     [[nodiscard]] bool abandoned() const noexcept { return admitted() && in_->abandoned; }
 
-    /// Whether Python does not end, up to the gate's grace, while the passage lives: the thread is
-    /// in, or nobody has ever opened the gate, and Python has not ended so far.
+    /// Whether Python does not end while the passage lives, up to the gate's grace: the thread is
+    /// inside, or the gate was never opened, and Python has not ended so far.
     [[nodiscard]] bool python_is_there() const noexcept;
 
-    /// What a thread that was not admitted has to know: says on stderr that the gate was forgotten.
-    /// Throws: std::bad_alloc when there was no memory to admit it.
+    /// For a thread that was not admitted: says on stderr if open() was forgotten.
+    /// Throws: std::bad_alloc if there was no memory to admit the thread.
     [[gnu::cold]] void explain_refusal() const;
 
     [[nodiscard]] std::stop_token stop() const noexcept {
@@ -215,7 +218,7 @@ public:
         if (!admitted()) {
             return false;
         }
-        // The gate writes the second and then reads the first: one of us sees the other.
+        // The gate writes `abandoned` and then reads the place: at least one sees the other.
         on_the_way const to_the_gil(in_->where);
         bool may = !in_->abandoned;
         if (may) {

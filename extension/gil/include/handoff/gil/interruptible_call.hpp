@@ -16,7 +16,8 @@ namespace handoff {
 
 namespace detail {
 
-/// What asks who is in to stop. Who was refused is late: it is to stop at once.
+/// The token that asks a thread inside the gate to stop. A thread that was refused must stop at
+/// once.
 inline std::stop_token stop_of(passage const& in) {
     if (in.answer() == admission::not_open) {
         std::stop_source late;
@@ -26,7 +27,7 @@ inline std::stop_token stop_of(passage const& in) {
     return in.stop();
 }
 
-/// Calls f on a thread of its own, and ends that before it goes. GIL: held.
+/// Calls f on a separate thread, and joins that thread before it returns. GIL: held.
 template <class F>
 class stoppable_thread {
 public:
@@ -60,29 +61,30 @@ private:
 
 }  // namespace detail
 
-/// Calls f with the GIL released, and with a std::stop_token, which is triggered by the closing
-/// gate, and in Python's main thread by a signal whose handler raises, as Ctrl-C.
+/// Calls f with the GIL released and a std::stop_token. The closing gate requests the stop. In
+/// Python's main thread a signal whose handler raises, such as Ctrl-C, requests it too.
 ///
 ///     handoff::interruptible_call([&](std::stop_token stop) {
 ///         while (!stop.stop_requested() && improve(model)) {
 ///         }
 ///     });
 ///
-///     the calling thread                 f runs               is asked to stop by
-///     Python's main one, with the GIL    on one of its own    a signal's handler that raises,
-///                                                             the gate
-///     any other                          in the calling one   the gate
+///     the calling thread                 f runs on             is asked to stop by
+///     Python's main one, with the GIL    a separate thread     a signal whose handler raises,
+///                                                              the gate
+///     any other                          the calling thread    the gate
 ///
-/// Only the main thread can run the handlers of signals; so it waits while f runs elsewhere.
+/// Only the main thread can run signal handlers, so it waits while f runs on another thread.
 ///
 /// GIL:      any on entry; the same on return. f is called without it, and may acquire it.
-/// Threads:  any. In the main one, what is thread_local is not the caller's to f.
-/// Returns:  what f does; it decides what its result is when it was asked to stop.
-/// Throws:   what f throws. What the signal's handler raised, as python_error, after f has ended:
-///           what f returned or threw is dropped then. std::system_error where there is no thread.
+/// Threads:  any. From the main one, f does not see the caller's thread_local variables.
+/// Returns:  what f returns; f decides what its result is after it was asked to stop.
+/// Throws:   what f throws. If a signal handler raised, its exception as python_error, after f has
+///           ended; the result or exception of f is dropped then. std::system_error if no thread
+///           can be started.
 template <class F>
 std::invoke_result_t<F&, std::stop_token> interruptible_call(F&& f) {
-    detail::passage const in("interruptible call");  // it names who is late at the end
+    detail::passage const in("interruptible call");  // the name is for messages about late threads
     if (!gil_held() || _PyOS_IsMainThread() == 0) {
         gil_release while_calling;
         return std::invoke(f, detail::stop_of(in));

@@ -1,4 +1,4 @@
-// gil_label: what a GIL timeline calls this thread's holds of the GIL.
+// gil_label: the name that a GIL timeline shows for this thread's holds of the GIL.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
@@ -10,13 +10,13 @@ namespace handoff {
 
 namespace detail {
 
-/// One for the process: extension modules and the library that records share it.
+/// One per process: extension modules and the library that records share it.
 [[gnu::visibility("default")]] constinit inline thread_local char const* hold_label = nullptr;
 
 }  // namespace detail
 
-/// Names the holds of the GIL that end while it lives, where no Python function is being executed:
-/// a timeline would call them "native code". So it is made before the guard, and costs two stores
+/// Labels the holds of the GIL that end while it lives and no Python function is being executed. A
+/// timeline would otherwise call them "native code". Make it before the guard. It costs two stores
 /// of a pointer.
 ///
 ///     handoff::gil_label const label("read sensor");

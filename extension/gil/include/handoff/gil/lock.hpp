@@ -14,8 +14,9 @@
 
 namespace handoff {
 
-/// As std::scoped_lock, for a mutex that threads with the GIL lock, and threads that take the GIL
-/// when they have it: whoever waits for the mutex does not hold the GIL.
+/// Like std::scoped_lock, for a mutex that is also locked by threads that hold the GIL, and by
+/// threads that take the GIL while they have it. A thread that waits for the mutex does not hold
+/// the GIL.
 ///
 ///     std::mutex mutex;                               // any that has lock, try_lock and unlock
 ///     void log(std::string const& line) {             // with the GIL or without it
@@ -27,11 +28,11 @@ namespace handoff {
 ///     held              locks; still held        releases it, waits, locks, takes it again
 ///     not held          locks                    waits, locks
 ///
-/// A thread that comes with the GIL is in the gate for as long as it has the lock: Python's end,
-/// which would let it hang in the next Python code with the mutex, waits for it.
+/// A thread that comes with the GIL is inside the gate for as long as it has the lock. Otherwise
+/// Python's end would let it hang in its next Python code, with the mutex locked.
 ///
-/// GIL:      any on entry; the same on return, and in the destructor. Where it had to wait, others
-///           have run Python code; it runs none itself.
+/// GIL:      any on entry; the same on return, and in the destructor. While it waits, other threads
+///           may run Python code; it runs none itself.
 /// Threads:  any; destroyed by the thread that made it, in reverse order of construction.
 /// Throws:   what the mutex throws.
 /// REQUIRES: every thread that may hold the GIL locks the mutex in this way. A thread that has a
@@ -62,8 +63,9 @@ private:
     std::tuple<Mutex&...> locked_;
 };
 
-/// As std::unique_lock, and locked in the same way: for a lock that is unlocked in between, moved,
-/// or waited with by gil_wait(). It is not in the gate while it is locked, and has no timeouts.
+/// Like std::unique_lock, and locked in the same way as gil_lock. For a lock that is unlocked in
+/// between, moved, or waited with by gil_wait(). Its thread is not inside the gate while it is
+/// locked. It has no timeouts.
 template <class Mutex>
 class [[nodiscard]] gil_unique_lock : public detail::lock_of_gil<std::unique_lock<Mutex>> {
 public:
@@ -72,7 +74,7 @@ public:
 template <class Mutex, class... Tag>
 gil_unique_lock(Mutex&, Tag...) -> gil_unique_lock<Mutex>;
 
-/// As std::shared_lock, and locked in the same way.
+/// Like std::shared_lock, and locked in the same way as gil_lock.
 template <class Mutex>
 class [[nodiscard]] gil_shared_lock : public detail::lock_of_gil<std::shared_lock<Mutex>> {
 public:

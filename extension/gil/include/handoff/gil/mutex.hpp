@@ -1,4 +1,4 @@
-// mutex: one that is never held while the GIL is waited for; a debug build sees to it.
+// mutex: must not be held while its thread waits for the GIL; a debug build checks that.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
@@ -13,8 +13,9 @@ namespace handoff {
 
 namespace detail {
 
-/// How many of our mutexes the calling thread holds. Visible, so that a host and the modules that
-/// it loads count together; counted in every build, so that differently built ones do.
+/// How many of Handoff's mutexes the calling thread holds. It has default visibility, so that a
+/// host and the modules that it loads count together. It is counted in every build, so that debug
+/// and release builds do so, too.
 [[gnu::visibility("default")]] inline constinit thread_local unsigned mutexes_held = 0;
 
 /// How a thread waits for a mutex that another has; null: it just waits. Where Python has no GIL it
@@ -25,10 +26,10 @@ namespace detail {
 
 }  // namespace detail
 
-/// A std::mutex for what is also used under the GIL. A thread that waits for the GIL while it
-/// holds such a mutex deadlocks with one that holds the GIL and waits for the mutex; so in a debug
-/// build it is an assertion to wait for the GIL with a handoff::mutex held, whether or not another
-/// thread is there at that moment.
+/// A std::mutex for data that is also used under the GIL. A thread that waits for the GIL while it
+/// holds such a mutex deadlocks with a thread that holds the GIL and waits for the mutex. So a
+/// debug build aborts when a thread waits for the GIL with a handoff::mutex held, even if no other
+/// thread wants the mutex at that moment.
 ///
 ///     handoff::mutex mutex_;
 ///     ...
@@ -36,7 +37,7 @@ namespace detail {
 ///     handoff::gil_acquire gil;
 ///     callback_(value);
 ///
-/// Needs no Python.h; costs what std::mutex costs.
+/// Does not need Python.h; costs as much as std::mutex.
 ///
 /// On a free-threaded build a thread that has to wait for it, and is attached, detaches meanwhile:
 /// it would keep the world from being stopped.
@@ -71,8 +72,8 @@ private:
     std::mutex native_;
 };
 
-/// std::condition_variable for it. Who waits here cannot wait for the GIL, and holds the mutex
-/// again when it returns.
+/// A std::condition_variable for it. A thread that waits here cannot wait for the GIL, and holds
+/// the mutex again when the wait returns.
 class condition_variable {
 public:
     void notify_one() noexcept { native_.notify_one(); }
@@ -115,7 +116,7 @@ public:
     }
 
 private:
-    /// The same lock as std::condition_variable knows it, for one wait.
+    /// The same lock, as std::condition_variable needs it, for one wait.
     struct native_lock {
         explicit native_lock(std::unique_lock<mutex> const& held)
             : lock(held.mutex()->native_, std::adopt_lock) {}

@@ -1,4 +1,4 @@
-// gil_once<T>: a static that Python code makes, at its first use, once.
+// gil_once<T>: a static value that Python code makes once, at its first use.
 #pragma once
 
 #include <handoff/gil/detail/once.hpp>
@@ -11,10 +11,10 @@
 
 namespace handoff {
 
-/// In place of a function's static variable whose initialiser runs Python code. C++ guards such a
-/// static by a lock of its own: the initialiser lets go of the GIL (an import does), a second
-/// thread comes with the GIL and waits for the lock, and neither goes on. As a thread waits here,
-/// it does not hold the GIL.
+/// Replaces a function's static variable whose initialiser runs Python code. C++ guards such a
+/// static with a lock. The initialiser releases the GIL, as an import does. A second thread
+/// acquires the GIL and waits for the lock. The first thread waits for the GIL: a deadlock. A
+/// thread that waits in gil_once does not hold the GIL.
 ///
 ///     object fraction(long numerator, long denominator) {
 ///         static constinit handoff::gil_once<object> type;
@@ -22,37 +22,40 @@ namespace handoff {
 ///         denominator);
 ///     }
 ///
-///     the value is           get()
-///     there                  returns it: two loads
-///     not there              makes it
-///     being made elsewhere   waits, and then returns it; makes it, if the other failed
-///     being made by get()'s  throws: it would wait for itself
-///       own caller
-///     of an earlier life     makes another: Python has ended and begun again in this process
-///       of Python's
+///     the value                   get()
+///     exists                      returns it: two loads
+///     does not exist              makes it
+///     is being made by another    waits, and then returns it; makes it if the other thread failed
+///       thread
+///     is being made by the        throws: it would wait for itself
+///       caller
+///     is from an earlier life     makes another: Python has ended and been started again in this
+///       of Python                 process
 ///
-/// It is never destroyed: not when the program ends, as Python has ended before. A thread that no
-/// longer exists is not waited for: one of a fork()'s parent, or that Python's end has stopped.
+/// The value is never destroyed, also not at exit, because Python has ended before. get() does not
+/// wait for a thread that no longer exists: one of a fork()'s parent, or one that Python's end has
+/// stopped.
 ///
-/// GIL:      any on entry; the same on return. Held while it is made. To use what it refers to is
-///           the caller's: hold the GIL then, where the value is a Python object.
+/// GIL:      any on entry; the same on return. Held while the value is made. If the value is a
+///           Python object, the caller must hold the GIL to use it.
 /// Threads:  any.
-/// Throws:   what make() throws; the next get() makes it then. A Python error that make() has set
-///           comes as python_error where the caller did not hold the GIL, with which it would go.
-///           std::logic_error: make() calls get() of the same gil_once; or in a subinterpreter.
-///           no_python: it is not there, the caller does not hold the GIL, and the gate does not
-///           let it in: see gil_try_acquire. std::bad_alloc.
-/// REQUIRES: static storage. make() waits for no thread that calls get(), nor two for each other.
+/// Throws:   what make() throws; the next get() then makes the value. A Python error that make()
+///           has set, as python_error, if the caller did not hold the GIL: the error would be lost
+///           with it. std::logic_error: make() calls get() of the same gil_once; or in a
+///           subinterpreter. no_python: the value does not exist, the caller does not hold the GIL,
+///           and the gate refuses the thread: see gil_try_acquire. std::bad_alloc.
+/// REQUIRES: static storage. make() must not wait for a thread that calls get(), and two make()
+///           must not wait for each other.
 /// Source:   pybind11's gil_safe_call_once_and_store, which releases the GIL for std::call_once.
 template <class T>
 class gil_once {
 public:
     constexpr gil_once() noexcept = default;
-    ~gil_once() = default;  // nothing: the value stays
+    ~gil_once() = default;  // does nothing: the value is kept
     gil_once(gil_once const&) = delete;
     gil_once& operator=(gil_once const&) = delete;
 
-    /// The value; made by make(), of which T is constructed, if it is not there.
+    /// The value. If it does not exist, T is constructed from the result of make().
     template <class Make>
     [[nodiscard]] T& get(Make&& make) {
         if (made* const there = find()) {
@@ -76,7 +79,7 @@ private:
     struct made {
         T value;
         unsigned long life;
-        made* former;  // is not lost: a tool that looks for leaks finds it
+        made* former;  // so that a leak checker still finds it
     };
 
     [[nodiscard]] made* find() const noexcept {
@@ -90,7 +93,7 @@ private:
             new made{T(make()), detail::watched_python_life(), made_.load()});
     }
 
-    /// GIL: held. Where make() has forked, another thread of the child's may have been first.
+    /// GIL: held. If make() has forked, another thread of the child may have been first.
     T& put(std::unique_ptr<made> fresh) noexcept {
         if (made* const there = find()) {
             return there->value;

@@ -14,29 +14,29 @@
 namespace handoff {
 
 /// Owns a T made of Python references (boost::python::object, pybind11::object, a struct of
-/// them). Whatever thread destroys it, the references are dropped under the GIL, and nobody waits:
+/// them). Any thread may destroy it. The references are dropped under the GIL, and no thread waits:
 ///
 ///     the thread that destroys it                  the references are dropped
 ///     holds the GIL                                at once
 ///     holds the GIL, and a handoff::mutex          later
 ///     does not hold the GIL                        later
-///     comes when Python has ended                  never: their objects have gone with Python
+///     runs after Python has ended                  never: their objects ended with Python
 ///
-/// Later is at the next of these: a guard of ours takes the GIL (gil_acquire, gil_try_acquire, the
-/// end of gil_release), on any thread; Python's main thread executes Python code, where a pending
-/// call does it, up to Python 3.12 once it has let go of the GIL; the gate has closed. To have it
-/// at once: gil_acquire, then reset().
+/// Later means at the first of these: a Handoff guard takes the GIL on any thread (gil_acquire,
+/// gil_try_acquire, the end of gil_release); Python's main thread executes Python code, which runs
+/// a pending call (up to Python 3.12 only after it has released the GIL once); the gate has closed.
+/// To drop at once: gil_acquire, then reset().
 ///
-/// Move-only: to copy a reference is to touch Python; gil_shared is copied. Moving touches no
-/// Python object and needs no GIL.
+/// Move-only, because copying a reference touches Python; gil_shared can be copied. Moving touches
+/// no Python object and needs no GIL.
 ///
 /// GIL:      held to construct from a T, to copy out of get(), and to use it. Any for moving,
 ///           reset() and the destructor.
-/// Threads:  any, one at a time; one that is ending, too.
+/// Threads:  any, one at a time; also a thread that is ending.
 /// Throws:   std::bad_alloc from the constructor; otherwise nothing.
-/// REQUIRES: where the gate was never opened: no thread destroys it while the interpreter
-///           finalizes. The references are the main interpreter's, and who destroys it with the
-///           GIL held is in no subinterpreter with a GIL of its own.
+/// REQUIRES: if the gate was never opened: no thread destroys it while the interpreter
+///           finalizes. The references belong to the main interpreter, and a thread that destroys
+///           it with the GIL held is not in a subinterpreter with a GIL of its own.
 template <class T>
 class gil_owned {
     static_assert(!std::is_pointer_v<T>,
@@ -68,11 +68,11 @@ public:
 
     explicit operator bool() const noexcept { return kept_ != nullptr; }
 
-    /// The value. To use it the GIL is held. REQUIRES: not empty.
+    /// The value. Hold the GIL to use it. REQUIRES: not empty.
     [[nodiscard]] T& get() const noexcept { return kept_->value; }
 
-    /// Whether the Python of its references is still there: false where it has ended, be it that
-    /// another has begun since. REQUIRES: not empty.
+    /// Whether the Python that its references belong to is still running: false if it has ended,
+    /// even if another has been started since. REQUIRES: not empty.
     [[nodiscard]] bool is_usable() const noexcept { return kept_->is_of_this_life(); }
 
     /// Gives the references up, as the destructor does; empty afterwards.

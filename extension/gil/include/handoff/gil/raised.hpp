@@ -6,7 +6,7 @@
 namespace handoff {
 
 /// Clears the error that is set in this thread and returns it: a new reference to the exception,
-/// its traceback attached. An error lives in the thread state: take it before the GIL is released.
+/// with its traceback. The error is stored in the thread state: take it before the GIL is released.
 ///
 /// GIL:      held.
 /// REQUIRES: an error is set.

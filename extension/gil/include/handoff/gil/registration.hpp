@@ -11,12 +11,12 @@
 namespace handoff {
 
 /// Registers the calling native thread at the gate and attaches it to Python, for as long as the
-/// registration lives. When Python is about to end, the thread is asked to stop; until it has
-/// unregistered, or the gate's grace is over, gil_try_acquire lets it in as before.
+/// registration lives. When Python is about to end, the thread is asked to stop. Until it has
+/// unregistered, or the gate's grace is over, gil_try_acquire still admits it.
 ///
 ///     std::jthread sampler([&] {
 ///         handoff::gil_registration python("sampler");
-///         while (!python.stop_requested()) {                  // true where it was refused
+///         while (!python.stop_requested()) {                  // true if it was refused
 ///             sample const taken = device.read();             // without the GIL
 ///             if (handoff::gil_try_acquire gil; gil) {
 ///                 consumer(taken);
@@ -28,13 +28,13 @@ namespace handoff {
 ///
 /// GIL:      not held on entry; the same on return. The destructor acquires it for a moment.
 /// Threads:  made and destroyed by the same thread.
-/// Throws:   std::bad_alloc when there is no memory for its thread state, or for a guard of Python
-///           3.15's; never because the gate is not open.
+/// Throws:   std::bad_alloc if there is no memory for its thread state, or for Python 3.15's guard;
+///           never because the gate is not open.
 /// REQUIRES: as gil_try_acquire.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_registration {
 public:
-    /// Not registered when Python has not begun, is ending or has ended: see operator bool.
-    /// `name` says on stderr who is late at the end. It must have static storage.
+    /// Not registered if Python has not started, is ending or has ended: see operator bool.
+    /// A message about late threads at Python's end shows `name`. It must have static storage.
     [[nodiscard]] explicit gil_registration(char const* name) : passage_(name) {
         if (passage_.admitted()) {
             attached_ = std::make_unique<gil_attachment>();
@@ -45,7 +45,7 @@ public:
 
     ~gil_registration() {
         made_.assert_still_here("gil_registration");
-        // Too late to detach: then the thread state stays, and is Python's to clear.
+        // Too late to detach: the thread state stays, and Python clears it.
         bool const detached = passage_.unless_abandoned([this] { attached_.reset(); }, [] {});
         if (!detached) {
             static_cast<void>(attached_.release());
@@ -57,13 +57,13 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return attached_ != nullptr; }
 
-    /// Whether the gate is closing; true where it did not register the thread.
+    /// Whether the gate is closing; also true if it did not register the thread.
     [[nodiscard]] bool stop_requested() const noexcept {
         return attached_ == nullptr || passage_.abandoned() || passage_.stop().stop_requested();
     }
 
-    /// For std::stop_callback and std::condition_variable_any; without a source when not
-    /// registered.
+    /// For std::stop_callback and std::condition_variable_any. It has no stop source if the thread
+    /// is not registered.
     [[nodiscard]] std::stop_token stop_token() const noexcept { return passage_.stop(); }
 
 private:

@@ -1,4 +1,4 @@
-// gil_release: the calling thread lets go of the GIL for as long as the guard lives.
+// gil_release: the calling thread releases the GIL for as long as the guard lives.
 #pragma once
 
 #include <handoff/gil/detail/deferred_drop.hpp>
@@ -10,11 +10,11 @@
 namespace handoff {
 
 namespace detail {
-/// Is given by a function that Python has called, whose thread therefore holds the GIL.
+/// Passed by a function that Python has called, whose thread therefore holds the GIL.
 struct called_by_python {};
 }  // namespace detail
 
-/// Releases the GIL from construction to destruction, then restores what it found.
+/// Releases the GIL from construction to destruction, then restores the state that it found.
 ///
 ///     on entry                in scope    at the end
 ///     held by this thread     released    held again (waits for it)
@@ -26,9 +26,10 @@ struct called_by_python {};
 ///     worker.join();
 ///
 /// The GIL also kept other threads out of the code that holds it. In scope it does not: another
-/// Python thread may call the same function on the same object. Two that join one std::thread wait
-/// for ever. So what the scope touches is taken out before, or has a mutex of its own, which is
-/// locked after the release and unlocked before the GIL is taken again:
+/// Python thread may call the same function on the same object. If two threads join one
+/// std::thread, they wait for ever. So move what the scope uses into a local variable before, or
+/// protect it with a mutex, which is locked after the release and unlocked before the GIL is taken
+/// again:
 ///
 ///     std::thread ended = std::exchange(worker_, std::thread());  // for one caller only
 ///     gil_release while_joining;

@@ -1,4 +1,4 @@
-// gil_shared<T>: a gil_owned<T> that is copied without touching Python.
+// gil_shared<T>: a gil_owned<T> that can be copied without touching Python.
 #pragma once
 
 #include <handoff/gil/owned.hpp>
@@ -8,12 +8,12 @@
 
 namespace handoff {
 
-/// Owns a T made of Python references together with its copies. The last of them drops the
+/// Owns a T made of Python references, shared by all its copies. The last copy drops the
 /// references, as gil_owned does.
 ///
 /// GIL:      held to construct from a T, to copy out of get(), and to use it. Any for copying,
-///           moving, reset() and the destructor, which touch a count only.
-/// Threads:  any; one copy is used by one thread at a time, as of std::shared_ptr.
+///           moving, reset() and the destructor, which change only a count.
+/// Threads:  any; one thread at a time uses one copy, as with std::shared_ptr.
 /// Throws:   std::bad_alloc from the constructor; otherwise nothing.
 /// REQUIRES: as gil_owned.
 template <class T>
@@ -25,13 +25,13 @@ public:
 
     explicit operator bool() const noexcept { return owned_ != nullptr; }
 
-    /// The value, which the copies share. To use it the GIL is held. REQUIRES: not empty.
+    /// The value, which all copies share. Hold the GIL to use it. REQUIRES: not empty.
     [[nodiscard]] T& get() const noexcept { return owned_->get(); }
 
     /// See gil_owned. REQUIRES: not empty.
     [[nodiscard]] bool is_usable() const noexcept { return owned_->is_usable(); }
 
-    /// Gives this copy up; empty afterwards.
+    /// Gives up this copy; it is empty afterwards.
     void reset() noexcept { owned_.reset(); }
 
 private:

@@ -1,4 +1,4 @@
-// gil_try_acquire: the calling thread holds the GIL, or is told that Python is no longer there.
+// gil_try_acquire: the calling thread holds the GIL, or learns that Python is not running.
 #pragma once
 
 #include <handoff/gil/acquire.hpp>
@@ -8,8 +8,8 @@
 
 namespace handoff {
 
-/// As gil_acquire, for a native thread that may come when Python is ending, has ended, or has not
-/// begun: then the GIL is not held in scope, and the thread goes on in C++.
+/// Like gil_acquire, for a native thread that may run when Python is ending, has ended, or has not
+/// started. Then the GIL is not held in scope, and the thread continues in C++.
 ///
 ///     void on_frame(frame const& seen) {             // called by a library's own thread
 ///         if (handoff::gil_try_acquire gil; gil) {
@@ -17,21 +17,21 @@ namespace handoff {
 ///         }
 ///     }
 ///
-///     the calling thread                     is let in
-///     holds the GIL                          yes; nothing to do
-///     is registered, or in already           unless the gate has abandoned it
+///     the calling thread                     is admitted
+///     holds the GIL                          always; there is nothing to do
+///     is registered, or already inside       unless the gate has abandoned it
 ///     any other                              while the gate is open
 ///
-/// For as long as the guard lives, Python does not finalize, up to the gate's grace. So it waits
-/// for the GIL no longer than others hold it, and CPython never ends or hangs the thread.
+/// While the guard lives, Python does not finalize, up to the gate's grace. So the thread waits
+/// for the GIL only as long as others hold it, and CPython never ends or hangs the thread.
 ///
 /// GIL:      any on entry; the same on return. Held in scope when true.
 /// Threads:  any.
-/// Throws:   std::bad_alloc when no thread state can be made, or no guard of Python 3.15's.
-/// REQUIRES: gil_gate::open() was called, by the host or by a module; otherwise always false, of
-///           which stderr tells.
+/// Throws:   std::bad_alloc if no thread state, or no guard of Python 3.15, can be made.
+/// REQUIRES: gil_gate::open() was called, by the host or by a module. Otherwise it is always false,
+///           and stderr says so.
 ///           Destroyed by the thread that made it, in reverse order of construction; no lock held
-///           that a holder of the GIL might wait for.
+///           for which a holder of the GIL might wait.
 class [[nodiscard]] HANDOFF_OF_ONE_THREAD gil_try_acquire {
 public:
     [[nodiscard]] gil_try_acquire() {

@@ -1,4 +1,4 @@
-// gil_wait(), gil_wait_for(): wait without the GIL for what other threads do, until Ctrl-C.
+// gil_wait(), gil_wait_for(): wait without the GIL for another thread, until Ctrl-C.
 #pragma once
 
 #include <handoff/gil/detail/waits.hpp>
@@ -11,12 +11,12 @@
 
 namespace handoff {
 
-/// Waits until it is there; or, in Python's main thread, until the handler of a signal raises.
+/// Waits until it is ready; in Python's main thread, at most until a signal handler raises.
 ///
-///     what is waited for                    is there when
-///     std::future, std::shared_future       it is ready, or was deferred: get() does not wait
+///     what is waited for                    is ready when
+///     std::future, std::shared_future       it is ready, or deferred: get() runs the function then
 ///     std::counting_semaphore and its like  it is acquired
-///     std::latch                            it is zero; looked at each millisecond, as it has no
+///     std::latch                            it is zero; polled each millisecond, as a latch has no
 ///                                           wait with a timeout
 ///     anything that is called with a time   it returns true; it waits until that time at most
 ///     (std::chrono::steady_clock's)
@@ -25,12 +25,12 @@ namespace handoff {
 ///     handoff::gil_wait(taken);
 ///     show(taken.get());
 ///
-/// GIL:     any on entry, released while it waits; the same on return. Where it was not held,
+/// GIL:     any on entry, released while it waits; the same on return. If it was not held,
 ///          signals do not end the wait.
-/// Threads: any. Only Python's main thread runs the handlers of signals: 0.1 s after the signal at
-///          the latest, not in the course of the wait of another.
-/// Throws:  python_error, what the handler raised (KeyboardInterrupt, for Ctrl-C); what is waited
-///          for is not taken then.
+/// Threads: any. Only Python's main thread runs signal handlers, within 0.1 s of the signal. A
+///          signal does not end the wait of any other thread.
+/// Throws:  python_error with what the handler raised (KeyboardInterrupt for Ctrl-C). In that case
+///          nothing was taken from what it waited for.
 template <class Awaited>
 void gil_wait(Awaited&& awaited) {
     detail::wait_or_throw(detail::deadline_after(std::nullopt), [&](detail::time_limit until) {
@@ -38,7 +38,7 @@ void gil_wait(Awaited&& awaited) {
     });
 }
 
-/// The same, for so long at most. Returns: whether it is there.
+/// The same, with a timeout. Returns: whether it is ready.
 template <class Awaited, class Rep, class Period>
 [[nodiscard]] bool gil_wait_for(Awaited&& awaited, std::chrono::duration<Rep, Period> at_most) {
     return detail::wait_or_throw(detail::deadline_after(at_most), [&](detail::time_limit until) {
@@ -46,8 +46,8 @@ template <class Awaited, class Rep, class Period>
     });
 }
 
-/// Waits on a condition variable until ready(), which is called with the mutex locked and without
-/// the GIL (with it, where Python is ending).
+/// Waits on a condition variable until ready() is true. ready() is called with the mutex locked and
+/// without the GIL (with it, if Python is ending).
 ///
 ///     std::mutex mutex_;
 ///     std::condition_variable changed_;
@@ -55,20 +55,20 @@ template <class Awaited, class Rep, class Period>
 ///     handoff::gil_unique_lock held(mutex_);
 ///     handoff::gil_wait(changed_, held, [&] { return !queue_.empty(); });
 ///
-/// Changed is a std::condition_variable, or a std::condition_variable_any; `held` a
-/// gil_unique_lock, or a std::unique_lock where every thread locks without the GIL.
+/// Changed is a std::condition_variable or a std::condition_variable_any. `held` is a
+/// gil_unique_lock, or a std::unique_lock if every thread locks the mutex without the GIL.
 ///
-/// GIL, Threads: as above. Handlers of signals run while the mutex is unlocked.
+/// GIL, Threads: as above. Signal handlers run while the mutex is unlocked.
 /// Throws:   as above, and what ready() throws; the mutex is locked again then, as it is on return.
-///           std::system_error when it was not on entry.
-/// REQUIRES: as gil_lock, of which handoff::mutex is none.
+///           std::system_error if it was not locked on entry.
+/// REQUIRES: as gil_lock, which does not accept a handoff::mutex.
 template <class Changed, class Lock, std::predicate Ready>
 void gil_wait(Changed& changed, Lock& held, Ready ready) {
     detail::wait_locked(changed, detail::plain(held), detail::deadline_after(std::nullopt),
                         std::move(ready));
 }
 
-/// The same, for so long at most. Returns: whether it was ready() before that time was over.
+/// The same, with a timeout. Returns: whether it was ready() before the timeout.
 template <class Changed, class Lock, class Rep, class Period, std::predicate Ready>
 [[nodiscard]] bool gil_wait_for(Changed& changed, Lock& held,
                                 std::chrono::duration<Rep, Period> at_most, Ready ready) {

@@ -1,4 +1,4 @@
-// boost_log_backend: what is logged through Boost.Log arrives in Python's logging. Needs Boost.Log.
+// boost_log_backend: sends what is logged through Boost.Log to Python's logging. Needs Boost.Log.
 #pragma once
 
 #include <handoff/logging/log_sink.hpp>
@@ -15,19 +15,19 @@
 
 namespace handoff {
 
-/// A sink backend of Boost.Log's over a log_sink.
+/// A Boost.Log sink backend over a log_sink.
 ///
 ///     namespace sinks = boost::log::sinks;
 ///     boost::log::core::get()->add_sink(
 ///         boost::make_shared<sinks::unlocked_sink<handoff::boost_log_backend>>(
 ///             boost::make_shared<handoff::boost_log_backend>(sink, "device")));
 ///
-/// The record's logger is attribute "Channel", a std::string, or what was given here; its level is
-/// attribute "Severity", a boost::log::trivial::severity_level, or INFO. Its text is the frontend's
-/// formatted one. Its time and thread are those of the call that feeds the backend: use a
-/// synchronous frontend.
+/// The record's logger is the attribute "Channel", a std::string, or the name that was given here.
+/// Its level is the attribute "Severity", a boost::log::trivial::severity_level, or INFO. Its text
+/// is the text that the frontend has formatted. Its time and thread are those of the call that
+/// feeds the backend, so use a synchronous frontend.
 ///
-/// GIL:     any; unchanged. Threads: any at once.
+/// GIL:     any; unchanged. Threads: any number at once.
 class boost_log_backend : public boost::log::sinks::basic_formatted_sink_backend<
                               char, boost::log::sinks::concurrent_feeding> {
 public:

@@ -1,4 +1,4 @@
-// new_log_handler(): a handler of Python's logging that passes its records to a C++ function.
+// new_log_handler(): a Python logging.Handler that passes its records to a C++ function.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -10,7 +10,7 @@
 
 namespace handoff {
 
-/// A record of Python's, for the duration of the call.
+/// A Python record, for the duration of the call.
 struct python_log_record {
     std::string_view logger;
     log_level level;
@@ -23,15 +23,15 @@ struct python_log_record {
 };
 
 /// A new logging.Handler whose emit() calls the function. Its formatter, filters and level are
-/// Python's.
+/// set in Python.
 ///
 ///     PyObject* const handler = handoff::new_log_handler(
 ///         [](handoff::python_log_record const& seen) { journal.add(seen.level, seen.text); });
 ///     // logging.getLogger().addHandler(handler)
 ///
-/// The function is called with the GIL held, and with the handler's lock: it may not wait for a
-/// thread that logs in Python or needs the GIL. What it throws, logging.Handler.handleError() tells
-/// of, as of any handler's error. It is destroyed with the handler.
+/// The function is called with the GIL held, and with the handler's lock. It must not wait for a
+/// thread that logs in Python or needs the GIL. If it throws, logging.Handler.handleError() reports
+/// that, like any handler's error. The function is destroyed with the handler.
 ///
 /// GIL:     held. Returns: a new reference; null with a Python error set.
 [[nodiscard]] PyObject* new_log_handler(

@@ -1,4 +1,4 @@
-// log_level: how much a record matters, in the numbers of Python's logging.
+// log_level: the importance of a record, as a number of Python's logging.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
@@ -17,9 +17,9 @@ enum class log_level : int {
 };
 
 /// The level of that name, as Python writes it: "DEBUG", "INFO", "WARNING", "WARN", "ERROR",
-/// "CRITICAL", "FATAL"; in lower case too. Levels that were added by logging.addLevelName() have
-/// only their numbers here.
-/// Throws: std::invalid_argument, which says the name and those that are known.
+/// "CRITICAL", "FATAL"; also in lower case. Levels that were added by logging.addLevelName() are
+/// known here only by their numbers.
+/// Throws: std::invalid_argument, which names the unknown level and the known ones.
 [[nodiscard]] log_level log_level_from(std::string_view name);
 
 /// The level of that number. Throws: std::invalid_argument unless it is positive.

@@ -1,4 +1,4 @@
-// log_sink: native threads log without the GIL, and Python's logging gets what they logged.
+// log_sink: native threads log into it without the GIL, and Python's logging gets their records.
 #pragma once
 
 #include <handoff/channel.hpp>
@@ -19,7 +19,7 @@ namespace detail {
 class log_queue;
 }
 
-/// A logger's name, as a log_sink keeps it: see log_sink::name(). It is valid as long as any copy
+/// A logger's name, as a log_sink stores it: see log_sink::name(). It is valid as long as any copy
 /// of the sink.
 class log_name {
 public:
@@ -37,27 +37,27 @@ struct log_entry {
     log_name logger;
     log_level level;
     std::string_view text;  // UTF-8; any other byte appears as \xff
-    // Where: both strings have static storage, as those of std::source_location do.
+    // The place: both strings have static storage, as those of std::source_location have.
     char const* file = "";
     unsigned line = 0;
     char const* function = "";
-    // When; the default: now.
+    // The time; the default: now.
     std::chrono::system_clock::time_point time{};
-    // The thread's number for the kernel; the default: the calling thread.
+    // The kernel's number of the thread; the default: the calling thread.
     pid_t native_id = 0;
 };
 
-/// What has become of the records of a sink so far.
+/// How many records of a sink were delivered, dropped and so on.
 struct log_counts {
-    std::uint64_t delivered = 0;  // handed to Python's logging, which filters them
+    std::uint64_t delivered = 0;  // passed to Python's logging, which filters them
     std::uint64_t dropped = 0;    // the queue was full, or there was no memory
-    std::uint64_t recursive = 0;  // dropped: logged by a handler that handled such a record already
-    std::uint64_t refused = 0;  // came after the end
-    std::uint64_t raised = 0;  // of the delivered: a filter or a handler raised
-    std::size_t waiting = 0;  // taken in, and not delivered to their end yet
+    std::uint64_t recursive = 0;  // dropped: logged while a handler's record is handled
+    std::uint64_t refused = 0;  // written after the end
+    std::uint64_t raised = 0;  // delivered, but a filter or a handler raised
+    std::size_t waiting = 0;  // accepted, and not completely delivered yet
 };
 
-/// A bounded queue of records. Any thread writes; one thread of the sink's own delivers them to
+/// A bounded queue of records. Any thread writes. One thread of the sink delivers the records to
 /// Python's logging, many in one hold of the GIL.
 ///
 ///     handoff::log_sink sink;                          // Python need not have started
@@ -69,8 +69,8 @@ struct log_counts {
 ///
 /// Overview
 ///   write() copies the record into the queue, with its time, thread and place, and returns. The
-///   delivering thread makes a logging.LogRecord of it by the logger's makeRecord(), and gives it
-///   to the logger's handle(): levels, filters, handlers and propagation are Python's own.
+///   delivering thread makes a logging.LogRecord from it with the logger's makeRecord(), and passes
+///   it to the logger's handle(): levels, filters, handlers and propagation are Python's own.
 ///
 ///     the sink is   write()                          Python gets
 ///     new           queues                           nothing yet
@@ -78,24 +78,25 @@ struct log_counts {
 ///     closed        refuses, and counts              what was written before
 ///
 /// When it is full
-///   drop_oldest and refuse never wait. They may be used under any lock. block waits for room, for
-///   `patience` at most, and releases the GIL meanwhile if the caller holds it: no lock may be held
-///   then that a holder of the GIL might wait for. The number of dropped records is logged as a
-///   WARNING of logger "handoff.logging", once per burst.
+///   drop_oldest and refuse never wait. They may be used with any lock held. block waits for room,
+///   for `patience` at most, and releases the GIL meanwhile if the caller holds it. The caller must
+///   then hold no lock for which a holder of the GIL might wait. The number of dropped records is
+///   logged as a WARNING of logger "handoff.logging", once per burst.
 ///
 /// Life
 ///   Copies are the same sink; one that was moved from may only be assigned to or destroyed. open()
-///   registers an `atexit` function, which closes the sink and waits until all is delivered, before
-///   logging.shutdown() and before the gate closes. Where the last copy goes earlier, what was
-///   written is still delivered. In the child of os.fork() the queue is empty and open: what the
-///   parent had logged is delivered by the parent alone, and what the child logs by the child. In
-///   the child of a fork() that Python does not know of, the sink is closed.
+///   registers an `atexit` function, which closes the sink and waits until everything is delivered,
+///   before logging.shutdown() and before the gate closes. If the last copy is destroyed earlier,
+///   all written records are still delivered. In the child of os.fork() the queue is empty and
+///   open: only the parent delivers what the parent logged, and the child delivers what the child
+///   logs. In the child of a fork() that Python does not know about, the sink is closed.
 ///
 /// Handlers that log
-///   What a handler logs in the delivering thread is delivered too; but what is logged while such a
-///   record is handled is dropped, and counted: otherwise each record would make another.
+///   A record that a handler logs in the delivering thread is delivered, too. But a record that is
+///   logged while such a record is handled is dropped, and counted: otherwise each record would
+///   make another.
 ///
-/// GIL:     any, unchanged, where a member does not say otherwise. Only open() and
+/// GIL:     any, unchanged, unless a member says otherwise. Only open() and
 ///          follow_python_levels() need it.
 /// Threads: any.
 class log_sink {
@@ -111,19 +112,19 @@ public:
     /// Throws: std::invalid_argument unless 0 < capacity and 0 <= patience; std::bad_alloc.
     explicit log_sink(options chosen);
 
-    /// Delivers to the Python of this process from now on; also opens the gate. Idempotent.
-    /// Returns: false with a Python error set: RuntimeError where the sink is closed; what
-    ///          gil_gate::open() and the import of logging raise.
-    /// GIL:     held; released for moments, as it runs Python code.
+    /// From now on delivers to the Python of this process; also opens the gate. Idempotent.
+    /// Returns: false with a Python error set: RuntimeError if the sink is closed; the errors of
+    ///          gil_gate::open() and of the import of logging.
+    /// GIL:     held; released for moments, because it runs Python code.
     [[nodiscard]] bool open() const noexcept;
 
     /// The logger's name, to be kept: each name is stored once.
-    /// Throws: std::invalid_argument where it is not UTF-8 or has a null byte in it;
+    /// Throws: std::invalid_argument if it is not UTF-8 or contains a null byte;
     ///         std::bad_alloc.
     [[nodiscard]] log_name name(std::string_view of_logger) const;
 
     /// Logs, unless the level is below the sink's.
-    /// Returns: taken, also where the level is too low; refused where it was dropped; closed.
+    /// Returns: taken, also if the level is too low; refused if it was dropped; closed.
     // NOLINTNEXTLINE(bugprone-exception-escape): what is thrown is caught
     pushed write(log_entry const& entry) const noexcept {
         return is_enabled(entry.level) ? queue_record(entry) : pushed::taken;
@@ -137,18 +138,19 @@ public:
         return static_cast<int>(level) >= threshold_->load(std::memory_order_relaxed);
     }
 
-    /// What is below is not even queued. At first all is queued, and Python's levels decide.
+    /// Records below this level are not queued. At first all are queued, and Python's levels
+    /// decide.
     /// Throws: std::invalid_argument unless the level is positive.
     void set_level(log_level lowest) const;
 
-    /// Sets the level to the lowest that any of Python's loggers lets through now. Python tells of
-    /// no change: call it again when levels have been set.
+    /// Sets the level to the lowest that any of Python's loggers admits now. Python does not report
+    /// changes: call it again when levels have been set.
     /// Returns: false with a Python error set. GIL: held. REQUIRES: it is open.
     [[nodiscard]] bool follow_python_levels() const noexcept;
 
-    /// Waits until what was written before has been delivered, and releases the GIL meanwhile.
-    /// Returns: false when that took too long, or the sink is not open; at once in the delivering
-    ///          thread, as a handler's call would wait for itself.
+    /// Waits until everything that was written before is delivered, and releases the GIL meanwhile.
+    /// Returns: false if that took too long, or the sink is not open; in the delivering thread at
+    ///          once, because a handler that called it would wait for itself.
     // NOLINTNEXTLINE(modernize-use-nodiscard)
     bool flush(std::chrono::nanoseconds at_most = std::chrono::seconds(10)) const;
 
@@ -159,7 +161,7 @@ private:
 
     std::shared_ptr<detail::log_queue> queue_;
     std::atomic<int> const* threshold_;  // the queue's
-    std::shared_ptr<void> last_copy_;  // its end closes the queue
+    std::shared_ptr<void> last_copy_;  // its destruction closes the queue
 };
 
 }  // namespace handoff

@@ -16,8 +16,8 @@ namespace handoff {
 ///         log.debug(describe(frame));
 ///     }
 ///
-/// The record has the line of the call. Texts are taken as they are: format them with std::format
-/// or what else you use.
+/// The record has the line of the call. Texts are not formatted: use std::format or another
+/// library.
 ///
 /// GIL:     any; unchanged. Threads: any.
 /// Returns: what log_sink::write() returns.

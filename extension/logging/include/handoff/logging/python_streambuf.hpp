@@ -1,4 +1,4 @@
-// python_streambuf: what C++ writes to std::cout or std::cerr appears in sys.stdout or sys.stderr.
+// python_streambuf: sends what C++ writes to std::cout or std::cerr to sys.stdout or sys.stderr.
 #pragma once
 
 #include <handoff/gil/mutex.hpp>
@@ -20,17 +20,17 @@ enum class python_stream { standard_output, standard_error };
 ///     handoff::python_streambuf const shown(std::cout, sink, python_stream::standard_output);
 ///     std::cout << "from C++\n";
 ///
-/// Text is handed to the sink by whole lines, and what is there at std::flush and std::endl. The
+/// Text is passed to the sink in whole lines; std::flush and std::endl pass on what is there. The
 /// sink delivers it in order with its records, and flushes Python's stream; log_sink::flush() waits
-/// for that. A sink that drops the oldest drops text too: give the streambuf a sink with
-/// when_full::block where nothing may be lost.
+/// for that. A sink that drops the oldest drops text too: if nothing may be lost, use a sink with
+/// when_full::block.
 ///
 /// GIL:     any; unchanged; see log_sink for when_full::block. Threads: any may write; made and
 ///          destroyed while no other thread writes to the ostream.
 class python_streambuf final : public std::streambuf {
 public:
     python_streambuf(std::ostream& redirected, log_sink to, python_stream stream);
-    /// Hands over the rest, and gives the ostream its former buffer back.
+    /// Passes on the rest, and restores the ostream's former buffer.
     ~python_streambuf() override;
 
     python_streambuf(python_streambuf const&) = delete;
@@ -42,7 +42,7 @@ protected:
     int sync() override;
 
 private:
-    /// Whether the sink has taken it.
+    /// Whether the sink has accepted it.
     [[nodiscard]] bool hand_over(std::string const& text) const noexcept;
 
     std::ostream& redirected_;
@@ -50,7 +50,7 @@ private:
     log_sink const sink_;
     python_stream const stream_;
     mutex mutex_;
-    std::string line_;  // guarded by it: not whole yet
+    std::string line_;  // guarded by the mutex: an incomplete line
 };
 
 }  // namespace handoff

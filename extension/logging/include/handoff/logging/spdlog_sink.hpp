@@ -1,4 +1,4 @@
-// spdlog_sink: what is logged through spdlog arrives in Python's logging. Needs spdlog.
+// spdlog_sink: sends what is logged through spdlog to Python's logging. Needs spdlog.
 #pragma once
 
 #include <handoff/logging/log_sink.hpp>
@@ -14,14 +14,14 @@
 
 namespace handoff {
 
-/// A sink of spdlog's over a log_sink.
+/// An spdlog sink over a log_sink.
 ///
 ///     spdlog::default_logger()->sinks().push_back(std::make_shared<handoff::spdlog_sink_mt>(sink));
 ///
-/// The record has spdlog's logger name, level, time, thread and place (of the SPDLOG_INFO macros);
-/// its text is the message alone, as Python formats the rest. Level trace is Python's 5. spdlog
-/// calls it with its own lock held: give it a log_sink that drops, not one that blocks. spdlog's
-/// flush hands nothing over: all was handed over before.
+/// The record has spdlog's logger name, level, time, thread and place (of the SPDLOG_INFO macros).
+/// Its text is only the message, because Python formats the rest. Level trace is Python's 5. spdlog
+/// calls the sink with its own lock held, so use a log_sink that drops, not one that blocks.
+/// spdlog's flush does nothing: everything was passed on before.
 ///
 /// GIL:     any; unchanged. Threads: as spdlog's sinks.
 template <class Mutex>

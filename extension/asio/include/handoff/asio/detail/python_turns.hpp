@@ -1,4 +1,4 @@
-// python_turns: a queue of handlers that are run with the GIL held, many in one hold. No Asio.
+// python_turns: a queue of handlers that run with the GIL held, many in one hold. Without Asio.
 #pragma once
 
 #include <handoff/gil/detail/unwinding.hpp>
@@ -17,12 +17,12 @@ namespace handoff {
 struct python_executor_counts {
     std::size_t turns = 0;    // holds of the GIL in which a handler was run
     std::size_t run = 0;      // handlers that were run from the queue
-    std::size_t dropped = 0;  // handlers that were destroyed and not run
+    std::size_t dropped = 0;  // handlers that were destroyed without a run
 };
 
 namespace detail {
 
-/// A handler in the queue. Each of these destroys it.
+/// A handler in the queue. run() and drop() both destroy it.
 class queued_handler {
 public:
     queued_handler(queued_handler const&) = delete;
@@ -47,9 +47,9 @@ class handler_list {
 public:
     [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
     void push(queued_handler& added) noexcept;
-    /// Null where there is none.
+    /// Null if there is none.
     [[nodiscard]] queued_handler* pop() noexcept;
-    /// Returns: whether it was there.
+    /// Returns: whether it was in the list.
     bool remove(queued_handler const& removed) noexcept;
 
 private:
@@ -60,40 +60,41 @@ private:
 /// The queue of one python_executor and its copies.
 ///
 /// Overview
-///   A handler goes into the queue, and a *turn* is scheduled with the inner executor. The thread
-///   that runs the turn takes the GIL once, runs what is in the queue, also what came meanwhile,
-///   and releases it.
+///   A handler enters the queue, and a *turn* is scheduled with the inner executor. The thread
+///   that runs the turn takes the GIL once, runs what is in the queue, including handlers that
+///   arrive meanwhile, and releases the GIL.
 ///
 /// Concurrency
-///   While the queue is not empty, a turn is on its way: scheduled, or waiting for the GIL. At most
-///   one is. So a turn whose handler waits with the GIL released does not hold up the others, if
-///   another thread runs the context; and no more than one thread waits for the GIL.
+///   While the queue is not empty, one turn is pending: scheduled, or waiting for the GIL. There is
+///   never more than one. So if a handler waits with the GIL released, it does not block the others
+///   as long as another thread runs the context; and at most one thread waits for the GIL.
 ///
 /// Life cycle
-///   A turn that is refused at the gate drops what is queued. So does one that is destroyed, as the
-///   context is: no handler, which may own the executor, stays in the queue for ever. In the child
-///   of a fork() the queue is empty; what the parent had in it is neither run nor destroyed there.
+///   A turn that the gate refuses drops what is queued. So does a turn that is destroyed, as it is
+///   with the context. Otherwise a handler, which may own the executor, would stay in the queue
+///   forever. In the child of a fork() the queue is empty; the parent's handlers are neither run
+///   nor destroyed there.
 ///
 /// Locks
 ///   One mutex, for moments. It is not held while a handler is run or destroyed, while a turn is
-///   scheduled, or while the GIL is waited for.
+///   scheduled, or while a thread waits for the GIL.
 ///
-/// GIL:     any, unchanged, where a member does not say otherwise.
+/// GIL:     any, unchanged, unless a member says otherwise.
 /// Threads: any.
 class [[gnu::visibility("default")]] python_turns {
 public:
     using clock = std::chrono::steady_clock;
     using error_function = std::function<void(std::exception_ptr)>;
 
-    /// How long a turn may last before it is left, so that others get the GIL. A handler that takes
-    /// longer is not interrupted, and where those before it were short, up to 15 others may follow
-    /// before the clock is read again.
+    /// How long a turn may last before it ends so that other threads get the GIL. A handler that
+    /// takes longer is not interrupted. After short handlers, up to 15 more may run before the
+    /// clock is read again.
     static constexpr std::chrono::milliseconds longest_turn{1};
-    /// How long the thread then stays out: another one is only told that the GIL is free, and needs
-    /// about this long to wake up and take it.
+    /// How long the thread then stays out. Another thread is only notified that the GIL is free,
+    /// and needs about this long to wake up and take it.
     static constexpr std::chrono::microseconds pause{50};
 
-    /// Opens the gate where nobody has, and the GIL is held.
+    /// Opens the gate if it is not open and the GIL is held.
     /// Throws: python_error: the gate cannot be opened.
     explicit python_turns(error_function on_error);
 
@@ -106,14 +107,14 @@ public:
     /// Takes over a handler. Throws: what schedule() throws; the caller owns the handler then.
     void add(queued_handler& added);
 
-    /// Takes one turn. REQUIRES: schedule() has asked for it. Throws: std::bad_alloc: there is no
-    /// memory for a thread state; the queue is as it was.
+    /// Takes one turn. REQUIRES: schedule() has requested it. Throws: std::bad_alloc: there is no
+    /// memory for a thread state; the queue is unchanged.
     void take_turn();
 
     /// Instead of take_turn().
     void drop_turn() noexcept;
 
-    /// Calls `handler`, and tells what it throws, or the Python error that it leaves. GIL: held.
+    /// Calls `handler`, and reports its exception, or the Python error that it leaves. GIL: held.
     template <class Handler>
     void run_here(Handler&& handler) noexcept {
         try {
@@ -131,7 +132,7 @@ public:
 protected:
     ~python_turns();
 
-    /// Has take_turn() or drop_turn() called once, later.
+    /// Requests that take_turn() or drop_turn() is called once, later.
     virtual void schedule() = 0;
 
 private:
@@ -150,7 +151,7 @@ private:
     python_executor_counts counts_;
     handler_list of_parent_;  // in a fork()'s child
 
-    python_turns* next_ = nullptr;  // of all that there are
+    python_turns* next_ = nullptr;  // in the list of all queues
     python_turns* previous_ = nullptr;
 };
 

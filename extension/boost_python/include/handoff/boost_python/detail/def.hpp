@@ -10,13 +10,13 @@
 
 namespace boost::python {
 
-/// object(f), attr("f") = f, and an argument of a Python call.
+/// object(f), attr("f") = f, and f as an argument of a Python call.
 template <class Self, class F>
 struct converter::arg_to_python<handoff::detail::released_function<Self, F>> : handle<> {
     explicit arg_to_python(object const& made) : handle<>(borrowed(made.ptr())) {}
 };
 
-// Not one function with any number of options: Boost's would be as good for the compiler.
+// Separate functions instead of one with any number of options, which Boost's would match as well.
 template <class Self, class F>
 void def(char const* name, handoff::detail::released_function<Self, F> const& f) {
     f.define(name, static_cast<char const*>(nullptr));

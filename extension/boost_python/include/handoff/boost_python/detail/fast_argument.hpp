@@ -1,4 +1,4 @@
-// fast_argument<P>: an argument from Python for a parameter P, as Boost.Python converts it.
+// fast_argument<P>: converts an argument from Python to a parameter P, as Boost.Python does.
 #pragma once
 
 #include <handoff/boost_python/detail/held_place.hpp>
@@ -17,7 +17,7 @@
 
 namespace handoff::detail {
 
-// Each reads an object of just the type that is expected. All else is left to Boost.Python.
+// Each reads an object of exactly the expected type. Boost.Python converts everything else.
 template <class T>
     requires plain_integer<T> || plain_floating_point<T>
 bool read_exactly(PyObject* source, T& value) {
@@ -27,7 +27,7 @@ inline bool read_exactly(PyObject* source, bool& value) {
     value = source == Py_True;
     return value || source == Py_False;
 }
-/// Boost.Python has no conversion to it. The characters are those of the argument, which the call
+/// Boost.Python has no conversion to it. The characters belong to the argument, which the call
 /// keeps.
 inline bool read_exactly(PyObject* source, std::string_view& value) {
     Py_ssize_t size = 0;
@@ -38,7 +38,7 @@ inline bool read_exactly(PyObject* source, std::string_view& value) {
     } else if (PyUnicode_Check(source)) {
         characters = PyUnicode_AsUTF8AndSize(source, &size);
         if (characters == nullptr) {
-            PyErr_Clear();  // Boost.Python raises its own
+            PyErr_Clear();  // Boost.Python raises its own error
         }
     }
     value = {characters, static_cast<std::size_t>(size)};
@@ -68,7 +68,7 @@ bool read_exactly(PyObject* source, T& value) {
 template <class T>
 concept fast_value = requires(PyObject* source, T& value) { read_exactly(source, value); };
 
-/// Whether no conversion to T is registered that would come before read_exactly().
+/// Whether no conversion to T is registered that would be tried before read_exactly().
 template <fast_value T>
 [[nodiscard]] bool may_be_read() {
     auto const* const first = boost::python::converter::registered<T>::converters.rvalue_chain;
@@ -97,7 +97,7 @@ struct fast_argument : boost::python::arg_from_python<P> {
     using boost::python::arg_from_python<P>::arg_from_python;
 };
 
-/// Boost.Python's conversion, begun only if it is needed, and out of the way of the fast one.
+/// Boost.Python's conversion, begun only if it is needed, so that it does not slow the fast one.
 template <class P>
 class slow_argument {
     using conversion = boost::python::arg_from_python<P>;

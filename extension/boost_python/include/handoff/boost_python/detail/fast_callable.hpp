@@ -1,4 +1,4 @@
-// fast_callable: the Python object that calls C++ overloads directly, and Boost.Python otherwise.
+// fast_callable: the Python object that calls C++ overloads directly, or through Boost.Python.
 #pragma once
 
 #include <handoff/boost_python/detail/held_place.hpp>
@@ -24,24 +24,24 @@
 
 namespace handoff::detail {
 
-/// A C++ function with its conversions. It is called directly by a fast_callable, and by
-/// Boost.Python, to which it is a function like any other.
+/// A C++ function with its conversions. A fast_callable calls it directly; Boost.Python calls it
+/// like any other function.
 struct fast_overload {
     explicit fast_overload(std::size_t parameters) : arity(parameters) {}
     fast_overload(fast_overload const&) = delete;
     fast_overload& operator=(fast_overload const&) = delete;
-    // One for all: a class of its own derives from it for each signature.
+    // One base for all; for each signature a class derives from it.
     [[gnu::noinline]] virtual ~fast_overload() = default;
 
-    /// What it returns where the arguments do not match, and the function was not called.
+    /// Returned if the arguments do not match and the function was not called.
     [[nodiscard]] static PyObject* no_match() noexcept { return &unmatched; }
 
-    /// Tuple: of the arguments; null if nobody has made one yet.
+    /// Tuple: of the arguments; null if none has been made yet.
     virtual PyObject* call(PyObject* const* arguments, PyObject* tuple) = 0;
 
     [[nodiscard]] virtual boost::python::detail::py_func_sig_info signature() const = 0;
 
-    /// As call(), with fewer arguments than there are parameters.
+    /// Like call(), with fewer arguments than there are parameters.
     [[gnu::noinline]] PyObject* call_with_defaults(PyObject* const* arguments, std::size_t given) {
         std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> all{};
         std::copy_n(arguments, given, all.begin());
@@ -55,14 +55,14 @@ struct fast_overload {
     }
 
     std::size_t arity;
-    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; empty: there are none.
+    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; empty: it has none.
     std::shared_ptr<fast_overload> older;
 
 private:
     static inline PyObject unmatched{};
 };
 
-/// As boost::python::detail::caller, of any signature.
+/// Like boost::python::detail::caller, for any signature.
 struct caller_of_overload {
     std::shared_ptr<fast_overload> overload;
 
@@ -86,19 +86,19 @@ inline PyObject* tuple_of(PyObject* const* arguments, std::size_t count) {
     return tuple.release();
 }
 
-/// In a namespace in place of a Boost.Python function, which it owns and is in all but time.
+/// Replaces a Boost.Python function in a namespace. It owns that function, and acts like it.
 struct fast_callable {
     PyObject ob_base;
     vectorcallfunc vectorcall;
     PyObject* plain;  ///< A Boost.Python function, with all overloads.
-    PyObject* absorbed;  ///< The overloads that its plain function has taken over; only compared.
-    PyObject* names;  ///< The dictionary in which it is; null once it has been replaced by us.
+    PyObject* absorbed;  ///< The overloads that its plain function took over; only compared.
+    PyObject* names;  ///< The dictionary that has it; null once another fast one has replaced it.
     std::shared_ptr<fast_overload> newest;
 
     static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
 };
 
-/// Keeps objects while it lives, as the tuple of arguments does in a call of Boost.Python's.
+/// Keeps objects while it lives, as the tuple of arguments does in Boost.Python's call.
 class kept_arguments {
 public:
     kept_arguments(PyObject* const* arguments, std::size_t count) noexcept
@@ -120,8 +120,8 @@ private:
     std::size_t count_;
 };
 
-/// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
-/// REQUIRES: the callable and the arguments are kept.
+/// The result of the overload that matches, tried from the newest on, as in Boost.Python; or
+/// no_match(). REQUIRES: the callable and the arguments are kept.
 inline PyObject* call_overloads(fast_callable const& callable, PyObject* const* arguments,
                                 std::size_t given) {
     for (fast_overload* each = callable.newest.get(); each != nullptr; each = each->older.get()) {
@@ -156,7 +156,8 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
                            PyObject* keywords) {
     fast_callable const& callable = fast_callable::of(self);
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-    // Until the plain function has been called as well: a conversion may run Python code.
+    // Kept until the plain function has been called as well, because a conversion may run Python
+    // code.
     kept_arguments const kept_self(&self, 1);
     kept_arguments const kept(arguments, given);
     if (keywords == nullptr) {
@@ -172,12 +173,12 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
     return PyObject_Vectorcall(callable.plain, arguments, flags, keywords);
 }
 
-/// A plain .def() of the same name has just replaced a fast_callable, and taken it for no function.
-/// Gives the new function the overloads that it would have had.
+/// A plain .def() of the same name has just replaced a fast_callable, which it did not recognise as
+/// a function. Gives the new function the overloads that it would have had.
 ///
 /// It is new if it has the name and the namespace of the old one, and no docstring yet:
-/// Boost.Python gives it after it has set the attribute. Source: function::add_to_namespace() in
-/// Boost.Python's object/function.cpp.
+/// Boost.Python sets the docstring after it has set the attribute. Source:
+/// function::add_to_namespace() in Boost.Python's object/function.cpp.
 inline void keep_overloads(fast_callable const& replaced) {
     namespace py = boost::python;
     using py::objects::function;
@@ -205,7 +206,7 @@ inline int traverse_fast(PyObject* self, visitproc visit, void* arg) {
     return 0;
 }
 
-/// The class or the module is garbage: nobody replaces a function of it any more.
+/// The class or the module is garbage: no function of it will be replaced any more.
 inline int clear_fast(PyObject* self) {
     Py_CLEAR(fast_callable::of(self).names);
     return 0;
@@ -244,16 +245,16 @@ inline int set_attribute_of_plain(PyObject* self, PyObject* name, PyObject* valu
     return PyObject_SetAttr(fast_callable::of(self).plain, name, value);
 }
 
-/// What pydoc and inspect find though they pass by tp_getattro.
+/// Attributes that pydoc and inspect read without tp_getattro.
 inline PyObject* get_named_attribute_of_plain(PyObject* self, void* name) {
     return PyObject_GetAttrString(fast_callable::of(self).plain, static_cast<char const*>(name));
 }
 
-// A static type is immutable, which CPython's caches of attributes want.
+// A static type is immutable, which CPython's attribute caches need.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 inline PyTypeObject fast_callable_type{};
 
-/// Before the first fast_callable.
+/// Called before the first fast_callable is made.
 inline void make_types_ready() {
     if (class_metatype != nullptr) {
         return;
@@ -271,7 +272,7 @@ inline void make_types_ready() {
     static PyGetSetDef attributes[] = {shown(name), shown(doc), shown(module), {}};
     PyTypeObject& type = fast_callable_type;
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
-    type.tp_name = "Boost.Python.function";  // which error messages show
+    type.tp_name = "Boost.Python.function";  // error messages show this name
     type.tp_basicsize = sizeof(fast_callable);
     type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
                     Py_TPFLAGS_METHOD_DESCRIPTOR;
@@ -304,13 +305,13 @@ inline boost::python::object names_in(PyObject* space) {
     return py::object(py::handle<>(PyObject_GetAttrString(space, "__dict__")));
 }
 
-/// A function that fast() has prepared, to be put into a class or a module. It is not a template:
+/// A function that fast() has prepared, to be put into a class or a module. It is not a template,
 /// so all signatures share this code.
 class fast_definition {
 public:
     /// Takes over the overload.
     fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords);
-    /// Of a function that stays Boost.Python's.
+    /// For a function that Boost.Python still calls.
     explicit fast_definition(boost::python::object plain) : plain_(std::move(plain)) {}
 
     [[nodiscard]] boost::python::object in_no_namespace() const {
@@ -359,7 +360,7 @@ inline void fast_definition::add_to(boost::python::object const& space, char con
         py::allow_null(py::xincref(PyDict_GetItemWithError(names.ptr(), key.get()))));
     if (is_fast(before.get())) {
         fast_callable& older = fast_callable::of(before.get());
-        Py_CLEAR(older.names);  // the overloads are kept here
+        Py_CLEAR(older.names);  // its overloads are kept here
         overload_->older = older.newest;
         target.attr(name) = py::object(py::handle<>(py::borrowed(older.plain)));
     }

@@ -1,4 +1,4 @@
-// held_place<T>: where the T of an instance of a Boost.Python class is, remembered per holder.
+// held_place<T>: where the T of a Boost.Python instance is, remembered for each type of holder.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -21,8 +21,8 @@ namespace handoff::detail {
 /// The type of Boost.Python's classes. Set when the first fast function is defined.
 inline PyTypeObject* class_metatype = nullptr;
 
-/// Whether a holder has its object inside. The object is then always as far from the holder, and a
-/// base of it too: the whole object's type is that of the holder.
+/// Whether a holder contains its object. Then the object is always at the same distance from the
+/// holder. So is a base of it, because the whole object's type is that of the holder.
 [[nodiscard]] inline bool holds_by_value(std::type_info const& holder) {
     std::string_view name = holder.name();
     // NOLINTNEXTLINE(readability-identifier-length)
@@ -47,9 +47,9 @@ struct place_in_holder {
 
 /// Finds what boost::python::converter::get_lvalue_from_python() finds, or nothing.
 ///
-/// Where T is in a holder is asked of the holder's own holds(), once per type of holder, and only
-/// remembered for holders by value, and holders by a pointer to T itself, if the pointer is found
-/// where it is expected. All others are left to Boost.Python.
+/// The holder's own holds() is asked once per type of holder where T is. The answer is remembered
+/// only for holders by value, and for holders by a pointer to T itself if the pointer is where it
+/// is expected. All other holders are left to Boost.Python.
 ///
 /// GIL:    held, which protects what is remembered.
 /// Source: find_instance_impl() in Boost.Python's object/class.cpp; object/value_holder.hpp;

@@ -1,4 +1,4 @@
-// in_python(): C++ code that calls Python from any thread, and what comes of it.
+// in_python(): C++ code calls Python from any thread, and gets the result.
 #pragma once
 
 #include <handoff/boost_python/detail/python_object.hpp>
@@ -23,8 +23,8 @@
 
 namespace handoff::detail {
 
-/// A result of Python's is left when the object that it comes from is gone, and passes where
-/// nobody holds the GIL; so do arguments.
+/// The result outlives the Python object that it comes from, and is passed where the GIL is not
+/// held; so are the arguments. This checks that their types allow it.
 template <class R, class... Args>
 constexpr void refuse_what_needs_the_gil() {
     static_assert(!holds_python_object<R> && (... && !holds_python_object<Args>),
@@ -42,7 +42,7 @@ template <class R>
 constexpr bool is_plain_number =
     std::is_same_v<R, double> || std::is_same_v<R, int> || std::is_same_v<R, long>;
 
-/// What Python returned, which is owned; null where it raised.
+/// Owns what Python returned; null if it raised.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.
@@ -59,14 +59,15 @@ R result_from_python(PyObject* result) {
     return from_python(result);
 }
 
-/// What is called in Python: an object, or the method of that name.
+/// What is called in Python: an object, or its method of that name.
 struct python_callee {
     boost::python::object object;
     PyObject* method = nullptr;  // borrowed
 };
 
-/// object(arguments…), or object.method(arguments…), as boost::python::call<R>() converts them, and
-/// by vectorcall: no tuple, no bound method, and no format that is read.
+/// object(arguments…) or object.method(arguments…), with the conversions of
+/// boost::python::call<R>(), by vectorcall: it makes no tuple and no bound method, and reads no
+/// format.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.
@@ -88,10 +89,10 @@ R call_python(python_callee const& callee, Args const&... arguments) {
     return result_from_python<R>(result);
 }
 
-/// Calls `work` with the GIL held. `what` tells in an error what was called.
+/// Calls `work` with the GIL held. `what` says in an error what was called.
 ///
 /// GIL:    any on entry, the same on return and when it throws.
-/// Throws: python_error for a Python error; no_python where the gate does not let the thread in;
+/// Throws: python_error for a Python error; no_python if the gate refuses the thread;
 ///         std::bad_alloc; what else `work` throws.
 template <class Work>
 auto in_python(char const* what, Work const& work) {
@@ -103,7 +104,7 @@ auto in_python(char const* what, Work const& work) {
         return rather_hang(work);
     } catch (boost::python::error_already_set const&) {
         throw python_error::fetch();
-    } catch (boost::numeric::bad_numeric_cast const& failure) {  // of a result, by Boost.Python
+    } catch (boost::numeric::bad_numeric_cast const& failure) {  // from Boost.Python, for a result
         PyErr_Format(PyExc_OverflowError, "what %s returned does not fit the result's C++ type: %s",
                      what, failure.what());
         throw python_error::fetch();

@@ -53,8 +53,8 @@ inline PyObject* get_weak_references(PyObject* self, void* /*closure*/) {
     return Py_NewRef(first != nullptr ? first : Py_None);
 }
 
-/// Has `__dict__` take a dict alone, and `__weakref__` nothing, as of any class of Python's.
-/// Boost.Python takes anything for both, also nothing, and later uses it.
+/// Makes `__dict__` accept only a dict, and `__weakref__` nothing, as in every Python class.
+/// Boost.Python accepts anything for both, also nothing, and uses it later.
 ///
 /// GIL:    held.
 /// Throws: boost::python::error_already_set.
@@ -79,7 +79,7 @@ inline void protect_attributes(PyTypeObject& its_class) {
     PyType_Modified(&its_class);
 }
 
-/// For the beginning of an `__init__`, which Python may call for any object, and twice:
+/// Call it at the beginning of an `__init__`, which Python may call for any object, and twice.
 /// Boost.Python would write over any object, and put a second T beside the first.
 ///
 /// GIL:    held.

@@ -1,4 +1,4 @@
-// holds_python_object<T>: whether a T is a Python object, leads to one, or contains one.
+// holds_python_object<T>: whether a T is, points to, or contains a Python object.
 #pragma once
 
 #include <handoff/gil/owned.hpp>
@@ -13,11 +13,11 @@
 
 namespace handoff::detail {
 
-/// What begins as every object of CPython does: PyObject itself, PyTypeObject, PyListObject, ...
+/// Types that begin like every CPython object: PyObject itself, PyTypeObject, PyListObject, ...
 template <class T>
 concept object_of_cpython = std::is_same_v<T, PyObject> || requires(T& object) { object.ob_base; };
 
-/// object, str, dict, ... A type that is not defined yet, as sqlite3, is none of them.
+/// object, str, dict, ... A type that is not defined yet, such as sqlite3, is not one of them.
 template <class T>
 concept object_of_boost = requires {
     sizeof(T);
@@ -27,7 +27,7 @@ concept object_of_boost = requires {
 template <class T>
 struct is_python_object : std::bool_constant<object_of_cpython<T> || object_of_boost<T>> {};
 
-/// Behind any pointers and references.
+/// Removes pointers and references.
 template <class T>
 inline constexpr bool holds_python_object = is_python_object<std::remove_cv_t<T>>::value;
 template <class T>
@@ -55,7 +55,7 @@ struct is_python_object<boost::python::back_reference<T>> : std::true_type {};
 template <class Policies>
 struct is_python_object<boost::python::api::proxy<Policies>> : std::true_type {};  // o.attr("x")
 
-/// Made to be held without the GIL.
+/// Types that are made to be held without the GIL.
 template <class T>
 struct is_python_object<gil_owned<T>> : std::false_type {};
 

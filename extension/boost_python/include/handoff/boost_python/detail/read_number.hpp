@@ -1,5 +1,4 @@
-// read_number(): a Python number as Boost.Python converts it, without its search for a
-// converter.
+// read_number(): converts a Python number as Boost.Python does, without its search for a converter.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -38,7 +37,8 @@ concept plain_floating_point = std::floating_point<T> && !std::same_as<T, long d
     return overflow == 0;
 }
 
-/// Reads an int; false where Boost.Python has to decide: it is of another type, or too large.
+/// Reads an int; false if Boost.Python has to decide, because its type is another or it is too
+/// large.
 /// GIL: held.
 template <plain_integer T>
 [[nodiscard]] bool read_number(PyObject* object, T& value) noexcept {
@@ -50,7 +50,7 @@ template <plain_integer T>
     return true;
 }
 
-/// Reads a float; false where it is of another type. GIL: held.
+/// Reads a float; false if its type is another. GIL: held.
 template <plain_floating_point T>
 [[nodiscard]] bool read_number(PyObject* object, T& value) noexcept {
     if (!PyFloat_CheckExact(object)) {

@@ -1,4 +1,4 @@
-// released_function: what without_gil() returns, which Boost.Python takes as a function.
+// released_function: the result of without_gil(), which Boost.Python accepts as a function.
 #pragma once
 
 #include <handoff/boost_python/detail/signature.hpp>
@@ -28,10 +28,10 @@ struct released_call {
 };
 
 /// Becomes a Python function where it is used. class_::def() visits it, and says for which class,
-/// with which call policies and keywords. All else converts it to an object.
+/// with which call policies and keywords. Everything else converts it to an object.
 ///
-/// It derives from object_operators, as boost::python::object and its proxies do. That is a
-/// def_visitor, and add_property() takes it for an object.
+/// It derives from object_operators, as boost::python::object and its proxies do. So it is a
+/// def_visitor, and add_property() accepts it as an object.
 template <class Self, class F>
 class released_function : public boost::python::api::object_operators<released_function<Self, F>> {
     static_assert(!std::is_member_object_pointer_v<F>,
@@ -58,8 +58,8 @@ public:
         return function<Self>(boost::python::detail::def_helper<char const*>(nullptr));
     }
 
-    /// Target: the class in which it is bound; void where there is none. Options: a def_helper of
-    /// Boost.Python's.
+    /// Target: the class in which it is bound; void if there is none. Options: a Boost.Python
+    /// def_helper.
     template <class Target, class Options>
     boost::python::object function(Options const& options) const {
         using found = decltype(signature_of<Target>(f_));

@@ -1,4 +1,4 @@
-// signature_of(f): what Boost.Python asks of a callable, its result and its parameters.
+// signature_of(f): what Boost.Python needs to know of a callable: its result and its parameters.
 #pragma once
 
 #include <handoff/boost_python/detail/python_object.hpp>
@@ -24,20 +24,20 @@ struct signature {
         holds_python_object<R> || (... || holds_python_object<P>);
 };
 
-/// The object of a member function of class C: a Target, where that is derived from C. So a
-/// function that is inherited from a class without a Python class takes an object of the class that
-/// has one. Target is void where no class is known.
+/// The object of a member function of class C: a Target, if that is derived from C. So a function
+/// that is inherited from a class without a Python class takes an object of the class that
+/// has one. Target is void if no class is known.
 template <class Target, class C>
 // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
 using object_of = typename boost::python::detail::most_derived<Target, C>::type&;
 
-/// The class that functions of class_<W> have as their object: the one that W wraps, or W.
+/// The class whose object the functions of class_<W> take: the class that W wraps, or W.
 template <class W>
 using unwrapped = std::remove_pointer_t<decltype(boost::python::detail::unwrap_wrapper(
     static_cast<W*>(nullptr)))>;
 
-// Boost.Python's own get_signature() knows neither qualifiers nor function objects. A function that
-// is noexcept is deduced as one that is not.
+// Boost.Python's own get_signature() knows neither qualifiers nor function objects. A noexcept
+// function is deduced like any other.
 template <class Target, class R, class C, class... P>
 signature<R, object_of<Target, C>, P...> signature_of(R (C::*)(P...));
 template <class Target, class R, class C, class... P>
@@ -54,7 +54,8 @@ signature<R, P...> signature_of_function(std::function<R(P...)> const&);
 template <class Target, class F>
 auto signature_of(F const& f) -> decltype(signature_of_function(std::function(f)));
 
-/// Whether one can be found: not of a generic lambda, nor of another function object with several.
+/// Whether a signature can be found: not for a generic lambda, or another object with several
+/// calls.
 template <class F>
 concept has_signature = requires(F const& f) { signature_of<void>(f); };
 

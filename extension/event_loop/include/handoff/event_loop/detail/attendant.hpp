@@ -1,5 +1,5 @@
-// The attendant: a native thread that waits for std::futures, and does what must not be done where
-// it comes up.
+// The attendant: a native thread that waits for std::futures, and does work that must not be done
+// where it arises.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace handoff::detail {
 
-/// A std::future, which tells nobody when it is ready.
+/// A std::future, which does not notify anyone when it is ready.
 class watched_future {
 public:
     watched_future() = default;
@@ -19,21 +19,22 @@ public:
     /// Whether it is ready, or became so within that time.
     [[nodiscard]] virtual bool is_ready_within(std::chrono::microseconds time) = 0;
 
-    /// Passes on what is in it. REQUIRES: it is ready.
+    /// Passes its result on. REQUIRES: it is ready.
     virtual void settle() noexcept = 0;
 };
 
-/// Settles it when it is ready. One thread waits for all: for one of them at a time, a millisecond
-/// at most, and then it looks at each. So the last future that was added is settled at once, and
-/// the others within a millisecond. While there are any, it wakes 1,000 times a second.
+/// Settles it when it is ready. One thread waits for all futures. It waits for one of them at a
+/// time, a millisecond at most, and then checks each. So the future that was added last is settled
+/// at once, and the others within a millisecond. While there are any, the thread wakes 1,000 times
+/// a second.
 ///
 /// GIL:     any, unchanged; the thread never touches it.
-/// Threads: any. The thread is started by who first needs it, and lasts as long as the process.
-/// Throws:  std::system_error: there is no thread left; std::bad_alloc.
+/// Threads: any. The thread is started when it is first needed, and lasts as long as the process.
+/// Throws:  std::system_error: no thread can be started; std::bad_alloc.
 void watch(std::unique_ptr<watched_future> added);
 
-/// Calls it there; in this thread, where there is no thread left, or no memory.
-/// GIL: any, unchanged; not held as it is called there.
+/// Calls it on that thread; on this thread if no thread can be started, or there is no memory.
+/// GIL: any, unchanged; not held when it is called there.
 void run_elsewhere(std::function<void()> const& errand) noexcept;
 
 }  // namespace handoff::detail

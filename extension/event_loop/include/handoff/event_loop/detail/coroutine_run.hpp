@@ -1,4 +1,4 @@
-// coroutine_run: a coroutine of Python's that a native thread has asked for, and what comes of it.
+// coroutine_run: a Python coroutine that a native thread has requested, and its result.
 #pragma once
 
 #include <handoff/boost_python/detail/in_python.hpp>
@@ -30,20 +30,20 @@ public:
     /// What the loop runs. Throws: boost::python::error_already_set.
     [[nodiscard]] virtual boost::python::object coroutine() = 0;
 
-    /// The task has ended: takes its result, or its exception, and then calls what waits, with the
-    /// GIL released.
+    /// The task has ended: takes its result or exception, and then calls what waits, with the GIL
+    /// released.
     void end(boost::python::object const& task);
 
-    /// It could not be started, for this exception of Python's.
+    /// It could not be started, because of this Python exception.
     void fail_with(boost::python::object const& error);
 
-    /// It will not end. What waits is called elsewhere.
+    /// It will not end. What waits is called on another thread.
     void fail_elsewhere(std::exception_ptr error) noexcept;
 
-    /// Has `next` called when it has ended. Returns: false: it has.
+    /// Calls `next` when it has ended. Returns: false: it has already ended.
     [[nodiscard]] bool when_ended(std::function<void()> next);
 
-    /// What the loop's queue calls it.
+    /// Its number in the loop's queue.
     std::uint64_t number = 0;
 
 protected:
@@ -61,7 +61,7 @@ private:
     std::function<void()> next_;
 };
 
-/// That gives a std::future.
+/// A run that sets a std::future.
 template <class T>
 class coroutine_run_of : public coroutine_run {
 public:
@@ -75,15 +75,15 @@ protected:
             promise.set_value(result_from_python<T>(Py_NewRef(result.ptr())));
         }
     }
-    /// Once. Who made the run keeps the exception, not the run: its traceback may lead back here,
-    /// in a circle that Python's garbage collector does not see.
+    /// Called once. The maker of the run keeps the exception, not the run. Its traceback may refer
+    /// back to the run, in a cycle that Python's garbage collector does not see.
     void fail(std::exception_ptr error) noexcept override {
         auto settled = std::move(promise);
         settled.set_exception(std::move(error));
     }
 };
 
-/// That begins by `make`, which gives what the loop runs.
+/// A run that begins with `make`, which returns what the loop runs.
 template <class T, class Make>
 class coroutine_run_by final : public coroutine_run_of<T> {
 public:
@@ -94,22 +94,22 @@ private:
     Make make_;
 };
 
-/// What native threads ask of one loop.
+/// The requests of native threads to one loop.
 class coroutine_runs;
 
 /// The queue of a loop, which may run in any thread, or not yet.
-/// GIL: held. Throws: boost::python::error_already_set: TypeError for what is no loop;
+/// GIL: held. Throws: boost::python::error_already_set: TypeError for an object that is not a loop;
 ///      RuntimeError: it is closed.
 [[nodiscard]] std::shared_ptr<coroutine_runs> runs_of(boost::python::object const& loop);
 
 /// GIL: held. Throws: boost::python::error_already_set: RuntimeError: no loop runs in this thread.
 [[nodiscard]] boost::python::object running_loop();
 
-/// Asks for it. Where the loop is closed it fails.
+/// Requests the run. If the loop is closed, it fails.
 /// GIL: any. Throws: std::bad_alloc.
 void start(coroutine_runs& in, std::shared_ptr<coroutine_run> const& asked);
 
-/// Asks for the task to be cancelled. GIL: any.
+/// Requests that the task is cancelled. GIL: any.
 void cancel(coroutine_runs& in, coroutine_run const& unwanted) noexcept;
 
 }  // namespace handoff::detail

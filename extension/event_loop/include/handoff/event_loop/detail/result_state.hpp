@@ -1,4 +1,4 @@
-// result_state: what a native thread fulfils and Python awaits, once, without the GIL.
+// result_state: a native thread sets it once, without the GIL, and Python awaits it.
 #pragma once
 
 #include <handoff/boost_python/detail/python_object.hpp>
@@ -18,14 +18,14 @@
 
 namespace handoff::detail {
 
-/// A result that is not there yet, and who waits for it. Whoever settles it tells them, and does
-/// nothing that could wait: a mutex is held for moments, and no Python object is touched.
+/// A result that is not ready yet, with its listeners. The thread that settles it notifies them,
+/// and does nothing that could wait: it holds a mutex for moments, and touches no Python object.
 ///
-/// GIL:     any, unchanged, where a member does not say otherwise.
+/// GIL:     any, unchanged, unless a member says otherwise.
 /// Threads: any.
 class result_state {
 public:
-    /// Is told, with the state's mutex held, that there is a result.
+    /// Notified, with the state's mutex held, when there is a result.
     class listener {
     public:
         listener(listener const&) = delete;
@@ -41,30 +41,30 @@ public:
     result_state& operator=(result_state const&) = delete;
     virtual ~result_state();
 
-    /// Throws: std::future_error: there is a result already.
+    /// Throws: std::future_error: there already is a result.
     void set_exception(std::exception_ptr error);
 
-    /// As set_exception(), where there is no result.
+    /// Like set_exception(), if there is no result.
     void set_exception_if_none(std::exception_ptr error) noexcept;
 
     [[nodiscard]] bool is_settled() const noexcept;
 
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_.get_token(); }
 
-    /// Begins to listen; false: there is a result already. Throws: std::bad_alloc.
+    /// Begins to listen; false: there already is a result. Throws: std::bad_alloc.
     [[nodiscard]] bool add(listener& added);
 
-    /// Ends it; the listener is not told afterwards. Idempotent.
-    /// Returns: whether it was the last, and there is no result: who would settle it may stop.
+    /// Ends it; the listener is not notified afterwards. Idempotent.
+    /// Returns: whether it was the last, and there is no result, so that the maker may stop.
     bool remove(listener& removed) noexcept;
 
-    /// Runs the callbacks of the token in this thread.
+    /// Runs the token's callbacks in this thread.
     void request_stop() noexcept { stop_.request_stop(); }
 
-    /// The result as Python has it; rethrows an exception.
+    /// The result as a Python object; rethrows an exception.
     /// GIL:    held.
-    /// Throws: std::runtime_error: there is none, and in this process, a fork()'s child, never
-    ///         will be.
+    /// Throws: std::runtime_error: there is none, and in this process, a fork()'s child, there will
+    ///         never be one.
     [[nodiscard]] boost::python::object get() const;
 
     /// Whether this is the child of a fork(), and the parent's threads may have the mutex locked.
@@ -73,11 +73,11 @@ public:
 protected:
     result_state() = default;
 
-    /// The calling thread alone may now write the value. Throws: std::future_error.
+    /// After this only the calling thread may write the value. Throws: std::future_error.
     void claim();
-    /// It could not be written.
+    /// The value could not be written.
     void give_back() noexcept { progress_ = progress::none; }
-    /// The value is there.
+    /// The value has been written.
     void publish() noexcept;
 
 private:
@@ -90,15 +90,15 @@ private:
     std::exception_ptr error_;  // written before it is settled
     std::stop_source stop_;
     pid_t const process_ = getpid();
-    mutex guard_;  // of the listeners
+    mutex guard_;  // guards the listeners
     std::vector<listener*> listeners_;
 };
 
-/// The object as which Python awaits it: an asyncio.Future, or a concurrent.futures.Future.
+/// The Python object with which it is awaited: an asyncio.Future, or a concurrent.futures.Future.
 /// GIL: held. Throws: boost::python::error_already_set.
 [[nodiscard]] boost::python::object future_of(std::shared_ptr<result_state> const& awaited);
 
-/// What a T of a result may be.
+/// Checks which types a result may have.
 template <class T>
 constexpr void refuse_as_result() {
     static_assert(!holds_python_object<T>,
@@ -113,7 +113,7 @@ constexpr void refuse_as_result() {
                   "a std::exception_ptr is not a result: use set_exception()");
 }
 
-/// Of a T, which may be void.
+/// The state of a T, which may be void.
 template <class T>
 class result_of final : public result_state {
 public:
@@ -131,7 +131,7 @@ public:
 
 private:
     [[nodiscard]] boost::python::object value_to_python() const override {
-        // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it is settled, and no exception
+        // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it is settled, without an exception
         return boost::python::object(*value_);
     }
 

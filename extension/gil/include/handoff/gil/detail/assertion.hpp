@@ -1,4 +1,4 @@
-// assertion: in a debug build, whoever breaks a rule of the GIL's is told, and the process aborts.
+// assertion: in a debug build, reports code that breaks a rule about the GIL, and aborts.
 #pragma once
 
 #include <string_view>
@@ -10,9 +10,10 @@ namespace handoff::detail {
 [[noreturn, gnu::cold]] void rule_broken(std::string_view what, std::string_view why,
                                          std::string_view instead) noexcept;
 
-/// In a debug build: aborts when the caller holds the GIL, in an operation that may wait for a
-/// thread which wants it.
+/// In a debug build: aborts if the caller holds the GIL in an operation that may wait for a thread
+/// that wants the GIL.
 ///
+/// `held` says whether it does: gil_held, or a replacement in code that does not know Python.
 /// `held` says whether it does: gil_held, or what stands in for it where no Python is known.
 template <class Held>
 void assert_gil_released([[maybe_unused]] Held const& held,
@@ -28,7 +29,7 @@ void assert_gil_released([[maybe_unused]] Held const& held,
 #endif
 }
 
-/// In a debug build: aborts when the caller does not hold the GIL, in an operation that touches a
+/// In a debug build: aborts if the caller does not hold the GIL in an operation that touches a
 /// Python object. `held` as above.
 template <class Held>
 void assert_gil_held([[maybe_unused]] Held const& held,

@@ -1,4 +1,4 @@
-// asymmetric_fence: two threads that show each other something, one of which does so often.
+// asymmetric_fence: two threads see each other's writes; the one that writes often pays nothing.
 #pragma once
 
 #include <handoff/gil/detail/cpp20.hpp>
@@ -8,33 +8,34 @@
 namespace handoff::detail {
 
 /// Overview
-///   A thread writes one variable and then reads another; its peer does so the other way round. At
-///   least one of them must see what the other wrote. For that each needs a fence between its two
-///   steps, which costs what a locked instruction costs: 5 to 10 ns. Here who does it a million
-///   times a second pays nothing, and who does it once has the kernel fence all threads.
+///   A thread writes one variable and then reads another. A second thread does so in the other
+///   order. At least one of them must see what the other wrote. For that each needs a fence between
+///   its two steps, which costs as much as a locked instruction: 5 to 10 ns. Here the thread that
+///   does this a million times a second pays nothing. The thread that does it once asks the kernel
+///   to fence all threads.
 ///
 ///     often: the thread    store_shown(x, …);         reads y
 ///     once: the peer       writes y; fence_others();  reads x
 ///
 /// Backends
-///   Where the kernel has no membarrier(), each store_shown() is fenced.
+///   If the kernel has no membarrier(), each store_shown() has a fence.
 ///   Source: membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED.
 ///
 /// GIL:     any, unchanged, never waited for.
 /// Threads: any.
 
-/// Whether fence_others() fences for both. Visible, so that a host and its modules have one.
+/// Whether fence_others() fences for both. Default visibility: a host and its modules share one.
 [[gnu::visibility("default")]] inline constinit std::atomic<bool> others_can_be_fenced = false;
 
-/// Finds out whether it does. To be called before anybody relies on either; idempotent.
+/// Finds out whether the kernel has it. Call it before any thread relies on either; idempotent.
 void prepare_to_fence_others() noexcept;
 
-/// To call after the write and before the read, both sequentially consistent. In a process with
-/// several threads the first call takes about 20 ms, where there were several already when
-/// prepare_to_fence_others() was called; each other one takes microseconds.
+/// Call it after the write and before the read, both sequentially consistent. In a process with
+/// several threads the first call takes about 20 ms, if there were several already when
+/// prepare_to_fence_others() was called. Each other call takes microseconds.
 void fence_others() noexcept;
 
-/// Writes; what the thread reads afterwards, it reads after the write.
+/// Writes. What the thread reads afterwards is read after the write.
 template <class T>
 void store_shown(std::atomic<T>& shown, T value) noexcept {
     if (others_can_be_fenced.load(std::memory_order_relaxed)) [[likely]] {

@@ -1,4 +1,4 @@
-// deferred_drop: what is to be dropped under the GIL by whoever holds it next.
+// deferred_drop: what the next thread that holds the GIL will drop.
 #pragma once
 
 #include <handoff/gil/detail/free_threading.hpp>
@@ -10,15 +10,15 @@
 
 namespace handoff::detail {
 
-/// A part of an object on the heap that owns Python references: so to defer its drop takes no
-/// memory.
+/// The base of an object on the heap that owns Python references. It contains the link of the list,
+/// so deferring the drop allocates no memory.
 class deferred_drop {
 public:
     deferred_drop(deferred_drop const&) = delete;
     deferred_drop& operator=(deferred_drop const&) = delete;
     virtual ~deferred_drop() = default;
 
-    /// Whether the Python of its objects is still there, or has not yet ended altogether.
+    /// Whether the Python that its objects belong to has not ended completely.
     [[nodiscard]] bool is_of_this_life() const noexcept { return life_ == python_life(); }
 
 protected:
@@ -32,15 +32,15 @@ private:
     deferred_drop* next_ = nullptr;
 };
 
-/// Any thread adds, with any lock held; who holds the GIL takes all.
+/// Any thread adds, with any lock held; the thread that holds the GIL takes all.
 class deferred_drops {
 public:
     /// GIL: any; unchanged, and not waited for.
     [[gnu::visibility("default")]] void add(std::unique_ptr<deferred_drop> owner) noexcept;
 
-    /// Destroys what was added, the first first, unless the calling thread is in a subinterpreter.
-    /// What is of an earlier life of Python's is left alone.
-    /// GIL: held; finalizers run. An error that is set stays so.
+    /// Destroys what was added, in the order of adding, unless the calling thread is in a
+    /// subinterpreter. Objects of an earlier life of Python are left alone.
+    /// GIL: held; finalizers run. An error that is set stays set.
     [[gnu::visibility("default")]] void drop() noexcept;
 
     void drop_if_any() noexcept {
@@ -50,7 +50,7 @@ public:
         }
     }
 
-    /// For the child of a fork(), in which the pending call may not have been asked for.
+    /// For the child of a fork(), for which the pending call may not have been requested.
     void ask_again() noexcept { asked_in_life_ = 0; }
 
 private:
@@ -60,14 +60,14 @@ private:
     void take_up() noexcept;
     [[nodiscard]] deferred_drop* take_next() noexcept;
 
-    std::atomic<deferred_drop*> first_ = nullptr;  // the last that was added
+    std::atomic<deferred_drop*> first_ = nullptr;  // the one that was added last
     [[no_unique_address]] gil_exclusion exclusion_;
-    std::atomic<deferred_drop*> in_order_ = nullptr;  // changed by who has that
+    std::atomic<deferred_drop*> in_order_ = nullptr;  // changed with the exclusion
     std::atomic<deferred_drop*> left_alone_ = nullptr;
     std::atomic<unsigned long> asked_in_life_ = 0;
 };
 
-/// Visible, so that a host and the modules that it loads have one.
+/// Default visibility: a host and the modules that it loads share one.
 [[gnu::visibility("default")]] inline constinit deferred_drops drops;
 
 }  // namespace handoff::detail

@@ -1,12 +1,12 @@
-// error_aside: what runs Python code leaves the error that was set before.
+// error_aside: code that runs Python code keeps the error that was set before.
 #pragma once
 
 #include <handoff/gil/python.hpp>
 
 namespace handoff::detail {
 
-/// Takes the error that is set in this thread, if any, and sets it again in place of whatever has
-/// been set meanwhile. GIL: held when it is made, and when it is destroyed.
+/// Takes the error that is set in this thread, if any, and sets it again at the end; an error that
+/// was set meanwhile is replaced. GIL: held when it is made, and when it is destroyed.
 class error_aside {
 public:
     error_aside() noexcept { PyErr_Fetch(&type_, &value_, &traceback_); }

@@ -1,4 +1,4 @@
-// interruptible_wait(): a wait without the GIL, in which the handlers of signals run.
+// interruptible_wait(): a wait without the GIL, during which signal handlers run.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -16,11 +16,11 @@ extern "C" int _PyOS_IsMainThread(void);
 
 namespace handoff::detail {
 
-/// A signal that arrives just before a wait begins does not interrupt it: the main thread, which is
-/// to run the handler, looks again this often.
+/// A signal that arrives just before a wait begins does not interrupt it. So the main thread, which
+/// runs the handler, checks this often.
 inline constexpr std::chrono::milliseconds signal_check{100};
 
-/// When a wait with this timeout ends: in a hundred years at most, so that no time overflows.
+/// When a wait with this timeout ends: at most in a hundred years, so that no time overflows.
 template <class Rep, class Period>
 std::chrono::steady_clock::time_point deadline_after(
     std::chrono::duration<Rep, Period> timeout) noexcept {
@@ -31,29 +31,29 @@ std::chrono::steady_clock::time_point deadline_after(
            (least < longest ? std::chrono::ceil<std::chrono::nanoseconds>(least) : longest);
 }
 
-/// The same; none is the longest.
+/// The same; an empty timeout is the longest.
 inline std::chrono::steady_clock::time_point deadline_after(
     std::optional<std::chrono::nanoseconds> timeout) noexcept {
     return deadline_after(timeout.value_or(std::chrono::nanoseconds::max()));
 }
 
-/// How a wait has ended.
+/// How a wait ended.
 enum class wait_end {
-    reached,      // what was waited for is there
-    timed_out,    // it was not in time
-    interrupted,  // the handler of a signal has raised: a Python error is set
+    reached,      // what was waited for is ready
+    timed_out,    // it was not ready in time
+    interrupted,  // a signal handler has raised: a Python error is set
 };
 
-/// Calls wait_until(time), which waits until then at most and returns whether what it waits for is
-/// there, with the GIL released, and again until it is, or the deadline has passed. Where signals
-/// are handled, in Python's main thread, each call is for signal_check at most, and their handlers
-/// run in between. What is reached is not lost to a signal: its handler runs when Python code runs
+/// Calls wait_until(time) with the GIL released, until it returns true or the deadline has passed.
+/// wait_until(time) waits until that time at most and returns whether it is ready. If signals are
+/// handled here, in Python's main thread, each call waits for signal_check at most, and signal
+/// handlers run in between. A signal does not lose a result: its handler runs when Python code runs
 /// next.
 ///
 /// Release is what releases the GIL: gil_release, or release_with_lock.
 ///
-/// GIL:    any on entry; the same on return. Where it is not held, signals are others' business.
-/// Source: CPython's PyErr_CheckSignals, which does nothing elsewhere: by the same question.
+/// GIL:    any on entry; the same on return. If it is not held, other threads handle signals.
+/// Source: CPython's PyErr_CheckSignals, which does nothing in other threads: by the same check.
 template <class Release = gil_release, class WaitUntil>
 wait_end interruptible_wait(std::chrono::steady_clock::time_point deadline,
                             WaitUntil const& wait_until) {

@@ -19,8 +19,9 @@ constexpr void refuse_mutex_of_moments() {
 }
 
 /// Locks all of them, as std::lock() does. Does not hold the GIL while it waits for one of them.
-/// GIL: any on entry; the same on return. What it holds while it waits for the GIL, no holder of
-///      the GIL waits for; where Python is ending and the GIL may never come, it holds nothing.
+/// GIL: any on entry; the same on return. While it waits for the GIL, it may hold mutexes, but no
+///      holder of the GIL waits for these. If Python is ending, and the GIL may never come, it
+///      holds none.
 template <class... Lockable>
 void lock_beside_gil(Lockable&... wanted) {
     (..., refuse_mutex_of_moments<Lockable>());
@@ -65,11 +66,11 @@ public:
         requires std::is_empty_v<Tag>
     [[nodiscard]] lock_of_gil(mutex_type& its, Tag how) : Lock(its, how) {}
 
-    /// Throws: std::system_error, as std::unique_lock: no mutex, or it is locked already.
+    /// Throws: std::system_error, as std::unique_lock: no mutex, or already locked.
     void lock() {
         refuse_mutex_of_moments<mutex_type>();
         if (Lock::mutex() == nullptr || Lock::owns_lock()) {
-            Lock::lock();  // which refuses it
+            Lock::lock();  // which throws
         }
         lock_beside_gil(plain());
     }
@@ -80,7 +81,7 @@ public:
     using Lock::unlock;
     using Lock::operator bool;
 
-    /// As std::condition_variable knows it; its own lock() is the standard's.
+    /// The lock as std::condition_variable needs it; its own lock() is the standard's.
     [[nodiscard]] Lock& plain() noexcept { return *this; }
 };
 

@@ -1,4 +1,4 @@
-// locked_once: in a debug build, a thread that locks a mutex again that it has is told.
+// locked_once: in a debug build, reports a thread that locks a mutex again that it already has.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace handoff::detail {
 
 #ifdef NDEBUG
 
-/// Nothing: it takes no room ([[no_unique_address]]) and no time.
+/// Does nothing: it takes no room ([[no_unique_address]]) and no time.
 template <std::size_t Count>
 class locked_once {
 public:
@@ -27,7 +27,7 @@ public:
 
 #else
 
-/// The mutexes that the calling thread has by a scope, which are in turn within others.
+/// The mutexes that a scope of the calling thread has locked; scopes nest.
 class locked_in_scope {
 public:
     explicit locked_in_scope(std::span<void const* const> own) : own_(own) {
@@ -49,7 +49,7 @@ public:
     locked_in_scope& operator=(locked_in_scope const&) = delete;
 
 private:
-    /// Visible, so that a host and the modules that it loads share it.
+    /// Default visibility: a host and the modules that it loads share it.
     [[gnu::visibility(
         "default")]] static inline constinit thread_local locked_in_scope const* innermost =
         nullptr;
@@ -58,7 +58,7 @@ private:
     locked_in_scope const* outer_ = innermost;
 };
 
-/// Its address, if it is one that a thread must not lock twice.
+/// Its address, if it is a mutex that a thread must not lock twice.
 template <class Mutex>
 void const* once_only(Mutex const& mutex) noexcept {
     static constexpr bool is_known =

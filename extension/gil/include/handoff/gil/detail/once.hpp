@@ -1,4 +1,4 @@
-// What gil_once does about threads: one makes the value with the GIL, the others wait without it.
+// The threads of gil_once: one makes the value with the GIL, the others wait without it.
 #pragma once
 
 #include <handoff/gil/detail/finalizing.hpp>
@@ -14,7 +14,7 @@
 
 namespace handoff::detail {
 
-/// Holds the GIL, of the main interpreter.
+/// Holds the GIL of the main interpreter.
 /// Throws: as gil_once says.
 class hold_for_once {
 public:
@@ -29,15 +29,14 @@ public:
         }
     }
 
-    /// Calls work(). A Python error that it leaves set, and that nobody above could take, is
-    /// thrown.
+    /// Calls work(). If it leaves a Python error set that no caller can handle, throws that error.
     template <class Work>
     decltype(auto) errors_pass(Work work) const {
         try {
             return work();
         } catch (std::exception const&) {
             throw;
-        } catch (...) {  // boost::python::error_already_set is no std::exception
+        } catch (...) {  // boost::python::error_already_set is not a std::exception
             if (is_callers_ || PyErr_Occurred() == nullptr) {
                 throw;
             }
@@ -50,14 +49,15 @@ private:
     gil_try_acquire in_;
 };
 
-/// The calling thread's turn to make the value, for as long as it lives; none, if another is at it.
+/// The calling thread's turn to make the value, for as long as it lives; empty if another thread
+/// makes the value.
 ///
-/// `maker` is the process in which a thread makes the value; 0: nobody does. Where it is another
-/// process, that thread was one of a fork()'s parent; and while Python finalizes it does not get
-/// the GIL any more.
+/// `maker` is the process in which a thread makes the value; 0: no thread does. If it is another
+/// process, that thread belonged to a fork()'s parent. While Python finalizes, the thread does not
+/// get the GIL any more.
 class turn_at_once {
 public:
-    /// GIL: held. Throws: std::logic_error where the thread is making that value.
+    /// GIL: held. Throws: std::logic_error if the thread is already making that value.
     explicit turn_at_once(std::atomic<int>& maker) : maker_(maker) {
         for (turn_at_once const* each = innermost; each != nullptr; each = each->outer_) {
             if (&each->maker_ == &maker) {
@@ -77,7 +77,7 @@ public:
     ~turn_at_once() {
         if (is_mine_) {
             innermost = outer_;
-            if (maker_ == process_) {  // not another's, which has followed in a fork()'s child
+            if (maker_ == process_) {  // not another thread's turn, which began in a fork()'s child
                 maker_ = 0;
                 maker_.notify_all();
             }
@@ -90,7 +90,8 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return is_mine_; }
 
 private:
-    /// Of the calling thread. Visible, so that all copies of our code in a process share it.
+    /// The calling thread's. Default visibility: all copies of Handoff's code in a process share
+    /// it.
     [[gnu::visibility(
         "default")]] static inline constinit thread_local turn_at_once const* innermost = nullptr;
 
@@ -100,7 +101,7 @@ private:
     bool is_mine_ = false;
 };
 
-/// Until the thread that makes the value has ended its turn. GIL: held; released as it waits.
+/// Waits until the thread that makes the value has ended its turn. GIL: held; released meanwhile.
 inline void await_maker(std::atomic<int> const& maker) {
     int const now = maker;
     if (now != 0) {

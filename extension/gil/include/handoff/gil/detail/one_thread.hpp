@@ -1,10 +1,10 @@
-// made_here: in a debug build, a guard that is destroyed by another thread than its maker is told.
+// made_here: in a debug build, reports a guard that another thread than its maker destroys.
 #pragma once
 
 #include <handoff/gil/detail/assertion.hpp>
 
-/// Marks a guard. In a debug build it remembers its thread, and so has another layout: there it is
-/// another type to the linker, so that both kinds of build may meet in one process.
+/// Marks a guard. In a debug build it remembers its thread, and so has another layout. There it is
+/// another type to the linker, so that debug and release builds may be linked into one process.
 #ifdef NDEBUG
 #define HANDOFF_OF_ONE_THREAD
 #else
@@ -18,7 +18,7 @@ namespace handoff::detail {
 
 #ifdef NDEBUG
 
-/// Nothing: it takes no room ([[no_unique_address]]) and no time.
+/// Does nothing: it takes no room ([[no_unique_address]]) and no time.
 class made_here {
 public:
     void assert_still_here(char const* /*guard*/) const noexcept {}
@@ -26,8 +26,8 @@ public:
 
 #else
 
-/// The calling thread's number; none is given twice, unlike addresses, pthread_t and tid. Visible,
-/// so that a host and the modules that it loads count together.
+/// The calling thread's number. No number is used twice, unlike addresses, pthread_t and tid.
+/// Default visibility: a host and the modules that it loads count together.
 [[gnu::visibility("default")]] inline unsigned long number_of_this_thread() noexcept {
     static constinit std::atomic<unsigned long> last = 0;
     static thread_local unsigned long const number = ++last;

@@ -1,4 +1,4 @@
-// reference: owns a Python object, by the C API alone.
+// reference: owns a Python object, with the C API alone.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -11,7 +11,7 @@ struct drop_reference {
     void operator()(PyObject* owned) const noexcept { Py_DECREF(owned); }
 };
 
-/// Owns a reference; null where a function of Python's has failed, with an error set.
+/// Owns a reference; null if a Python function has failed, with an error set.
 /// GIL: held to drop it.
 using reference = std::unique_ptr<PyObject, drop_reference>;
 

@@ -9,8 +9,8 @@
 
 namespace handoff::detail {
 
-/// As gil_release; no Python code runs as it takes the GIL again, not even what drops references:
-/// it could want the mutex, which this thread has.
+/// Like gil_release. No Python code runs when it takes the GIL again, also not to drop references,
+/// because that code could want the mutex, which this thread has.
 /// GIL: held on entry, and at the end.
 class release_with_lock {
 public:
@@ -27,16 +27,17 @@ private:
 };
 
 /// A thread that asks for the GIL when Python is ending may never get it, and would keep for ever
-/// what it has locked: who ends the process would wait for that, as a logger's destructor does. So
-/// it is in the gate, which closes before Python ends, until it has the GIL.
+/// what it has locked. The thread that ends the process would wait for that, for example in a
+/// logger's destructor. So the thread is inside the gate, which closes before Python ends, until it
+/// has the GIL.
 ///
 ///     way_back to_the_gil;
 ///     release_with_lock while_waiting;
 ///     mutex.lock();
-///     if (!to_the_gil.is_open()) { mutex.unlock(); }  // and holds up nobody
+///     if (!to_the_gil.is_open()) { mutex.unlock(); }  // and keeps no thread waiting
 class way_back {
 public:
-    /// Asks, when the thread is about to take the GIL. Where there is no gate, it is open.
+    /// Call it when the thread is about to take the GIL. If there is no gate, it is open.
     [[nodiscard]] bool is_open() noexcept {
         admission const answer = in_.emplace().answer();
         return answer == admission::granted || answer == admission::never_opened;

@@ -1,4 +1,4 @@
-// stack: a thread's C++ stack, in words. Knows no Python.
+// stack: a thread's C++ stack as text. Does not know Python.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,18 @@
 
 namespace handoff::detail {
 
-/// Names the functions of a process, also those that their file exports to nobody: hidden, static,
-/// in an anonymous namespace. Reads each file once; of one that was stripped it knows the exported
-/// ones.
+/// Names the functions of a process, also those that their file does not export: hidden, static,
+/// in an anonymous namespace. Reads each file once. In a stripped file it knows only the exported
+/// functions.
 class symbols {
 public:
     struct place {
-        std::string function;  // demangled; empty where no name is to be had
+        std::string function;  // demangled; empty if there is no name
         std::string file;
-        std::uintptr_t offset = 0;  // in the file, as `addr2line -e` takes it
+        std::uintptr_t offset = 0;  // in the file, as `addr2line -e` expects it
     };
 
-    /// Where an instruction is; or an object with static storage, whose name is the function then.
+    /// Where an instruction is. For an object with static storage, `function` is the object's name.
     [[nodiscard]] place find(void const* instruction);
 
     /// The function at a place in a file, demangled. exported: its name, if the loader knows one.

@@ -1,4 +1,4 @@
-// new_thread_state(): makes what a native thread is to Python, past two faults of CPython 3.11.
+// new_thread_state(): makes a native thread's Python state, avoiding two faults of CPython 3.11.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -17,11 +17,12 @@ namespace handoff::detail {
 
 #if PY_VERSION_HEX < 0x030C0000
 
-/// A mutex that fork() takes. A native thread makes its state without the GIL and locks for it the
-/// list of all states; the child of a fork at that moment would wait for that lock for ever.
-/// Source: cpython #112275, mended in 3.12.0 and 3.11.10.
+/// A mutex that fork() takes. A native thread makes its state without the GIL, and locks the list
+/// of all states for that. If the process forks at that moment, the child waits for that lock for
+/// ever.
+/// Source: cpython #112275, fixed in 3.12.0 and 3.11.10.
 ///
-/// Visible, so that a host and the modules that it loads share it.
+/// Default visibility: a host and the modules that it loads share it.
 class [[gnu::visibility("default")]] fork_waits {
 public:
     fork_waits() : held_(mutex) {}
@@ -38,7 +39,7 @@ private:
 
 #endif
 
-/// A state for the calling thread, which has none; not current, as the GIL is not taken.
+/// A state for the calling thread, which has none. It is not current, because the GIL is not taken.
 ///
 /// GIL:    not needed, unchanged.
 /// Throws: std::bad_alloc.
@@ -47,7 +48,7 @@ inline PyThreadState* new_thread_state() {
     fork_waits const meanwhile;
 #endif
 #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
-    // PyThreadState_New() of 3.11 crashes without memory; these are its two halves.
+    // PyThreadState_New() of 3.11 crashes if there is no memory; these are its two halves.
     // Source: CPython 3.11's Python/pystate.c.
     PyThreadState* const made = _PyThreadState_Prealloc(PyInterpreterState_Main());
     if (made != nullptr) {
@@ -68,7 +69,7 @@ inline void delete_thread_state() noexcept {
     PyThreadState_DeleteCurrent();
 }
 
-/// Deletes a state that was cleared, of a thread that has ended. GIL: not needed, unchanged.
+/// Deletes a cleared state of a thread that has ended. GIL: not needed, unchanged.
 inline void delete_cleared_thread_state(PyThreadState* cleared) noexcept {
 #if PY_VERSION_HEX < 0x030C0000
     fork_waits const meanwhile;

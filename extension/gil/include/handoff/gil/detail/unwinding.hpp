@@ -1,4 +1,4 @@
-// rather_hang(): what keeps CPython from unwinding a C++ thread that asks for the GIL too late.
+// rather_hang(): keeps CPython from unwinding a C++ thread that asks for the GIL too late.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -10,13 +10,13 @@
 
 namespace handoff::detail {
 
-/// Calls `work`, which takes the GIL, or runs Python code that lets go of it and takes it again.
+/// Calls `work`, which takes the GIL, or runs Python code that releases it and takes it again.
 ///
 /// Once the interpreter is finalizing, a thread that asks for the GIL never gets it. Since 3.14
-/// (and 3.13.8) CPython lets it hang. Earlier it ends the thread by pthread_exit(), which unwinds
-/// the stack: through a destructor, or a catch (...) as in Boost.Python, that is std::terminate
-/// for the whole process. So here it hangs too, until the process ends a moment later. What `work`
-/// owns is not destroyed before that: unwinding.cpp says how.
+/// (and 3.13.8) CPython lets the thread hang. Earlier versions end the thread with pthread_exit(),
+/// which unwinds the stack. A destructor on the way, or a catch (...) as in Boost.Python, then
+/// calls std::terminate for the whole process. So here the thread hangs too, until the process ends
+/// a moment later. What `work` owns is not destroyed before that: unwinding.cpp says how.
 /// Throws: what `work` throws. Source: cpython #105805, #137827.
 template <class Work>
 auto rather_hang(Work work) {

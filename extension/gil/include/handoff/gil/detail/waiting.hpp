@@ -1,4 +1,4 @@
-// await_gil(): the one way in which our guards wait for the GIL.
+// await_gil(): the only way in which Handoff's guards wait for the GIL.
 #pragma once
 
 #include <handoff/gil/detail/assertion.hpp>
