@@ -348,7 +348,7 @@ class Makefile(Packages):
             shutil.copy(PROJECT / name, self.folder)
         self.write(".venv/ready", "")
         for lacking, said in (
-            ("PYTHON=", "no python3, which all of it needs: apt-get install python3"),
+            ("PYTHON=", "no python3, which everything needs: apt-get install python3"),
             ("CXX=nonesuch -O2", "no C++ compiler, nonesuch -O2: install it, or,"),
         ):
             with self.subTest(lacking):
