@@ -243,7 +243,7 @@ define configure
 @set -- $${CXX:-c++}; type "$$1" > /dev/null 2>&1 || { \
     echo "there is no C++ compiler, $${CXX:-c++}: $${CXX:+install it, or, without CXX=…, }apt-get install g++" >&2; \
     exit 1; }
-$(call has_room,$(if $(filter True,$(1)),2000,200))
+$(call has_room,$(if $(filter True,$(1)),600,200))
 @rm -rf $(BUILD)/CMakeCache.txt $(BUILD)/configured $(BUILD)/with_tests
 @mkdir -p $(BUILD)
 @echo 'Setting up $(BUILD): packages of the distribution that are missing, and CMake ($(LOG))'

@@ -52,7 +52,7 @@ Options of Handoff:
          and who holds it
 -X handoff-version: print the versions of Handoff, Python and Boost, and exit
 -X handoff-watchdog[=SECONDS]: the same as -X gilwatch
-Example: handoff -X giltrace=trace.html script.py
+Example: -X giltrace=trace.html script.py
 )"sv;
 
 constexpr auto help_of_environment = R"(
