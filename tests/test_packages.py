@@ -823,6 +823,60 @@ class CMakeConsumer(Packages):
                 variables = {"PYTHONPATH": "build"} if path else {}
                 self.assertEqual(self.succeed(python, script, **variables).stdout, printed)
 
+    def blocks(self, page, language):
+        """What a page shows in that language."""
+        return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", (PROJECT / page).read_text())
+
+    def test_builds_and_runs_what_the_readme_shows(self):
+        """A module, and the host around another."""
+        page = "README.md"
+        self.write("feed.cpp", self.blocks(page, "cpp")[0])
+        self.write("CMakeLists.txt", self.blocks(page, "cmake")[0])
+        prefix = self.install()
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="build")
+        command, printed = re.search(
+            r'(?ms)^\$ PYTHONPATH=build python3 -c "(.*?)"\n(.*?)```', (PROJECT / page).read_text()
+        ).groups()
+        self.assertEqual(self.succeed(STOCK, "-c", command, PYTHONPATH="build").stdout, printed)
+
+        self.assert_hosts_robot(self.blocks(page, "cpp")[1], prefix)
+
+    def assert_hosts_robot(self, main, prefix):
+        self.write("main.cpp", main)
+        shutil.copy(PROJECT / "tests/package/robot.cpp", self.folder)
+        self.write("CMakeLists.txt", self.blocks("docs/embedding.md", "cmake")[0])
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="robots")
+        told = self.succeed(self.folder / "robots/robot", "-c", "import robot; print(robot.legs())")
+        self.assertEqual(told.stdout, "4\n")
+
+    def test_builds_and_runs_what_the_page_of_embedding_shows(self):
+        page = "docs/embedding.md"
+        prefix = self.install()
+        host, application, *_ = self.blocks(page, "cpp")
+        self.assert_hosts_robot(host, prefix)
+
+        self.write("main.cpp", application)
+        self.write("CMakeLists.txt", self.blocks(page, "cmake")[1])
+        for script in self.blocks(page, "python"):
+            self.write(script.splitlines()[0].removeprefix("# "), script)
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="build")
+        printed = re.search(r"(?ms)^\$ build/shapes\n(.*?)```", (PROJECT / page).read_text())[1]
+        self.assertEqual(self.succeed(self.folder / "build/shapes").stdout, printed)
+
+    def test_with_two_installations_is_told_of_the_other(self):
+        """Found first was one without the component that is asked for."""
+        lacking = self.folder / "opt/lacking"
+        shutil.copytree(self.install(), lacking)
+        (config,) = lacking.rglob("handoffConfig.cmake")
+        text = config.read_text().replace(";host)", ")")
+        config.write_text(text.replace("set(_handoff_left_out )", "set(_handoff_left_out host)"))
+        self.write_project("find_package(handoff REQUIRED COMPONENTS host)")
+        refused = self.configure(f"-DCMAKE_PREFIX_PATH={lacking};{self.folder / 'prefix'}")
+        self.assertNotEqual(refused.returncode, 0)
+        (other,) = (self.folder / "prefix").rglob("handoffConfig.cmake")
+        told = "".join(refused.stderr.split())
+        self.assertIn(f"Anotherhandoffisinstalled:-Dhandoff_DIR={other.parent}.", told)
+
     def assert_refused(self, finds, *said):
         self.write_project(f"{finds}\nfind_package(handoff REQUIRED)")
         refused = self.configure(f"-DCMAKE_PREFIX_PATH={self.install()}")
