@@ -7,12 +7,22 @@ BUILD_TYPE ?= Release
 PREFIX     ?= /usr/local
 WITH       ?= asan tsan helgrind memcheck
 
+MACHINE := $(shell uname -m)
+ifneq ($(shell uname -s) $(shell getconf GNU_LIBC_VERSION 2> /dev/null | cut -d ' ' -f 1) $(filter x86_64 aarch64,$(MACHINE)),Linux glibc $(MACHINE))
+$(error Handoff is for Linux with glibc on x86_64 or aarch64, and this is $(shell uname -s) on $(MACHINE): \
+use a container or a virtual machine with Debian or Ubuntu, on Windows WSL 2 (docs/installation.md))
+endif
 ifeq ($(PYTHON),)
-$(error There is no python3, which all of it needs: apt-get install python3 python3-venv)
+$(error There is no python3, which everything needs: apt-get install python3 python3-venv)
 endif
 # The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
-override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)'), \
+GIVEN_PYTHON := $(PYTHON)
+override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else "old")'), \
                         $(error PYTHON=$(PYTHON) is not a Python that runs))
+ifeq ($(PYTHON),old)
+$(error $(GIVEN_PYTHON) is $(shell $(GIVEN_PYTHON) --version), and Handoff needs Python 3.11 or later: name one with \
+PYTHON=/path/to/python3.x, or use Debian 12, Ubuntu 24.04 or later)
+endif
 
 # The benchmarks are built apart, by this Makefile with other values of these two.
 BUILDS     := build
@@ -67,7 +77,7 @@ test-all: .venv/test .venv/docs .venv/peers wheel foo-wheel ## Run also the test
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(MAKE) --no-print-directory test
 
-build: $(BUILD)/configured ## Build everything; the host is build/Release/bin/handoff
+build: $(BUILD)/$(if $(filter ON,$(BENCHMARKS)),configured,with_tests) ## Build everything; the host is build/Release/bin/handoff
 	@$(VENV)/cmake --build $(BUILD)
 
 style: .venv/check ## Check formatting, and ruff: what a commit is checked for
@@ -75,7 +85,7 @@ style: .venv/check ## Check formatting, and ruff: what a commit is checked for
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 
-check: $(BUILD)/configured style ## Check style and types, and by clang-tidy
+check: $(BUILD)/with_tests style ## Check style and types, and by clang-tidy
 	@$(VENV)/mypy --no-error-summary
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
 
@@ -84,7 +94,7 @@ docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.ht
 	@$(SPHINX) --builder html --fresh-env --write-all . $(BUILDS)/docs/html
 	@$(SPHINX) --builder doctest . $(BUILDS)/docs/doctest
 
-sanitize: $(BUILD)/configured ## Run every test under the sanitizers; WITH=asan under that one; UNITS=1 those of units
+sanitize: $(BUILD)/with_tests ## Run every test under the sanitizers; WITH=asan under that one; UNITS=1 those of units
 	@UNITS='$(UNITS)' tests/sanitizers/run $(VENV) $(WITH) -- --toolchain $(BUILD)/generators/conan_toolchain.cmake \
 	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)'
 
@@ -160,7 +170,6 @@ define make_wheel
 @$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/unrepaired/$(1)-*_$(MACHINE).whl
 endef
 
-MACHINE := $(shell uname -m)
 ifneq ($(or $(ARCH),$(MACHINE)),$(MACHINE))  # for another, by Debian's g++-aarch64-linux-gnu, say
 wheel: MACHINE := $(ARCH)
 wheel: WHEEL_VARIABLES := CC=$(ARCH)-linux-gnu-gcc CXX=$(ARCH)-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-$(ARCH)
@@ -175,7 +184,15 @@ foo-wheel: .venv/wheel $(BUILD)/configured ## Build a wheel of Foo for PYTHON th
 
 install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD) --target to_install
-	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)'
+	@mkdir -p '$(DESTDIR)$(PREFIX)' 2> /dev/null; test -w '$(DESTDIR)$(PREFIX)' || { \
+	    echo 'everything is built, but you may not write into $(DESTDIR)$(PREFIX). Choose another folder, as in' \
+	        "\`make install PREFIX=$$HOME/handoff\`, or run:" >&2; \
+	    echo '  sudo $(VENV)/cmake --install $(CURDIR)/$(BUILD) --prefix $(PREFIX)' >&2; exit 1; }
+	@rm -f $(BUILD)/install_manifest.txt  # root's, if root has installed before
+	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)' > $(BUILD)/install.log
+	@echo 'Installed into $(DESTDIR)$(PREFIX): $(BUILD)/install_manifest.txt lists the files. Next:'
+	@echo '  $(DESTDIR)$(PREFIX)/bin/handoff script.py          # python3 with Foo built in'
+	@echo '  cmake -B build -DCMAKE_PREFIX_PATH=$(DESTDIR)$(PREFIX)    # find_package(handoff) in your project'
 
 clean: ## Remove what was built (not .venv)
 	rm -rf build
@@ -186,13 +203,20 @@ clean: ## Remove what was built (not .venv)
 PIP     := 26.3
 INSTALL  = .venv/bin/pip install --quiet --disable-pip-version-check
 
+# $(call has_room,MB): stops where the disk has less than that left.
+has_room = @left=$$(df -Pm . | awk 'END { print $$4 }'); [ "$$left" -ge $(1) ] || { \
+    echo "the disk of $(CURDIR) has $$left MB left, and this step takes $(1) MB: make room, or clone elsewhere" >&2; exit 1; }
+
 .venv/ready: pyproject.toml
 	@$(DISTRIBUTION_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo '$(DISTRIBUTION_PYTHON) cannot make virtual environments: apt-get install python3-venv' >&2; \
 	    exit 1; }
-	$(DISTRIBUTION_PYTHON) -m venv .venv
-	$(INSTALL) pip==$(PIP)
-	$(INSTALL) --group setup
+	$(call has_room,300)
+	@echo 'Setting up .venv: Conan, CMake and Ninja, from PyPI'
+	@$(DISTRIBUTION_PYTHON) -m venv .venv
+	@$(INSTALL) pip==$(PIP) && $(INSTALL) --group setup || { \
+	    echo 'PyPI cannot be reached, or has not what .venv needs. Set HTTPS_PROXY or PIP_INDEX_URL, or build with the' \
+	        'tools of the distribution: docs/installation.md, "Without PyPI"' >&2; exit 1; }
 	@touch $@
 
 .venv/check .venv/test .venv/docs .venv/peers .venv/bench .venv/attach .venv/fuzz: .venv/%: .venv/ready
@@ -209,19 +233,35 @@ INSTALL  = .venv/bin/pip install --quiet --disable-pip-version-check
 # The last is Python itself: a static libpython is linked again when it was updated.
 SETTINGS := $(PROFILE) $(PYTHON) $(BUILD_TYPE) $(BENCHMARKS) $(CI) $(CXX) $(shell stat -Lc '%s.%Y' '$(PYTHON)')
 ifneq ($(SETTINGS),$(shell cat $(BUILD)/configured 2>/dev/null))
-.PHONY: $(BUILD)/configured
+.PHONY: $(BUILD)/configured $(BUILD)/with_tests
 endif
 
-$(BUILD)/configured: .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
-	@set -- $${CXX:-c++}; type "$$1" > /dev/null 2>&1 || { \
-	    echo "there is no C++ compiler, $${CXX:-c++}: $${CXX:+install it, or, without CXX=…, }apt-get install g++" >&2; \
-	    exit 1; }
-	@rm -rf $(BUILD)/CMakeCache.txt $@
-	$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing \
-	    -c tools.cmake.cmake_layout:build_folder=$(BUILDS) \
-	    -c user.handoff:benchmarks=$(if $(filter ON,$(BENCHMARKS)),True,False) \
-	    -c user.handoff:tests=$(if $(filter ON,$(BENCHMARKS)),False,True)
-	$(WITH_TOOLS) cmake -S . -B $(BUILD) -G Ninja --toolchain $(BUILD)/generators/conan_toolchain.cmake \
-	    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)' \
-	    -DHANDOFF_BENCHMARKS=$(BENCHMARKS) -DBUILD_TESTING=$(if $(filter ON,$(BENCHMARKS)),OFF,ON)
-	@echo '$(SETTINGS)' > $@
+# $(call configure,TESTS): True or False. What Conan and CMake say is in the log; if one fails, on stderr as well. But
+# where Conan builds Boost itself, which takes long, it is seen.
+LOG := $(BUILD)/set_up.log
+define configure
+@set -- $${CXX:-c++}; type "$$1" > /dev/null 2>&1 || { \
+    echo "there is no C++ compiler, $${CXX:-c++}: $${CXX:+install it, or, without CXX=…, }apt-get install g++" >&2; \
+    exit 1; }
+$(call has_room,$(if $(filter True,$(1)),600,200))
+@rm -rf $(BUILD)/CMakeCache.txt $(BUILD)/configured $(BUILD)/with_tests
+@mkdir -p $(BUILD)
+@echo 'Setting up $(BUILD): packages of the distribution that are missing, and CMake ($(LOG))'
+@$(WITH_TOOLS) conan install . -pr:a profiles/$(PROFILE) -s build_type=$(BUILD_TYPE) --build=missing \
+    -c tools.cmake.cmake_layout:build_folder=$(BUILDS) \
+    -c user.handoff:benchmarks=$(if $(filter ON,$(BENCHMARKS)),True,False) \
+    -c user.handoff:tests=$(1) $(if $(filter debian,$(PROFILE)),> $(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; })
+@$(WITH_TOOLS) cmake -S . -B $(BUILD) -G Ninja --toolchain $(BUILD)/generators/conan_toolchain.cmake \
+    -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DPython3_EXECUTABLE='$(PYTHON)' -DHANDOFF_BENCHMARKS=$(BENCHMARKS) \
+    -DBUILD_TESTING=$(if $(filter True,$(1)),ON,OFF) >> $(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; }
+@sed -n 's/^-- \(Python 3\|libpython: \|Boost.Python \)/  \1/p' $(LOG)
+@echo '$(SETTINGS)' > $(BUILD)/configured
+endef
+
+TO_CONFIGURE := .venv/ready conanfile.py profiles/toolchain profiles/$(PROFILE)
+$(BUILD)/configured: $(TO_CONFIGURE)
+	$(call configure,False)
+
+$(BUILD)/with_tests: $(TO_CONFIGURE)
+	$(call configure,True)
+	@touch $@

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -73,7 +74,8 @@ class Handoff(ConanFile):
                 )
 
     def build_requirements(self):
-        self.test_requires("gtest/[>=1.10 <2]")
+        if self._tests:
+            self.test_requires("gtest/[>=1.10 <2]")
         if self._benchmarks:
             self.test_requires("benchmark/[>=1.7 <2]")
 
@@ -96,6 +98,11 @@ class Handoff(ConanFile):
             packages.append(f"lib{python[1]}-dev")
             if self._tests:
                 packages.append("python3-hypothesis")
+        if packages and shutil.which("apt-get") is None:
+            raise ConanException(
+                "This profile takes Boost from Debian or Ubuntu, and this system has no apt-get. Let Conan build Boost: "
+                "make PROFILE=conancenter …; Python's headers and libpython, the distribution installs"
+            )
         os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
         # Asks dpkg first: nothing is downloaded when everything is there.
         try:

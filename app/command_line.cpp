@@ -44,18 +44,20 @@ constexpr std::array of_cpython{
 
 constexpr auto help_of_options = R"(
 Options of Handoff:
--X gilcheck[=SETTINGS]: report each call into Python that is made without the GIL,
-         and with =deadlocks what will deadlock
--X giltrace=FILE[,OPTION=NUMBER…]: record who held the GIL and who waited for it
--X gilwatch[=SECONDS]: report on stderr who has waited longer than that for the GIL,
-         and who holds it; also HANDOFF_WATCHDOG=SECONDS
+-X gilcheck[=SETTINGS]: report each call into Python that is made without the GIL;
+         with =warn,deadlocks also what will deadlock
+-X giltrace=FILE[,OPTION=NUMBER…]: record who holds the GIL and who waits for it;
+         FILE ends with .html, .svg or .json
+-X gilwatch[=SECONDS]: report on stderr who waits longer than that for the GIL (5),
+         and who holds it
 -X handoff-version: print the versions of Handoff, Python and Boost, and exit
 -X handoff-watchdog[=SECONDS]: the same as -X gilwatch
+Example: -X giltrace=trace.html script.py
 )"sv;
 
 constexpr auto help_of_environment = R"(
 Environment variables of Handoff:
-HANDOFF_WATCHDOG: report on stderr who has waited for the GIL for so many seconds,
+HANDOFF_WATCHDOG: report on stderr who waits longer than so many seconds for the GIL,
          and who holds it (-X gilwatch)
 )"sv;
 

@@ -1,4 +1,4 @@
-// A finder, asked last, for two names in one folder.
+// A finder, asked last, for a few names in one folder.
 #include "installed_packages.hpp"
 
 #include <handoff/gil/detail/reference.hpp>
@@ -14,7 +14,8 @@ namespace {
 
 using detail::reference;
 
-constexpr std::array packages{"gilcheck", "giltrace", "gilwatch", "handoff_attach"};
+constexpr std::array packages{"gilcheck", "giltrace", "gilwatch", "handoff_attach",
+                              "handoff_ticker"};
 
 /// find_spec(fullname, path=None, target=None), of the folder. See importlib.abc.MetaPathFinder.
 PyObject* find_spec(PyObject* folder, PyObject* arguments, PyObject* named) {

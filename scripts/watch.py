@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# The build puts giltrace beside the host, to which an environment's Python is a link.
-sys.path.append(str(Path(sys.executable).resolve().parent.parent / "python"))
 try:
     import giltrace
     from Foo import Foo
@@ -33,7 +31,10 @@ try:
     from rich.table import Table
 except ImportError as missing:
     if missing.name in ("Foo", "giltrace"):
-        sys.exit(f"watch.py needs {missing.name}: run it by the host, which has it beside it")
+        sys.exit(
+            f"watch.py needs {missing.name}, which {sys.executable} does not find: after `make run` "
+            "use build/Release/bin/handoff, or `pip install .` in a virtual environment"
+        )
     sys.exit(
         f"watch.py needs {missing.name}: {sys.executable} -m venv env &&"
         f" env/bin/pip install rich && env/bin/python {sys.argv[0]}"

@@ -78,6 +78,17 @@ class Files(unittest.TestCase):
             },
         )
 
+    def test_the_citation_is_of_this_version(self):
+        citation = (PROJECT / "CITATION.cff").read_text()
+        cmake = (PROJECT / "CMakeLists.txt").read_text()
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+        version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
+        self.assertIn(f"\nversion: {version}\nlicense: {project['license']}\n", citation)
+        self.assertIn(f'- name: "{project["authors"][0]["name"]}"\n', citation)
+
+    def test_the_readme_is_short(self):
+        self.assertLessEqual(len((PROJECT / "README.md").read_text().splitlines()), 150)
+
     def test_the_reference_has_each_public_header(self):
         reference = (PROJECT / "docs/reference_cpp.md").read_text()
         described = set(re.findall(r"literalinclude\} \.\./(\S+)", reference))

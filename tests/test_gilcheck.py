@@ -897,19 +897,21 @@ class Program(InFolder):
                 self.assertEqual((outcome.code, outcome.stdout), (2, ""))
                 self.assertRegex(outcome.stderr, rf"\Agilcheck: .*{re.escape(said)}.*\n\Z")
 
-    def test_the_help_lists_every_option_and_fits_a_screen(self):
+    def test_the_help_lists_every_option_has_examples_and_fits_a_screen(self):
         process = start(
             *(STOCK, "-m", "gilcheck", "--help"),
             env=environment(PYTHONPATH=PACKAGES, COLUMNS="80"),
         )
         told = finish(process).stdout.replace("PYTHON", "python3")
-        rows = sum(1 + (len(line) - 1) // 80 for line in told.splitlines())
-        self.assertLess(rows, 24)
+        lines = told.splitlines()
+        self.assertLess(len(lines), 24)
+        self.assertLessEqual(max(map(len, lines)), 80)
         usage, _, described = told.partition("\n\n")
-        for shown in ("SCRIPT", "-m MODULE", "-c CODE", "--pid PID", "[OPTION ...]", "--help"):
+        for shown in ("SCRIPT", "-m MODULE", "-c CODE", "--pid PID", "[OPTION ...]"):
             self.assertIn(shown, usage)
-        for option in (*OPTIONS, "-m", "-c"):
-            self.assertIn(f"  {option} ", described)
+        for option in (*OPTIONS, "--version, -h, --help"):
+            self.assertRegex(described, rf"(?m)^  {option}[ ,\n]")
+        self.assertEqual(len(re.findall(r"(?m)^  \S+ -m gilcheck ", described)), 3)
 
 
 class LooksLegal(Checked):

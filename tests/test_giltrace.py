@@ -1249,6 +1249,7 @@ class CommandLine(Traced):
         self.assertEqual(
             [each for each in wanted if each not in outcome.stdout.split("PROGRAM")[-1]], []
         )
+        self.assertEqual(len(re.findall(r"^  \S+ -m giltrace -o ", outcome.stdout, re.MULTILINE)), 3)
         lines = outcome.stdout.splitlines()
         self.assertLessEqual(len(lines), 24)
         self.assertLessEqual(max(map(len, lines)), 80)

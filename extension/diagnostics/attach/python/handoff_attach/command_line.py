@@ -17,18 +17,8 @@ _WITHIN = 5.0  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pid",
-        type=int,
-        metavar="PID",
-        help="a Python process that runs already, not a program",
-    )
-    parser.add_argument(
-        "--within",
-        metavar="SECONDS",
-        type=seconds,
-        help=f"how long it may take to where the tool can begin ({_WITHIN:g})",
-    )
+    parser.add_argument("--pid", type=int)
+    parser.add_argument("--within", type=seconds)  # _WITHIN, unless given
 
 
 def seconds(text: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import shlex
 from pathlib import Path
 
@@ -11,13 +10,31 @@ from handoff_attach import command_line
 
 from . import __version__, program, start
 
-_FILES = {
-    "--statistics": "write how the GIL was used: .txt, .json or .prom",
-    "--log": "append reports to it, and write none on stderr",
-    "--suppressions": "do not report what it names",
-    "--baseline": "do not report what it knows ...",
-    "--write-baseline": "... for this wrote what there was, and nothing else",
-}
+_HELP = """\
+usage: {prog} [OPTION ...] (SCRIPT | - | -m MODULE | -c CODE) ...
+       {prog} [OPTION ...] --pid PID
+
+Report each call into Python that is made without the GIL. Three examples:
+  {prog} script.py                 # it crashes: which call?
+  {prog} --deadlocks -m pytest     # what will deadlock one day?
+  {prog} --budget 5ms script.py    # what holds the GIL longer
+
+  --settings SETTINGS    warn (default), once or abort; as JSON: warn,json
+  --deadlocks            report also what will deadlock
+  --python-locks         ... with threading.Lock and RLock, too
+  --budget TIME          report native code that holds the GIL longer, as 5ms
+  --no-calls             no calls: only deadlocks, the budget, statistics
+  --statistics FILE      write how the GIL was used: .txt, .json or .prom
+  --log FILE             append the reports to FILE instead of stderr
+  --suppressions FILE    do not report what FILE names
+  --baseline FILE        do not report what FILE knows ...
+  --write-baseline FILE  ... which this has written; it reports nothing else
+  --pid PID              check a Python process that runs already ...
+  --within SECONDS       ... if that can begin within this time (5)
+  --includes             print the compiler's option for gilcheck_inline.h
+  --version, -h, --help
+"""
+_FILES = ("--statistics", "--log", "--suppressions", "--baseline", "--write-baseline")
 
 
 def _path(given: str) -> Path:
@@ -54,39 +71,15 @@ def _begin_baseline(parser: argparse.ArgumentParser, asked: argparse.Namespace) 
 
 
 def main(prog: str = "gilcheck") -> None:
-    parser = program.Parser(
-        prog=prog,
-        usage="%(prog)s [--settings SETTINGS] [OPTION ...]\n"
-        f"                {program.USAGE}\n"
-        "       %(prog)s [OPTION ...] --pid PID [--within SECONDS]\n"
-        "       %(prog)s --includes | --version | --help",
-        description="Run a program, and report each call into Python made without the GIL.",
-        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=26),
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # the usage has it
-    parser.add_argument("--settings", help="warn (default), once or abort; in JSON: with ,json")
-    parser.add_argument("--deadlocks", action="store_true", help="report also what will deadlock")
-    parser.add_argument(
-        "--python-locks", action="store_true", help="of threading.Lock and RLock, too"
-    )
-    parser.add_argument(
-        "--budget", metavar="TIME", help="report what holds the GIL longer, as 5ms, and where"
-    )
-    parser.add_argument(
-        "--no-calls", action="store_true", help="with deadlocks, a budget or statistics: no calls"
-    )
-    for option, said in _FILES.items():
-        parser.add_argument(option, metavar="FILE", type=_path, help=said)
+    parser = program.Parser(prog, _HELP)
+    parser.add_argument("--settings")
+    for option in ("--deadlocks", "--python-locks", "--no-calls", "--includes"):
+        parser.add_argument(option, action="store_true")
+    parser.add_argument("--budget")
+    for option in _FILES:
+        parser.add_argument(option, type=_path)
     command_line.add_arguments(parser)
-    parser.add_argument(
-        "--includes",
-        action="store_true",
-        help="print what -include handoff/gilcheck_inline.h needs",
-    )
-    version = f"gilcheck {__version__}"
-    parser.add_argument("--version", action="version", version=version, help="print it")
+    parser.add_argument("--version", action="version", version=f"gilcheck {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
     if asked.includes:

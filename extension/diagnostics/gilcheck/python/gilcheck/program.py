@@ -17,11 +17,19 @@ from typing import Any, NoReturn
 # What python3 -m itself calls.
 _RUN_AS_MAIN: Callable[..., None] = runpy._run_module_as_main  # type: ignore[attr-defined]
 
-USAGE = "(SCRIPT | - | -m MODULE | -c CODE) [ARGUMENT ...]"
-
 
 class Parser(argparse.ArgumentParser):
-    """Of a tool's command line: what is wrong with it is one line, which begins with the tool."""
+    """Of a tool's command line: its help fits a screen, and an error is one line, as the tool's are.
+
+    help_text: what --help prints; `{prog}` stands for how the tool was called.
+    """
+
+    def __init__(self, prog: str, help_text: str) -> None:
+        super().__init__(prog=prog, allow_abbrev=False)
+        self._help_text = help_text
+
+    def format_help(self) -> str:
+        return self._help_text.format(prog=self.prog)
 
     def error(self, message: str) -> NoReturn:
         tool = self.prog.rpartition(" ")[2]
@@ -30,12 +38,11 @@ class Parser(argparse.ArgumentParser):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
-    rest: dict[str, Any] = {"nargs": argparse.REMAINDER, "metavar": "..."}
-    what.add_argument("-m", dest="module", help="a module's name, and its arguments", **rest)
-    what.add_argument("-c", dest="code", help="a program itself, and its arguments", **rest)
-    # A file, folder or archive with __main__.py; as python3 has it, which the usage shows.
-    parser.add_argument("script", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    what.add_argument("-m", dest="module", nargs=argparse.REMAINDER)  # its name, and its arguments
+    what.add_argument("-c", dest="code", nargs=argparse.REMAINDER)
+    # A file, folder or archive with __main__.py, as python3 has it.
+    parser.add_argument("script", nargs="?")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
 
 
 def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable[[], None]:

@@ -1,19 +1,19 @@
 """python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE | --pid PID) [ARGUMENT ...]."""
 
-import argparse
-from typing import NoReturn
-
 from gilcheck import program
 from handoff_attach import command_line
 
 from . import __version__, attached, start, write
 
-HELP = """\
+_HELP = """\
 usage: {prog} -o OUTPUT [OPTION ...] PROGRAM
        {prog} -o OUTPUT [OPTION ...] --pid PID
        {prog} -o OUTPUT --recording OUTPUT.recording
 
-Run a Python program, and draw who holds the GIL and who waits for it.
+Run a Python program, and draw who holds the GIL and who waits for it:
+  {prog} -o trace.html script.py
+  {prog} -o trace.json -m pytest     # for ui.perfetto.dev
+  {prog} -o trace.html --pid 4711    # until Ctrl-C
 
 PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 
@@ -30,18 +30,8 @@ PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """Help that fits a screen; and what is wrong in one line, as each of giltrace's begins."""
-
-    def format_help(self) -> str:
-        return HELP.format(prog=self.prog)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"giltrace: {message} (`{self.prog} --help`)\n")
-
-
-def options(prog: str) -> Parser:
-    parser = Parser(prog=prog, allow_abbrev=False)
+def options(prog: str) -> program.Parser:
+    parser = program.Parser(prog, _HELP)
     parser.add_argument("-o", dest="output")
     for each in ("last", "when-wait-exceeds"):
         parser.add_argument(f"--{each}", type=command_line.seconds, default=0.0)  # 0: not wanted

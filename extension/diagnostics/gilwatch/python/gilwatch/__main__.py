@@ -1,63 +1,42 @@
 """python3 -m gilwatch (SCRIPT | - | -m MODULE | -c CODE | --pid PID | --core FILE) …."""
 
-import argparse
-
 from gilcheck import program
 from handoff_attach import command_line
 
 from . import __version__, outside, start
 
-_EXAMPLES = """\
-examples:
-  {prog} --after 2 script.py --its option
-  {prog} -m pytest tests
-  {prog} --signal 12 -m service    # then: kill -12 PID
-  {prog} --pid 4711                # it hangs: because of whom?
+_HELP = """\
+usage: {prog} [OPTION ...] (SCRIPT | - | -m MODULE | -c CODE) ...
+       {prog} --pid PID [--watch [OPTION ...]]
+       {prog} --core FILE [--executable FILE]
+
+Report on stderr who waits too long for the GIL, who holds it, and in which
+lines. Three examples:
+  {prog} --after 2 script.py    # it hangs now and then
+  {prog} --pid 4711             # it hangs now: because of whom?
+  {prog} --core core.4711       # it has crashed: where?
+
+  --after SECONDS    report a wait, or a hold that sleeps, after this time (5)
+  --signal NUMBER    report at once when the process gets this signal
+  --pid PID          report once, from outside, on a process that runs already
+  --watch            with --pid: watch it from inside from now on ...
+  --within SECONDS   ... if that can begin within this time (5)
+  --core FILE        report on a core file: of a crash, its signal and line
+  --executable FILE  the program that left the core, if the core does not say
+  --version, -h, --help
+
+A hang in which no thread wants the GIL is reported only for --signal and --pid.
 """
 
 
 def main(prog: str = "gilwatch") -> None:
-    parser = program.Parser(
-        prog=prog,
-        usage=f"%(prog)s [--after SECONDS] [--signal NUMBER]\n"
-        f"           {program.USAGE}\n"
-        "       %(prog)s --pid PID\n"
-        "       %(prog)s --pid PID --watch [--within SECONDS]\n"
-        "           [--after SECONDS] [--signal NUMBER]\n"
-        "       %(prog)s --core FILE [--executable FILE]\n"
-        "       %(prog)s --help | --version",
-        description="Report on stderr who waits too long for the GIL, who holds it, and in which\n"
-        "line: of a Python program that is run, of a process that runs already, or of a\n"
-        "core, whose crash it names. A hang where nobody wants the GIL is reported only\n"
-        "when somebody asks: by --signal, or --pid.",
-        epilog=_EXAMPLES.format(prog=prog),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--after",
-        type=command_line.seconds,
-        default=5.0,
-        metavar="SECONDS",
-        help="how long a wait, or a hold that sleeps, is too long (5)",
-    )
-    parser.add_argument(
-        "--signal",
-        type=int,
-        default=0,
-        metavar="NUMBER",
-        help="a signal that asks for a report at once (none)",
-    )
+    parser = program.Parser(prog, _HELP)
+    parser.add_argument("--after", type=command_line.seconds, default=5.0)
+    parser.add_argument("--signal", type=int, default=0)
     command_line.add_arguments(parser)
-    parser.add_argument(
-        "--watch",
-        action="store_true",
-        help="with --pid: watch it from inside from now on (report once, from outside)",
-    )
-    parser.add_argument("--core", metavar="FILE", help="report on what a process has left, a core")
-    parser.add_argument(
-        "--executable", metavar="FILE", help="the program that left the core (it says itself which)"
-    )
+    parser.add_argument("--watch", action="store_true")
+    parser.add_argument("--core")
+    parser.add_argument("--executable")
     parser.add_argument("--version", action="version", version=f"gilwatch {__version__}")
     program.add_arguments(parser)
     asked = parser.parse_args()
