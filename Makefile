@@ -70,10 +70,11 @@ test-all: .venv/test .venv/docs .venv/peers wheel foo-wheel ## Run also the test
 build: $(BUILD)/configured ## Build everything; the host is build/Release/bin/handoff
 	@$(VENV)/cmake --build $(BUILD)
 
-style: .venv/check ## Check formatting, and ruff: what a commit is checked for
+style: .venv/check ## Check formatting, ruff, and the English: what a commit is checked for
 	@git ls-files -zco --exclude-standard '*.cpp' '*.hpp' | xargs -0 -r $(VENV)/clang-format --dry-run -Werror
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
+	@$(VENV)/python docs/prose.py
 
 check: $(BUILD)/configured style ## Check style and types, and by clang-tidy
 	@$(VENV)/mypy --no-error-summary
