@@ -27,7 +27,7 @@ except ImportError as error:
 project = "Handoff"
 author = "the Handoff contributors"
 cmake = (PROJECT / "CMakeLists.txt").read_text()
-version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
+release = version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
 
 # ---- where it is ---------------------------------------------------------------------------------
 
@@ -40,7 +40,14 @@ templates_path = ["templates"]
 
 # ---- how it is read ------------------------------------------------------------------------------
 
-extensions = ["cpp_reference", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
+extensions = [
+    "cpp_reference",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx_design",
+]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 highlight_language = "none"
 default_role = "code"  # in docstrings, as in Markdown
@@ -56,6 +63,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"Handoff {version}"
+html_static_path = ["static"]
+html_css_files = ["handoff.css"]
 html_copy_source = False
 html_show_copyright = False
 
