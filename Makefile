@@ -31,6 +31,7 @@ BENCHMARKS := OFF
 BUILD := $(BUILDS)/$(BUILD_TYPE)
 JOBS  := $(shell nproc)
 VENV  := $(CURDIR)/.venv/bin
+SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 # For set-up only: what the host runs must not find the tools' virtual environment on its path.
 WITH_TOOLS := PATH="$(VENV):$$PATH" PYTHON='$(PYTHON)'
 
@@ -73,23 +74,24 @@ test: build ## Build everything and run every test
 	@$(VENV)/ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
 test-all: export HANDOFF_TOOLS := $(VENV)/python
-test-all: .venv/test .venv/docs .venv/peers wheel foo-wheel ## Run also the tests that need Chromium, or more packages of PyPI
+test-all: doxygen .venv/test .venv/docs .venv/peers wheel foo-wheel ## Run also the tests that need Chromium, or more packages of PyPI
 	@$(VENV)/cmake $(BUILD) > /dev/null  # to see the peers, if they are new
 	@$(MAKE) --no-print-directory test
 
 build: $(BUILD)/$(if $(filter ON,$(BENCHMARKS)),configured,with_tests) ## Build everything; the host is build/Release/bin/handoff
 	@$(VENV)/cmake --build $(BUILD)
 
-style: .venv/check ## Check formatting, and ruff: what a commit is checked for
+style: .venv/check ## Check formatting, ruff, and the English: what a commit is checked for
 	@git ls-files -zco --exclude-standard '*.cpp' '*.hpp' | xargs -0 -r $(VENV)/clang-format --dry-run -Werror
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
+	@$(VENV)/python docs/prose.py
 
 check: $(BUILD)/with_tests style ## Check style and types, and by clang-tidy
 	@$(VENV)/mypy --no-error-summary
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
 
-docs: .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.html, and run its examples
+docs: doxygen .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.html, and run its examples
 	@$(VENV)/cmake --build $(BUILD) --target python_packages
 	@$(SPHINX) --builder html --fresh-env --write-all . $(BUILDS)/docs/html
 	@$(SPHINX) --builder doctest . $(BUILDS)/docs/doctest
@@ -222,6 +224,13 @@ has_room = @left=$$(df -Pm . | awk 'END { print $$4 }'); [ "$$left" -ge $(1) ] |
 .venv/check .venv/test .venv/docs .venv/peers .venv/bench .venv/attach .venv/fuzz: .venv/%: .venv/ready
 	$(INSTALL) --group $*
 	@touch $@
+
+# What reads the headers for the reference.
+.PHONY: doxygen
+doxygen:
+	@type doxygen > /dev/null 2>&1 || { $(SUDO) apt-get -qq update && \
+	    $(SUDO) apt-get -qq install -y --no-install-recommends doxygen > /dev/null; } || { \
+	    echo 'the C++ reference needs Doxygen, which root installs so: apt-get install doxygen' >&2; exit 1; }
 
 .venv/wheel: .venv/ready
 	@$(INSTALL) --group wheel || { \

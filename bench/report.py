@@ -17,6 +17,45 @@ RESULTS = HERE / "results.json"
 DOCS = HERE.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 COLUMNS = ("what", "measured", "limit or peer", "ratio", "to reach", "verdict")
+# What a reader in a hurry is shown: what, and beside what; the measurements of both.
+SUMMARY = (
+    (
+        "acquire and release the GIL on a native thread",
+        "guards.acquire_release.handoff",
+        "pybind11's guard",
+        "guards.plain.pybind11",
+    ),
+    (
+        "a message that a native thread appends to a list",
+        "deliveries.append.foo",
+        "a thread per object",
+        "deliveries.append.seed",
+    ),
+    (
+        "a message through a channel, as a Python object",
+        "channel.objects.get_many.threads:1",
+        "`queue.SimpleQueue`",
+        "channel.objects.simple_queue.threads:1",
+    ),
+    (
+        "messages of a 1 ms timer within 6 ms, beside busy Python",
+        "ticks.on_time.foo",
+        "`threading.Thread`",
+        "ticks.on_time.thread",
+    ),
+    (
+        "`stop()` of a worker: 99th percentile",
+        "stop.idle.foo.p99",
+        "`threading.Thread` of 1 s",
+        "stop.idle.thread.p99",
+    ),
+    (
+        "pyperformance's scripts in the host, geometric mean",
+        "scripts.ratio.geometric_mean",
+        "`python3`, which is 1",
+        "",
+    ),
+)
 WIDTHS = (34, 16, 16, 13, 9, 34)  # on a terminal
 BUSY = 0.05  # of all processors: what else ran when a run began, and makes its figures doubtful
 
@@ -46,7 +85,7 @@ def bound(row, unit):
         return ""
     sign, limit = ("≥", row.at_least) if row.at_most is None else ("≤", row.at_most)
     if row.peer:
-        return f"{sign} {limit:g} ×{' faster' if sign == '≥' else ''}"
+        return f"≤ {limit if row.at_least is None else 1 / limit:.3g} ×"
     return f"{sign} {plots.text(limit, unit) if unit else format(limit, 'g')}"
 
 
@@ -54,7 +93,9 @@ def cells(row, runs):
     """What the table shows of a row."""
     verdict = judge(row, runs)
     known = [run["measurements"].get(row.measured, {}) for run in runs]
-    ends = dict.fromkeys(f"{end(verdict.figures):.4g}" for end in (min, max) if verdict.figures)
+    # One direction for all: ours through the peer's, where the verdict may be on the reverse.
+    figures = [1 / each if row.at_least is not None else each for each in verdict.figures]
+    ends = dict.fromkeys(f"{end(figures):.3g}" for end in (min, max) if figures)
     return (
         row.what,
         quantity(runs, row.measured),
@@ -69,6 +110,13 @@ def lines(results):
     """The table's rows: of the parts that were to be measured."""
     rows = QUICK_ROWS if results["quick"] else ROWS
     return [cells(row, results["runs"]) for part in results["parts"] for row in rows[part]]
+
+
+def summary(results):
+    """The rows for a reader in a hurry."""
+    for what, ours, beside, peers in SUMMARY:
+        values = [quantity(results["runs"], name).partition(" [")[0] for name in (ours, peers)]
+        yield what, f"**{values[0]}**", f"{beside}: {values[1]}".removesuffix(": ")
 
 
 def circumstances(results):
@@ -100,9 +148,14 @@ def between(text, name, new):
 def document(results):
     """Writes the documentation's table and plots anew."""
     text = PAGE.read_text()
-    table = tabulate(lines(results), COLUMNS, tablefmt="github", disable_numparse=True)
+    known = [row for row in lines(results) if not row[-1].startswith("not measured")]
+    table = tabulate(known, COLUMNS, tablefmt="github", disable_numparse=True)
     text = between(text, "circumstances", "".join(f"- {line}\n" for line in circumstances(results)))
     text = between(text, "table", f"\n{table}\n\n")
+    short = tabulate(
+        summary(results), ("", "Handoff", "beside"), tablefmt="github", disable_numparse=True
+    )
+    text = between(text, "summary", f"\n{short}\n\n")
     PAGE.write_text(text)
     plots.draw(results["runs"], DOCS / "plots")
 

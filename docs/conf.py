@@ -9,6 +9,7 @@ from sphinx.errors import ConfigError
 from sphinx.transforms import SphinxTransform
 
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT / "docs"))
 
 # ---- what is described ---------------------------------------------------------------------------
 
@@ -26,7 +27,7 @@ except ImportError as error:
 project = "Handoff"
 author = "the Handoff contributors"
 cmake = (PROJECT / "CMakeLists.txt").read_text()
-version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
+release = version = re.search(r"project\(handoff VERSION ([\d.]+)", cmake)[1]
 
 # ---- where it is ---------------------------------------------------------------------------------
 
@@ -39,17 +40,31 @@ templates_path = ["templates"]
 
 # ---- how it is read ------------------------------------------------------------------------------
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
+extensions = [
+    "cpp_reference",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx_design",
+]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 highlight_language = "none"
 default_role = "code"  # in docstrings, as in Markdown
 smartquotes = False
 autodoc_member_order = "bysource"
 nitpicky = True
-nitpick_ignore_regex = [("py:class", r"(asyncio|collections\.abc|os)\.\w+")]  # Python's own
+nitpick_ignore_regex = [
+    ("py:class", r"(asyncio|collections\.abc|os)\.\w+"),  # Python's own
+    ("cpp:identifier", ".*"),  # in signatures: C++'s own, Boost's, template parameters
+]
+cpp_maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"Handoff {version}"
+html_static_path = ["static"]
+html_css_files = ["handoff.css"]
 html_copy_source = False
 html_show_copyright = False
 

@@ -8,6 +8,7 @@ import sys
 import tomllib
 import unittest
 import urllib.parse
+import zlib
 from pathlib import Path
 
 from host import InFolder, environment, finish, start
@@ -18,6 +19,18 @@ TOOLS = os.environ.get("HANDOFF_TOOLS", "")  # a Python that has what `make test
 FILES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "bench/README.md"]
 # What is not read as Markdown: a block of code, and code within a line.
 CODE = re.compile(r"^(`{3,}).*?^\1$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+# Some of each kind that the C++ reference has.
+NAMES = (
+    *("handoff::gil_acquire", "handoff::gil_acquire::gil_acquire", "handoff::gil_gate::grace"),
+    *("handoff::interpreter::options::stop_grace", "handoff::gil_held", "handoff::without_gil"),
+    *(
+        "handoff::callback::operator()",
+        "handoff::when_full::drop_oldest",
+        "handoff::spdlog_sink_mt",
+    ),
+    *("handoff::gilcheck::start", "HANDOFF_PYTHON_MODULE"),
+)
 
 
 def tools_lack_foo():
@@ -90,10 +103,16 @@ class Files(unittest.TestCase):
         self.assertLessEqual(len((PROJECT / "README.md").read_text().splitlines()), 150)
 
     def test_the_reference_has_each_public_header(self):
-        reference = (PROJECT / "docs/reference_cpp.md").read_text()
-        described = set(re.findall(r"literalinclude\} \.\./(\S+)", reference))
+        pages = (PROJECT / "docs/reference_cpp").glob("*.md")
+        described = [
+            header
+            for page in pages
+            for header in re.findall(r"^\.\. header:: (\S+)$", page.read_text(), re.MULTILINE)
+        ]
         public = {
-            header.relative_to(PROJECT).as_posix()
+            header.relative_to(
+                next(folder for folder in header.parents if folder.name == "include")
+            )
             for folder in ("app", "extension")
             for header in (PROJECT / folder).glob("**/include/handoff/**/*.hpp")
             if "detail" not in header.parts
@@ -103,7 +122,63 @@ class Files(unittest.TestCase):
                 re.MULTILINE,
             )
         }
-        self.assertEqual(described, public)
+        self.assertEqual(sorted(described), sorted(header.as_posix() for header in public))
+
+    def test_each_message_of_the_troubleshooting_is_in_the_sources(self):
+        page = (PROJECT / "docs/troubleshooting.md").read_text()
+        ours = page.partition("\n## Messages of Python, Boost.Python and C++\n")[0]
+        messages = re.findall(r"^\*\*`(.+?)`\*\*", ours, re.MULTILINE)
+        self.assertGreater(len(messages), 80)
+        sources = written()
+        for message in messages:
+            for part in message.split("…"):
+                with self.subTest(message=message, part=part):
+                    self.assertIn(part.strip(' .,:;()?"'), sources)
+
+    def test_the_troubleshooting_has_each_message_that_ends_a_build(self):
+        page = (PROJECT / "docs/troubleshooting.md").read_text()
+        said = re.findall(r"`(.+?)`\*\*", page)
+        parts = [part.strip() for message in said for part in message.split("…") if part.strip()]
+        files = [PROJECT / "CMakeLists.txt", *(PROJECT / "cmake").glob("Handoff*.cmake")]
+        texts = [PROJECT / "CMakeLists.txt", *files]
+        fatal = [
+            text
+            for file in dict.fromkeys(texts)
+            for text in re.findall(
+                r'message\(FATAL_ERROR\s+"(.*?)"\)', joined(file.read_text()), re.S
+            )
+        ]
+        self.assertGreater(len(fatal), 5)
+        for text in fatal:
+            with self.subTest(text):
+                self.assertTrue(any(len(part) > 12 and part in text for part in parts), text)
+
+    def test_the_front_page_shows_the_report_of_the_crash_page(self):
+        block = r"^```console\n(gilcheck: .*?)^```"
+        pages = [(PROJECT / "docs" / name).read_text() for name in ("index.md", "crash.md")]
+        shown = re.search(block, pages[0], re.MULTILINE | re.DOTALL)[1]
+        self.assertIn(shown, pages[1])
+
+    def test_each_page_is_reached_from_the_front_page(self):
+        index = (PROJECT / "docs/index.md").read_text()
+        trees = "".join(re.findall(r"^```\{toctree\}\n(.*?)^```", index, re.MULTILINE | re.DOTALL))
+        listed = set(re.findall(r"^(?:.*<)?([\w./]+)>?$", trees, re.MULTILINE))
+        pages = {page.stem for page in (PROJECT / "docs").glob("*.md")} - {"index"}
+        self.assertEqual(pages - listed, set())
+
+
+def joined(text):
+    """Source text, with string literals that follow one another as one."""
+    return re.sub(r'(?<!\\)"\s*\n?\s*[rf]{0,2}"', "", text).replace('\\"', '"')
+
+
+def written():
+    """All that the libraries, the tools and the build may say."""
+    folders = [PROJECT / "app", PROJECT / "extension", PROJECT / "cmake"]
+    kinds = {".cpp", ".hpp", ".py", ".cmake", ".in", ".txt"}
+    files = [file for folder in folders for file in folder.glob("**/*") if file.suffix in kinds]
+    texts = [file.read_text() for file in [PROJECT / "CMakeLists.txt", *files] if file.is_file()]
+    return joined("\n".join(texts))
 
 
 class Page(html.parser.HTMLParser):
@@ -150,6 +225,14 @@ class Site(InFolder):
                     self.assertTrue(target.exists(), f"{target} is not there")
                     if target in pages:
                         self.assertIn(to.fragment, pages[target].places)
+
+    def test_has_each_public_name_in_its_index(self):
+        self.build("html")
+        inventory = (self.folder / "objects.inv").read_bytes().split(b"\n", 4)[4]
+        names = set(re.findall(r"^(\S+) (?:cpp|c):", zlib.decompress(inventory).decode(), re.M))
+        for name in NAMES:
+            with self.subTest(name):
+                self.assertIn(name, names)
 
     def test_its_examples_do_what_they_show(self):
         self.build("doctest")

@@ -1,0 +1,71 @@
+"""docs/embed.md and docs/threads.md: their examples are those of the folders, and do what they say."""
+
+import os
+import re
+import unittest
+from pathlib import Path
+
+from host import HOST, PYTHON, InFolder, environment, finish, start
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+INTERPRETERS = {"any Python": os.environ["THREADS_PYTHON"], "host": HOST}
+# A page's blocks of code, and the file that is compiled, or run.
+CODE = (
+    ("embed.md", "cpp", "embed/application.cpp"),
+    ("embed.md", "python", "embed/parallel.py"),
+    ("threads.md", "cpp", "threads/feed.cpp"),
+    ("threads.md", "python", "threads/use.py"),
+)
+
+
+def lines(text):
+    """Without indentation: the page leaves out what is around."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class Guides(unittest.TestCase):
+    def test_show_what_is_compiled_or_run(self):
+        for page, language, file in CODE:
+            tested = lines((DOCS / file).read_text())
+            pattern = rf"^```{language}\n(.*?)^```"
+            blocks = re.findall(pattern, (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+            self.assertTrue(blocks)
+            for line in lines("".join(blocks)):
+                with self.subTest(page=page, line=line):
+                    self.assertIn(line, tested)
+
+    def test_call_a_python_function_from_a_native_thread(self):
+        for interpreter, path in INTERPRETERS.items():
+            with self.subTest(interpreter):
+                variables = environment(PYTHONPATH=os.environ["THREADS_FOLDER"])
+                outcome = finish(start(path, DOCS / "threads/use.py", env=variables))
+                self.assertEqual(outcome, (0, "[100.0, 101.0, 102.0]\n", ""))
+
+
+class Application(InFolder):
+    SAID = (
+        "ValueError: a width is positive, not -1.0",
+        "[0, 1, 4, 9]",
+        "area 6",
+        "total 16",
+        "total 6",
+    )
+
+    def assert_says(self, prepared, *arguments):
+        """In any order: C++ and Python have a buffer each."""
+        command = (os.environ["EMBED_APPLICATION"], DOCS / "embed", *arguments)
+        outcome = finish(start(*command, env=environment()))
+        self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+        self.assertEqual(sorted(outcome.stdout.splitlines()), sorted((*self.SAID, prepared)))
+
+    def test_embeds_python(self):
+        self.assert_says("prepared, with no environment")
+
+    def test_has_a_virtual_environments_packages(self):
+        folder = self.folder / "env"
+        self.succeed(PYTHON, "-m", "venv", "--without-pip", folder)
+        self.assert_says("prepared, with an environment", folder)
+
+
+if __name__ == "__main__":
+    unittest.main()
