@@ -182,6 +182,13 @@ awaitable<int> by_handler(int error) {
     return result;
 }
 
+/// What is in braces makes the value.
+awaitable<std::string> of_braces() {
+    python_promise<std::string> promise;
+    promise.set_value({'a', 'b'});
+    return promise.get_awaitable();
+}
+
 awaitable<void> by_handler_that_is_dropped() {
     return handoff::completion_handler<void>().get_awaitable();
 }
@@ -377,6 +384,7 @@ HANDOFF_PYTHON_MODULE(awaitables) {
     py::def("from_empty_future", &from_empty_future);
     py::def("from_futures", &from_futures);
     py::def("by_handler", &by_handler);
+    py::def("of_braces", &of_braces);
     py::def("by_handler_that_is_dropped", &by_handler_that_is_dropped);
     py::def("of_null_exception", &of_null_exception);
     py::def("by_handler_of_success", &by_handler_of_success);

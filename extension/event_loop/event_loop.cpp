@@ -84,9 +84,9 @@ py::object run() {
     py::dict globals;
     globals["Mailbox"] = class_of_mailboxes();
     globals["read_on_thread"] = py::make_function(&read_on_thread);
-    globals["__name__"] = "Foo";
+    globals["__name__"] = "handoff";
     py::object const builtins = py::import("builtins");
-    builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<Foo>", "exec"), globals);
+    builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<handoff>", "exec"), globals);
     return globals;
 }
 

@@ -13,16 +13,52 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <exception>
+#include <memory>
+#include <new>
+#include <stop_token>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 namespace handoff {
+
+namespace detail {
+
+/// What has an object of Asio's cancel its operations, where its executor runs it.
+template <class Object>
+class cancelled_object {
+public:
+    explicit cancelled_object(std::shared_ptr<Object> its) : its_(std::move(its)) {}
+
+    /// GIL: any; unchanged.
+    void cancel() const noexcept {
+        try {
+            boost::asio::post(its_->get_executor(), [its = its_] {
+                try {
+                    its->cancel();
+                } catch (boost::system::system_error const&) {  // it is closed: nothing goes on
+                }
+            });
+        } catch (std::bad_alloc const&) {  // the operation goes on, and what it comes to is dropped
+        }
+    }
+
+private:
+    std::shared_ptr<Object> its_;
+};
+
+template <class Kept>
+inline constexpr bool is_cancelled = false;
+template <class Object>
+inline constexpr bool is_cancelled<cancelled_object<Object>> = true;
+
+}  // namespace detail
 
 /// The token's type. Kept: what lives until the operation has completed.
 template <class... Kept>
@@ -34,6 +70,14 @@ struct use_python_future_t {
     template <class... Also>
     [[nodiscard]] use_python_future_t<Kept..., Also...> keeping(Also... also) const {
         return {std::tuple_cat(kept, std::tuple<Also...>(std::move(also)...))};
+    }
+
+    /// The same with a timer or a socket, say, that is cancelled when Python cancels the future:
+    /// object->cancel() is called where object->get_executor() runs it, and cancels all that is
+    /// pending on that object.
+    template <class Object>
+    [[nodiscard]] auto cancelling(std::shared_ptr<Object> object) const {
+        return keeping(detail::cancelled_object<Object>(std::move(object)));
     }
 };
 
@@ -52,8 +96,8 @@ struct use_python_future_t {
 ///     runs none              a concurrent.futures.Future     an error: see asio_error
 ///
 /// The operation completes on its own thread without the GIL; the arguments are converted by the
-/// thread that settles the future: see awaitable. To cancel the future does not cancel the
-/// operation: what it comes to is dropped then.
+/// thread that settles the future: see awaitable. To cancel the future cancels the operation
+/// where the token says so, by cancelling(); what it comes to is dropped in any case.
 ///
 /// GIL:     held where the operation is begun.
 /// Threads: any.
@@ -67,6 +111,8 @@ inline constexpr use_python_future_t<> use_python_future{};
 ///     of the system                the OSError of that errno, as ConnectionRefusedError
 ///     asio::error::eof             EOFError
 ///     any other                    OSError, with the category's name, the number and the text
+///
+/// It is also what becomes of a boost::system::system_error that a coroutine of co_spawn() throws.
 class [[gnu::visibility("default")]] asio_error : public boost::system::system_error {
 public:
     using boost::system::system_error::system_error;
@@ -126,6 +172,8 @@ public:
         return promise_.get_awaitable().to_python();
     }
 
+    [[nodiscard]] std::stop_token get_stop_token() const { return promise_.get_stop_token(); }
+
 protected:
     void succeed(Values... values) {
         if constexpr (sizeof...(Values) > 1) {
@@ -137,7 +185,10 @@ protected:
     void fail(std::exception_ptr error) { promise_.set_exception(std::move(error)); }
 
 private:
-    python_promise<typename result_of_handler<Values...>::type> promise_;
+    python_promise<typename result_of_handler<Values...>::type> promise_{
+        "this operation of Asio's has not completed, and never will: its io_context or thread pool "
+        "was destroyed, or its handler was dropped. Cancel what is pending, and let the context run "
+        "until it has completed, before it is destroyed"};
 };
 
 /// A handler that is called with Given, of which the first may be an error.
@@ -164,17 +215,51 @@ class future_handler_of<std::exception_ptr, Given...> : public future_handler<Gi
 public:
     void operator()(std::exception_ptr error, Given... values) {
         if (error != nullptr) {
-            this->fail(std::move(error));
+            this->fail(as_asio_error(std::move(error)));
         } else {
             this->succeed(std::move(values)...);
         }
     }
+
+private:
+    static std::exception_ptr as_asio_error(std::exception_ptr error) {
+        try {
+            std::rethrow_exception(error);
+        } catch (boost::system::system_error const& thrown) {
+            return std::make_exception_ptr(asio_error(thrown.code()));
+        } catch (...) {
+            return error;
+        }
+    }
 };
 
+/// A handler that owns what the token keeps, and cancels those that are to be cancelled.
 template <class Handler, class... Kept>
-struct handler_with : Handler {
-    explicit handler_with(std::tuple<Kept...> its) : kept(std::move(its)) {}
-    std::tuple<Kept...> kept;
+class handler_with : public Handler {
+public:
+    explicit handler_with(std::tuple<Kept...> its) : kept_(std::move(its)) {
+        if constexpr ((is_cancelled<Kept> || ...)) {
+            when_cancelled_ = std::make_unique<std::stop_callback<canceller>>(
+                this->get_stop_token(), canceller{kept_});
+        }
+    }
+
+private:
+    struct canceller {
+        std::tuple<Kept...> kept;
+        void operator()() const noexcept {
+            std::apply([](auto const&... each) { (cancel(each), ...); }, kept);
+        }
+        template <class Each>
+        static void cancel(Each const& each) noexcept {
+            if constexpr (is_cancelled<Each>) {
+                each.cancel();
+            }
+        }
+    };
+
+    std::tuple<Kept...> kept_;
+    std::unique_ptr<std::stop_callback<canceller>> when_cancelled_;
 };
 
 }  // namespace detail

@@ -149,6 +149,8 @@ public:
     /// Waits until what was written before has been delivered, and releases the GIL meanwhile.
     /// Returns: false when that took too long, or the sink is not open; at once in the delivering
     ///          thread, as a handler's call would wait for itself.
+    /// Throws:  in Python's main thread with the GIL held, python_error: what the handler of a
+    ///          signal raised (KeyboardInterrupt, for Ctrl-C), as gil_wait() does.
     // NOLINTNEXTLINE(modernize-use-nodiscard)
     bool flush(std::chrono::nanoseconds at_most = std::chrono::seconds(10)) const;
 
