@@ -31,15 +31,23 @@ using stream = asio::local::stream_protocol::socket;
 
 struct unconvertible {};
 
+template <class T>
+concept can_be_kept = requires(T kept) { use_python_future.keeping(std::move(kept)); };
+static_assert(can_be_kept<std::shared_ptr<int>>);
+static_assert(can_be_kept<handoff::gil_owned<py::object>>);
+static_assert(can_be_kept<handoff::gil_shared<py::object>>);
+static_assert(!can_be_kept<py::object>);
+static_assert(!can_be_kept<std::tuple<int, py::list>>);
+
 /// An operation that completes with these arguments, in the thread that runs the context.
 template <class... Given>
 py::object completes_with(asio::io_context& io, Given... given) {
     return asio::async_initiate<use_python_future_t<> const, void(Given...)>(
         [&io](auto handler, auto... its) {
-            asio::post(io, [handler = std::move(handler),
-                            its = std::tuple(std::move(its)...)]() mutable {
-                std::apply(handler, std::move(its));
-            });
+            asio::post(
+                io, [handler = std::move(handler), its = std::tuple(std::move(its)...)]() mutable {
+                    std::apply(handler, std::move(its));
+                });
         },
         use_python_future, std::move(given)...);
 }
@@ -128,6 +136,12 @@ public:
     py::object add_in_coroutine(int to) {
         return asio::co_spawn(io(), add_one(to), use_python_future);
     }
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    py::object sleep_in_coroutine_until_cancelled() {
+        return asio::co_spawn(io(), sleep_in(ended_),
+                              use_python_future.cancelling_on(io().get_executor()));
+    }
+#endif
 #endif
 
 private:
@@ -170,6 +184,17 @@ private:
         co_await socket.async_connect(tcp::endpoint(asio::ip::address_v4::loopback(), port),
                                       asio::use_awaitable);
     }
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    static asio::awaitable<void> sleep_in(std::shared_ptr<std::atomic<int>> ended) {
+        asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::hours(24));
+        try {
+            co_await timer.async_wait(asio::use_awaitable);
+        } catch (boost::system::system_error const&) {
+            ++*ended;
+            throw;
+        }
+    }
+#endif
     static asio::awaitable<int> add_one(int to) {
         asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::milliseconds(1));
         co_await timer.async_wait(asio::use_awaitable);
@@ -208,5 +233,8 @@ HANDOFF_PYTHON_MODULE(operations) {
 #ifdef BOOST_ASIO_HAS_CO_AWAIT
     its.def("connect_in_coroutine", &engine::connect_in_coroutine)
         .def("add_in_coroutine", &engine::add_in_coroutine);
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    its.def("sleep_in_coroutine_until_cancelled", &engine::sleep_in_coroutine_until_cancelled);
+#endif
 #endif
 }

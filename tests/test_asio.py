@@ -102,6 +102,22 @@ class Coroutines(Engine):
             error = self.fails_with(ConnectionRefusedError, "", begin, port)
             self.assertEqual(error.errno, errno.ECONNREFUSED)
 
+    @unittest.skipUnless(
+        hasattr(operations.Engine, "sleep_in_coroutine_until_cancelled"),
+        "no slots before Boost 1.77",
+    )
+    def test_one_that_is_cancelled_ends(self):
+        async def main():
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await self.engine.sleep_in_coroutine_until_cancelled()
+            await until(lambda: self.engine.ended() == 1)
+
+        self.within(main())
+        for count in range(2, 20):
+            self.assertTrue(self.engine.sleep_in_coroutine_until_cancelled().cancel())
+            wait_until(lambda count=count: self.engine.ended() == count, PATIENCE)
+
 
 class Ends(Engine):
     def test_what_is_cancelled_ends_where_the_token_says_so(self):

@@ -186,6 +186,13 @@ class InALoop(BesideBusyPython):
 
         self.within(main())
 
+    def test_a_python_object_that_a_native_thread_holds(self):
+        async def main():
+            given = object()
+            self.assertIs(await awaitables.the_same(given), given)
+
+        self.within(main())
+
     def test_a_value_that_is_made_of_what_is_in_braces(self):
         async def main():
             return await awaitables.of_braces()

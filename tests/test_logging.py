@@ -329,6 +329,7 @@ class Handlers(Logging):
     def test_python_logs_to_a_function(self):
         self.prints(
             """
+            import os
             logger = logging.getLogger("journal")
             logger.propagate = False
             handler = logs.handler(False)
@@ -337,11 +338,14 @@ class Handlers(Logging):
             logger.warning("x%s", 1)
             logger.log(25, "é")
             print(logs.handled())
+            logger.warning(os.fsdecode(b"\\xff"))  # a file's name, which is not UTF-8
+            print(logs.handled()[2:])
             logger.handlers = [logs.handler(True)]
             logging.Handler.handleError = lambda *_: print(repr(sys.exc_info()[1]))
             logger.error("y")
             """,
             "['journal 30 <x1> <module> MainThread', 'journal 25 <é> <module> MainThread']\n"
+            "['journal 30 <\\\\udcff> <module> MainThread']\n"
             "RuntimeError('no room in the journal')\n",
         )
 

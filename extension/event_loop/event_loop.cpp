@@ -86,7 +86,8 @@ py::object run() {
     globals["read_on_thread"] = py::make_function(&read_on_thread);
     globals["__name__"] = "handoff";
     py::object const builtins = py::import("builtins");
-    builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<handoff>", "exec"), globals);
+    builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<handoff>", "exec"),
+                          globals);
     return globals;
 }
 

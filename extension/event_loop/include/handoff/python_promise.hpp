@@ -74,7 +74,7 @@ public:
     /// The result; what is in braces makes a T: set_value({1, 2}).
     /// Throws: std::future_error: it has a result already; what moving the value throws.
     template <class Value = T>
-        requires(!std::is_void_v<T> && std::is_constructible_v<T, Value &&>)
+        requires(!std::is_void_v<T> && std::is_constructible_v<T, Value&&>)
     void set_value(Value&& value) {
         state()->set_value(std::forward<Value>(value));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/awaitable.hpp>
+#include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/python_promise.hpp>
 
 #include <boost/python/converter/arg_to_python.hpp>
@@ -14,6 +15,11 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/version.hpp>
+#if BOOST_ASIO_VERSION >= 101900
+#define HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+#include <boost/asio/cancellation_signal.hpp>
+#endif
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
@@ -58,6 +64,52 @@ inline constexpr bool is_cancelled = false;
 template <class Object>
 inline constexpr bool is_cancelled<cancelled_object<Object>> = true;
 
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+
+/// What has an operation of Asio's cancelled by its own slot, where that executor runs it.
+template <class Executor>
+class cancelled_operation {
+public:
+    explicit cancelled_operation(Executor on) : on_(std::move(on)) {}
+
+    /// Of a signal that is used where the executor runs it.
+    [[nodiscard]] boost::asio::cancellation_slot slot() const noexcept { return signal_->slot(); }
+
+    /// GIL: any; unchanged.
+    void cancel() const noexcept {
+        try {
+            boost::asio::post(on_, [signal = std::weak_ptr(signal_)] {
+                if (auto const its = signal.lock()) {  // else it has completed
+                    its->emit(boost::asio::cancellation_type::terminal);
+                }
+            });
+        } catch (std::bad_alloc const&) {  // the operation goes on, and what it comes to is dropped
+        }
+    }
+
+private:
+    Executor on_;
+    std::shared_ptr<boost::asio::cancellation_signal> signal_ =
+        std::make_shared<boost::asio::cancellation_signal>();
+};
+
+template <class Executor>
+inline constexpr bool is_cancelled<cancelled_operation<Executor>> = true;
+
+template <class... Kept>
+boost::asio::cancellation_slot slot_of(std::tuple<Kept...> const& kept) noexcept {
+    boost::asio::cancellation_slot found;
+    auto const look = [&](auto const& each) {
+        if constexpr (requires { each.slot(); }) {
+            found = each.slot();
+        }
+    };
+    std::apply([&](auto const&... each) { (look(each), ...); }, kept);
+    return found;
+}
+
+#endif
+
 }  // namespace detail
 
 /// The token's type. Kept: what lives until the operation has completed.
@@ -66,8 +118,10 @@ struct use_python_future_t {
     std::tuple<Kept...> kept;
 
     /// The same token, whose operation owns these: a shared pointer to the timer or the socket,
-    /// say, which must live until the operation has completed.
+    /// say, which must live until the operation has completed. It is dropped without the GIL: a
+    /// Python object is kept by gil_owned or gil_shared.
     template <class... Also>
+        requires(!detail::holds_python_object<Also> && ...)
     [[nodiscard]] use_python_future_t<Kept..., Also...> keeping(Also... also) const {
         return {std::tuple_cat(kept, std::tuple<Also...>(std::move(also)...))};
     }
@@ -79,6 +133,17 @@ struct use_python_future_t {
     [[nodiscard]] auto cancelling(std::shared_ptr<Object> object) const {
         return keeping(detail::cancelled_object<Object>(std::move(object)));
     }
+
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    /// The same for an operation that has no such object, as a coroutine of co_spawn(): its
+    /// cancellation slot gets `terminal`, where `on` runs it. Since Boost 1.77.
+    /// REQUIRES: what the operation does is run by `on`: by a strand, where several threads run the
+    ///           context.
+    template <class Executor>
+    [[nodiscard]] auto cancelling_on(Executor on) const {
+        return keeping(detail::cancelled_operation<Executor>(std::move(on)));
+    }
+#endif
 };
 
 /// Given to an operation of Asio's, from a function that Python calls: Python gets what the
@@ -187,7 +252,8 @@ protected:
 private:
     python_promise<typename result_of_handler<Values...>::type> promise_{
         "this operation of Asio's has not completed, and never will: its io_context or thread pool "
-        "was destroyed, or its handler was dropped. Cancel what is pending, and let the context run "
+        "was destroyed, or its handler was dropped. Cancel what is pending, and let the context "
+        "run "
         "until it has completed, before it is destroyed"};
 };
 
@@ -243,6 +309,15 @@ public:
                 this->get_stop_token(), canceller{kept_});
         }
     }
+
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    // As Asio asks for it.
+    using cancellation_slot_type =  // NOLINT(readability-identifier-naming)
+        boost::asio::cancellation_slot;
+    [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept {
+        return slot_of(kept_);
+    }
+#endif
 
 private:
     struct canceller {
