@@ -9,17 +9,11 @@ from test_packages import BUILD, CMAKE, PROJECT, WITH_TOOLS, Packages, backend
 
 TESTS = PROJECT / "tests"
 AUDITWHEEL = shutil.which("auditwheel", path=WITH_TOOLS)
-CASES = (
-    "test_a_channel_that_coroutines_await",
-    "test_handlers_of_asio_that_are_python_functions",
-    "test_results_and_coroutines_of_an_event_loop",
-    "test_what_native_threads_log",
-)
 
 
 @unittest.skipIf(backend() is None, "there is no scikit-build-core; `make` installs it")
 class ModuleWheel(Packages):
-    patience = 900  # seconds: eight modules are compiled the first time
+    patience = 900  # seconds: four modules are compiled the first time
 
     def setUp(self):
         super().setUp()
@@ -58,14 +52,12 @@ class ModuleWheel(Packages):
             "LOGS_FOLDER": str(packages),
             "LOGS_PYTHON": str(self.python),
             "LOGGING_PAGE_FOLDER": str(BUILD / "tests/logging_page"),
-            "CASES_FOLDER": str(packages),
-            "CASES_PYTHON": str(self.python),
         }
         of_modules = ("test_await", "test_asio", "test_channel_async")
         for interpreter, command, tests in (
             ("stock", self.python, of_modules),
             ("host", HOST, of_modules),
-            ("both", STOCK, ("test_logging", *(f"test_cases.Case.{each}" for each in CASES))),
+            ("both", STOCK, ("test_logging",)),
         ):
             for each in tests:
                 with self.subTest(each, interpreter=interpreter):
