@@ -182,6 +182,25 @@ awaitable<int> by_handler(int error) {
     return result;
 }
 
+/// A Python object, held by what any thread may drop.
+using shared_object = handoff::gil_shared<py::object>;
+struct shared_to_python {
+    static PyObject* convert(shared_object const& converted) {
+        return py::incref(converted.get().ptr());
+    }
+};
+awaitable<shared_object> the_same(py::object const& object) {
+    return in_thread<shared_object>(
+        [shared = shared_object(object)](auto& promise) { promise.set_value(shared); });
+}
+
+/// What is in braces makes the value.
+awaitable<std::string> of_braces() {
+    python_promise<std::string> promise;
+    promise.set_value({'a', 'b'});
+    return promise.get_awaitable();
+}
+
 awaitable<void> by_handler_that_is_dropped() {
     return handoff::completion_handler<void>().get_awaitable();
 }
@@ -377,6 +396,9 @@ HANDOFF_PYTHON_MODULE(awaitables) {
     py::def("from_empty_future", &from_empty_future);
     py::def("from_futures", &from_futures);
     py::def("by_handler", &by_handler);
+    py::to_python_converter<shared_object, shared_to_python>();
+    py::def("the_same", &the_same);
+    py::def("of_braces", &of_braces);
     py::def("by_handler_that_is_dropped", &by_handler_that_is_dropped);
     py::def("of_null_exception", &of_null_exception);
     py::def("by_handler_of_success", &by_handler_of_success);

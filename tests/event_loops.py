@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import threading
 import unittest
 from pathlib import Path
 
@@ -27,6 +28,37 @@ class InALoop(unittest.TestCase):
     def within(self, coroutine):
         with asyncio.Runner(loop_factory=self.new_loop) as runner:
             return runner.run(asyncio.wait_for(coroutine, self.patience))
+
+
+class BesideBusyPython(InALoop):
+    """Each test runs beside a thread that always wants the GIL."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.over = threading.Event()
+        cls.busy = threading.Thread(target=cls.be_busy)
+        cls.busy.start()
+
+    @classmethod
+    def be_busy(cls):
+        while not cls.over.is_set():
+            sum(range(100))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.over.set()
+        cls.busy.join()
+
+
+async def until(condition):
+    """Other tasks and threads go on until it is so."""
+    while not condition():  # a native thread changes it, and tells nobody
+        await asyncio.sleep(0.001)
+
+
+def wait_until(condition, patience):
+    with asyncio.Runner() as runner:
+        runner.run(asyncio.wait_for(until(condition), patience))
 
 
 def in_each_loop(test):

@@ -260,6 +260,44 @@ TEST(PythonExecutor, AHandlerThatWaitsForAnotherDoesNotHoldItUp) {
     pool.join();
 }
 
+TEST(PythonExecutor, OthersGoOnInOrderWhileAHandlerWaitsAndWhatIsNewComesLast) {
+    asio::thread_pool pool(2);
+    python_executor const python(pool);
+    std::promise<void> all_ran;
+    std::vector<int> order;
+    asio::post(pool, [&] {  // all are queued before a turn begins
+        asio::post(python, [&] {
+            asio::post(python, [&] { all_ran.set_value(); });
+            gil_release const while_waiting;
+            EXPECT_TRUE(arrives(all_ran.get_future()));
+        });
+        for (int i = 0; i < 100; ++i) {
+            asio::post(python, [&, i] { order.push_back(i); });
+        }
+    });
+    pool.join();
+    ASSERT_THAT(order, testing::SizeIs(100));
+    EXPECT_TRUE(std::ranges::is_sorted(order));
+    EXPECT_EQ(python.counts().run, 102U);
+}
+
+TEST(PythonExecutor, WhatAFullTurnLeavesKeepsItsPlace) {
+    loop own;
+    std::vector<int> order;
+    auto const longest = handoff::detail::python_turns::longest_turn;
+    for (int i = 0; i < 5; ++i) {
+        asio::post(own.python, [&, i, longest] {
+            asio::post(own.python, [&, i] { order.push_back(i + 5); });
+            order.push_back(i);
+            auto const end = std::chrono::steady_clock::now() + longest;
+            while (std::chrono::steady_clock::now() < end) {
+            }
+        });
+    }
+    own.run();
+    EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+}
+
 TEST(PythonExecutor, ErrorsGoWhereTheUserSays) {
     asio::io_context io;
     std::vector<std::string> told;
@@ -408,6 +446,66 @@ TEST(PythonExecutor, InAForksChildTheQueueIsEmptyAndUsable) {
     EXPECT_EQ(WEXITSTATUS(status), 1);
     own.run();
     EXPECT_EQ(ran, 10);
+}
+
+TEST(PythonExecutor, AHandlerThatForksLeavesTheOthersToTheParent) {
+    loop own;
+    int ran = 0;
+    pid_t child = -1;
+    asio::post(own.python, [&] {
+        own.io.notify_fork(asio::io_context::fork_prepare);
+        PyOS_BeforeFork();
+        child = fork();
+        child == 0 ? PyOS_AfterFork_Child() : PyOS_AfterFork_Parent();
+        own.io.notify_fork(child == 0 ? asio::io_context::fork_child
+                                      : asio::io_context::fork_parent);
+        if (child == 0) {
+            asio::post(own.python, [&] { ran += 1; });
+        }
+    });
+    for (int i = 0; i < 10; ++i) {
+        asio::post(own.python, [&] { ran += 10; });
+    }
+    own.run();
+    if (child == 0) {
+        _exit(ran);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 1);
+    EXPECT_EQ(ran, 100);
+}
+
+TEST(PythonExecutor, AtPythonsEndWhatALongTurnHasTakenIsDropped) {
+    asio::thread_pool pool(2);
+    python_executor const python(pool);
+    std::promise<void> begun;
+    std::promise<void> ends;
+    auto const alive = std::make_shared<int>();
+    std::atomic<std::size_t> ran = 0;
+    asio::post(pool, [&] {  // all are queued before a turn begins
+        asio::post(python, [&] {
+            gil_release const while_waiting;
+            begun.set_value();
+            EXPECT_TRUE(arrives(ends.get_future()));
+        });
+        for (int i = 0; i < 1000; ++i) {
+            asio::post(python, [&, alive] {
+                ++ran;
+                auto const end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+                while (std::chrono::steady_clock::now() < end) {
+                }
+            });
+        }
+    });
+    EXPECT_TRUE(arrives(begun.get_future()));
+    ends.set_value();
+    embedded_python::python().stop();
+    pool.join();
+    EXPECT_LT(ran, 100U);
+    EXPECT_EQ(python.counts().run + python.counts().dropped, 1001U);
+    EXPECT_EQ(alive.use_count(), 1);
 }
 
 TEST(PythonExecutor, AfterPythonsEndHandlersAreDroppedAndCounted) {

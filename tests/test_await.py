@@ -17,43 +17,18 @@ import weakref
 
 import awaitables
 import event_loops
-from event_loops import descriptors, uvloop
+from event_loops import descriptors, until, uvloop
 from host import environment, finish, start
 
 PATIENCE = 20.0 * int(os.environ.get("HANDOFF_PATIENCE", "1"))  # until a test that hangs fails
 
 
-async def until(condition):
-    """Other tasks and threads go on until it is so."""
-    while not condition():  # a native thread changes it, and tells nobody
-        await asyncio.sleep(0.001)
-
-
 def wait_until(condition):
-    with asyncio.Runner() as runner:
-        runner.run(asyncio.wait_for(until(condition), PATIENCE))
+    event_loops.wait_until(condition, PATIENCE)
 
 
-class BesideBusyPython(event_loops.InALoop):
-    """Each test runs beside a thread that always wants the GIL."""
-
+class BesideBusyPython(event_loops.BesideBusyPython):
     patience = PATIENCE
-
-    @classmethod
-    def setUpClass(cls):
-        cls.over = threading.Event()
-        cls.busy = threading.Thread(target=cls.be_busy)
-        cls.busy.start()
-
-    @classmethod
-    def be_busy(cls):
-        while not cls.over.is_set():
-            sum(range(100))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.over.set()
-        cls.busy.join()
 
 
 class InALoop(BesideBusyPython):
@@ -210,6 +185,28 @@ class InALoop(BesideBusyPython):
                 await awaitables.by_handler(2)
 
         self.within(main())
+
+    def test_a_python_object_that_a_native_thread_holds(self):
+        async def main():
+            given = object()
+            self.assertIs(await awaitables.the_same(given), given)
+
+        self.within(main())
+
+    def test_a_value_that_is_made_of_what_is_in_braces(self):
+        async def main():
+            return await awaitables.of_braces()
+
+        self.assertEqual(self.within(main()), "ab")
+
+    def test_what_a_debugger_shows_of_a_future_names_who_will_settle_it(self):
+        async def main():
+            future = awaitables.square(7)
+            shown = repr(future)
+            await future
+            return shown
+
+        self.assertRegex(self.within(main()), r"forget\(\) at <handoff>:\d+")
 
     def test_a_null_exception_is_a_success_only_where_there_is_no_value(self):
         async def main():

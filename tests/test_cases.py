@@ -75,6 +75,12 @@ class Case(unittest.TestCase):
     def test_handlers_of_asio_that_are_python_functions(self):
         self.assert_runs("echo")
 
+    def test_a_channel_that_coroutines_await(self):
+        self.assert_runs("stream")
+
+    def test_what_native_threads_log(self):
+        self.assert_runs("reporter")
+
     def test_each_is_here(self):
         run = re.findall(r'assert_runs\("(\w+)"\)', Path(__file__).read_text())
         self.assertEqual({path.stem for path in _FOLDER.glob("*.cpp")}, set(run))

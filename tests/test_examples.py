@@ -156,6 +156,31 @@ assert samples.get(60).time >= 0
 """
                 self.assert_silent("sensor", more)
 
+    def test_its_child_has_no_thread_to_wait_for(self):
+        for name in EXAMPLES:
+            with self.subTest(name):
+                ends = "it.stop()\n    it.stop()\n    " if name in WITH_STOP else ""
+                again = {"counter": "it = Counter([])", "lamps": "it = Lamps()"}.get(name)
+                restarts = (
+                    f"it.start()\n    it.stop()\n    {again}\n    it.start()" if again else ""
+                )
+                more = f"""
+import os, warnings
+warnings.simplefilter("ignore")  # since 3.12 a fork() beside threads warns
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        break
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+else:
+    child = None
+if child == 0:
+    {ends}{restarts}
+    del it
+    os._exit(3)
+"""
+                self.assert_silent(name, more)
+
 
 class Stop(Example):
     def test_may_be_called_twice_and_before_start(self):

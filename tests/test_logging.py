@@ -238,6 +238,56 @@ class Full(Logging):
         )
 
 
+class Flush(Logging):
+    SLOW = """
+        delivered = threading.Event()
+        class Slow(logging.Handler):
+            def emit(self, record):
+                os.kill(os.getpid(), signal.SIGINT)
+                delivered.wait()
+        import os, signal
+        logging.getLogger("slow").addHandler(Slow())
+        sink = opened()
+        def log_and_flush():
+            sink.log("slow", 20, "x")
+            return sink.flush(600)
+        """
+
+    def test_is_ended_by_ctrl_c_in_the_main_thread(self):
+        self.prints(
+            textwrap.dedent(self.SLOW)
+            + textwrap.dedent(
+                """
+                try:
+                    log_and_flush()
+                except KeyboardInterrupt:
+                    print("interrupted", sink.counts()["waiting"])
+                delivered.set()
+                print(sink.flush(10))
+                """
+            ),
+            "interrupted 1\nTrue\n",
+        )
+
+    def test_goes_on_in_any_other_thread(self):
+        self.prints(
+            textwrap.dedent(self.SLOW)
+            + textwrap.dedent(
+                """
+                waiting = threading.Thread(target=lambda: print(log_and_flush()))
+                try:
+                    waiting.start()
+                    waiting.join()
+                except KeyboardInterrupt:
+                    print("interrupted", flush=True)
+                delivered.set()
+                waiting.join()
+                """
+            ),
+            "interrupted\nTrue\n",
+        )
+
+
 class Handlers(Logging):
     def test_one_that_raises_is_told_of_and_the_others_are_delivered(self):
         self.prints(
@@ -279,6 +329,7 @@ class Handlers(Logging):
     def test_python_logs_to_a_function(self):
         self.prints(
             """
+            import os
             logger = logging.getLogger("journal")
             logger.propagate = False
             handler = logs.handler(False)
@@ -287,11 +338,14 @@ class Handlers(Logging):
             logger.warning("x%s", 1)
             logger.log(25, "é")
             print(logs.handled())
+            logger.warning(os.fsdecode(b"\\xff"))  # a file's name, which is not UTF-8
+            print(logs.handled()[2:])
             logger.handlers = [logs.handler(True)]
             logging.Handler.handleError = lambda *_: print(repr(sys.exc_info()[1]))
             logger.error("y")
             """,
             "['journal 30 <x1> <module> MainThread', 'journal 25 <é> <module> MainThread']\n"
+            "['journal 30 <\\\\udcff> <module> MainThread']\n"
             "RuntimeError('no room in the journal')\n",
         )
 

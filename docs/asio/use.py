@@ -16,3 +16,11 @@ async def main():
 
 asyncio.run(main())
 print("slept")
+
+engine = network.Engine()
+nap = engine.sleep(0.01)
+engine.close()  # when it has completed
+print(nap.result())
+
+nap = network.Engine().sleep(3600)  # its engine is dropped at once
+print(nap.exception())

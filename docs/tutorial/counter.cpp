@@ -8,6 +8,7 @@
 #include <future>
 #include <stop_token>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 namespace py = boost::python;
@@ -17,9 +18,13 @@ class counter {  // its members are read and written only while the GIL is held
 public:
     explicit counter(py::list const& numbers) : numbers_(numbers) {}
 
-    ~counter() { stop_.request_stop(); }  // Python calls it anywhere, so it waits for nothing
+    ~counter() {  // Python calls it anywhere, so it waits for nothing
+        forget_thread_of_parent();
+        stop_.request_stop();
+    }
 
     void start() {
+        forget_thread_of_parent();
         if (stop_.stop_possible() && !stop_.stop_requested()) {
             return;  // it counts already
         }
@@ -37,9 +42,11 @@ public:
         }).detach();  // it owns all that it uses
         stop_ = stop;
         ended_ = ended;
+        started_in_ = getpid();
     }
 
     void stop() {
+        forget_thread_of_parent();
         stop_.request_stop();
         auto const ended = ended_;  // ours, for from the next line on other threads get in
         handoff::gil_release const while_waiting;  // was: Py_BEGIN_ALLOW_THREADS
@@ -49,6 +56,13 @@ public:
     }
 
 private:
+    void forget_thread_of_parent() {  // the child of a fork() does not have it
+        if (started_in_ != getpid()) {
+            stop_ = std::stop_source(std::nostopstate);
+            ended_ = {};
+        }
+    }
+
     static void count(std::stop_token const& asked, py::list& numbers) {
         handoff::gil_label const label("counter");  // for `python3 -m giltrace`
         while (!asked.stop_requested()) {
@@ -73,6 +87,7 @@ private:
     py::list numbers_;
     std::stop_source stop_{std::nostopstate};
     std::shared_future<void> ended_;
+    pid_t started_in_ = 0;
 };
 
 HANDOFF_PYTHON_MODULE(counter) {  // from now on a thread that arrives late is refused

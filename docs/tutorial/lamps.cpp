@@ -12,6 +12,7 @@
 #include <mutex>
 #include <stop_token>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -22,9 +23,13 @@ class lamps {  // its members are read and written only while the GIL is held
 public:
     void add(py::object const& on_blink) { on_blink_->push_back(on_blink); }
 
-    ~lamps() { stop_.request_stop(); }  // Python calls it anywhere, so it waits for nothing
+    ~lamps() {  // Python calls it anywhere, so it waits for nothing
+        forget_thread_of_parent();
+        stop_.request_stop();
+    }
 
     void start() {
+        forget_thread_of_parent();
         if (stop_.stop_possible() && !stop_.stop_requested()) {
             return;  // they blink already
         }
@@ -47,9 +52,11 @@ public:
         thread.detach();  // it owns all that it uses
         stop_ = stop;
         ended_ = ended;
+        started_in_ = getpid();
     }
 
     void stop() {
+        forget_thread_of_parent();
         stop_.request_stop();
         if (!ended_.valid() || thread_ == std::this_thread::get_id()) {
             return;  // never started; or within on_blink(), which would wait for itself
@@ -61,6 +68,13 @@ public:
 
 private:
     using callbacks = std::shared_ptr<std::vector<py::object>>;
+
+    void forget_thread_of_parent() {  // the child of a fork() does not have it
+        if (started_in_ != getpid()) {
+            stop_ = std::stop_source(std::nostopstate);
+            ended_ = {};
+        }
+    }
 
     static void blink(std::stop_token const& asked, callbacks const& on_blink) {
         std::mutex mutex;
@@ -92,6 +106,7 @@ private:
     std::stop_source stop_{std::nostopstate};
     std::thread::id thread_;
     std::shared_future<void> ended_;
+    pid_t started_in_ = 0;
 };
 
 BOOST_PYTHON_MODULE(lamps) {

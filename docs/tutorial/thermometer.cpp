@@ -7,6 +7,8 @@
 #include <chrono>
 #include <memory>
 #include <thread>
+#include <unistd.h>
+#include <utility>
 
 namespace py = boost::python;
 using namespace std::chrono_literals;
@@ -26,14 +28,19 @@ public:
           }) {}
 
     ~thermometer() {
-        readings_->close();  // then push() says so, and the thread ends within 10 ms:
-        thread_.join();      // it never waits for the GIL, nor for a lock of the script's
+        readings_->close();  // then push() says so, and the thread ends within 10 ms
+        if (made_in_ == getpid()) {
+            thread_.join();  // it never waits for the GIL, nor for a lock of the script's
+        } else {             // the child of a fork() does not have it
+            static_cast<void>(new std::jthread(std::move(thread_)));  // neither joined nor detached
+        }
     }
 
     std::shared_ptr<readings> of() const { return readings_; }
 
 private:
     std::shared_ptr<readings> readings_;
+    pid_t made_in_ = getpid();
     std::jthread thread_;
 };
 

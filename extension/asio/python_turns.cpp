@@ -1,5 +1,6 @@
 // python_turns: how the GIL is taken, how long a turn lasts, where errors go, the end, and fork().
 #include <handoff/asio/detail/python_turns.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/held.hpp>
 #include <handoff/gil/label.hpp>
@@ -29,6 +30,15 @@ queued_handler* handler_list::pop() noexcept {
     return popped;
 }
 
+void handler_list::take_all_of(handler_list& other) noexcept {
+    if (other.empty()) {
+        return;
+    }
+    (last_ != nullptr ? last_->next_ : first_) = other.first_;
+    last_ = other.last_;
+    other = handler_list();
+}
+
 bool handler_list::remove(queued_handler const& removed) noexcept {
     queued_handler* before = nullptr;
     for (auto* each = first_; each != nullptr; before = std::exchange(each, each->next_)) {
@@ -40,6 +50,19 @@ bool handler_list::remove(queued_handler const& removed) noexcept {
     }
     return false;
 }
+
+namespace {
+
+/// A plain addition where only one thread can do so. GIL: held.
+void count_one(std::atomic<std::size_t>& counted) noexcept {
+    if constexpr (attached_threads_exclude_each_other) {
+        counted.store(counted.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    } else {
+        counted.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+}  // namespace
 
 /// A turn of the calling thread, and the turns around it.
 struct python_turns::turn {
@@ -95,11 +118,11 @@ private:
 
     static void in_child() {
         for (auto* each = first; each != nullptr; each = each->next_) {
-            while (auto* const left = each->queue_.pop()) {
-                each->of_parent_.push(*left);
-            }
-            each->on_its_way_ = false;
-            each->counts_ = {};
+            each->of_parent_.take_all_of(each->taken_);
+            each->of_parent_.take_all_of(each->queue_);
+            each->on_its_way_ = each->has_taken_ = each->is_refused_ = false;
+            each->turns_ = each->dropped_ = 0;
+            each->run_ = 0;
         }
         in_parent();
     }
@@ -154,7 +177,7 @@ void python_turns::add(queued_handler& added) {
 void python_turns::take_turn() {
     {
         std::scoped_lock const held(guard_);
-        if (queue_.empty()) {  // an earlier turn has run all
+        if (queue_.empty() && !has_taken_) {  // an earlier turn has run all
             on_its_way_ = false;
             return;
         }
@@ -165,10 +188,9 @@ void python_turns::take_turn() {
         gil_try_acquire const to_run;
         if (to_run) {
             turn const own(*this);
-            auto const end = clock::now() + longest_turn;
-            is_full = run_ready_until(end);
+            is_full = run_ready_until(clock::now() + longest_turn);
         } else {
-            drop_turn();
+            refuse_turn();
         }
     } catch (...) {
         std::scoped_lock const held(guard_);
@@ -178,6 +200,15 @@ void python_turns::take_turn() {
     if (is_full) {
         std::this_thread::sleep_for(pause);
     }
+}
+
+/// Python ends. A turn that goes on leaves after its length, and drops what is left then.
+void python_turns::refuse_turn() noexcept {
+    {
+        std::scoped_lock const held(guard_);
+        is_refused_ = true;
+    }
+    drop_turn();
 }
 
 namespace {
@@ -217,40 +248,66 @@ private:
 /// Returns whether it stopped because the turn was too long.
 bool python_turns::run_ready_until(clock::time_point end) {
     end_of_turn its_end(end);
-    for (bool first = true;; first = false) {
-        queued_handler* next = nullptr;
-        bool others_wait = false;
-        {
-            std::scoped_lock const held(guard_);
-            if (first) {
-                on_its_way_ = false;
-                counts_.turns += queue_.empty() ? 0 : 1;
-            }
-            next = queue_.pop();
-            if (next == nullptr) {
-                return false;
-            }
-            ++counts_.run;
-            others_wait = !queue_.empty() && !std::exchange(on_its_way_, true);
-        }
-        if (others_wait) {
-            try {
-                schedule();
-            } catch (...) {  // no memory; this turn continues
-                std::scoped_lock const held(guard_);
-                on_its_way_ = false;
-            }
-        }
+    bool begins = true;
+    while (queued_handler* const next = take_next(std::exchange(begins, false))) {
+        count_one(run_);
         run_here([next] { next->run(); });
-        if (its_end.is_over() && another_comes()) {
+        if (its_end.is_over() && give_way()) {
             return true;
         }
     }
+    return false;
 }
 
-bool python_turns::another_comes() {
-    std::scoped_lock const held(guard_);
-    return on_its_way_;
+/// The next handler to be run; null: there is none. Where it is not the last, another turn is on
+/// its way. GIL: held.
+queued_handler* python_turns::take_next(bool turn_begins) {
+    if (attached_threads_exclude_each_other && !turn_begins) {
+        if (queued_handler* const next = taken_.pop()) {
+            return next;
+        }
+    }
+    queued_handler* next = nullptr;
+    bool others_wait = false;
+    {
+        std::scoped_lock const held(guard_);
+        on_its_way_ = on_its_way_ && !turn_begins;
+        taken_.take_all_of(queue_);
+        next = taken_.pop();
+        has_taken_ = !taken_.empty();
+        turns_ += turn_begins && next != nullptr ? 1 : 0;
+        others_wait = has_taken_ && !std::exchange(on_its_way_, true);
+    }
+    if (others_wait) {
+        try {
+            schedule();
+        } catch (...) {  // no memory; this turn goes on
+            std::scoped_lock const held(guard_);
+            on_its_way_ = false;
+        }
+    }
+    return next;
+}
+
+/// Leaves what is taken to the next turn; false: none is on its way. Where one was refused
+/// meanwhile, nothing is left. GIL: held.
+bool python_turns::give_way() {
+    bool is_refused = false;
+    bool another_comes = false;
+    {
+        std::scoped_lock const held(guard_);
+        is_refused = is_refused_;
+        another_comes = on_its_way_;
+        if (is_refused || another_comes) {
+            taken_.take_all_of(queue_);  // behind what was taken before
+            queue_.take_all_of(taken_);
+            has_taken_ = false;
+        }
+    }
+    if (is_refused) {
+        drop_queued();
+    }
+    return another_comes;
 }
 
 void python_turns::drop_turn() noexcept {
@@ -270,7 +327,7 @@ void python_turns::drop_queued() noexcept {
             if (dropped == nullptr) {
                 return;
             }
-            ++counts_.dropped;
+            ++dropped_;
         }
         dropped->drop();
     }
@@ -278,7 +335,7 @@ void python_turns::drop_queued() noexcept {
 
 python_executor_counts python_turns::counts() const {
     std::scoped_lock const held(guard_);
-    return counts_;
+    return {.turns = turns_, .run = run_, .dropped = dropped_};
 }
 
 namespace {

@@ -91,9 +91,10 @@ py::object run() {
     globals["Mailbox"] = class_of_mailboxes();
     globals["read_on_thread"] = py::make_function(&read_on_thread);
     globals["dies_where_dropped"] = py::make_function(&dies_where_dropped);
-    globals["__name__"] = "Foo";
+    globals["__name__"] = "handoff";
     py::object const builtins = py::import("builtins");
-    builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<Foo>", "exec"), globals);
+    builtins.attr("exec")(builtins.attr("compile")(handoff_event_loop, "<handoff>", "exec"),
+                          globals);
     return globals;
 }
 

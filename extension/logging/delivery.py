@@ -65,6 +65,11 @@ def lowest_level():
     return max(lowest, root.manager.disable + 1)
 
 
+def utf8(text):
+    """What has no bytes in UTF-8, as in names of files, appears as \\udcff."""
+    return text.encode(errors="backslashreplace")
+
+
 class Handler(logging.Handler):
     """Passes what it is given to a function: see handoff::new_log_handler()."""
 
@@ -75,14 +80,14 @@ class Handler(logging.Handler):
     def emit(self, record):
         try:
             self._function(
-                record.name,
+                utf8(record.name),
                 record.levelno,
-                self.format(record),
-                record.pathname,
+                utf8(self.format(record)),
+                utf8(record.pathname),
                 record.lineno,
-                record.funcName or "",
+                utf8(record.funcName or ""),
                 record.created,
-                record.threadName or "",
+                utf8(record.threadName or ""),
             )
         except Exception:
             self.handleError(record)

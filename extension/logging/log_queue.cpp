@@ -9,6 +9,7 @@
 #include <handoff/gil/registration.hpp>
 #include <handoff/gil/release.hpp>
 #include <handoff/gil/try_acquire.hpp>
+#include <handoff/python_error.hpp>
 
 #include <boost/locale/utf.hpp>
 
@@ -502,15 +503,16 @@ bool log_queue::flush(std::chrono::nanoseconds at_most) {
         return false;
     }
     std::uint64_t const before = now.records.counts().pushed;
-    std::optional<gil_release> while_it_waits;
-    if (gil_held()) {
-        while_it_waits.emplace();
-    }
-    std::unique_lock held(now.lock);
     auto const is_done = [&] {
         return now.handled + now.undelivered + now.records.counts().dropped >= before;
     };
-    now.changed.wait_until(held, in(at_most), [&] { return now.has_ended || is_done(); });
+    auto const end = interruptible_wait(in(at_most), [&](auto until) {
+        std::unique_lock held(now.lock);
+        return now.changed.wait_until(held, until, [&] { return now.has_ended || is_done(); });
+    });
+    if (end == wait_end::interrupted) {
+        throw python_error::fetch();
+    }
     return is_done();
 }
 

@@ -110,7 +110,7 @@ public:
         auto const timer = std::make_shared<asio::steady_timer>(own_->io);
         timer->expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
             std::chrono::duration<double>(seconds)));
-        return timer->async_wait(handoff::use_python_future.keeping(timer));
+        return timer->async_wait(handoff::use_python_future.cancelling(timer));
     }
     py::object connect(int port) {
         auto const socket = std::make_shared<tcp::socket>(own_->io);

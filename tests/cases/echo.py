@@ -38,11 +38,20 @@ async def ask(text):
     return answer
 
 
+async def is_cancelled():
+    try:
+        async with asyncio.timeout(0.005):
+            await server.sleep(3600)
+    except TimeoutError:
+        return True
+
+
 async def main():
     assert await server.connect(port) is None
     answers = await asyncio.gather(*(ask(b"text %d" % n) for n in range(10)))
     assert answers == [b"TEXT %d" % n for n in range(10)], answers
     assert await server.sleep(0.001) is None
+    assert await is_cancelled()
 
 
 asyncio.run(main())

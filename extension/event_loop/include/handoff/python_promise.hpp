@@ -43,7 +43,13 @@ template <class T>
 class python_promise {
 public:
     /// Throws: std::bad_alloc.
-    python_promise() : state_(std::make_shared<detail::result_of<T>>()) {
+    python_promise()
+        : python_promise(
+              "nobody will make this result: its handoff::python_promise was destroyed before "
+              "set_value() or set_exception() was called") {}
+    /// With what the broken_promise says. REQUIRES: the text has static storage.
+    explicit python_promise(char const* if_broken)
+        : state_(std::make_shared<detail::result_of<T>>()), if_broken_(if_broken) {
         detail::refuse_as_result<T>();
     }
 
@@ -54,6 +60,7 @@ public:
         if (this != &other) {
             give_up();
             state_ = std::move(other.state_);
+            if_broken_ = other.if_broken_;
         }
         return *this;
     }
@@ -64,14 +71,18 @@ public:
     /// Throws: std::future_error: it was moved from; this holds for all members.
     [[nodiscard]] awaitable<T> get_awaitable() const { return awaitable<T>(state()); }
 
-    /// Sets the result: set_value(value), or, if T is void, set_value().
+    /// Sets the result. Braces make a T: set_value({1, 2}).
     /// Throws: std::future_error: it already has a result; what moving the value throws.
-    template <class... Value>
-        requires(std::is_void_v<T>
-                     ? sizeof...(Value) == 0
-                     : sizeof...(Value) == 1 && (std::is_constructible_v<T, Value&&> && ...))
-    void set_value(Value&&... value) {
-        state()->set_value(std::forward<Value>(value)...);
+    template <class Value = T>
+        requires(!std::is_void_v<T> && std::is_constructible_v<T, Value&&>)
+    void set_value(Value&& value) {
+        state()->set_value(std::forward<Value>(value));
+    }
+    /// The same, where T is void.
+    void set_value()
+        requires std::is_void_v<T>
+    {
+        state()->set_value();
     }
 
     /// Python gets the exception as Boost.Python translates it: a python_error is the original
@@ -94,13 +105,12 @@ private:
 
     void give_up() noexcept {
         if (state_ != nullptr && !state_->is_settled()) {
-            state_->set_exception_if_none(std::make_exception_ptr(broken_promise(
-                "nobody will make this result: its handoff::python_promise was destroyed before "
-                "set_value() or set_exception() was called")));
+            state_->set_exception_if_none(std::make_exception_ptr(broken_promise(if_broken_)));
         }
     }
 
     std::shared_ptr<detail::result_of<T>> state_;
+    char const* if_broken_;
 };
 
 }  // namespace handoff

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/awaitable.hpp>
+#include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/python_promise.hpp>
 
 #include <boost/python/converter/arg_to_python.hpp>
@@ -13,10 +14,19 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/version.hpp>
+#if BOOST_ASIO_VERSION >= 101900
+#define HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+#include <boost/asio/cancellation_signal.hpp>
+#endif
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <exception>
+#include <memory>
+#include <new>
+#include <stop_token>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -24,17 +34,116 @@
 
 namespace handoff {
 
+namespace detail {
+
+/// What has an object of Asio's cancel its operations, where its executor runs it.
+template <class Object>
+class cancelled_object {
+public:
+    explicit cancelled_object(std::shared_ptr<Object> its) : its_(std::move(its)) {}
+
+    /// GIL: any; unchanged.
+    void cancel() const noexcept {
+        try {
+            boost::asio::post(its_->get_executor(), [its = its_] {
+                try {
+                    its->cancel();
+                } catch (boost::system::system_error const&) {  // it is closed: nothing goes on
+                }
+            });
+        } catch (std::bad_alloc const&) {  // the operation goes on, and what it comes to is dropped
+        }
+    }
+
+private:
+    std::shared_ptr<Object> its_;
+};
+
+template <class Kept>
+inline constexpr bool is_cancelled = false;
+template <class Object>
+inline constexpr bool is_cancelled<cancelled_object<Object>> = true;
+
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+
+/// What has an operation of Asio's cancelled by its own slot, where that executor runs it.
+template <class Executor>
+class cancelled_operation {
+public:
+    explicit cancelled_operation(Executor on) : on_(std::move(on)) {}
+
+    /// Of a signal that is used where the executor runs it.
+    [[nodiscard]] boost::asio::cancellation_slot slot() const noexcept { return signal_->slot(); }
+
+    /// GIL: any; unchanged.
+    void cancel() const noexcept {
+        try {
+            boost::asio::post(on_, [signal = std::weak_ptr(signal_)] {
+                if (auto const its = signal.lock()) {  // else it has completed
+                    its->emit(boost::asio::cancellation_type::terminal);
+                }
+            });
+        } catch (std::bad_alloc const&) {  // the operation goes on, and what it comes to is dropped
+        }
+    }
+
+private:
+    Executor on_;
+    std::shared_ptr<boost::asio::cancellation_signal> signal_ =
+        std::make_shared<boost::asio::cancellation_signal>();
+};
+
+template <class Executor>
+inline constexpr bool is_cancelled<cancelled_operation<Executor>> = true;
+
+template <class... Kept>
+boost::asio::cancellation_slot slot_of(std::tuple<Kept...> const& kept) noexcept {
+    boost::asio::cancellation_slot found;
+    auto const look = [&](auto const& each) {
+        if constexpr (requires { each.slot(); }) {
+            found = each.slot();
+        }
+    };
+    std::apply([&](auto const&... each) { (look(each), ...); }, kept);
+    return found;
+}
+
+#endif
+
+}  // namespace detail
+
 /// The token's type. Kept: what lives until the operation has completed.
 template <class... Kept>
 struct use_python_future_t {
     std::tuple<Kept...> kept;
 
     /// The same token, whose operation also owns these until it has completed, for example a shared
-    /// pointer to the timer or the socket.
+    /// pointer to the timer or the socket. They are dropped without the GIL: keep a Python object
+    /// in a gil_owned or gil_shared.
     template <class... Also>
+        requires(!detail::holds_python_object<Also> && ...)
     [[nodiscard]] use_python_future_t<Kept..., Also...> keeping(Also... also) const {
         return {std::tuple_cat(kept, std::tuple<Also...>(std::move(also)...))};
     }
+
+    /// The same with a timer or a socket, say, that is cancelled when Python cancels the future:
+    /// object->cancel() is called where object->get_executor() runs it, and cancels all that is
+    /// pending on that object.
+    template <class Object>
+    [[nodiscard]] auto cancelling(std::shared_ptr<Object> object) const {
+        return keeping(detail::cancelled_object<Object>(std::move(object)));
+    }
+
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    /// The same for an operation that has no such object, as a coroutine of co_spawn(): its
+    /// cancellation slot gets `terminal`, where `on` runs it. Since Boost 1.77.
+    /// REQUIRES: what the operation does is run by `on`: by a strand, where several threads run the
+    ///           context.
+    template <class Executor>
+    [[nodiscard]] auto cancelling_on(Executor on) const {
+        return keeping(detail::cancelled_operation<Executor>(std::move(on)));
+    }
+#endif
 };
 
 /// Pass it to an Asio operation, in a function that Python calls: Python gets a future with the
@@ -52,8 +161,8 @@ struct use_python_future_t {
 ///     runs none              a concurrent.futures.Future     an error: see asio_error
 ///
 /// The operation completes on its own thread without the GIL. The thread that settles the future
-/// converts the arguments: see awaitable. Cancelling the future does not cancel the operation: its
-/// result is dropped then.
+/// converts the arguments: see awaitable. Cancelling the future cancels the operation if the token
+/// says so, by cancelling(); its result is dropped in any case.
 ///
 /// GIL:     held where the operation is started.
 /// Threads: any.
@@ -67,6 +176,8 @@ inline constexpr use_python_future_t<> use_python_future{};
 ///     of the system                the OSError of that errno, such as ConnectionRefusedError
 ///     asio::error::eof             EOFError
 ///     any other                    OSError, with the category's name, the number and the text
+///
+/// It is also what becomes of a boost::system::system_error that a coroutine of co_spawn() throws.
 class [[gnu::visibility("default")]] asio_error : public boost::system::system_error {
 public:
     using boost::system::system_error::system_error;
@@ -126,6 +237,8 @@ public:
         return promise_.get_awaitable().to_python();
     }
 
+    [[nodiscard]] std::stop_token get_stop_token() const { return promise_.get_stop_token(); }
+
 protected:
     void succeed(Values... values) {
         if constexpr (sizeof...(Values) > 1) {
@@ -137,7 +250,11 @@ protected:
     void fail(std::exception_ptr error) { promise_.set_exception(std::move(error)); }
 
 private:
-    python_promise<typename result_of_handler<Values...>::type> promise_;
+    python_promise<typename result_of_handler<Values...>::type> promise_{
+        "this operation of Asio's has not completed, and never will: its io_context or thread pool "
+        "was destroyed, or its handler was dropped. Cancel what is pending, and let the context "
+        "run "
+        "until it has completed, before it is destroyed"};
 };
 
 /// A handler that is called with Given, of which the first may be an error.
@@ -164,17 +281,60 @@ class future_handler_of<std::exception_ptr, Given...> : public future_handler<Gi
 public:
     void operator()(std::exception_ptr error, Given... values) {
         if (error != nullptr) {
-            this->fail(std::move(error));
+            this->fail(as_asio_error(std::move(error)));
         } else {
             this->succeed(std::move(values)...);
         }
     }
+
+private:
+    static std::exception_ptr as_asio_error(std::exception_ptr error) {
+        try {
+            std::rethrow_exception(error);
+        } catch (boost::system::system_error const& thrown) {
+            return std::make_exception_ptr(asio_error(thrown.code()));
+        } catch (...) {
+            return error;
+        }
+    }
 };
 
+/// A handler that owns what the token keeps, and cancels those that are to be cancelled.
 template <class Handler, class... Kept>
-struct handler_with : Handler {
-    explicit handler_with(std::tuple<Kept...> its) : kept(std::move(its)) {}
-    std::tuple<Kept...> kept;
+class handler_with : public Handler {
+public:
+    explicit handler_with(std::tuple<Kept...> its) : kept_(std::move(its)) {
+        if constexpr ((is_cancelled<Kept> || ...)) {
+            when_cancelled_ = std::make_unique<std::stop_callback<canceller>>(
+                this->get_stop_token(), canceller{kept_});
+        }
+    }
+
+#ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
+    // As Asio asks for it.
+    using cancellation_slot_type =  // NOLINT(readability-identifier-naming)
+        boost::asio::cancellation_slot;
+    [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept {
+        return slot_of(kept_);
+    }
+#endif
+
+private:
+    struct canceller {
+        std::tuple<Kept...> kept;
+        void operator()() const noexcept {
+            std::apply([](auto const&... each) { (cancel(each), ...); }, kept);
+        }
+        template <class Each>
+        static void cancel(Each const& each) noexcept {
+            if constexpr (is_cancelled<Each>) {
+                each.cancel();
+            }
+        }
+    };
+
+    std::tuple<Kept...> kept_;
+    std::unique_ptr<std::stop_callback<canceller>> when_cancelled_;
 };
 
 }  // namespace detail

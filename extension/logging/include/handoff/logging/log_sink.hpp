@@ -151,6 +151,8 @@ public:
     /// Waits until everything that was written before is delivered, and releases the GIL meanwhile.
     /// Returns: false if that took too long, or the sink is not open; in the delivering thread at
     ///          once, because a handler that called it would wait for itself.
+    /// Throws:  python_error, in Python's main thread with the GIL held: what a signal's handler
+    ///          raised (KeyboardInterrupt, for Ctrl-C), as gil_wait() does.
     // NOLINTNEXTLINE(modernize-use-nodiscard)
     bool flush(std::chrono::nanoseconds at_most = std::chrono::seconds(10)) const;
 

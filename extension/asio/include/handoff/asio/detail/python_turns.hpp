@@ -5,6 +5,7 @@
 #include <handoff/gil/mutex.hpp>
 #include <handoff/python_error.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -49,6 +50,8 @@ public:
     void push(queued_handler& added) noexcept;
     /// Null if there is none.
     [[nodiscard]] queued_handler* pop() noexcept;
+    /// Adds what the other has, which is empty then.
+    void take_all_of(handler_list& other) noexcept;
     /// Returns: whether it was in the list.
     bool remove(queued_handler const& removed) noexcept;
 
@@ -68,6 +71,8 @@ private:
 ///   While the queue is not empty, one turn is pending: scheduled, or waiting for the GIL. There is
 ///   never more than one. So if a handler waits with the GIL released, it does not block the others
 ///   as long as another thread runs the context; and at most one thread waits for the GIL.
+///   A turn takes everything that is queued at once. From then on the GIL guards it, which the turn
+///   holds anyway: a turn that comes while a handler has released the GIL runs the rest.
 ///
 /// Life cycle
 ///   A turn that the gate refuses drops what is queued. So does a turn that is destroyed, as it is
@@ -140,16 +145,24 @@ private:
     struct all;
 
     bool run_ready_until(clock::time_point end);
-    [[nodiscard]] bool another_comes();
+    [[nodiscard]] queued_handler* take_next(bool turn_begins);
+    [[nodiscard]] bool give_way();
+    void refuse_turn() noexcept;
     void drop_queued() noexcept;
     void tell_of_exception() noexcept;
 
     error_function const on_error_;
-    mutex mutable guard_;
+    mutex mutable guard_;  // of these
     handler_list queue_;
     bool on_its_way_ = false;
-    python_executor_counts counts_;
+    bool has_taken_ = false;   // a turn has taken what was queued, and has not run all of it
+    bool is_refused_ = false;  // Python ends
+    std::size_t turns_ = 0;
+    std::size_t dropped_ = 0;
     handler_list of_parent_;  // in a fork()'s child
+
+    handler_list taken_;  // guarded by the GIL; without one by guard_
+    std::atomic<std::size_t> run_ = 0;
 
     python_turns* next_ = nullptr;  // in the list of all queues
     python_turns* previous_ = nullptr;

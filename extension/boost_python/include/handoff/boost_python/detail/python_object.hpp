@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/gil/owned.hpp>
+#include <handoff/gil/shared.hpp>
 
 #include <boost/python/back_reference.hpp>
 #include <boost/python/handle.hpp>
@@ -58,5 +59,7 @@ struct is_python_object<boost::python::api::proxy<Policies>> : std::true_type {}
 /// Types that are made to be held without the GIL.
 template <class T>
 struct is_python_object<gil_owned<T>> : std::false_type {};
+template <class T>
+struct is_python_object<gil_shared<T>> : std::false_type {};
 
 }  // namespace handoff::detail
