@@ -4,7 +4,7 @@
 #                                 [ENVIRONMENT NAME=value …] [PREFIX <name>])
 #
 # The file is parsed, not imported, by the chosen Python when CMake runs; editing it runs CMake
-# again. Where handoff_left_out_python_tests is set, tests whose name it matches are not added. test_host.py's CommandLine.test_runs_a_script becomes test_host.CommandLine.runs_a_script;
+# again. handoff_environment_of_python_tests is for all. Where handoff_left_out_python_tests is set, tests whose name it matches are not added. test_host.py's CommandLine.test_runs_a_script becomes test_host.CommandLine.runs_a_script;
 # PREFIX replaces the first part.
 
 set(_handoff_list_python_tests "${CMAKE_CURRENT_LIST_DIR}/list_python_tests.py")
@@ -39,6 +39,7 @@ function(handoff_discover_python_tests file)
     add_test(NAME ${name}
       COMMAND ${arg_INTERPRETER} -m unittest ${module}.${method}
       WORKING_DIRECTORY "${folder}")
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT}
+      ENVIRONMENT "${arg_ENVIRONMENT};${handoff_environment_of_python_tests}")
   endforeach()
 endfunction()

@@ -114,7 +114,8 @@ def reader_of(loop):
         if asyncio._get_running_loop() is loop:
             reader.watch()
         else:
-            loop.call_soon_threadsafe(reader.watch)
+            watch = dies_where_dropped(reader.watch)  # noqa: F821
+            dies_where_dropped(loop.call_soon_threadsafe(watch))  # noqa: F821
         _readers[loop] = weakref.ref(reader)
     return reader
 
