@@ -590,10 +590,7 @@ protected:
         std::filesystem::remove_all(folder);
         std::string const make = STOCK_PYTHON " -m venv --without-pip '" + folder.string() + "'";
         ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(bugprone-command-processor): of ours
-        auto const packages = folder / "lib" /
-                              ("python" + version +
-                               (handoff::detail::attached_threads_exclude_each_other ? "" : "t")) /
-                              "site-packages";
+        auto const packages = folder / "lib" / library / "site-packages";
         std::ofstream(packages / "only_there.py") << "where = __file__\n";
     }
     void TearDown() override { std::filesystem::remove_all(folder); }
@@ -618,6 +615,8 @@ protected:
         ("handoff_env_" +
          std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     std::string version = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+    std::string library =
+        "python" + version + (handoff::detail::attached_threads_exclude_each_other ? "" : "t");
 };
 
 TEST_F(VirtualEnvironment, HasItsPackagesFound) {
@@ -660,7 +659,7 @@ TEST_F(VirtualEnvironment, OfVirtualenvForAnotherPythonIsRefused) {
 
 TEST_F(VirtualEnvironment, ThatDoesNotSayItsVersionIsJudgedByItsPackages) {
     set_version("prompt = version");
-    std::filesystem::rename(folder / "lib" / ("python" + version), folder / "lib/python3.1");
+    std::filesystem::rename(folder / "lib" / library, folder / "lib/python3.1");
     expect_refusal({.virtual_environment = folder}, folder.string());
 }
 
