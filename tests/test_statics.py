@@ -17,6 +17,7 @@ BUILD = Path(os.environ["BUILD_FOLDER"])
 # What may have a guard, by its name without parameters, and why it runs no Python code.
 # The others: a constinit pointer or flag, guarded by the GIL, that is set when it is first wanted.
 ALLOWED = {
+    "handoff::detail::mutexes_are_waited_for_detached": "sets a pointer, as the program is loaded",
     "handoff::detail::fork_waits::is_tied": "pthread_atfork(), as the program is loaded",
     "handoff::detail::gate_state::only::it": "makes a structure in place",
     "handoff::detail::gate_state::is_told_when_this_thread_ends::end_of_threads": "makes a key",

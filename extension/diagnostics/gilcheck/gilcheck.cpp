@@ -335,6 +335,9 @@ void check_what_is_loaded() {
         check_calls_into(python != nullptr ? &python->object : nullptr);
         if (python != nullptr) {
             if (python->is_initialized() != 0) {
+                if (python->is_free_threaded) {
+                    begin_to_tell_of_crashes();
+                }
                 ask_for_python_stacks(false);
                 name_threads(*python, false);
                 if (how().python_locks) {

@@ -77,7 +77,9 @@ std::string json_of(named_thread const& thread) {
 }
 
 bool drops_a_reference(std::string_view function) {
-    return function == "_Py_Dealloc" || function == "Py_DecRef" || function == "_Py_DecRef";
+    return function == "_Py_Dealloc" || function == "Py_DecRef" || function == "_Py_DecRef" ||
+           // On a free-threaded build, of an object of another thread, and of the thread's own.
+           function == "_Py_DecRefShared" || function == "_Py_MergeZeroLocalRefcount";
 }
 
 constexpr std::array because_names{"never_acquired", "released", "finalized"};
