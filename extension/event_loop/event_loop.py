@@ -205,7 +205,8 @@ class _Runs:
     def __init__(self, loop, asked):
         self.loop = weakref.ref(loop)
         self.asked = dies_where_dropped(asked)  # noqa: F821
-        self.tasks = dies_where_dropped({})  # noqa: F821; a loop has weak references
+        # A loop has weak references only.
+        self.tasks = dies_where_dropped({})  # noqa: F821
         dies_where_dropped(self)  # noqa: F821
 
     def __call__(self, _):
