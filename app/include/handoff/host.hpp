@@ -36,8 +36,8 @@ public:
     /// to the exit code: scripts, -m, -c, standard input, the interactive prompt. And options of
     /// Handoff's, as `-X gilwatch=SECONDS`, which --help lists; one that is misspelt is
     /// refused, with exit code 2.
-    /// `import gilcheck`, giltrace and gilwatch find what is installed in the program's own PREFIX,
-    /// unless they are found elsewhere, or -S is given.
+    /// `import gilcheck`, giltrace, gilwatch and handoff_ticker find what is installed in the
+    /// program's own PREFIX, unless they are found elsewhere, or -S is given.
     /// Returns: the exit code. An interpreter that cannot start: a message on stderr, and 1.
     ///          Before Python 3.14 it does not return from sys.exit(): Python finalizes,
     ///          and exit()s. Nor does it ever when the gate has abandoned a native thread: then

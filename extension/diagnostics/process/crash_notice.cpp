@@ -91,7 +91,8 @@ void say_at_once(std::initializer_list<std::string_view> parts) noexcept {
             pieces[count++] = {.iov_base = const_cast<char*>(part.data()), .iov_len = part.size()};
         }
     }
-    static_cast<void>(writev(STDERR_FILENO, pieces.data(), static_cast<int>(count)));
+    [[maybe_unused]] ssize_t const written =
+        writev(STDERR_FILENO, pieces.data(), static_cast<int>(count));
 }
 
 }  // namespace handoff::detail
