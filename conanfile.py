@@ -100,8 +100,9 @@ class Handoff(ConanFile):
                 packages.append("python3-hypothesis")
         if packages and shutil.which("apt-get") is None:
             raise ConanException(
-                "This profile takes Boost from Debian or Ubuntu, and this system has no apt-get. Let Conan build Boost: "
-                "make PROFILE=conancenter …; Python's headers and libpython, the distribution installs"
+                "This profile takes Boost from Debian or Ubuntu, and this system has no apt-get. "
+                "Let Conan build Boost: make run PROFILE=conancenter; Python's headers and "
+                "libpython are the distribution's (python3-devel)"
             )
         os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
         # Asks dpkg first: nothing is downloaded when everything is there.

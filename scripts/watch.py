@@ -32,8 +32,8 @@ try:
 except ImportError as missing:
     if missing.name in ("Foo", "giltrace"):
         sys.exit(
-            f"watch.py needs {missing.name}, which {sys.executable} does not find: after `make run` "
-            "use build/Release/bin/handoff, or `pip install .` in a virtual environment"
+            f"watch.py needs {missing.name}, which {sys.executable} does not find: "
+            "run it by build/Release/bin/handoff, or `pip install .` in a virtual environment"
         )
     sys.exit(
         f"watch.py needs {missing.name}: {sys.executable} -m venv env &&"

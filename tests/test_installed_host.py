@@ -106,7 +106,7 @@ class InstalledHost(InFolder):
         self.assertEqual(outcome, (0, "ok\n", ""))
 
     def test_the_host_of_a_build_finds_those_of_the_build(self):
-        show = "import gilwatch, handoff_ticker\nfor each in gilwatch, handoff_ticker: print(each.__file__)"
+        show = "import gilwatch as a, handoff_ticker as b; print(a.__file__, b.__file__, sep='\\n')"
         outcome = run(HOST, "-c", show, cwd=self.folder)
         found = [Path(line).resolve() for line in outcome.stdout.splitlines()]
         expected = [PACKAGES / name / "__init__.py" for name in ("gilwatch", "handoff_ticker")]

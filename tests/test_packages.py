@@ -380,13 +380,14 @@ class Makefile(Packages):
             with self.subTest(this):
                 self.program(f"bin/{name}", text)
                 said = self.refuse("run")
-                self.assertIn(f"is for Linux with glibc on x86_64 or aarch64, and this is {this}", said)
+                self.assertIn(f"with glibc on x86_64 or aarch64, and this is {this}", said)
                 self.assertIn("Debian or Ubuntu, on Windows WSL 2", " ".join(said.split()))
                 (self.folder / "bin" / name).unlink()
 
     def test_says_what_to_do_without_pypi(self):
         self.copy_what_make_reads()
-        said = self.refuse("run", PIP_NO_INDEX="1")
+        self.program("venv", "exit 0")  # and no pip in it, as if it failed
+        said = self.refuse("run", "DISTRIBUTION_PYTHON=./venv", f"PYTHON={STOCK}")
         self.assertRegex(said, r"PyPI cannot be reached.*installation\.md, \"Without PyPI\"\n")
 
     def test_says_that_the_disk_is_full_before_it_begins(self):
@@ -399,14 +400,14 @@ class Makefile(Packages):
         self.copy_what_make_reads()
         self.write(".venv/ready", "")
         self.program(".venv/bin/conan", "exit 0")
-        self.program(".venv/bin/cmake", "[ ! -e build/Release/install_manifest.txt ]")
+        self.program(".venv/bin/cmake", "exit 0")
 
     def test_installs_where_root_has_installed_before(self):
         """Whose list of the files a user cannot write, and CMake would fail."""
         self.set_up_nothing()
-        self.succeed("make", "install", "PREFIX=prefix")
         self.write("build/Release/install_manifest.txt", "")
-        self.program(".venv/bin/cmake", '[ "$1" = --build ] || [ ! -e build/Release/install_manifest.txt ]')
+        there_is_none = "[ ! -e build/Release/install_manifest.txt ]"
+        self.program(".venv/bin/cmake", f'[ "$1" != --install ] || {there_is_none}')
         self.succeed("make", "install", "PREFIX=prefix")
 
     def test_that_may_not_install_there_says_what_root_has_to_run(self):

@@ -35,9 +35,9 @@ public:
     /// Does everything that `python3` does with these arguments and this environment, from its
     /// command line to the exit code: scripts, -m, -c, standard input, the interactive prompt. It
     /// also has Handoff's own options, such as `-X gilwatch=SECONDS`, which --help lists. A
-    /// misspelt one is refused, with exit code 2. `import gilcheck`, giltrace and gilwatch find
-    /// what is installed in the program's own PREFIX, unless they are found elsewhere, or -S is
-    /// given.
+    /// misspelt one is refused, with exit code 2. `import gilcheck`, giltrace, gilwatch and
+    /// handoff_ticker find what is installed in the program's own PREFIX, unless they are found
+    /// elsewhere, or -S is given.
     /// Returns: the exit code. If the interpreter cannot start: a message on stderr, and 1.
     ///          Before Python 3.14 it does not return from sys.exit(): Python finalizes,
     ///          and exit()s. It never returns if the gate has abandoned a native thread. Then

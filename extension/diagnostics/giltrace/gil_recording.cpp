@@ -794,6 +794,11 @@ recording_reader::recording_reader() {
 
 recording_reader::~recording_reader() { --readers; }
 
+char const* path_of_recording() noexcept {
+    recording const& now = current();
+    return is_on && now.head != nullptr ? now.path.c_str() : nullptr;
+}
+
 std::string stop_recording() {
     recording& now = current();
     dismiss(listener);

@@ -124,6 +124,9 @@ private:
     moment now_{};
 };
 
+/// The path of what is being recorded, or null. For the handler of a signal that ends the process.
+char const* path_of_recording() noexcept;
+
 /// Ends it. The file stays. GIL: held, or Python is gone.
 /// Returns: the file's path; empty: nothing was being recorded.
 std::string stop_recording();

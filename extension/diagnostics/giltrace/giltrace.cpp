@@ -1,4 +1,5 @@
 // giltrace: a recording's begin and its end.
+#include "crash_notice.hpp"
 #include "gil_recording.hpp"
 #include "holder_stacks.hpp"
 #include "one_at_a_time.hpp"
@@ -81,6 +82,14 @@ void tie_to_the_process() {
     static constinit bool is_tied = false;
     if (!std::exchange(is_tied, true)) {
         on_exit([](int, void*) { finish(); }, nullptr);
+    }
+}
+
+/// Of a process that crashes only the recording is left, which a user has to know of.
+void tell_of_crash(std::string_view signal_name) noexcept {
+    if (char const* const path = path_of_recording()) {
+        say_at_once({"giltrace: the program dies of ", signal_name, "; it has left a recording: ",
+                     "python3 -m giltrace -o OUTPUT --recording ", path, "\n"});
     }
 }
 
@@ -312,6 +321,7 @@ void start(std::string_view wanted, options const& how) {
     answer_signals(how.signal);
     if (python.is_initialized() != 0) {
         name_threads(python, true);
+        tell_of_crashes(python.object, &tell_of_crash);
     }
     tie_to_the_process();
 }

@@ -12,14 +12,14 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 # What python3 -m itself calls.
 _RUN_AS_MAIN: Callable[..., None] = runpy._run_module_as_main  # type: ignore[attr-defined]
 
 
 class Parser(argparse.ArgumentParser):
-    """Of a tool's command line: its help fits a screen, and an error is one line, as the tool's are.
+    """Of a tool's command line: its help fits a screen, and an error is one line of the tool's.
 
     help_text: what --help prints; `{prog}` stands for how the tool was called.
     """

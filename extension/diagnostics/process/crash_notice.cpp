@@ -1,14 +1,15 @@
 // crash_notice: a handler that speaks, and lets the signal come again.
 #include "crash_notice.hpp"
 
-#include "standard_error.hpp"
-
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <string_view>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 namespace handoff::detail {
@@ -27,32 +28,18 @@ constinit std::array faults = std::to_array<fault>({{.number = SIGSEGV, .name = 
                                                     {.number = SIGFPE, .name = "SIGFPE"},
                                                     {.number = SIGILL, .name = "SIGILL"},
                                                     {.number = SIGABRT, .name = "SIGABRT"}});
-using question = bool (*)() noexcept;
-constinit question is_worth_a_sentence = nullptr;
 
-constexpr std::string_view beginning = "gilcheck: the program dies of ";
-constexpr std::string_view end =
-    ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) without the "
-    "GIL, that is seen only in modules that were compiled with $(gilcheck --includes) -include "
-    "handoff/gilcheck_inline.h\n";
-
-/// In one piece, as another thread may die at the same time.
-void tell(std::string_view signal_name) noexcept {
-    std::array<char, 512> text{};
-    static_assert(beginning.size() + end.size() + std::string_view("SIGABRT").size() < text.size());
-    char* last = text.data();
-    for (std::string_view const part : {beginning, signal_name, end}) {
-        last = std::ranges::copy(part, last).out;
-    }
-    write_stderr({text.data(), last});
-}
+using sentence = void (*)(std::string_view signal_name) noexcept;
+constinit std::array<std::atomic<sentence>, 3> sentences{};  // of each tool one
 
 /// What caused a fault does so again when this returns; what was sent is sent again.
 void on_fault(int number, siginfo_t* sent, void* /*context*/) {
     int const saved = errno;
     auto const* const found = std::ranges::find(faults, number, &fault::number);
-    if (is_worth_a_sentence()) {
-        tell(found->name);
+    for (auto const& each : sentences) {
+        if (sentence const tell = each) {
+            tell(found->name);
+        }
     }
     sigaction(number, &found->before, nullptr);
     if (sent->si_code <= 0) {
@@ -73,10 +60,19 @@ bool ends_the_process(struct sigaction const& found, loaded_object const& interp
 
 }  // namespace
 
-void tell_of_crashes(loaded_object const& interpreter, bool (*is_worth_it)() noexcept) noexcept {
-    is_worth_a_sentence = is_worth_it;
+void tell_of_crashes(loaded_object const& interpreter, sentence tell) noexcept {
+    bool const is_first = sentences.front() == nullptr;
+    for (auto& each : sentences) {
+        if (each == tell) {
+            return;
+        }
+        if (each == nullptr) {
+            each = tell;
+            break;
+        }
+    }
     for (fault& each : faults) {
-        if (sigaction(each.number, nullptr, &each.before) == 0 &&
+        if (is_first && sigaction(each.number, nullptr, &each.before) == 0 &&
             ends_the_process(each.before, interpreter)) {
             struct sigaction spoken{};
             spoken.sa_sigaction = &on_fault;
@@ -84,6 +80,19 @@ void tell_of_crashes(loaded_object const& interpreter, bool (*is_worth_it)() noe
             sigaction(each.number, &spoken, nullptr);
         }
     }
+}
+
+void say_at_once(std::initializer_list<std::string_view> parts) noexcept {
+    std::array<iovec, 8> pieces{};
+    std::size_t count = 0;
+    for (std::string_view const part : parts) {
+        if (count < pieces.size()) {
+            // NOLINTNEXTLINE(cppcoreguidelines-pro-bounds-constant-array-index): just compared
+            pieces[count++] = {.iov_base = const_cast<char*>(part.data()), .iov_len = part.size()};
+        }
+    }
+    [[maybe_unused]] ssize_t const written =
+        writev(STDERR_FILENO, pieces.data(), static_cast<int>(count));
 }
 
 }  // namespace handoff::detail
