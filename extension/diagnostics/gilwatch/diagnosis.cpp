@@ -355,7 +355,7 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
     return outermost->function.empty() ? in_words(*outermost) : outermost->function;
 }
 
-/// What to do about a mutex that a thread waits for for ever. Empty: it does not, as far as is
+/// What to do about a mutex that a thread waits for forever. Empty: it does not, as far as is
 /// known.
 std::string_view cure_of_mutex(thread_seen const& thread, threads_seen const& threads) {
     pid_t const owner = mutex_owner(thread);

@@ -84,7 +84,7 @@ struct stuck_threads {
 /// Finds such threads, other than those that were found to be stuck before. Where it finds the same
 /// ones twice, none of them got a lock in between. Threads: any.
 [[nodiscard]] bool find_stuck_threads(stuck_threads& found) noexcept;
-/// Notes that they are stuck for ever, and describes them as a cycle that happens: each one's place
+/// Notes that they are stuck forever, and describes them as a cycle that happens: each one's place
 /// is where the graph has seen such an order first. Threads: any.
 void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noexcept;
 
