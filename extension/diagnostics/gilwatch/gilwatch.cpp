@@ -1,4 +1,4 @@
-// gilwatch: notes who waits and who holds, and has a thread that looks at both.
+// gilwatch: records which threads wait and hold the GIL; a thread of its own checks both.
 #include "diagnosis.hpp"
 #include "gil_events.hpp"
 #include "monotonic_time.hpp"

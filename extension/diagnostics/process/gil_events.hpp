@@ -1,4 +1,4 @@
-// gil_events: who waits for the GIL, takes it and drops it, at the moment it happens.
+// gil_events: which thread waits for the GIL, takes it and drops it, at the moment it happens.
 #pragma once
 
 #include "loaded_objects.hpp"

@@ -13,7 +13,7 @@ usage: {prog} -o OUTPUT [OPTION ...] PROGRAM
        {prog} -o OUTPUT [OPTION ...] --pid PID
        {prog} -o OUTPUT --recording OUTPUT.recording
 
-Run a Python program, and draw who holds the GIL and who waits for it.
+Run a Python program, and draw which threads hold the GIL and wait for it.
 
 PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 

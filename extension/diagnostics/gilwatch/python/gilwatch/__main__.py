@@ -12,7 +12,7 @@ examples:
   {prog} --after 2 script.py --its option
   {prog} -m pytest tests
   {prog} --signal 12 -m service    # then: kill -12 PID
-  {prog} --pid 4711                # it hangs: because of whom?
+  {prog} --pid 4711                # it hangs: which thread is the cause?
 """
 
 
@@ -26,10 +26,10 @@ def main(prog: str = "gilwatch") -> None:
         "           [--after SECONDS] [--signal NUMBER]\n"
         "       %(prog)s --core FILE [--executable FILE]\n"
         "       %(prog)s --help | --version",
-        description="Report on stderr who waits too long for the GIL, who holds it, and in which\n"
-        "line: of a Python program that is run, of a process that runs already, or of a\n"
-        "core, whose crash it names. A hang where nobody wants the GIL is reported only\n"
-        "when somebody asks: by --signal, or --pid.",
+        description="Report on stderr which threads wait too long for the GIL, which thread holds\n"
+        "it, and in which line: in a program that is run, in a running process (--pid),\n"
+        "or in the core file of a crash (--core). A hang in which no thread wants the\n"
+        "GIL is reported only on request: with --signal or --pid.",
         epilog=_EXAMPLES.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
