@@ -197,7 +197,7 @@ void set(PyConfig& config, wchar_t*& member, std::string const& value) {
 }
 
 /// Notices Ctrl-C for as long as it lives, where Python handles that: then no Python code runs for
-/// it. GIL: not needed, which a call that holds it for ever does not give up.
+/// it. GIL: not needed, which a call that holds it forever does not give up.
 class ctrl_c {
 public:
     explicit ctrl_c(bool python_handles_it) {

@@ -1,4 +1,4 @@
-"""A native thread's samples awaited in asyncio, while another task goes on.
+"""A native thread's samples, awaited in asyncio while another task runs.
 
 Look at: the event loop turns thousands of times a second while a million samples a second arrive.
 No thread waits: the native one wakes the loop. Nothing is lost when the timeout ends the reading.

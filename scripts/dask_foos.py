@@ -75,7 +75,7 @@ def fail(line: str) -> NoReturn:
 
 
 async def answers(scheduler: str) -> bool:
-    """Whether one does. Client waits for ever where another program listens, as the dashboard."""
+    """Whether one does. Client waits forever if another program listens, such as the dashboard."""
     secured = distributed.Security().get_connection_args("client")
     try:
         asked = distributed.rpc(scheduler, connection_args=secured)
@@ -147,7 +147,7 @@ def main() -> None:
             f"it prints: {DASK} scheduler"
         )
 
-    # This script says itself what is to be known of Dask's bad luck.
+    # This script itself reports what the user must know of Dask's failures.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": ":0"}
     cluster = asked.scheduler or distributed.LocalCluster(threads_per_worker=1, **quiet)

@@ -1,4 +1,4 @@
-"""The smallest story: a native worker beside Python.
+"""The smallest example: a native worker beside Python.
 
 Look at: three numbers arrive, one every tenth of a second, printed by a thread that is not
 Python's; then stop() ends them.

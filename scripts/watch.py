@@ -1,11 +1,12 @@
-"""A live view of many Foos: how many messages come, how late, and who holds the GIL meanwhile.
+"""A live view of many Foos: how many messages come, how late, and which threads hold the GIL.
 
-Look at: beside a thread that computes, all that is due comes, late by a switch interval (5 ms) or
-two; Foo takes the GIL once for it, and holds it for a small part of the time. With `--busy 0`
-nobody holds the GIL most of the time, and messages are late by their leeway alone.
+Look at this: beside a thread that computes, all messages that are due arrive, late by one or two
+switch intervals (5 ms). Foo takes the GIL once for all of them, and holds it for a small part of
+the time. With `--busy 0` no thread holds the GIL most of the time, and messages are late only by
+their leeway.
 
-What is drawn are slices of the GIL timeline. Ctrl-C ends it; where there is no terminal, there is
-a line for each slice.
+It draws slices of the GIL timeline. Ctrl-C ends it. Without a terminal it prints a line for each
+slice.
 """
 
 import argparse

@@ -267,7 +267,7 @@ class Settings(Checked):
         outcome = self.by_module("pass", "no-calls")
         self.assertEqual(outcome.code, 2)
         self.assertRegex(
-            outcome.stderr, "no-calls wants deadlocks, a budget or statistics beside it"
+            outcome.stderr, "no-calls needs deadlocks, a budget or statistics as well"
         )
 
     def test_hold_also_for_a_process_that_ends_at_once(self):

@@ -906,8 +906,8 @@ for each in threads: each.join()
         for option, said in (
             (("--last", "0"), "--last: '0' is not a positive number of seconds"),
             (("--when-wait-exceeds", "nan"), "'nan' is not a positive number of seconds"),
-            (("--signal", "9"), "signal 9 is none, or the program uses it"),
-            (("--signal", "99"), "signal 99 is none, or the program uses it"),
+            (("--signal", "9"), "signal 9 cannot be used: it cannot be handled"),
+            (("--signal", "99"), "signal 99 cannot be used: it cannot be handled"),
         ):
             wanted = ("-o", "trace.json", *option, "-c", "pass")
             outcome = self.run_command(STOCK, "-m", "giltrace", *wanted)

@@ -711,7 +711,7 @@ class BadInput(Watched):
 
     def test_of_a_signal_is_refused_in_each_way(self):
         """By the library, which alone knows what it handles."""
-        said = "gilwatch's signal is one that can be handled, as 12, not"
+        said = "gilwatch's signal must be one that can be handled, such as 12, not"
         paths = environment(PYTHONPATH=PACKAGES)
         for bad in (signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGTRAP, 32, -1, 65):
             with self.subTest(bad):

@@ -31,7 +31,7 @@ void publish(double reading) {
 void subscribe(std::function<void(double)> wanted) {
     auto next = std::make_shared<std::function<void(double)> const>(std::move(wanted));
     std::lock_guard const held(subscribers);
-    std::swap(subscriber, next);  // the old one goes after the lock
+    std::swap(subscriber, next);  // the old one is destroyed after the unlock
 }
 
 void run() {

@@ -42,7 +42,7 @@ class Reader:
         raises. `kept` is dropped then, or when the future is cancelled, which calls cancelled(), or
         with the reader.
         """
-        mine = weakref.ref(self)  # else whoever keeps the future would keep the reader
+        mine = weakref.ref(self)  # otherwise whatever keeps the future would keep the reader
 
         def forget(future):
             reader = mine()
@@ -121,7 +121,7 @@ def reader_of(loop):
 
 
 def reader_of_thread():
-    """The reader of the native thread, which is started by who first asks."""
+    """The reader of the native thread, which the first call starts."""
     global _reader_of_thread
     reader = _reader_of_thread
     if reader is None:

@@ -318,11 +318,12 @@ struct gate_state {
         if (interrupted) {
             std::fputs("was still in Python at Ctrl-C", stderr);
         } else {
-            std::fprintf(stderr, "%s for %lld s",
-                         registered ? "did not end although asked to stop" : "was in Python",
+            std::fprintf(stderr,
+                         registered ? "did not end within %lld s of being asked to stop"
+                                    : "was in Python for %lld s",
                          static_cast<long long>(gil_gate::grace.count()));
         }
-        std::fputs("; it is abandoned, and not let into Python any more\n", stderr);
+        std::fputs("; it is abandoned, and cannot enter Python any more\n", stderr);
     }
 
     /// The child of a fork() has no other threads. It forgets them, and leaves their stop callbacks

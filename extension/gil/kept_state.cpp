@@ -7,7 +7,7 @@
 //   few as there were threads at a time; what remains is Python's to clear when it finalizes.
 //
 // Why not by the thread itself
-//   It would take the GIL as it ends, and who joins it while holding the GIL would wait for ever.
+//   It would take the GIL as it ends, and who joins it while holding the GIL would wait forever.
 //
 // Why in two steps
 //   From 3.12 on, PyThreadState_Delete() makes PyGILState_* forget the state of the calling thread,

@@ -1,4 +1,4 @@
-// scheduler::state, threads: who leads, who stands by, who waits for whom.
+// scheduler::state, threads: which thread leads, which stand by, and which waits for which.
 #include "state.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// checked_calls: has calls into Python made by way of a check that the GIL is held.
+// checked_calls: redirects calls into Python through a check that the GIL is held.
 #pragma once
 
 #include "loaded_objects.hpp"
@@ -8,14 +8,14 @@
 
 namespace handoff::detail {
 
-/// A function of Python's that is checked. Its place and layout are known to the assembly.
+/// A Python function that is checked. The assembly knows its place and layout.
 struct checked_call {
     std::atomic<void*> function = nullptr;
     char const* name = nullptr;
 };
 
-/// Has the calls that each loaded object makes into the interpreter checked, from now on, but those
-/// of the interpreter itself. Idempotent; to be repeated when others were loaded.
+/// From now on, checks the calls that each loaded object makes into the interpreter, except the
+/// interpreter's own. Idempotent; repeat it after other objects were loaded.
 ///
 /// interpreter: null: there is none yet, and only loads are watched.
 /// Returns: how many slots were changed.
@@ -36,8 +36,8 @@ extern std::atomic<slow_call_handler> on_slow_call;
 /// address; null: it never did.
 [[nodiscard]] void const* last_release() noexcept;
 
-/// Calls `look` before each dlopen() and dlsym() that a loaded object makes from
-/// now on: what dlopen() has loaded is looked at before it can be found and called.
+/// Calls `look` before each dlopen() and dlsym() that a loaded object makes from now on, so that
+/// what dlopen() has loaded is seen before it can be found and called.
 void watch_for_loads(void (*look)());
 
 }  // namespace handoff::detail

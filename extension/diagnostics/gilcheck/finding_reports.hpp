@@ -1,4 +1,4 @@
-// finding_reports: how what was found gets out, whatever kind it is of.
+// finding_reports: how a finding of any kind is reported.
 #pragma once
 
 #include "finding_rules.hpp"
@@ -11,12 +11,12 @@ namespace handoff::detail {
 struct finding_reports {
     bool (*begin)() noexcept = nullptr;
     void (*write)(std::string const& text) = nullptr;
-    void (*note)(std::string const& text) = nullptr;  // writes it, and it is no finding
+    void (*note)(std::string const& text) = nullptr;  // writes a text that is not a finding
     void (*leave_out)() = nullptr;
-    void (*finish)() = nullptr;  // waits until those that were begun have ended
+    void (*finish)() = nullptr;  // waits until reports that were begun have ended
     bool json = false;
 
-    /// Writes it, unless the rules leave it out. facts() and text() are called if they are wanted.
+    /// Writes it, unless the rules leave it out. facts() and text() are called only if needed.
     template <class Facts, class Text>
     void end(Facts const& facts, Text const& text) const {
         if (has_rules() && is_left_out(facts())) {

@@ -277,7 +277,7 @@ void start_gil_budget(running_python const& python, std::chrono::nanoseconds bud
     allowed = budget;
     reports = wanted;
     if (!begin_thread()) {
-        throw std::runtime_error("gilcheck: there can be no thread more, to watch the budget");
+        throw std::runtime_error("gilcheck: no thread can be started to watch the budget");
     }
     pthread_atfork(nullptr, nullptr, [] {
         is_looking = false;

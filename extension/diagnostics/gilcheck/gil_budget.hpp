@@ -1,4 +1,4 @@
-// gil_budget: holds of the GIL that last too long, with the C++ stack of the holder.
+// gil_budget: reports holds of the GIL that last too long, with the holder's C++ stack.
 #pragma once
 
 #include "finding_reports.hpp"
@@ -8,24 +8,24 @@
 
 namespace handoff::detail {
 
-/// Has a thread of its own look at each hold that lasts longer than that, from now on, once for as
-/// long as the process lives, and reports those whose holder is in native code, or waits, once for
-/// each place. A hold by Python code that computes is no fault, as long as nobody else wants the
-/// GIL: it drops it when another thread asks. So a hold is reported where another thread waits for
-/// the GIL, and has asked for it; and from Python 3.13 on also where nobody does, if the main
-/// thread's evaluation loop does not come to a call that is pending (Py_AddPendingCall()).
+/// From now on, once for as long as the process lives, a separate thread looks at each hold that
+/// lasts longer than the budget. It reports a hold whose holder is in native code, or waits, once
+/// for each place. A hold by Python code that computes is not a fault, because Python drops the GIL
+/// when another thread asks for it. So a hold is reported if another thread waits for the GIL and
+/// has asked for it. From Python 3.13 on it is also reported if no thread waits, if the main
+/// thread's evaluation loop does not reach a pending call (Py_AddPendingCall()).
 ///
-/// The holder is asked by a signal, unless it is in a system call that this would end early: then
-/// only what it waits in, and its Python function, are known.
+/// The holder is asked with a signal, unless it is in a system call that the signal would end
+/// early. Then only the call that it waits in, and its Python function, are known.
 ///
 /// REQUIRES: start_gil_statistics() and prepare_python_stacks() were called.
-/// GIL:     held, and so on return; or Python is not initialized.
+/// GIL:     held, and also on return; or Python is not initialized.
 /// Threads: one at a time.
-/// Throws:  std::runtime_error: there is no signal left, or no thread.
+/// Throws:  std::runtime_error: no signal is free, or no thread can be started.
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
                       finding_reports const& reports);
 
-/// Waits until what is being looked at now is reported, or found to be nothing new; five seconds at
+/// Waits until the hold that is being looked at is reported, or found to be known; five seconds at
 /// most. GIL: any; not touched.
 void finish_looking() noexcept;
 

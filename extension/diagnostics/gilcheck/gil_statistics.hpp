@@ -1,6 +1,6 @@
-// gil_statistics: how often and how long the GIL was taken, held and waited for, by whom.
+// gil_statistics: how often and how long each thread and function took, held and awaited the GIL.
 //
-// Exact, and in constant memory: figures are added up, and no event is kept.
+// The figures are exact and need constant memory: they are added up, and no event is kept.
 #pragma once
 
 #include "running_python.hpp"
@@ -11,17 +11,17 @@
 
 namespace handoff::detail {
 
-/// Adds up from now on, once for as long as the process lives; a hold that has begun counts from
-/// now. A child of fork() begins anew.
+/// From now on adds up, once for as long as the process lives; a hold that has begun counts from
+/// now. A child of fork() begins from zero.
 ///
-/// GIL:     held, and so on return; or Python is not initialized.
+/// GIL:     held, and also on return; or Python is not initialized.
 /// Threads: one at a time.
-/// Throws:  std::bad_alloc; std::runtime_error: this Python's GIL cannot be listened to.
+/// Throws:  std::bad_alloc; std::runtime_error: the events of this Python's GIL cannot be observed.
 void start_gil_statistics(running_python const& python);
 
 /// The hold that lasts now.
 struct current_hold {
-    std::uint64_t number = 0;  // counts them; 0: nobody holds the GIL
+    std::uint64_t number = 0;  // its number; 0: no thread holds the GIL
     std::uint64_t since = 0;   // nanoseconds of CLOCK_MONOTONIC
     std::uint64_t asked = 0;   // since when the holder is asked to drop it; 0: it is not
     pid_t thread = 0;
@@ -30,7 +30,7 @@ struct current_hold {
 /// Threads: any. GIL: any.
 [[nodiscard]] current_hold hold_of_now() noexcept;
 
-/// How figures are written.
+/// The formats in which the figures are written.
 enum class statistics_format : std::uint8_t {
     text,        // two tables, of threads and of functions
     json,        // one object: takes, contended, held, longest_hold, waited, longest_wait, in
@@ -38,7 +38,7 @@ enum class statistics_format : std::uint8_t {
     prometheus,  // text exposition format 0.0.4
 };
 
-/// All figures so far. Of threads of one name the sum. A hold counts for the Python function that
+/// All figures so far. Threads of one name are added up. A hold counts for the Python function that
 /// was executed at its end, and otherwise for native code. GIL: any; not touched. Threads: any.
 [[nodiscard]] std::string gil_statistics(statistics_format format);
 

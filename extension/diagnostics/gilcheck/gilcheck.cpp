@@ -504,7 +504,7 @@ settings settings_from(std::string_view text) {
     }
     if (!read.calls && !read.deadlocks && read.budget.count() == 0 && read.statistics.empty()) {
         throw std::invalid_argument(
-            "gilcheck: no-calls wants deadlocks, a budget or statistics beside it, else nothing is "
+            "gilcheck: no-calls needs deadlocks, a budget or statistics as well, else nothing is "
             "checked");
     }
     return read;

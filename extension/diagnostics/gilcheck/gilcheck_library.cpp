@@ -1,5 +1,5 @@
-// libgilcheck.so: the checker for any Python. Preloaded, it starts by itself; else who loads it
-// does.
+// libgilcheck.so: gilcheck for any Python. Preloaded, it starts by itself; otherwise its loader
+// starts it.
 #include "tool_library.hpp"
 #include <handoff/gilcheck.hpp>
 

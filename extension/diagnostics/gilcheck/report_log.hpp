@@ -6,18 +6,18 @@
 
 namespace handoff::detail {
 
-/// The file's whole path, as the program may change its folder; it is there now, if it was not.
-/// what: the file is, for the message. Throws: std::invalid_argument, with the path and the
-/// system's reason: nothing can be appended to it.
+/// The file's absolute path, because the program may change its folder; the file is made if it does
+/// not exist. what: the file is, for the message. Throws: std::invalid_argument, with the path and
+/// the system's reason: it cannot be appended to.
 [[nodiscard]] std::string file_to_append_to(std::string const& path, char const* what);
 
-/// Adds the text to a file, in one piece, past what other processes add to it. The file is opened
-/// anew: the program may close every descriptor, and give its number to a file of its own.
+/// Appends the text to a file, in one piece, also when other processes append to it. The file is
+/// opened each time: the program may close every descriptor, and reuse the number for its own file.
 /// Returns: whether it could. Threads: any. GIL: any; not touched.
 [[nodiscard]] bool append(char const* path, std::string_view text) noexcept;
 
-/// Reports go to that file from now on; empty: to stderr. Threads: one at a time, beside the
-/// others. Throws: as file_to_append_to(); then it is as before.
+/// From now on reports go to that file; empty: to stderr. Threads: one at a time, except with the
+/// others. Throws: as file_to_append_to(); then nothing changes.
 void log_to(std::string const& path);
 
 /// Returns: whether the report is in the file: not where none is named, or it can no longer be

@@ -1,4 +1,4 @@
-// reported_once: what is reported the first time only, each known by a number.
+// reported_once: remembers what was reported, by numbers, so that it is reported only once.
 #pragma once
 
 #include "mixed.hpp"
@@ -10,13 +10,13 @@
 
 namespace handoff::detail {
 
-/// Neither waits nor allocates: it is asked where a program may hold any lock. Most is a power of
-/// two. Threads: any.
+/// Neither waits nor allocates, because it is called where a program may hold any lock. Most is a
+/// power of two. Threads: any.
 template <std::size_t Most>
 class reported_once {
 public:
-    /// Whether it is asked for the number, which is not 0, for the first time. Where there is no
-    /// room for another, it says that it is not.
+    /// Whether this is the first call with this number, which is not 0. If there is no room for
+    /// another number, it returns false.
     [[nodiscard]] bool is_first(std::uint64_t number) noexcept {
         auto const begin = static_cast<std::size_t>(mixed(number));
         for (std::size_t probe = 0; probe < Most; ++probe) {

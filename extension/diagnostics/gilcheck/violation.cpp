@@ -128,15 +128,16 @@ std::string violation::advice() const {
         return (why == because::released ? "This thread has released the GIL, and drops"
                                          : "This thread does not hold the GIL, and drops") +
                std::string(
-                   " a reference to a Python object: the destructor does of a "
-                   "boost::python::object, a pybind11::object or the like that was captured by a "
-                   "lambda, stands before the guard in its scope, or is a member of what goes. ") +
+                   " a reference to a Python object. A boost::python::object, a pybind11::object "
+                   "or "
+                   "the like does so when it is destroyed: one that was captured by a lambda, that "
+                   "is declared before the guard, or that is a member of another object. ") +
                (of_shared_ptr ? "Here it is a std::shared_ptr that Python passed: give its "
                                 "class_<T> .def(handoff::drop_shared_ptr_anywhere()), or call "
                                 "handoff::drop_shared_ptr_anywhere<T>() once, after it."
-                              : "Have it go within the guard: declare it after the guard, or reset "
-                                "it there. Or keep it in a handoff::gil_owned, which any thread "
-                                "may drop.");
+                              : "Destroy it inside the guard's scope: declare it after the guard, "
+                                "or reset it there. Or keep it in a handoff::gil_owned, which any "
+                                "thread may drop.");
     }
     std::string_view const piece = piece_that_calls(function, stack);
     std::string const by_piece =
@@ -158,14 +159,14 @@ std::string violation::advice() const {
                    by_piece;
         case because::finalized:
             if (by_who_ended_python) {
-                return "Python has ended, on this thread, and what touches it comes later: the "
-                       "destructor of an object with static storage, or a function of C's "
-                       "atexit(). Let the object go before, in a function of Python's atexit; or "
-                       "never, as one that is made by new and not deleted; or keep it in a "
-                       "handoff::gil_owned, which knows whether Python is there.";
+                return "This thread has ended Python, and calls it later: in the destructor of an "
+                       "object with static storage, or in a function of C's atexit(). Drop the "
+                       "object before, in a function of Python's atexit; or never: make it with "
+                       "new, and do not delete it. Or keep it in a handoff::gil_owned, which knows "
+                       "whether Python is running.";
             }
-            return "Python is being taken apart, or is gone. End this thread before: join it in a "
-                   "function of atexit, or have it ask each time whether it may still enter "
+            return "Python is ending, or has ended. End this thread before that: join it in an "
+                   "atexit function, or let it ask each time whether it may still enter "
                    "(handoff::gil_try_acquire; from Python 3.15 on PyThreadState_Ensure()).";
     }
     return {};
@@ -179,8 +180,8 @@ std::string violation::where() const {
         return {};
     }
     if (stack.front().whose == code_of::standard) {  // which does not call Python
-        return ", by a function that is not on its stack, as where a call is the last that is "
-               "done: compile your module with -fno-optimize-sibling-calls to see it";
+        return ", by a function that is not on its stack, because this call was its last "
+               "action: compile your module with -fno-optimize-sibling-calls to see it";
     }
     return ", in " + stack.front().file +
            ", of which no function of its own is seen: " + cure_of_lines(stack.front().file);

@@ -1,4 +1,4 @@
-// violation: a call into Python without the GIL, with all that is known of it, in words.
+// violation: a call into Python without the GIL, described in words with all that is known.
 #pragma once
 
 #include "call_frames.hpp"
@@ -22,7 +22,7 @@ struct named_thread {
 };
 
 struct violation {
-    /// How the thread stands with the GIL.
+    /// The thread's relation to the GIL.
     enum class because {
         never_acquired,  // it never held it
         released,        // it held it, and released it
@@ -33,32 +33,33 @@ struct violation {
     named_thread thread;
     bool known_to_python = false;
     bool by_who_ended_python = false;
-    named_thread holder;         // its id is 0: nobody
+    named_thread holder;         // id 0: no thread
     std::string holders_python;  // its Python stack, as faulthandler writes it; empty: unknown
     std::vector<call_frame> stack;   // the innermost first
     std::size_t left_out = 0;        // frames further out; see walk_stack()
     std::vector<call_frame> released_at;  // one, or none; why == released
 
-    /// What is known of a call by this thread, that returns there.
+    /// What is known about a call by this thread that returns to that address.
     static violation here(char const* function, void const* return_address, bool python_is_alive);
 
-    /// What it is known by.
+    /// What identifies it.
     [[nodiscard]] finding_facts facts() const;
     /// Several lines; with colours where they are shown.
     [[nodiscard]] std::string text() const;
     /// One line. Keys: tool, function, at, because, thread, holder, stack, left_out, released_at,
     /// what_to_do.
     [[nodiscard]] std::string json() const;
-    /// Who made the call, in the user's code; empty where none of the stack is the user's.
+    /// The function of the user's code that made the call; empty if none is on the stack.
     [[nodiscard]] std::string where() const;
     /// What to do about it.
     [[nodiscard]] std::string advice() const;
 };
 
-/// Gets ready to describe them. Before the first.
+/// Prepares for describing them. Call it before the first.
 void prepare_violations(loaded_object const& interpreter);
 
-/// Tells a thread that released the GIL from one that never had it: called when it takes it.
+/// Called when a thread takes the GIL: distinguishes one that released it from one that never had
+/// it.
 void note_held() noexcept;
 
 }  // namespace handoff::detail

@@ -1,5 +1,4 @@
-// gil_recording: every event of the GIL, in a file that can be read whatever becomes of the
-// process.
+// gil_recording: every event of the GIL, in a file that stays readable if the process dies.
 #pragma once
 
 #include "running_python.hpp"

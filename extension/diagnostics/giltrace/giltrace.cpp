@@ -216,7 +216,8 @@ void check(options const& how) {
     if (how.signal != 0 && (sigaction(how.signal, nullptr, &used) != 0 ||
                             !may_request(how.signal) || used.sa_handler != SIG_DFL)) {
         throw std::invalid_argument("giltrace: signal " + std::to_string(how.signal) +
-                                    " is none, or the program uses it: choose another, as 12");
+                                    " cannot be used: it cannot be handled, or the program handles "
+                                    "it; choose another, such as 12");
     }
 }
 

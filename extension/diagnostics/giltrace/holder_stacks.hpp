@@ -1,9 +1,9 @@
-// holder_stacks: where in native code a thread is that holds the GIL for long, seen by another.
+// holder_stacks: where a thread that holds the GIL for long is in native code, seen by another one.
 //
-// A thread begins with the first stack that is wanted, or other work. It asks the holder by a
-// signal, unless the holder is in a system call that a signal would end early: then its stack is
-// read while it sleeps, or, where that is not possible, the holder notes its own as it drops the
-// GIL. Which functions these are is found out where the recording is read.
+// A thread starts when the first stack, or other work, is requested. It asks the holder with a
+// signal. If the holder is in a system call that a signal would end early, its stack is read while
+// it sleeps. If that is not possible, the holder records its own stack when it drops the GIL. The
+// functions are looked up when the recording is read.
 #pragma once
 
 #include "call_frames.hpp"
@@ -19,9 +19,9 @@ namespace handoff::detail::holder_stacks {
 
 /// Where a holder was.
 struct sighting {
-    std::uint64_t when = 0;            // ticks
+    std::uint64_t when = 0;  // ticks
     std::vector<code_place> places{};  // the innermost first, no further out than Python's own
-    std::string unknown{};             // why there are none; empty: there are
+    std::string unknown{};  // why there are none; empty: there are
 };
 
 /// Once, before the others. GIL: held.
@@ -53,7 +53,7 @@ void note_own_stack() noexcept;
 
 // Anywhere, and in a signal's handler, too.
 
-/// Has the thread call `work` soon; where it has not begun, with one of the next events.
+/// Requests that the thread calls `work` soon; if it has not started, it starts with a later event.
 void want(void (*work)()) noexcept;
 
 }  // namespace handoff::detail::holder_stacks

@@ -1,4 +1,4 @@
-// wait_causes: adds up who held the GIL during a wait, and what was held while others waited.
+// wait_causes: adds up which threads held the GIL during a wait, and in which functions.
 #include "wait_causes.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// wait_causes: because of whom threads waited for the GIL.
+// wait_causes: which holders made threads wait for the GIL.
 #pragma once
 
 #include "timeline.hpp"
@@ -10,7 +10,7 @@
 
 namespace handoff::detail {
 
-/// Who a wait is owed to.
+/// The cause of a wait.
 struct culprit {
     timeline::lane const* who = nullptr;   // null: most of it nobody held the GIL, as who was to
                                           // take it did not run: the system ran others
@@ -18,8 +18,8 @@ struct culprit {
     std::uint64_t took = 0;  // of the wait: how long who, or nobody, held the GIL
 };
 
-/// Of each wait in turn. Takes as long as there are holds within the wait, however many threads
-/// there are.
+/// For each wait in turn. Takes time in proportion to the number of holds during the wait, however
+/// many threads there are.
 class wait_causes {
 public:
     /// REQUIRES: `shown` outlives it, and stays as it is.

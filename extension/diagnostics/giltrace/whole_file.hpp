@@ -1,4 +1,4 @@
-// whole_file: a file that is there when all of it is written, and is as before until then.
+// whole_file: a file that appears only when it is complete, and is unchanged until then.
 #pragma once
 
 #include <cstdio>

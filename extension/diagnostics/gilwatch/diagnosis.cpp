@@ -259,7 +259,7 @@ std::string call_without_caller(std::span<call_frame const> frames) {
             return {};
         }
         return function_in_words(called) + ", called from " + module +
-               " by a function that left no frame, as where a call is the last that is done "
+               " by a function that left no frame, because this call was its last action "
                "(compile "
                "it with -fno-optimize-sibling-calls to see it)";
     }
@@ -274,7 +274,7 @@ std::string_view cure_of(activity does) {
         case activity::locks_a_mutex:
             return "lock it by handoff::gil_lock, everywhere; or release the GIL before the mutex "
                    "is "
-                   "locked, and who holds that mutex must not wait for the GIL";
+                   "locked, and a thread that holds that mutex must not wait for the GIL";
         case activity::waits_for_a_static_initialiser:
             return "make it by handoff::gil_once<T>; or initialise it before the threads start, or "
                    "with the GIL released: the thread that initialises it needs the GIL";
@@ -355,12 +355,12 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
     return outermost->function.empty() ? in_words(*outermost) : outermost->function;
 }
 
-/// What to do about a mutex that a thread waits for for ever. Empty: it does not, as far as is
+/// What to do about a mutex that a thread waits for forever. Empty: it does not, as far as is
 /// known.
 std::string_view cure_of_mutex(thread_seen const& thread, threads_seen const& threads) {
     pid_t const owner = mutex_owner(thread);
     return owner == 0           ? ""
-           : owner == thread.id ? "lock it once: who has locked a mutex cannot lock it again, "
+           : owner == thread.id ? "lock it once: a thread cannot lock a mutex twice, "
                                   "unless it is recursive"
            : find_thread(threads, owner) == nullptr
                ? "unlock it before that thread ends (std::scoped_lock does)"

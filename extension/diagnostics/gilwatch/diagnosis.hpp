@@ -1,4 +1,4 @@
-// diagnosis: from where all threads are to who keeps whom from going on, in words.
+// diagnosis: explains from all threads' stacks which thread keeps which other thread waiting.
 #pragma once
 
 #include "call_frames.hpp"

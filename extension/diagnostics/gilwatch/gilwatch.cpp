@@ -1,4 +1,4 @@
-// gilwatch: notes who waits and who holds, and has a thread that looks at both.
+// gilwatch: records which threads wait and hold the GIL; a thread of its own checks both.
 #include "diagnosis.hpp"
 #include "gil_events.hpp"
 #include "monotonic_time.hpp"
@@ -374,7 +374,7 @@ private:
         try {
             text = report_of(std::move(waiting), so_long);
         } catch (std::exception const& failure) {
-            text = std::string("gilwatch: it could not be found out who keeps whom: ") +
+            text = std::string("gilwatch: could not find out which thread keeps which waiting: ") +
                    failure.what() + "\n";
         }
         write_stderr(text);
@@ -506,7 +506,7 @@ void run_watch(std::unique_lock<std::mutex> const& held) {
             try {
                 watch().run();
             } catch (std::exception const& failure) {
-                write_stderr(std::string("gilwatch: watches no more: ") + failure.what() + "\n");
+                write_stderr(std::string("gilwatch: stopped watching: ") + failure.what() + "\n");
                 patience = 0;
             }
             is_running = false;
@@ -516,7 +516,7 @@ void run_watch(std::unique_lock<std::mutex> const& held) {
     if (!is_joinable) {
         is_running = false;
         patience = 0;
-        write_stderr("gilwatch: watches no more: there can be no thread for it\n");
+        write_stderr("gilwatch: stopped watching: no thread can be started\n");
     }
 }
 
@@ -617,7 +617,7 @@ settings settings_from(std::string_view text) {
         struct sigaction used{};
         if (!may_request(read.signal) || sigaction(read.signal, nullptr, &used) != 0) {
             throw std::invalid_argument(
-                "gilwatch's signal is one that can be handled, as 12, not " +
+                "gilwatch's signal must be one that can be handled, such as 12, not " +
                 std::to_string(read.signal) + ", in '" + std::string(text) + "'");
         }
     }

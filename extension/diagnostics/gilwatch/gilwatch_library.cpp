@@ -1,5 +1,5 @@
 // libgilwatch.so: gilwatch for any Python. Preloaded, it starts by itself, also of a Python that
-// the program loads later; else who loads it does.
+// the program loads later; otherwise its loader starts it.
 #include "tool_library.hpp"
 #include "written_stacks.hpp"
 #include <handoff/gilwatch.hpp>

@@ -1,4 +1,4 @@
-// written_stacks: what was read of another process, by another program, explained as one's own.
+// written_stacks: explains stacks of another process that another program has read and written.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// gil_events: who waits for the GIL, takes it and drops it, at the moment it happens.
+// gil_events: which thread waits for the GIL, takes it and drops it, at the moment it happens.
 #pragma once
 
 #include "loaded_objects.hpp"
@@ -48,7 +48,7 @@ inline constexpr std::size_t most_gil_listeners = 6;
 /// without symbols.
 ///
 /// held:     whether the calling thread holds the GIL; no other has it then.
-/// listener: lives for ever.
+/// listener: lives forever.
 /// Returns:  whether the calls were found, and there is room for the listener. A GIL that is a
 /// subinterpreter's own is not listened to. Threads:  one at a time. Source:   take_gil() and
 /// drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).

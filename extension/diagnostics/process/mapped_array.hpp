@@ -8,7 +8,7 @@
 
 namespace handoff::detail {
 
-/// A number of T, all bytes zero, that never moves and lives for ever. Only the pages that were
+/// A number of T, all bytes zero, that never moves and lives forever. Only the pages that were
 /// written take memory. Throws: std::bad_alloc.
 template <class T>
 class mapped_array {

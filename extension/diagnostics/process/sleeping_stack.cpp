@@ -84,7 +84,7 @@ struct walk_order {
 
 // In the child, which is one thread.
 
-/// Seconds. An unwinder that asks the loader, as before GCC 12, waits for ever where another thread
+/// Seconds. An unwinder that asks the loader, as before GCC 12, waits forever where another thread
 /// of the parent was just loading something.
 constexpr unsigned longest_walk = 1;
 

@@ -38,7 +38,7 @@ std::filesystem::path folder_of(pid_t thread) {
     return std::filesystem::path("/proc/self/task") / std::to_string(thread);
 }
 
-/// Travels with the signal. One that was not answered in time stays for ever: it may be yet.
+/// Travels with the signal. One that was not answered in time stays forever: it may be yet.
 struct question {
     question() { sem_init(&answered, 0, 0); }
     ~question() { sem_destroy(&answered); }

@@ -72,7 +72,7 @@ std::string_view kind_in_words(lock_kind kind) {
         case lock_kind::none:
             break;
     }
-    return "a lock that is no more";
+    return "a lock that no longer exists";
 }
 
 /// "sinks_lock", or of a Python lock where it was first taken; empty where it has no such name.
@@ -145,7 +145,7 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
         return "waits for " + in_words(wanted);
     }
     if (wanted.kind == lock_kind::gil) {
-        return edge.predicted ? "calls Python, which may let go of the GIL and take it again"
+        return edge.predicted ? "calls Python, which may release the GIL and take it again"
                               : "takes the GIL";
     }
     return (wanted.kind == lock_kind::static_guard || wanted.kind == lock_kind::once_flag
@@ -176,7 +176,8 @@ std::string advice(lock_finding const& found, std::span<call_frame const> waits)
         of_static = of_static || kind == lock_kind::static_guard || kind == lock_kind::once_flag;
     }
     if (of_gil && of_static) {
-        return "Run no Python code where something is initialised once: it lets go of the GIL, and "
+        return "Run no Python code where something is initialised once: it may release the GIL, "
+               "and "
                "a second thread then waits for the initialisation with the GIL held. Make the "
                "value by handoff::gil_once<T>; or initialise it when the module is imported; or "
                "release the GIL around the whole, and acquire it within the initialiser.";
@@ -325,8 +326,8 @@ loss_in_words const& words_for(lost_room what) {
          .advice = "Run it with less data, so that a thread locks fewer at a time."},
         {.name = "findings",
          .kept = "16 findings are kept until they are written",
-         .lost = "another was found meanwhile, and is not told",
-         .advice = "Mend what is reported, and run it again."},
+         .lost = "another was found meanwhile, and is not reported",
+         .advice = "Fix what is reported, and run it again."},
     });
     static_assert(words.size() == kinds_of_lost_room);
     return words.at(static_cast<std::size_t>(what));

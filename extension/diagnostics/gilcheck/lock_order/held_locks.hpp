@@ -1,11 +1,13 @@
-// held_locks: which locks each thread holds, and what it tells the graph when it wants another.
+// held_locks: which locks each thread holds, and what it reports to the graph when it wants
+// another.
 //
-// Overview. A thread keeps a list of what it holds. It is asked before it waits for a lock (wants),
-// when it has one (has), and when it gives one back (gives). What it wanted while it held the same
-// set before is in a cache of its own; only a miss goes to the graph, under its mutex.
+// Overview. A thread keeps a list of what it holds. Its record is updated before it waits for a
+// lock (wants), when it has one (has), and when it releases one (gives). What it wanted before,
+// with the same set held, is in its own cache. Only a miss goes to the graph, under the graph's
+// mutex.
 //
 // Nothing here allocates: a wrapper may be called by an allocator, or with CPython's own lock of
-// the GIL held. A signal's handler that interrupts one of these functions on the same thread is not
+// the GIL held. A signal handler that interrupts one of these functions on the same thread is not
 // seen: current() is null then.
 #pragma once
 
@@ -39,13 +41,13 @@ struct lock_finding {
     };
     kind what{};
     lock_cycle cycle;  // of a cycle
-    acting_place waits;  // else: who waits with the GIL
-    acting_place other;  // who woke it, and where; of a join: the thread waited for
+    acting_place waits;  // otherwise: the thread that waits with the GIL
+    acting_place other;  // the thread that woke it, and where; for a join: the joined thread
     gil_takes took_gil;  // of that thread
-    bool happens = false;  // it is no prediction: all of them wait now
+    bool happens = false;  // not a prediction: all of them wait now
 };
 
-/// Of what there is no more room, so that not all is found from now on.
+/// What no longer fits, so that from now on not everything is found.
 enum class lost_room : std::uint8_t {
     locks,
     orders,
@@ -56,7 +58,7 @@ enum class lost_room : std::uint8_t {
 };
 inline constexpr std::size_t kinds_of_lost_room = 6;
 
-/// What is called when something is found or lost. Neither must wait or allocate.
+/// Called when something is found or lost. Neither may wait or allocate.
 struct lock_listener {
     void (*finds)(lock_finding const& found);
     void (*loses)(lost_room what);  // often, perhaps
@@ -81,14 +83,14 @@ struct stuck_threads {
     friend bool operator==(stuck_threads const&, stuck_threads const&) = default;
 };
 
-/// Finds such threads, other than those that were found to be stuck before. Where it finds the same
+/// Finds such threads, except those that were found to be stuck before. If it finds the same
 /// ones twice, none of them got a lock in between. Threads: any.
 [[nodiscard]] bool find_stuck_threads(stuck_threads& found) noexcept;
-/// Notes that they are stuck for ever, and describes them as a cycle that happens: each one's place
-/// is where the graph has seen such an order first. Threads: any.
+/// Records that they are stuck, and describes them as a cycle that happens. Each thread's place
+/// is where the graph has first seen such an order. Threads: any.
 void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noexcept;
 
-/// A thread and what it holds. Made at its first lock, and used again when it has ended.
+/// A thread and what it holds. Made at its first lock, and reused after the thread has ended.
 class thread_locks {
 public:
     /// The calling thread's; null: it is within one of these functions, or watching has not begun.
@@ -101,33 +103,33 @@ public:
             wants_beside_others(lock, is_shared);
         }
     }
-    /// As wants(), where it lets go of the GIL before it waits.
+    /// Like wants(), if it releases the GIL before it waits.
     void wants_without_gil(lock_number lock) noexcept;
     /// It has it now.
     void has(lock_number lock, bool is_shared, void const* return_address,
              void const* frame) noexcept;
-    /// It does not wait for it any more, and has it not.
+    /// It no longer waits for it, and does not have it.
     void goes_without() noexcept { wanted_.store(0, std::memory_order_relaxed); }
     /// Whether it waits for something else first, before it waits for the lock that it wants.
     void waits_elsewhere(bool does) noexcept {
         waits_elsewhere_.store(does, std::memory_order_relaxed);
     }
-    /// It does not hold it any more, or not as often. Returns: whether it held it.
+    /// It no longer holds it, or less often. Returns: whether it held it.
     bool gives(lock_number lock) noexcept;
-    /// As gives(), however often it held it. Returns: how often.
+    /// Like gives(), however often it held it. Returns: how often.
     std::uint32_t gives_all(lock_number lock) noexcept;
     [[nodiscard]] bool holds(lock_number lock) const noexcept;
 
     [[nodiscard]] bool holds_gil() const noexcept { return has_gil_; }
 
     // What waits for another thread, and not for a lock.
-    /// It waits, with the GIL held, for somebody to signal the event; then: it goes on.
+    /// It waits, with the GIL held, until another thread signals the event; then: it continues.
     void begins_to_wait(void const* event) noexcept;
     void has_waited(void const* event) noexcept;
     /// It signals the event.
     static void signals(void const* event) noexcept;
-    /// It waits, with the GIL held, for the end of a thread; that has not ended in a moment; then:
-    /// it goes on.
+    /// It waits, with the GIL held, for the end of a thread that has not ended within a moment;
+    /// then: it continues.
     void begins_to_join(pthread_t other) noexcept;
     void still_joins() noexcept;
     void has_joined() noexcept;
@@ -194,8 +196,8 @@ struct own_watch {
 [[gnu::tls_model("initial-exec"),
   gnu::visibility("hidden")]] extern constinit thread_local own_watch own;
 
-/// As long as one lives, thread_locks::current() is null: what an allocator, or a signal's handler,
-/// locks meanwhile is not looked at, and never waits for what this thread holds.
+/// As long as one lives, thread_locks::current() is null: what an allocator, or a signal handler,
+/// locks meanwhile is not recorded, and never waits for what this thread holds.
 class within {
 public:
     within() noexcept : before_(std::exchange(own.is_inside, true)) {
@@ -218,9 +220,9 @@ inline thread_locks* thread_locks::current() noexcept {
 
 /// Begins to watch, once for as long as the process lives.
 ///
-/// GIL:     held, and so on return; or Python is not initialized.
+/// GIL:     held, and also on return; or Python is not initialized.
 /// Threads: one at a time.
-/// Throws:  std::bad_alloc; std::runtime_error: this Python's GIL cannot be listened to.
+/// Throws:  std::bad_alloc; std::runtime_error: the events of this Python's GIL cannot be observed.
 void watch_locks(running_python const& watched, lock_listener const& listener);
 
 /// Whether it is in this code's own object, or what else is linked with it.
@@ -232,24 +234,24 @@ void watch_locks(running_python const& watched, lock_listener const& listener);
 /// Writes where in Python the calling thread is, as write_place() does; empty: nowhere. GIL: held.
 void write_own_python_place(std::span<char> to) noexcept;
 
-/// To be called where a thread that holds the GIL, and a lock, calls a Python function.
+/// Call it where a thread that holds the GIL, and a lock, calls a Python function.
 void note_call_of_python() noexcept;
 
 /// A new number. 0: there is none left.
 [[nodiscard]] lock_number number_new_lock(lock_kind kind, void const* object) noexcept;
-/// What each number stands for; null: nothing any more. Threads: any, once watching has begun.
+/// What each number stands for; null: nothing any more. Threads: any, after watching has begun.
 extern std::atomic<void const*> const* objects_of_locks;
 [[nodiscard]] inline void const* object_of_lock(lock_number lock) noexcept {
     return objects_of_locks[lock].load(std::memory_order_relaxed);
 }
 /// A lock has ended.
 void forget_lock(lock_number lock) noexcept;
-/// What is initialised once is so now; whether it was noted to be.
+/// Something that is initialised once is initialised now. Returns whether it had a number.
 void note_initialised(lock_number lock) noexcept;
 [[nodiscard]] bool is_initialised(lock_number lock) noexcept;
-/// Whether it was given back by a thread that did not take it, ever.
+/// Whether it was ever released by a thread that did not take it.
 [[nodiscard]] bool is_ignored(lock_number lock) noexcept;
-/// It was given back by a thread that did not take it, or by the one that did.
+/// It was released, by the thread that took it or by another.
 void note_given_back(lock_number lock, bool by_who_took_it) noexcept;
 
 }  // namespace handoff::detail

@@ -1,4 +1,4 @@
-// lock_graph: which lock was wanted while which other was held, and the cycles of it.
+// lock_graph: which lock was wanted while which other was held, and the cycles in this graph.
 //
 // Problem. Two threads deadlock when each wants what the other holds. A run in which they miss each
 // other by a second shows the same two orders.
@@ -32,7 +32,7 @@ inline constexpr lock_number number_of_gil = 1;
 /// That are watched at a time.
 inline constexpr std::size_t most_locks = 1U << 18U;
 
-/// A lock that was held beside: twice its number, and one more where it was held exclusively.
+/// A lock that was held as well: twice its number, plus one if it was held exclusively.
 using lock_gate = std::uint32_t;
 
 enum class lock_kind : std::uint8_t {
@@ -78,7 +78,7 @@ struct acting_place {
     std::array<char, 200> python{};  // as write_place() writes it; empty: none
 };
 
-/// A thread that holds one lock wants another. All of the first occurrence, but where it says so.
+/// A thread that holds one lock wants another. All from the first occurrence, unless it says so.
 struct lock_edge {
     lock_number from = 0;
     lock_number to = 0;
@@ -89,7 +89,7 @@ struct lock_edge {
     bool held_exclusively = false;  // in any occurrence
     bool wanted_exclusively = false;  // in any occurrence
     bool beside_threads = false;  // in any: there was more than one
-    bool predicted = false;  // it did not want the GIL, but called Python, which may let go of it
+    bool predicted = false;  // it did not want the GIL, but called Python, which may release it
     // The graph's own: lists of edges, by index, and whether this is one.
     std::uint32_t next_out = 0, previous_out = 0, next_in = 0, previous_in = 0, next_in_bucket = 0;
 };
@@ -109,24 +109,24 @@ struct lock_cycle {
     std::size_t count = 0;
 };
 
-/// Threads: all calls under one mutex of the caller's. Allocates nothing after it was made.
+/// Threads: the caller makes all calls under one mutex. Allocates nothing after construction.
 class lock_graph {
 public:
-    /// How many locks and edges there is room for. The oldest make room for new ones.
-    /// is_there: whether a lock is still there, as far as that is known. Of one that is not,
-    ///           nothing is lost.
+    /// How many locks and edges it has room for. New ones replace the oldest.
+    /// is_there: whether a lock still exists, as far as that is known. Dropping one that does not
+    ///           loses nothing.
     lock_graph(
         std::size_t locks, std::size_t edges,
         bool (*is_there)(lock_seen const&) = [](lock_seen const&) { return true; });
 
-    /// in_use: whether a thread holds or wants that lock, which then stays.
+    /// in_use: whether a thread holds or wants that lock, which is then kept.
     /// Returns: 0: all are in use.
     lock_number add(lock_kind kind, void const* object, bool (*in_use)(lock_number));
-    /// The lock is no more. Nothing happens if it is not.
+    /// The lock no longer exists. Does nothing if it has no number.
     void remove(lock_number lock);
-    /// Its edges are no order: it is given back by threads that did not take it.
+    /// Its edges are not an order: threads that did not take it release it.
     void ignore(lock_number lock) noexcept { nodes_[lock].ignored = true; }
-    /// It was given back by who took it.
+    /// It was released by the thread that took it.
     void is_paired(lock_number lock) noexcept { nodes_[lock].paired = true; }
     [[nodiscard]] bool is_ignored(lock_number lock) const noexcept { return nodes_[lock].ignored; }
     [[nodiscard]] bool is_paired_lock(lock_number lock) const noexcept {
@@ -134,7 +134,7 @@ public:
     }
 
     [[nodiscard]] lock_seen seen(lock_number lock) const noexcept;
-    /// Null: nobody has wanted the one while it held the other.
+    /// Null: no thread has wanted the one while it held the other.
     [[nodiscard]] lock_edge const* edge(lock_number from, lock_number to) const noexcept {
         edge_index const found = find(from, to);
         return found == 0 ? nullptr : &edges_[found];
@@ -150,7 +150,7 @@ public:
         bool beside_threads;
         std::span<held_lock const> held;
     };
-    /// Whether it would make a new edge, for which a place is wanted.
+    /// Whether it would make a new edge, for which a place is needed.
     [[nodiscard]] bool is_new(want const& wanted) const noexcept;
     /// Adds its edges. place: of the new ones; null: they are left out.
     /// Returns: whether there is a cycle with one of them, which is written to found.
@@ -163,7 +163,7 @@ public:
         bool searches = false;
     };
     [[nodiscard]] losses given_up() const noexcept { return given_up_; }
-    /// Changes when edges were given up: what was told before is to be told again.
+    /// Changes when edges were given up: what was reported to the graph must be reported again.
     /// Threads: any, without the mutex.
     [[nodiscard]] std::uint32_t epoch() const noexcept {
         return epoch_.load(std::memory_order_relaxed);

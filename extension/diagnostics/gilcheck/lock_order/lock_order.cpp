@@ -47,7 +47,7 @@ struct finding_queue {
 };
 finding_queue* queue = nullptr;
 
-/// Threads that neither get a lock nor go on for as long do so for ever.
+/// Threads that neither get a lock nor go on for as long do so forever.
 constexpr auto long_enough = std::chrono::seconds(1);
 constexpr auto between_looks = std::chrono::milliseconds(200);
 

@@ -5,11 +5,12 @@
 
 namespace handoff::detail {
 
-/// Before the other.
+/// Call it first.
 void prepare_python_calls(running_python const& python);
 
-/// Whether it runs code that is written in Python, which may let go of the GIL at any moment: by
-/// the function's name, and by what it calls. arguments: the first, as its registers have them.
+/// Whether it runs code that is written in Python, which may release the GIL at any moment: decided
+/// by the function's name, and by what it calls. arguments: the first ones, as the registers
+/// contain them.
 /// GIL: held.
 [[nodiscard]] bool runs_python_code(char const* function, void* const* arguments) noexcept;
 

@@ -1,9 +1,9 @@
-/* gilcheck_inline: has the GIL checker see what the compiler would inline, too.
+/* gilcheck_inline: lets gilcheck see what the compiler would otherwise inline.
  *
- * Forced into every file of a module (`-include handoff/gilcheck_inline.h`, or the CMake target
- * handoff::gilcheck_inline), it replaces the reference counting of Python.h by calls of
- * Py_IncRef() and Py_DecRef(), which do the same, and which the checker checks as any other. Without
- * the checker the module works as before, a little slower. For C and C++.
+ * Force it into every file of a module (`-include handoff/gilcheck_inline.h`, or the CMake target
+ * handoff::gilcheck_inline). It replaces the reference counting of Python.h by calls of
+ * Py_IncRef() and Py_DecRef(), which do the same, and which gilcheck checks like any other call.
+ * Without gilcheck the module works as before, a little slower. For C and C++.
  *
  * Source: CPython's Include/object.h (from 3.12 on refcount.h), cpython/listobject.h and
  *         cpython/tupleobject.h.

@@ -1,8 +1,8 @@
-"""Who holds the GIL, and who waits for it: every handoff, recorded and drawn.
+"""Records and draws which thread holds the GIL and which threads wait for it, at each change.
 
     python3 -m giltrace -o trace.html script.py
 
-Or, of a part of a program:
+For a part of a program:
 
     with giltrace.record("trace.html"):
         work()

@@ -1,8 +1,8 @@
-"""Names who keeps whom from going on: who has waited too long for the GIL, who holds it, and where.
+"""Reports which threads wait too long for the GIL, which thread holds it, and where.
 
     python3 -m gilwatch --after 5 script.py
 
-Or, where the program is another's and embeds Python: LD_PRELOAD=libgilwatch.so program.
+For any program that embeds Python: LD_PRELOAD=libgilwatch.so program.
 """
 
 from __future__ import annotations  # on a Python that is too old, the library says so
@@ -21,11 +21,11 @@ def start(after: float = 5.0, *, signal: int = 0) -> None:
     """Watch this process from now on, in a thread that never asks for the GIL.
 
     after: seconds. A thread that waits longer for the GIL, or holds it longer and sleeps, is
-    reported on stderr: the first line says who holds it, in which line of yours, and who waits;
-    then come the stacks. Another report follows whenever the time has doubled.
-    signal: a signal's number, which asks for a report at once; its handler is replaced.
+    reported on stderr. The first line says which thread holds it, in which line of your code, and
+    which threads wait; then come the stacks. Another report follows whenever the time has doubled.
+    signal: the number of a signal that requests a report at once; its handler is replaced.
 
-    Where it watches already, the settings are those from now on. A child of fork() is watched, too.
+    If it already watches, the new settings apply from now on. A child of fork() is watched, too.
 
     Raises TypeError and ValueError for other settings, RuntimeError where this Python cannot be
     watched.

@@ -1,4 +1,4 @@
-"""A core, and what it says of itself: which program left it, and who died of which signal.
+"""A core, and what it says of itself: which program left it, and which thread died of which signal.
 
 Source: core(5), elf(5), getauxval(3), sigaction(2); struct elf_prstatus and NT_FILE as Linux's
 include/linux/elfcore.h and fs/binfmt_elf.c have them, the same on every machine of 64 bits but for

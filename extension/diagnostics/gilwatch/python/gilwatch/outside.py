@@ -1,4 +1,4 @@
-"""Reports, from outside, who keeps whom from going on: in a process that hangs, or in its core.
+"""Reports, from outside, which thread keeps which waiting, in a process that hangs or in its core.
 
 pystack reads where all threads are; the rest is the library's own diagnosis, as from inside.
 """

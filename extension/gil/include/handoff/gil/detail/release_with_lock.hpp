@@ -26,7 +26,7 @@ private:
     PyThreadState* saved_;
 };
 
-/// A thread that asks for the GIL when Python is ending may never get it, and would keep for ever
+/// A thread that asks for the GIL when Python is ending may never get it, and would keep forever
 /// what it has locked. The thread that ends the process would wait for that, for example in a
 /// logger's destructor. So the thread is inside the gate, which closes before Python ends, until it
 /// has the GIL.

@@ -18,8 +18,8 @@ namespace handoff::detail {
 #if PY_VERSION_HEX < 0x030C0000
 
 /// A mutex that fork() takes. A native thread makes its state without the GIL, and locks the list
-/// of all states for that. If the process forks at that moment, the child waits for that lock for
-/// ever.
+/// of all states for that. If the process forks at that moment, the child waits for that lock
+/// forever.
 /// Source: cpython #112275, fixed in 3.12.0 and 3.11.10.
 ///
 /// Default visibility: a host and the modules that it loads share it.
