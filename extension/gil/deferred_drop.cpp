@@ -14,6 +14,13 @@
 // Adding is one compare-and-swap, and for the first in the list what a pending call takes: a mutex
 // of Python's that is held for moments, never by who waits for the GIL.
 //
+// Memory order
+//   Whoever adds writes the object and then the list's head; whoever empties the list reads the
+//   head and then the objects: release and acquire. Both also do the other half, so that no request
+//   is missed. The pending call takes its request back before it empties the list. A thread that
+//   adds after that reads the head which the emptying wrote. So it also reads that there is no
+//   request, and asks. The requests themselves need no order.
+//
 // In a fork's child the list is what it was; of the thread that forked nothing is lost, and what
 // another was about to add is no thread's any more. The pending call may not have been asked for
 // yet.
@@ -51,8 +58,9 @@ bool add_pending_call(int (*call)(void*), void* argument) noexcept {
 }  // namespace
 
 void deferred_drops::push(std::atomic<deferred_drop*>& list, deferred_drop* added) noexcept {
-    added->next_ = list;
-    while (!list.compare_exchange_weak(added->next_, added)) {
+    added->next_ = list.load(std::memory_order_relaxed);
+    while (!list.compare_exchange_weak(added->next_, added, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
     }
 }
 
@@ -63,7 +71,8 @@ void deferred_drops::add(std::unique_ptr<deferred_drop> owner) noexcept {
 
 void deferred_drops::ask_once() noexcept {
     unsigned long const life = python_life();
-    if (asked_in_life_ != life && asked_in_life_.exchange(life) != life) {
+    if (asked_in_life_.load(std::memory_order_relaxed) != life &&
+        asked_in_life_.exchange(life, std::memory_order_relaxed) != life) {
         ask_for_a_pending_call();
     }
 }
@@ -71,19 +80,20 @@ void deferred_drops::ask_once() noexcept {
 void deferred_drops::ask_for_a_pending_call() noexcept {
     auto const made = [](void* its) {
         auto& list = *static_cast<deferred_drops*>(its);
-        list.asked_in_life_ = 0;
+        list.asked_in_life_.store(0, std::memory_order_relaxed);
         list.drop();
         return 0;
     };
     passage const python;  // does not end meanwhile
     if (!python.python_is_there() || !add_pending_call(made, this)) {
-        asked_in_life_ = 0;  // the next one asks again
+        asked_in_life_.store(0, std::memory_order_relaxed);  // the next one asks again
     }
 }
 
 void deferred_drops::take_up() noexcept {
     deferred_drop* added = nullptr;
-    for (deferred_drop* each = first_.exchange(nullptr); each != nullptr;) {
+    for (deferred_drop* each = first_.exchange(nullptr, std::memory_order_acq_rel);
+         each != nullptr;) {
         added = std::exchange(each, std::exchange(each->next_, added));
     }
     deferred_drop** end = &in_order_;
@@ -113,7 +123,7 @@ void deferred_drops::drop() noexcept {
         }
         is_dropping = false;
     });
-    if (first_ != nullptr) {  // meanwhile
+    if (first_.load(std::memory_order_relaxed) != nullptr) {  // meanwhile
         ask_once();
     }
 }
