@@ -85,8 +85,8 @@ ROWS = {
     "ubuntu26.04": Row("resolute", UBUNTU),
 }
 
-# Debian's compilers for another processor have a prefix, as aarch64-linux-gnu-g++: in a root of that
-# processor they get the names that its own would have.
+# Debian's compilers for another processor have a prefix, as aarch64-linux-gnu-g++: in a root of
+# that processor they get the names that its own would have.
 UNPREFIXED = """
 for tool in /usr/bin/*-linux-gnu-*; do
     ln -sf "$tool" "/usr/local/bin/${tool#*-linux-gnu-}"

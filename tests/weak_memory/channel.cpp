@@ -1,9 +1,8 @@
 // The channel's lock and its doorbell: nothing is lost, torn or slept through on any processor.
-#include "check.hpp"
-
-#include <handoff/channel.hpp>
-
 #include "../../extension/channel/channel.cpp"
+
+#include "check.hpp"
+#include <handoff/channel.hpp>
 
 namespace {
 

@@ -41,7 +41,8 @@ bool holds(unsigned long times, std::ostream* told = nullptr) {
 
 inline std::string in_short(operation const& of) {
     std::size_t const folder = of.file.rfind('/');
-    return std::string(of.file.substr(folder + 1)) + ":" + std::to_string(of.line) + " " + name(of.order);
+    return std::string(of.file.substr(folder + 1)) + ":" + std::to_string(of.line) + " " +
+           name(of.order);
 }
 
 /// What an order can be weakened to, a step at a time.

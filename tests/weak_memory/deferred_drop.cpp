@@ -1,10 +1,9 @@
 // The list of what is to be dropped under the GIL: each is dropped once, with all that it owned.
+#include "../../extension/gil/deferred_drop.cpp"
+
 #include "check.hpp"
 #include "embedded.hpp"
-
 #include <handoff/gil/detail/deferred_drop.hpp>
-
-#include "../../extension/gil/deferred_drop.cpp"
 
 namespace {
 
@@ -68,6 +67,4 @@ bool passage::python_is_there() const noexcept { return true; }
 
 }  // namespace handoff::detail
 
-int main() {
-    return modelled::check<dropped_by_others>("deferred_drop", 5000);
-}
+int main() { return modelled::check<dropped_by_others>("deferred_drop", 5000); }

@@ -29,7 +29,8 @@ struct python {
     static inline python* only = nullptr;
 };
 
-/// A fence in each of a test's threads at one moment, between two of the caller's own: membarrier().
+/// A fence in each of a test's threads at one moment, between two of the caller's own:
+/// membarrier().
 template <unsigned Threads>
 class fences {
 public:

@@ -1,10 +1,9 @@
 // The gate: Python does not end under a thread that was let in, on any processor.
+#include "../../extension/gil/gate.cpp"
+
 #include "check.hpp"
 #include "embedded.hpp"
-
 #include <handoff/gil/gate.hpp>
-
-#include "../../extension/gil/gate.cpp"
 
 namespace handoff::detail {
 
@@ -21,11 +20,11 @@ void deferred_drops::drop() noexcept {}
 void prepare_to_fence_others() noexcept { others_can_be_fenced = the_kernel_fences; }
 
 /// membarrier(): every thread executes a fence between two of its instructions.
-void fence_others() noexcept { 
+void fence_others() noexcept {
     if (the_kernel_fences && !the_kernel_fails) {
         fence_threads();
     }
- }
+}
 
 }  // namespace handoff::detail
 
@@ -149,7 +148,8 @@ int main() {
     for (bool const kernel : {true, false}) {
         handoff::detail::the_kernel_fences = kernel;
         std::cout << (kernel ? "with" : "without") << " membarrier()\n";
-        if (int const failed = modelled::check<closing, abandoning, given_up>("extension/gil", 3000)) {
+        if (int const failed =
+                modelled::check<closing, abandoning, given_up>("extension/gil", 3000)) {
             return failed;
         }
     }

@@ -163,9 +163,9 @@ loaded_object::writable::~writable() {
     }
 }
 
-/// A caller reads the slot, and the function that it finds reads what it needs. x86-64 reads in that
-/// order; elsewhere no fence and no dependency stands between the two. So all threads are fenced
-/// before the function is there to be found. Source: membarrier(2).
+/// A caller reads the slot, and the function that it finds reads what it needs. x86-64 reads in
+/// that order; elsewhere no fence and no dependency stands between the two. So all threads are
+/// fenced before the function is there to be found. Source: membarrier(2).
 void loaded_object::writable::put(slot const& into, void* function) const noexcept {
 #if !defined(__x86_64__)
     int const saved = errno;

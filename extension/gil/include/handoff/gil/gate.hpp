@@ -130,8 +130,9 @@ struct [[gnu::visibility("default")]] thread_at_gate {
 
     std::atomic<gate_phase> const& phase;  // of the gate
 
-    // Written by the thread. In a fork's child by the one thread that there is. Each write releases:
-    // when close() reads that the thread is outside, all that it did in Python has happened before.
+    // Written by the thread. In a fork's child by the one thread that there is. Each write
+    // releases: when close() reads that the thread is outside, all that it did in Python has
+    // happened before.
     std::atomic<place> where = place::outside;
     unsigned passages = 0;  // that it is in, one within another
 
