@@ -35,6 +35,13 @@ using handoff::detail::fence_threads;
 using handoff::detail::gate_state;
 using handoff::detail::passage;
 
+/// Has each run of a test begin with a gate that nobody has opened.
+void begin_gate() {
+    gate_state& gate = gate_state::only();
+    [[maybe_unused]] static bool const unmade = (std::destroy_at(&gate), true);
+    std::construct_at(&gate);
+}
+
 void end_of_gate() {
     gate_state& gate = gate_state::only();
     while (gate.first != nullptr) {
@@ -51,7 +58,7 @@ struct closing : rl::test_suite<closing, 3> {
 
     void before() {
         fence_threads = [this] { fences.fence_all(); };
-        std::construct_at(&gate_state::only());
+        begin_gate();
         has_ended($) = false;
         RL_ASSERT(gil_gate::open());
     }
@@ -76,7 +83,8 @@ struct closing : rl::test_suite<closing, 3> {
     void after() { end_of_gate(); }
 };
 
-/// One native thread asks for the GIL while Python, which has waited in vain, abandons it and ends.
+/// Two native threads ask for the GIL while Python, which has waited in vain, abandons them and
+/// ends.
 struct abandoning : rl::test_suite<abandoning, 3> {
     modelled::python python;
     modelled::fences<3> fences;
@@ -84,7 +92,7 @@ struct abandoning : rl::test_suite<abandoning, 3> {
 
     void before() {
         fence_threads = [this] { fences.fence_all(); };
-        std::construct_at(&gate_state::only());
+        begin_gate();
         has_ended($) = false;
         RL_ASSERT(gil_gate::open());
     }
@@ -101,6 +109,7 @@ struct abandoning : rl::test_suite<abandoning, 3> {
         {
             std::scoped_lock const held(gate.mutex);
             gate.now = gate_state::phase::closing;
+            gate.fence_those_on_their_way();
         }
         gate.abandon_all(gate.openings, false);
         has_ended($) = true;
@@ -117,7 +126,7 @@ struct given_up : rl::test_suite<given_up, 2> {
 
     void before() {
         fence_threads = [this] { fences.fence_all(); };
-        std::construct_at(&gate_state::only());
+        begin_gate();
         has_ended($) = false;
         RL_ASSERT(gil_gate::open());
     }
