@@ -84,7 +84,7 @@ class Handoff(ConanFile):
             return
         packages = []
         if self._tests:
-            packages += ["libgtest-dev", "libgmock-dev", "libspdlog-dev"]
+            packages += ["libgtest-dev", "libgmock-dev", "libspdlog-dev", "relacy-dev"]
         if self._benchmarks:
             packages += ["libbenchmark-dev", "valgrind"]
         # Of Debian's versions of Boost one can be installed at a time: what was chosen stays.

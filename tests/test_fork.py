@@ -10,7 +10,7 @@ FORK = """
     def go_on():
         '''In a child: every Foo is stopped, with its messages, and is started again.'''
         global report_to
-        assert len(os.listdir("/proc/self/task")) == 1
+        assert len(os.listdir("/proc/self/task")) == threads_at_first
         assert not any(each.running for each in foos)
         before, report_to = rows[:], f"child{os.getpid()}.json"
         rows.clear()

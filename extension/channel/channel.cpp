@@ -34,7 +34,7 @@ void short_lock::come_again() noexcept {
         } else {
             std::this_thread::sleep_for(sleep);
         }
-    } while (locked_.load(std::memory_order_relaxed) || !try_lock());
+    } while (locked_.load(std::memory_order_relaxed) || !try_lock());  // try_lock() acquires
 }
 
 void doorbell::ring() noexcept {

@@ -14,6 +14,13 @@
 // Adding is one compare-and-swap. The first in the list also requests the pending call, which takes
 // one of Python's mutexes. It is held for moments, never by a thread that waits for the GIL.
 //
+// Memory order
+//   A thread that adds writes the object and then the list's head; a thread that empties the list
+//   reads the head and then the objects: release and acquire. Both also do the other half, so that
+//   no request is missed. The pending call takes its request back before it empties the list. A
+//   thread that adds after that reads the head which the emptying wrote. So it also reads that there
+//   is no request, and asks. The requests themselves need no order.
+//
 // In a fork's child the list has the same content. Nothing is lost that the forking thread added.
 // What another thread was about to add belongs to no thread any more. The pending call may not have
 // been requested yet.
@@ -52,8 +59,9 @@ bool add_pending_call(int (*call)(void*), void* argument) noexcept {
 }  // namespace
 
 void deferred_drops::push(std::atomic<deferred_drop*>& list, deferred_drop* added) noexcept {
-    added->next_ = list;
-    while (!list.compare_exchange_weak(added->next_, added)) {
+    added->next_ = list.load(std::memory_order_relaxed);
+    while (!list.compare_exchange_weak(added->next_, added, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
     }
 }
 
@@ -64,7 +72,8 @@ void deferred_drops::add(std::unique_ptr<deferred_drop> owner) noexcept {
 
 void deferred_drops::ask_once() noexcept {
     unsigned long const life = python_life();
-    if (asked_in_life_ != life && asked_in_life_.exchange(life) != life) {
+    if (asked_in_life_.load(std::memory_order_relaxed) != life &&
+        asked_in_life_.exchange(life, std::memory_order_relaxed) != life) {
         ask_for_a_pending_call();
     }
 }
@@ -72,20 +81,21 @@ void deferred_drops::ask_once() noexcept {
 void deferred_drops::ask_for_a_pending_call() noexcept {
     auto const made = [](void* its) {
         auto& list = *static_cast<deferred_drops*>(its);
-        list.asked_in_life_ = 0;
+        list.asked_in_life_.store(0, std::memory_order_relaxed);
         list.drop();
         return 0;
     };
     passage const python;  // keeps Python from ending meanwhile
     if (!python.python_is_there() || !add_pending_call(made, this)) {
-        asked_in_life_ = 0;  // the next one asks again
+        asked_in_life_.store(0, std::memory_order_relaxed);  // the next one asks again
     }
 }
 
 void deferred_drops::take_up() noexcept {
     std::scoped_lock const alone(exclusion_);
     deferred_drop* added = nullptr;
-    for (deferred_drop* each = first_.exchange(nullptr); each != nullptr;) {
+    for (deferred_drop* each = first_.exchange(nullptr, std::memory_order_acq_rel);
+         each != nullptr;) {
         added = std::exchange(each, std::exchange(each->next_, added));
     }
     deferred_drop* last = in_order_;
@@ -127,7 +137,7 @@ void deferred_drops::drop() noexcept {
         }
         is_dropping = false;
     });
-    if (first_ != nullptr) {  // added meanwhile
+    if (first_.load(std::memory_order_relaxed) != nullptr) {  // added meanwhile
         ask_once();
     }
 }

@@ -250,11 +250,14 @@ struct gate_state {
 #endif
     }
 
-    /// Whether all threads except the calling one are outside. Mutex held.
+    /// Whether all threads except the calling one are outside. An abandoned one counts as outside,
+    /// unless it is on its way to the GIL: it may have looked before it was abandoned. There it turns
+    /// back. Mutex held.
     [[nodiscard]] bool empty() const noexcept {
         bool all_out = true;
         for_each_inside([&](thread_at_gate const& each) {
-            all_out = all_out && (&each == this_thread_at_gate || each.abandoned);
+            bool const stays_out = each.abandoned && each.where != place::on_its_way_to_the_gil;
+            all_out = all_out && (&each == this_thread_at_gate || stays_out);
         });
         return all_out;
     }
@@ -300,12 +303,9 @@ struct gate_state {
             }
         });
         fence_those_on_their_way();
-        for_each_inside([](thread_at_gate const& each) {
-            while (&each != this_thread_at_gate && each.where == place::on_its_way_to_the_gil) {
-                std::this_thread::yield();
-            }
-        });
-        is_closed(opening);
+        while (!is_closed(opening)) {
+            std::this_thread::yield();
+        }
     }
 
     static void tell(thread_at_gate const& abandoned, bool interrupted) noexcept {

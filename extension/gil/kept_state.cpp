@@ -44,18 +44,20 @@ struct kept {
     kept* next = nullptr;
 };
 
-/// Any thread adds; one at a time takes all.
+/// Any thread adds; one at a time takes all. Release and acquire: whoever takes a state sees all
+/// that its thread did with it.
 class kept_list {
 public:
     void add(kept* each) noexcept {
-        each->next = first_;
-        while (!first_.compare_exchange_weak(each->next, each)) {
+        each->next = first_.load(std::memory_order_relaxed);
+        while (!first_.compare_exchange_weak(each->next, each, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
         }
     }
 
     template <class Work>
     void take_each(Work work) {
-        for (kept* each = first_.exchange(nullptr); each != nullptr;) {
+        for (kept* each = first_.exchange(nullptr, std::memory_order_acquire); each != nullptr;) {
             work(std::exchange(each, each->next));
         }
     }

@@ -218,7 +218,7 @@ std::size_t check_calls_into(loaded_object const* interpreter) {
                                       caller.contains(*slot.where) ? found.address : *slot.where);
             }
             if (ours != nullptr) {
-                std::atomic_ref(*slot.where).store(ours);
+                now.put(slot, ours);
                 ++changed;
             }
         };

@@ -168,8 +168,8 @@ bool stand_between(loaded_object const& interpreter, bool held) {
     next_timedwait = function_of<timedwait_function>(interpreter, timedwait, listening_timedwait);
     listening_timedwait = reinterpret_cast<void*>(&wait_and_listen);
     listening_signal = reinterpret_cast<void*>(&signal_and_listen);
-    std::atomic_ref(*timedwait.where).store(listening_timedwait);
-    std::atomic_ref(*signal.where).store(listening_signal);
+    now.put(timedwait, listening_timedwait);
+    now.put(signal, listening_signal);
     return true;
 }
 

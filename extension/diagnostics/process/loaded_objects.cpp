@@ -2,9 +2,15 @@
 #include "loaded_objects.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
+#if !defined(__x86_64__)
+#include <cerrno>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#endif
 
 // The format's addresses are numbers.
 // NOLINTBEGIN(performance-no-int-to-ptr)
@@ -155,6 +161,21 @@ loaded_object::writable::~writable() {
     if (done_ && length_ > 0) {
         mprotect(reinterpret_cast<void*>(begin_), length_, PROT_READ);
     }
+}
+
+/// A caller reads the slot, and the function that it finds reads what it needs. x86-64 reads in
+/// that order; elsewhere no fence and no dependency stands between the two. So all threads are
+/// fenced before the function is there to be found. Source: membarrier(2).
+void loaded_object::writable::put(slot const& into, void* function) const noexcept {
+#if !defined(__x86_64__)
+    int const saved = errno;
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    }
+    errno = saved;
+#endif
+    std::atomic_ref(*into.where).store(function, std::memory_order_release);
 }
 
 void for_each_loaded_object(std::function<void(loaded_object const&)> const& tell) {

@@ -52,6 +52,10 @@ public:
 
         [[nodiscard]] explicit operator bool() const noexcept { return done_; }
 
+        /// Has calls by the slot go to that function. A thread that finds it there also finds all
+        /// that was written before, in whatever order its processor reads.
+        void put(slot const& into, void* function) const noexcept;
+
     private:
         std::uintptr_t begin_ = 0;
         std::size_t length_ = 0;

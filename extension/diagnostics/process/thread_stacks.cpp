@@ -106,10 +106,12 @@ bool blocks(std::filesystem::path const& thread, int signal_number) {
 }  // namespace
 
 int unused_signal() noexcept {
-    // From the end: whoever uses some takes the first ones. Not the last, which is valgrind's.
+    // From the end: whoever uses some takes the first ones. Not the last, which is valgrind's. To
+    // set one is to ask whether it can be set: qemu keeps some for itself.
     for (int number = SIGRTMAX - 1; number >= SIGRTMIN; --number) {
         struct sigaction used{};
-        if (sigaction(number, nullptr, &used) == 0 && used.sa_handler == SIG_DFL) {
+        if (sigaction(number, nullptr, &used) == 0 && used.sa_handler == SIG_DFL &&
+            sigaction(number, &used, nullptr) == 0) {
             return number;
         }
     }

@@ -661,7 +661,7 @@ void watch_lock_calls(loaded_object const& interpreter, void (*exits)()) {
                 *found->next = function_of(caller, slot);
             }
             if (found->next == nullptr || *found->next != nullptr) {
-                std::atomic_ref(*slot.where).store(found->ours);
+                now.put(slot, found->ours);
             }
         };
         caller.for_each_slot(std::ref(replace));

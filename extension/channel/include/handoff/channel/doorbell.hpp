@@ -29,7 +29,8 @@ public:
     using clock = std::chrono::steady_clock;
 
     /// From now on heard() returns true when there are that many. Returns: the argument for wait().
-    /// REQUIRES: the caller's lock.
+    /// REQUIRES: the caller's lock. It orders this read before the ring that answers it; an older
+    /// count only ends the wait early. So the read itself needs no order.
     [[nodiscard]] unsigned listen(std::size_t enough) noexcept {
         enough_ = std::min(enough_, enough);
         return rings_.load(std::memory_order_relaxed);

@@ -12,6 +12,8 @@ namespace handoff::detail {
 /// because unlocking is a plain store. So it cannot wake a thread; a thread that finds it locked
 /// tries again a little later.
 ///
+/// unlock() releases and try_lock() acquires: whoever has the lock sees what was done under it.
+///
 /// GIL:     any; unchanged. Threads: any.
 class short_lock {
 public:
@@ -36,7 +38,7 @@ extern std::atomic<unsigned> counted_forks;
 /// How many fork()s lie between this process and the first: a thread that does not exist here may
 /// hold a lock from before.
 [[nodiscard]] inline unsigned forks() noexcept {
-    return counted_forks.load(std::memory_order_relaxed);
+    return counted_forks.load(std::memory_order_relaxed);  // it changes where there is one thread
 }
 
 }  // namespace handoff::detail

@@ -133,7 +133,8 @@ struct [[gnu::visibility("default")]] thread_at_gate {
 
     std::atomic<gate_phase> const& phase;  // the gate's
 
-    // Written by the thread; in the child of a fork, by its only thread.
+    // Written by the thread; in the child of a fork, by its only thread. Each write releases: when
+    // close() reads that the thread is outside, all that it did in Python has happened before.
     std::atomic<place> where = place::outside;
     unsigned passages = 0;  // nested passages in which it is inside
 

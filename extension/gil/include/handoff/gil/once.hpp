@@ -98,7 +98,7 @@ private:
         if (made* const there = find()) {
             return there->value;
         }
-        made_.store(fresh.get(), std::memory_order_release);
+        made_.store(fresh.get(), std::memory_order_release);  // find() acquires: the value is whole
         return fresh.release()->value;
     }
 

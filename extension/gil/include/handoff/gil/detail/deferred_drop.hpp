@@ -43,6 +43,7 @@ public:
     /// GIL: held; finalizers run. An error that is set stays set.
     [[gnu::visibility("default")]] void drop() noexcept;
 
+    /// It may miss what is added at this moment, for which a pending call has been asked.
     void drop_if_any() noexcept {
         if (in_order_.load(std::memory_order_relaxed) != nullptr ||
             first_.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
@@ -51,7 +52,7 @@ public:
     }
 
     /// For the child of a fork(), for which the pending call may not have been requested.
-    void ask_again() noexcept { asked_in_life_ = 0; }
+    void ask_again() noexcept { asked_in_life_.store(0, std::memory_order_relaxed); }
 
 private:
     void push(std::atomic<deferred_drop*>& list, deferred_drop* added) noexcept;
