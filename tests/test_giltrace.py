@@ -974,6 +974,23 @@ class Left(Traced):
                 self.assert_left(outcome)
                 self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
 
+    def test_by_a_process_that_crashes_which_says_how_to_draw_it(self):
+        crash = "import ctypes; ctypes.string_at(0)"
+        in_child = f"import os\nif os.fork() == 0: time.sleep(0); {crash}\nos.wait()"
+        said = re.compile(
+            r"^giltrace: the program dies of SIGSEGV, and its recording is left: "
+            r"`python3 (-m giltrace -o (\S+) --recording \S+)` draws it$",
+            re.MULTILINE,
+        )
+        for code in (crash, in_child):
+            for way, outcome in self.traced(f"{TWO_BUSY_THREADS}\n{code}"):
+                with self.subTest(way, code=code):
+                    told = said.search(outcome.stderr)
+                    self.assertIsNotNone(told, outcome)
+                    drawn = self.run_command(STOCK, *told[1].split())
+                    self.assertEqual(drawn.code, 0, drawn)
+                    self.assertTrue(Path(told[2]).exists())
+
     def test_by_a_process_that_is_killed_is_no_earlier_runs_result(self):
         for output in "trace.json", "trace.html", "trace.svg":
             for way, earlier in self.traced("pass", output):

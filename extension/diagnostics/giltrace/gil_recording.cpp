@@ -794,6 +794,11 @@ recording_reader::recording_reader() {
 
 recording_reader::~recording_reader() { --readers; }
 
+std::string const* recording_in_progress() noexcept {
+    recording const& now = current();
+    return is_on && now.head != nullptr ? &now.path : nullptr;
+}
+
 std::string stop_recording() {
     recording& now = current();
     dismiss(listener);

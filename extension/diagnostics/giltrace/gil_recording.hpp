@@ -124,6 +124,10 @@ private:
     moment now_{};
 };
 
+/// The file that this process writes now; null: nothing is being recorded. To be called in the
+/// handler of a signal that ends the process: nothing is locked.
+[[nodiscard]] std::string const* recording_in_progress() noexcept;
+
 /// Ends it. The file stays. GIL: held, or Python is gone.
 /// Returns: the file's path; empty: nothing was being recorded.
 std::string stop_recording();

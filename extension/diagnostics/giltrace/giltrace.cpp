@@ -1,4 +1,5 @@
 // giltrace: a recording's begin and its end.
+#include "crash_notice.hpp"
 #include "gil_recording.hpp"
 #include "holder_stacks.hpp"
 #include "one_at_a_time.hpp"
@@ -210,6 +211,17 @@ void check(options const& how) {
     }
 }
 
+/// In the handler of the signal that ends the program.
+void tell_of_crash(std::string_view signal) noexcept {
+    if (std::string const* const recording = recording_in_progress()) {
+        std::string_view const path = *recording;
+        std::string_view const output = path.substr(0, path.size() - recording_ending.size());
+        write_in_one_piece({"giltrace: the program dies of ", signal,
+                            ", and its recording is left: `python3 -m giltrace -o ", output,
+                            " --recording ", path, "` draws it\n"});
+    }
+}
+
 int signal_for_snapshots = 0;
 
 void answer_signals(int number) {
@@ -311,6 +323,7 @@ void start(std::string_view wanted, options const& how) {
     answer_signals(how.signal);
     if (python.is_initialized() != 0) {
         name_threads(python, true);
+        tell_of_crashes(python.object, &tell_of_crash);
     }
     tie_to_the_process();
 }

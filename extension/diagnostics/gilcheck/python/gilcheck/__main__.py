@@ -88,7 +88,7 @@ def main(prog: str = "gilcheck") -> None:
     version = f"gilcheck {__version__}"
     parser.add_argument("--version", action="version", version=version, help="print it")
     program.add_arguments(parser)
-    asked = parser.parse_args()
+    asked = parser.parse()
     if asked.includes:
         others = [asked.settings, asked.pid, asked.within, asked.deadlocks or None]
         others += [asked.python_locks or None]

@@ -1,8 +1,5 @@
 """python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE | --pid PID) [ARGUMENT ...]."""
 
-import argparse
-from typing import NoReturn
-
 from gilcheck import program
 from handoff_attach import command_line
 
@@ -30,14 +27,11 @@ PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """Help that fits a screen; and what is wrong in one line, as each of giltrace's begins."""
+class Parser(program.Parser):
+    """Its help fits a screen."""
 
     def format_help(self) -> str:
         return HELP.format(prog=self.prog)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"giltrace: {message} (`{self.prog} --help`)\n")
 
 
 def options(prog: str) -> Parser:
@@ -57,7 +51,7 @@ def options(prog: str) -> Parser:
 
 def main(prog: str = "giltrace") -> None:
     parser = options(prog)
-    asked = parser.parse_args()
+    asked = parser.parse()
     if asked.output is None:
         parser.error("where is it to be written? -o OUTPUT, before the program")
     if asked.pid is not None:

@@ -1,12 +1,14 @@
-// crash_notice: a handler that speaks, and lets the signal come again.
+// crash_notice: a handler that lets the tools speak, and then lets the signal come again.
 #include "crash_notice.hpp"
 
 #include "standard_error.hpp"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <string_view>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,32 +29,17 @@ constinit std::array faults = std::to_array<fault>({{.number = SIGSEGV, .name = 
                                                     {.number = SIGFPE, .name = "SIGFPE"},
                                                     {.number = SIGILL, .name = "SIGILL"},
                                                     {.number = SIGABRT, .name = "SIGABRT"}});
-using question = bool (*)() noexcept;
-constinit question is_worth_a_sentence = nullptr;
-
-constexpr std::string_view beginning = "gilcheck: the program dies of ";
-constexpr std::string_view end =
-    ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) without the "
-    "GIL, that is seen only in modules that were compiled with $(gilcheck --includes) -include "
-    "handoff/gilcheck_inline.h\n";
-
-/// In one piece, as another thread may die at the same time.
-void tell(std::string_view signal_name) noexcept {
-    std::array<char, 512> text{};
-    static_assert(beginning.size() + end.size() + std::string_view("SIGABRT").size() < text.size());
-    char* last = text.data();
-    for (std::string_view const part : {beginning, signal_name, end}) {
-        last = std::ranges::copy(part, last).out;
-    }
-    write_stderr({text.data(), last});
-}
+using speaker = void (*)(std::string_view signal) noexcept;
+constinit std::array<std::atomic<speaker>, 2> speakers{};
 
 /// What caused a fault does so again when this returns; what was sent is sent again.
 void on_fault(int number, siginfo_t* sent, void* /*context*/) {
     int const saved = errno;
     auto const* const found = std::ranges::find(faults, number, &fault::number);
-    if (is_worth_a_sentence()) {
-        tell(found->name);
+    for (auto const& each : speakers) {
+        if (speaker const speak = each.load(std::memory_order_acquire)) {
+            speak(found->name);
+        }
     }
     sigaction(number, &found->before, nullptr);
     if (sent->si_code <= 0) {
@@ -71,10 +58,27 @@ bool ends_the_process(struct sigaction const& found, loaded_object const& interp
              interpreter.contains(reinterpret_cast<void const*>(found.sa_handler))));
 }
 
+/// Returns: whether it is the first of all.
+bool add(speaker speak) noexcept {
+    for (auto& each : speakers) {
+        speaker known = nullptr;
+        if (each.compare_exchange_strong(known, speak)) {
+            return &each == speakers.data();
+        }
+        if (known == speak) {
+            return false;
+        }
+    }
+    return false;
+}
+
 }  // namespace
 
-void tell_of_crashes(loaded_object const& interpreter, bool (*is_worth_it)() noexcept) noexcept {
-    is_worth_a_sentence = is_worth_it;
+void tell_of_crashes(loaded_object const& interpreter,
+                     void (*speak)(std::string_view signal) noexcept) noexcept {
+    if (!add(speak)) {
+        return;
+    }
     for (fault& each : faults) {
         if (sigaction(each.number, nullptr, &each.before) == 0 &&
             ends_the_process(each.before, interpreter)) {
@@ -84,6 +88,15 @@ void tell_of_crashes(loaded_object const& interpreter, bool (*is_worth_it)() noe
             sigaction(each.number, &spoken, nullptr);
         }
     }
+}
+
+void write_in_one_piece(std::initializer_list<std::string_view> parts) noexcept {
+    std::array<char, 8192> text;
+    std::size_t used = 0;
+    for (std::string_view const part : parts) {
+        used += part.copy(text.data() + used, text.size() - used);
+    }
+    write_stderr({text.data(), used});
 }
 
 }  // namespace handoff::detail
