@@ -681,7 +681,6 @@ class Help(Watched):
                 self.assertEqual(outcome.code, 2, outcome)
                 self.assertRegex(outcome.stderr, rf"^gilwatch: {said}.*\n$")
 
-
     def test_of_an_option_that_there_is_not_names_the_one_that_is_like_it(self):
         for tool, option, said in (
             ("gilwatch", "--afte", "--afte, but --after"),
@@ -694,9 +693,7 @@ class Help(Watched):
                 outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
                 self.assertEqual(outcome.code, 2, outcome)
                 said_of_help = f"; `python3 -m {tool} --help` lists the options\n"
-                self.assertEqual(
-                    outcome.stderr, f"{tool}: there is no option {said}{said_of_help}"
-                )
+                self.assertEqual(outcome.stderr, f"{tool}: there is no option {said}{said_of_help}")
 
 
 class BadInput(Watched):
