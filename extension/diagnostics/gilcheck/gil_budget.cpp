@@ -168,11 +168,11 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
     auto const frames = call_frames(instructions);
     auto const of_interest = called_by_python(frames);
     hold.frames.assign(of_interest.begin(), of_interest.end());
-    bool const was_elsewhere =
-        answer.blocks ? hold_of_now().number != now.number  // by the time that its line was read
-                      : answer.silent.empty() && hold.frames.empty();  // in the evaluation loop
-    if (was_elsewhere) {
-        return;
+    if (answer.silent.empty() && hold.frames.empty()) {
+        return;  // it was in the evaluation loop by then
+    }
+    if (answer.blocks && hold_of_now().number != now.number) {
+        hold.python.clear();  // it was elsewhere by the time that they were read
     }
     if (known.insert(facts_of(hold).signature()).second && reports.begin()) {
         reports.end([&hold] { return facts_of(hold); },
