@@ -403,7 +403,6 @@ inline void native_right() {
 
 /// The same, so many calls further in.
 inline std::atomic<int> calls_within = 0;  // which each call changes at its end, too: it is no jump
-// NOLINTNEXTLINE(misc-no-recursion): that is what it is for
 [[gnu::noinline]] inline void cache_then_index_within(int calls) {
     ++calls_within;
     if (calls == 0) {

@@ -91,7 +91,7 @@ void tell_of_crashes(loaded_object const& interpreter,
 }
 
 void write_in_one_piece(std::initializer_list<std::string_view> parts) noexcept {
-    std::array<char, 8192> text;
+    std::array<char, 8192> text{};
     std::size_t used = 0;
     for (std::string_view const part : parts) {
         used += part.copy(text.data() + used, text.size() - used);

@@ -121,7 +121,7 @@ private:
 
 /// A thread and what it holds. Made at its first lock, and used again when it has ended.
 ///
-/// What a lock costs that is taken again by who holds it, as a recursive one is, is in this header.
+/// What is done for every lock is in this header, so that it becomes a part of who calls it.
 class thread_locks {
 public:
     /// The calling thread's; null: it is within one of these functions, or watching has not begun.
