@@ -401,6 +401,22 @@ inline void native_right() {
     elsewhere([] { index_then_cache(); });
 }
 
+/// The same, so many calls further in.
+inline std::atomic<int> calls_within = 0;  // which each call changes at its end, too: it is no jump
+[[gnu::noinline]] inline void cache_then_index_within(int calls) {
+    ++calls_within;
+    if (calls == 0) {
+        cache_then_index();
+    } else {
+        cache_then_index_within(calls - 1);
+    }
+    --calls_within;
+}
+inline void deep_faulty() {
+    elsewhere([] { cache_then_index_within(60); });
+    elsewhere([] { index_then_cache(); });
+}
+
 /// One of the two orders has the GIL for a gate, the other has not; or both have.
 inline void gate_faulty() {
     elsewhere_with_gil([] { cache_then_index(); });
@@ -638,6 +654,7 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"three_right", &three_right},
     {"native_faulty", &native_faulty},
     {"native_right", &native_right},
+    {"deep_faulty", &deep_faulty},
     {"gate_faulty", &gate_faulty},
     {"gate_right", &gate_right},
     {"relock_faulty", &relock_faulty},

@@ -180,6 +180,13 @@ class Text(Checked):
             outcome.stderr, r"\n  has taken the GIL 1 time before, first [\d.e-]+ s ago, at\n"
         )
 
+    def test_says_where_a_stack_is_longer_than_what_is_kept_of_it(self):
+        outcome = self.by_module("import lock_orders; lock_orders.deep_faulty()", "deadlocks")
+        self.assertEqual(outcome.code, 66, outcome)
+        self.assertEqual(outcome.stderr.count("\u2026 the calls further out were not kept\n"), 1)
+        outcome = self.by_module("import lock_orders; lock_orders.native_faulty()", "deadlocks")
+        self.assertNotIn("were not kept", outcome.stderr)
+
     def test_says_each_place_once(self):
         code = "import lock_orders\nfor _ in range(20): lock_orders.mutex_faulty()"
         self.the_finding(self.by_module(code, "deadlocks,json"))

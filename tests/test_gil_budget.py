@@ -83,6 +83,15 @@ class Budget(Measured):
             r"a wait in \w+\(\), by <module>(?:\(\))? at <string>:\d+ has held",
         )
 
+    def test_names_the_line_of_a_holder_that_blocks_all_signals(self):
+        """Its C++ stack is not to be had."""
+        self.assert_one_report(
+            "import signal\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+            "long_holds.works()",
+            r"native code(?:, called by <module>(?:\(\))? at <string>:\d+)? has held the GIL",
+        )
+
     def test_names_a_native_thread_that_holds_it(self):
         self.assert_one_report(
             "long_holds.thread_works()", r".*simulate\(\) at long_holds\.cpp:\d+ has held the GIL"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -580,6 +581,25 @@ class Settings(Checked):
                 with self.subTest(way, wrong=wrong):
                     self.assertEqual((outcome.code, outcome.stdout), (2, ""))
                     self.assertIn(f"not '{wrong}'", outcome.stderr)
+
+    def test_colours_are_for_a_terminal_that_shows_them(self):
+        code = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c as m; m.released([])"
+        for variables, begins in (
+            ({"NO_COLOR": None}, b"\x1b[1;31mgilcheck: "),
+            ({"NO_COLOR": "1"}, b"gilcheck: "),
+            ({"NO_COLOR": None, "TERM": "dumb"}, b"gilcheck: "),
+            ({"NO_COLOR": None, "TERM": None}, b"gilcheck: "),
+        ):
+            with self.subTest(variables):
+                ours, its = pty.openpty()
+                try:
+                    paths = environment(PYTHONPATH=PACKAGES, **variables)
+                    finish(start(STOCK, "-m", "gilcheck", "-c", code, stderr=its, env=paths))
+                    said = os.read(ours, 65536)
+                finally:
+                    os.close(ours)
+                    os.close(its)
+                self.assertEqual(said[: len(begins)], begins)
 
 
 class Log(Checked):

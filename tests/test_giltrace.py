@@ -974,25 +974,22 @@ class Left(Traced):
                 self.assert_left(outcome)
                 self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
 
-    def test_by_a_process_that_crashes_which_says_how_it_is_drawn(self):
-        left = self.folder / "trace.json.recording"
-        draw = ("-m", "giltrace", "-o", "late.json", "--recording", left)
-        crashes = {"SIGSEGV": "import ctypes; ctypes.string_at(0)", "SIGABRT": "os.abort()"}
-        for name, code in crashes.items():
-            for way, outcome in self.traced(f"{TWO_BUSY_THREADS}\nimport os\n{code}"):
-                with self.subTest(f"{name}, {way}"):
-                    self.assertEqual(outcome.code, -signal.Signals[name], outcome)
-                    said = f"giltrace: the program dies of {name}; it has left a recording: "
-                    said += f"python3 -m giltrace -o OUTPUT --recording {left}\n"
-                    self.assertEqual(outcome.stderr.count(said), 1, outcome)
-                    self.run_command(STOCK, *draw)
-                    self.assertGreater(len(self.lanes("late.json")["spinner"].holds), 10)
-
-    def test_by_a_process_that_crashes_after_its_recording_are_no_words(self):
-        code = "import giltrace, os; giltrace.start('x.json'); giltrace.stop(); os.abort()"
-        outcome = self.run_command(STOCK, "-c", code)
-        self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
-        self.assertNotIn("dies of", outcome.stderr)
+    def test_by_a_process_that_crashes_which_says_how_to_draw_it(self):
+        crash = "import ctypes; ctypes.string_at(0)"
+        in_child = f"import os\nif os.fork() == 0: time.sleep(0); {crash}\nos.wait()"
+        said = re.compile(
+            r"^giltrace: the program dies of SIGSEGV, and its recording is left: "
+            r"`python3 (-m giltrace -o (\S+) --recording \S+)` draws it$",
+            re.MULTILINE,
+        )
+        for code in (crash, in_child):
+            for way, outcome in self.traced(f"{TWO_BUSY_THREADS}\n{code}"):
+                with self.subTest(way, code=code):
+                    told = said.search(outcome.stderr)
+                    self.assertIsNotNone(told, outcome)
+                    drawn = self.run_command(STOCK, *told[1].split())
+                    self.assertEqual(drawn.code, 0, drawn)
+                    self.assertTrue(Path(told[2]).exists())
 
     def test_by_a_process_that_is_killed_is_no_earlier_runs_result(self):
         for output in "trace.json", "trace.html", "trace.svg":

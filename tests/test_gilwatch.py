@@ -682,6 +682,20 @@ class Help(Watched):
                 self.assertEqual(outcome.code, 2, outcome)
                 self.assertRegex(outcome.stderr, rf"^gilwatch: {said}.*\n$")
 
+    def test_of_an_option_that_there_is_not_names_the_one_that_is_like_it(self):
+        for tool, option, said in (
+            ("gilwatch", "--afte", "--afte, but --after"),
+            ("gilwatch", "--nonesuch", "--nonesuch"),
+            ("gilcheck", "--deadlock", "--deadlock, but --deadlocks"),
+            ("giltrace", "--secs=3", "--secs=3, but --seconds"),
+        ):
+            with self.subTest(tool, option=option):
+                command = (STOCK, "-m", tool, option, "-c", "pass")
+                outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
+                self.assertEqual(outcome.code, 2, outcome)
+                said_of_help = f"; `python3 -m {tool} --help` lists the options\n"
+                self.assertEqual(outcome.stderr, f"{tool}: there is no option {said}{said_of_help}")
+
 
 class BadInput(Watched):
     def test_is_refused_in_one_line(self):

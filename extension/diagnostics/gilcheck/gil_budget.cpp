@@ -61,6 +61,7 @@ struct long_hold {
     std::vector<call_frame> frames;  // as far as the Python function that called it
     std::vector<std::string> python;
     std::string waits_in;  // a system call, of which no stack is known; else empty
+    std::string unknown;  // why the stack is not known of who computes; else empty
 
     [[nodiscard]] std::string where() const {
         if (call_frame const* const users = users_frame(frames)) {
@@ -87,6 +88,9 @@ std::string text_of(long_hold const& hold) {
     for (std::string const& each : hold.python) {
         text += "  Python: " + each + '\n';
     }
+    if (!hold.unknown.empty()) {
+        text += "  C++      its stack is not known: " + hold.unknown + '\n';
+    }
     return text + stack_lines(hold.frames) + "  do       " + advice + '\n';
 }
 
@@ -107,6 +111,8 @@ std::string json_of(long_hold const& hold) {
            ", \"python\": " + list(hold.python, [](std::string const& line) { return line; }) +
            ", \"stack\": " +
            list(hold.frames, [](call_frame const& frame) { return in_full(frame); }) +
+           ", \"no_stack_because\": " +
+           (hold.unknown.empty() ? "null" : json_string(hold.unknown)) +
            ", \"what_to_do\": " + json_string(advice) + "}\n";
 }
 
@@ -135,8 +141,9 @@ finding_facts facts_of(long_hold const& hold) {
 void look(stack_signal const& asking, current_hold const& now, std::set<std::string>& known) {
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
     std::uint64_t const at = nanoseconds();
-    if (hold_of_now().number != now.number ||
-        (!answer.spared && (!answer.silent.empty() || !answer.holds_gil))) {
+    bool const is_known =
+        answer.silent.empty() ? answer.holds_gil : answer.spared.has_value() || answer.blocks;
+    if (hold_of_now().number != now.number || !is_known) {
         return;
     }
     long_hold hold{.id = now.thread,
@@ -144,7 +151,8 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
                    .so_far = std::chrono::nanoseconds(at - now.since),
                    .frames = {},
                    .python = {},
-                   .waits_in = {}};
+                   .waits_in = {},
+                   .unknown = answer.blocks ? answer.silent : std::string()};
     if (answer.spared) {
         hold.waits_in = answer.spared->name;
     }
@@ -160,8 +168,11 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
     auto const frames = call_frames(instructions);
     auto const of_interest = called_by_python(frames);
     hold.frames.assign(of_interest.begin(), of_interest.end());
-    if (hold.waits_in.empty() && hold.frames.empty()) {
+    if (answer.silent.empty() && hold.frames.empty()) {
         return;  // it was in the evaluation loop by then
+    }
+    if (answer.blocks && hold_of_now().number != now.number) {
+        hold.python.clear();  // it was elsewhere by the time that they were read
     }
     if (known.insert(facts_of(hold).signature()).second && reports.begin()) {
         reports.end([&hold] { return facts_of(hold); },

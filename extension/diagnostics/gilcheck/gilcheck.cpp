@@ -234,13 +234,13 @@ bool nothing_is_reported() noexcept {
     return how().calls && reports == 0 && unfinished == 0 && has_stderr;
 }
 
-/// What the checker does not see, where that may be the reason.
-void tell_of_crash(std::string_view signal_name) noexcept {
+void tell_of_crash(std::string_view signal) noexcept {
     if (nothing_is_reported()) {
-        say_at_once({"gilcheck: the program dies of ", signal_name,
-                     ", and nothing was reported: if a thread counts references (Py_INCREF, "
-                     "Py_DECREF) without the GIL, that is seen only in modules that were compiled "
-                     "with $(gilcheck --includes) -include handoff/gilcheck_inline.h\n"});
+        write_in_one_piece(
+            {"gilcheck: the program dies of ", signal,
+             ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) "
+             "without the GIL, that is seen only in modules that were compiled with $(gilcheck "
+             "--includes) -include handoff/gilcheck_inline.h\n"});
     }
 }
 
@@ -248,7 +248,7 @@ void tell_of_crash(std::string_view signal_name) noexcept {
 void begin_to_tell_of_crashes() noexcept {
     if (!tells_of_crashes.load(std::memory_order_relaxed) && python->is_initialized() != 0 &&
         !tells_of_crashes.exchange(true)) {
-        tell_of_crashes(python->object, &tell_of_crash);
+        detail::tell_of_crashes(python->object, &tell_of_crash);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <stdexcept>
+#include <string_view>
 #include <unistd.h>
 
 namespace handoff::detail {
@@ -64,8 +65,10 @@ bool write_to_log(std::string_view report) noexcept {
 }
 
 bool shows_colours() noexcept {
+    char const* const terminal = std::getenv("TERM");
     return log_path.load(std::memory_order_acquire) == nullptr && isatty(STDERR_FILENO) != 0 &&
-           std::getenv("NO_COLOR") == nullptr;
+           std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
+           std::string_view(terminal) != "dumb";
 }
 
 }  // namespace handoff::detail

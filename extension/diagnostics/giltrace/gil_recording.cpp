@@ -794,9 +794,9 @@ recording_reader::recording_reader() {
 
 recording_reader::~recording_reader() { --readers; }
 
-char const* path_of_recording() noexcept {
+std::string const* recording_in_progress() noexcept {
     recording const& now = current();
-    return is_on && now.head != nullptr ? now.path.c_str() : nullptr;
+    return is_on && now.head != nullptr ? &now.path : nullptr;
 }
 
 std::string stop_recording() {

@@ -123,8 +123,9 @@ private:
     moment now_{};
 };
 
-/// The path of what is being recorded, or null. For the handler of a signal that ends the process.
-char const* path_of_recording() noexcept;
+/// The file that this process writes now; null: nothing is being recorded. To be called in the
+/// handler of a signal that ends the process: nothing is locked.
+[[nodiscard]] std::string const* recording_in_progress() noexcept;
 
 /// Ends it. The file stays. GIL: held, or Python is gone.
 /// Returns: the file's path; empty: nothing was being recorded.

@@ -85,14 +85,6 @@ void tie_to_the_process() {
     }
 }
 
-/// Of a process that crashes only the recording is left, which a user has to know of.
-void tell_of_crash(std::string_view signal_name) noexcept {
-    if (char const* const path = path_of_recording()) {
-        say_at_once({"giltrace: the program dies of ", signal_name, "; it has left a recording: ",
-                     "python3 -m giltrace -o OUTPUT --recording ", path, "\n"});
-    }
-}
-
 running_python const& this_python() {
     std::string why = "there is none in this process, or its symbols are hidden";
     try {
@@ -218,6 +210,17 @@ void check(options const& how) {
         throw std::invalid_argument("giltrace: signal " + std::to_string(how.signal) +
                                     " cannot be used: it cannot be handled, or the program handles "
                                     "it; choose another, such as 12");
+    }
+}
+
+/// In the handler of the signal that ends the program.
+void tell_of_crash(std::string_view signal) noexcept {
+    if (std::string const* const recording = recording_in_progress()) {
+        std::string_view const path = *recording;
+        std::string_view const output = path.substr(0, path.size() - recording_ending.size());
+        write_in_one_piece({"giltrace: the program dies of ", signal,
+                            ", and its recording is left: `python3 -m giltrace -o ", output,
+                            " --recording ", path, "` draws it\n"});
     }
 }
 

@@ -1,5 +1,7 @@
-// crash_notice: a handler that speaks, and lets the signal come again.
+// crash_notice: a handler that lets the tools speak, and then lets the signal come again.
 #include "crash_notice.hpp"
+
+#include "standard_error.hpp"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +11,6 @@
 #include <cstddef>
 #include <string_view>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 namespace handoff::detail {
@@ -28,17 +29,16 @@ constinit std::array faults = std::to_array<fault>({{.number = SIGSEGV, .name = 
                                                     {.number = SIGFPE, .name = "SIGFPE"},
                                                     {.number = SIGILL, .name = "SIGILL"},
                                                     {.number = SIGABRT, .name = "SIGABRT"}});
-
-using sentence = void (*)(std::string_view signal_name) noexcept;
-constinit std::array<std::atomic<sentence>, 3> sentences{};  // of each tool one
+using speaker = void (*)(std::string_view signal) noexcept;
+constinit std::array<std::atomic<speaker>, 2> speakers{};
 
 /// What caused a fault does so again when this returns; what was sent is sent again.
 void on_fault(int number, siginfo_t* sent, void* /*context*/) {
     int const saved = errno;
     auto const* const found = std::ranges::find(faults, number, &fault::number);
-    for (auto const& each : sentences) {
-        if (sentence const tell = each) {
-            tell(found->name);
+    for (auto const& each : speakers) {
+        if (speaker const speak = each.load(std::memory_order_acquire)) {
+            speak(found->name);
         }
     }
     sigaction(number, &found->before, nullptr);
@@ -58,21 +58,29 @@ bool ends_the_process(struct sigaction const& found, loaded_object const& interp
              interpreter.contains(reinterpret_cast<void const*>(found.sa_handler))));
 }
 
-}  // namespace
-
-void tell_of_crashes(loaded_object const& interpreter, sentence tell) noexcept {
-    bool const is_first = sentences.front() == nullptr;
-    for (auto& each : sentences) {
-        if (each == tell) {
-            return;
+/// Returns: whether it is the first of all.
+bool add(speaker speak) noexcept {
+    for (auto& each : speakers) {
+        speaker known = nullptr;
+        if (each.compare_exchange_strong(known, speak)) {
+            return &each == speakers.data();
         }
-        if (each == nullptr) {
-            each = tell;
-            break;
+        if (known == speak) {
+            return false;
         }
     }
+    return false;
+}
+
+}  // namespace
+
+void tell_of_crashes(loaded_object const& interpreter,
+                     void (*speak)(std::string_view signal) noexcept) noexcept {
+    if (!add(speak)) {
+        return;
+    }
     for (fault& each : faults) {
-        if (is_first && sigaction(each.number, nullptr, &each.before) == 0 &&
+        if (sigaction(each.number, nullptr, &each.before) == 0 &&
             ends_the_process(each.before, interpreter)) {
             struct sigaction spoken{};
             spoken.sa_sigaction = &on_fault;
@@ -82,17 +90,13 @@ void tell_of_crashes(loaded_object const& interpreter, sentence tell) noexcept {
     }
 }
 
-void say_at_once(std::initializer_list<std::string_view> parts) noexcept {
-    std::array<iovec, 8> pieces{};
-    std::size_t count = 0;
+void write_in_one_piece(std::initializer_list<std::string_view> parts) noexcept {
+    std::array<char, 8192> text{};
+    std::size_t used = 0;
     for (std::string_view const part : parts) {
-        if (count < pieces.size()) {
-            // NOLINTNEXTLINE(cppcoreguidelines-pro-bounds-constant-array-index): just compared
-            pieces[count++] = {.iov_base = const_cast<char*>(part.data()), .iov_len = part.size()};
-        }
+        used += part.copy(text.data() + used, text.size() - used);
     }
-    [[maybe_unused]] ssize_t const written =
-        writev(STDERR_FILENO, pieces.data(), static_cast<int>(count));
+    write_stderr({text.data(), used});
 }
 
 }  // namespace handoff::detail

@@ -39,7 +39,8 @@ std::atomic<std::size_t> used_listeners = 0;  // the others were never used
 void tell(void (*gil_listener::*event)() noexcept) noexcept {
     std::size_t const used = used_listeners.load(std::memory_order_acquire);
     for (std::size_t each = 0; each < used; ++each) {
-        if (gil_listener const* const listener = listeners[each].load(std::memory_order_acquire)) {
+        gil_listener const* const listener = listeners[each].load(std::memory_order_acquire);
+        if (listener != nullptr && listener->*event != nullptr) {
             (listener->*event)();
         }
     }

@@ -27,14 +27,13 @@ struct gil_holder {
 };
 
 /// What to call, on the thread concerned, with CPython's own lock of the GIL held: one is called at
-/// a time, and none waits for anything that a holder of the GIL might do.
+/// a time, and none waits for anything that a holder of the GIL might do. Null: nothing.
 struct gil_listener {
-    void (*waits)() noexcept = []() noexcept {
-    };  // once for each take that does not succeed at once
-    void (*asks)() noexcept = []() noexcept {
-    };  // who waits has waited a switch interval, and asks the holder to drop the GIL
-    void (*takes)() noexcept = []() noexcept {};
-    void (*drops)() noexcept = []() noexcept {};
+    void (*waits)() noexcept = nullptr;  // once for each take that does not succeed at once
+    void (*asks)() noexcept = nullptr;  // who waits has waited a switch interval, and asks the
+                                        // holder to drop the GIL
+    void (*takes)() noexcept = nullptr;
+    void (*drops)() noexcept = nullptr;
 };
 
 /// That listen at a time, in one object of the process: of each tool one, and of gilcheck two more,

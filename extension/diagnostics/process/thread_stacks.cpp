@@ -175,6 +175,7 @@ thread_stack stack_signal::ask_thread(pid_t id, bool (*spare)(pid_t thread)) con
     thread_stack asked{.id = id, .name = first_line(folder / "comm"), .silent = {}};
     if (blocks(folder, number_)) {
         asked.silent = "it blocks signal " + std::to_string(number_);
+        asked.blocks = true;
     } else if (auto const wait = detail::uninterrupted_wait_of(id); wait && spare(id)) {
         asked.silent.append("a question would end its ").append(wait->name).append("()");
         asked.spared = wait;

@@ -18,6 +18,7 @@ struct thread_stack {
     pid_t id = 0;
     std::string name;             // as `top -H` and gdb show it
     std::string silent;           // why it did not answer; empty if it did
+    bool blocks = false;          // the signal, which is why it did not
     std::optional<detail::uninterrupted_wait> spared{};  // what it is in, and so was not asked
     pthread_t handle{};           // this and what follows: of one that answered
     bool holds_gil = false;

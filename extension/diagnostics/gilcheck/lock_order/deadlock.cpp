@@ -32,6 +32,9 @@ namespace handoff::detail {
 
 namespace {
 
+/// Of a deeper stack only its innermost calls were kept.
+bool is_cut(whole_stack const& stack) noexcept { return stack.count == stack.addresses.size(); }
+
 template <std::size_t Most>
 std::vector<call_frame> frames_of(calls<Most> const& stack) {
     std::vector<void const*> instructions;
@@ -111,12 +114,14 @@ std::string in_words(lock_seen const& lock) {
 /// Where the user's code is on a stack: "log() at log.cpp:12"; or the Python function; or nothing.
 struct described_place {
     std::vector<call_frame> frames;
+    bool is_cut;
     std::string users;   // in words
     std::string python;  // "f (file.py:12)"
 };
 
 described_place described(acting_place const& place) {
-    described_place told{.frames = frames_of(place.stack), .users = {}, .python = {}};
+    described_place told{
+        .frames = frames_of(place.stack), .is_cut = is_cut(place.stack), .users = {}, .python = {}};
     if (std::string_view const python = place.python.data(); !python.empty()) {
         told.python = place_in_words(python);
     }
@@ -212,8 +217,12 @@ struct writer {
                 rest + '\n';
     }
     /// As far as the Python function that called it.
-    void stack(std::vector<call_frame> const& frames) {
-        text += stack_lines(called_by_python(frames));
+    void stack(std::vector<call_frame> const& frames, bool is_cut) {
+        auto const shown = called_by_python(frames);
+        text += stack_lines(shown);
+        if (is_cut && shown.size() == frames.size()) {
+            text += "      … the calls further out were not kept\n";
+        }
     }
 };
 
@@ -368,11 +377,11 @@ std::string text_of(lock_finding const& found) {
                   (found.happens ? " waits for the GIL" : " takes the GIL"));
         told.line("waits    ", name_of(found.waits.thread) +
                                    (waits.python.empty() ? "" : ", in " + waits.python));
-        told.stack(waits.frames);
+        told.stack(waits.frames, waits.is_cut);
         told.line(
             joins ? "joined   " : "wakes    ",
             name_of(found.other.thread) + (other.python.empty() ? "" : ", in " + other.python));
-        told.stack(other.frames);
+        told.stack(other.frames, other.is_cut);
         if (!takes_gil.empty()) {
             std::array<char, 96> how_often{};
             std::snprintf(how_often.data(), how_often.size(),
@@ -380,7 +389,7 @@ std::string text_of(lock_finding const& found) {
                           found.took_gil.count, found.took_gil.count == 1 ? "time" : "times",
                           std::chrono::duration<double>(found.took_gil.since_first).count());
             told.line(how_often.data(), "");
-            told.stack(takes_gil);
+            told.stack(takes_gil, is_cut(found.took_gil.first));
         }
         told.line("do       ", advice(found, waits.frames));
         return told.text;
@@ -408,7 +417,7 @@ std::string text_of(lock_finding const& found) {
                       since(edge.held_since) + ", and " +
                       takes(found, edge, cycle.locks.at((each + 1) % cycle.count)) +
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
-        told.stack(places[each].frames);
+        told.stack(places[each].frames, places[each].is_cut);
     }
     told.line("do       ", advice(found, {}));
     return told.text;
@@ -450,7 +459,7 @@ std::string json_of_place(acting_place const& place) {
     }
     return "\"thread\": " + std::to_string(place.thread.id) +
            ", \"at\": " + json_string(told.users) + ", \"python\": " + json_string(told.python) +
-           ", \"stack\": [" + frames + "]";
+           ", \"stack\": [" + frames + "], \"is_cut\": " + (told.is_cut ? "true" : "false");
 }
 
 }  // namespace

@@ -55,10 +55,6 @@ std::array<event_waited_for, most_events>* events = nullptr;
 std::atomic<int> waiting_with_gil = 0;
 std::atomic<int> joining_with_gil = 0;
 
-constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
-    return mixed(std::uint64_t{lock} << 1U | (is_shared ? 1U : 0U));
-}
-
 pthread_key_t at_thread_exit;
 
 /// Not with the graph's mutex.
@@ -203,44 +199,6 @@ std::uint64_t key_of_calls(void const* return_address, void const* frame) noexce
 
 }  // namespace
 
-thread_locks* thread_locks::begin() noexcept {
-    if (!watching.load(std::memory_order_acquire)) {
-        return nullptr;
-    }
-    within const beginning;
-    thread_locks* made = nullptr;
-    {
-        std::scoped_lock const held(mutex_of_graph);
-        made = pool->make();
-    }
-    if (made == nullptr) {
-        listener.loses(lost_room::threads);
-    } else {
-        own.locks = made;
-        made->has_gil_ = handoff_gil_held;
-        pthread_setspecific(at_thread_exit, made);
-        if (made->has_gil_) {
-            made->has_gil_ = false;
-            made->takes_gil();
-        }
-    }
-    return made;
-}
-
-held_lock const* thread_locks::find_held(lock_number lock) const noexcept {
-    std::uint32_t const count = count_.load(std::memory_order_relaxed);
-    for (std::uint32_t each = 0; each < count; ++each) {
-        if (held_[each].lock == lock) {
-            return &held_[each];
-        }
-    }
-    return nullptr;
-}
-
-bool thread_locks::holds(lock_number lock) const noexcept {
-    return find_held(lock) != nullptr || wanted_.load(std::memory_order_relaxed) == lock;
-}
-
 /// 0: nothing, or for something else first.
 lock_number thread_locks::waits_for() const noexcept {
     if (waits_for_gil_.load(std::memory_order_relaxed)) {
@@ -263,11 +221,6 @@ lock_number thread_locks::waits_for() const noexcept {
 
 void thread_locks::wants_beside_others(lock_number lock, bool is_shared) noexcept {
     within const telling;
-    for (std::uint32_t each = 0; each < count_; ++each) {
-        if (held_[each].lock == lock) {
-            return;
-        }
-    }
     tell(lock, is_shared, false);
 }
 
@@ -337,7 +290,8 @@ void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared
     return kept.calls;
 }
 
-[[gnu::always_inline]] inline void thread_locks::add_held(held_lock const& got) noexcept {
+[[gnu::always_inline]] inline void thread_locks::add_held(lock_number lock, bool is_shared,
+                                                          short_stack const* since) noexcept {
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     if (count == held_.size()) {
         ++too_many_;
@@ -345,62 +299,31 @@ void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared
         return;
     }
     changes_.store(changes_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    held_[count] = got;
-    set_ += hash_of(got.lock, got.is_shared);
+    held_[count] = {.lock = lock, .depth = 1, .is_shared = is_shared, .since = since};
+    set_ += hash_of(lock, is_shared);
     count_.store(count + 1, std::memory_order_relaxed);
 }
 
-[[gnu::always_inline]] inline void thread_locks::remove(std::uint32_t index) noexcept {
-    std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
-    set_ -= hash_of(held_[index].lock, held_[index].is_shared);
-    if (index != count) {
-        std::copy(held_.begin() + index + 1, held_.begin() + count + 1, held_.begin() + index);
-    }
-    count_.store(count, std::memory_order_relaxed);
-    handoff_calls_go_on = has_gil_ && count == 1;
-}
-
-void thread_locks::has(lock_number lock, bool is_shared, void const* return_address,
-                       void const* frame) noexcept {
-    within const changing;
-    wanted_.store(0, std::memory_order_relaxed);
-    std::uint32_t const count = count_.load(std::memory_order_relaxed);
-    for (std::uint32_t each = 0; each < count; ++each) {
-        if (held_[each].lock == lock) {
-            ++held_[each].depth;
-            return;
-        }
-    }
-    add_held(
-        {.lock = lock, .depth = 1, .is_shared = is_shared, .since = where(return_address, frame)});
+void thread_locks::has_first(lock_number lock, bool is_shared, void const* return_address,
+                             void const* frame) noexcept {
+    add_held(lock, is_shared, where(return_address, frame));
     handoff_calls_go_on = false;
 }
 
 std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
     within const changing;
-    std::uint32_t const count = count_.load(std::memory_order_relaxed);
-    for (std::uint32_t each = count; each-- > 0;) {
-        held_lock& found = held_[each];
-        if (found.lock == lock) {
-            std::uint32_t const depth = found.depth;
-            remove(each);
-            return depth;
-        }
+    held_lock* const its = find_held(lock);
+    if (its == nullptr) {
+        return 0;
     }
-    return 0;
+    std::uint32_t const depth = its->depth;
+    remove(*its);
+    return depth;
 }
 
-bool thread_locks::gives(lock_number lock) noexcept {
-    within const changing;
-    for (std::uint32_t each = count_.load(std::memory_order_relaxed); each-- > 0;) {
-        if (held_[each].lock == lock) {
-            if (--held_[each].depth == 0) {
-                remove(each);
-            }
-            return true;
-        }
-    }
-    if (too_many_ > 0) {  // it may be one that there was no room for
+/// It may be one that there was no room for.
+bool thread_locks::gives_uncounted() noexcept {
+    if (too_many_ > 0) {
         --too_many_;
         return true;
     }
@@ -423,7 +346,7 @@ acting_place thread_locks::here() const noexcept {
     return seen;
 }
 
-void thread_locks::takes_gil() noexcept {
+[[gnu::always_inline]] inline void thread_locks::takes_gil() noexcept {
     waits_for_gil_.store(false, std::memory_order_relaxed);
     if (std::exchange(has_gil_, true)) {
         return;
@@ -438,11 +361,11 @@ void thread_locks::takes_gil() noexcept {
     if (count > 0) {
         tell(number_of_gil, false, false);
     }
-    add_held({.lock = number_of_gil, .depth = 1, .is_shared = false, .since = nullptr});
+    add_held(number_of_gil, false, nullptr);
     handoff_calls_go_on = count == 0;
 }
 
-void thread_locks::drops_gil() noexcept {
+[[gnu::always_inline]] inline void thread_locks::drops_gil() noexcept {
     has_gil_ = false;
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
     if (count == 1 && held_[0].lock == number_of_gil) {  // as it mostly is
@@ -450,12 +373,33 @@ void thread_locks::drops_gil() noexcept {
         count_.store(0, std::memory_order_relaxed);
         return;
     }
-    for (std::uint32_t each = count; each-- > 0;) {
-        if (held_[each].lock == number_of_gil) {
-            remove(each);
-            break;
+    if (held_lock* const gil = find_held(number_of_gil)) {
+        remove(*gil);
+    }
+}
+
+thread_locks* thread_locks::begin() noexcept {
+    if (!watching.load(std::memory_order_acquire)) {
+        return nullptr;
+    }
+    within const beginning;
+    thread_locks* made = nullptr;
+    {
+        std::scoped_lock const held(mutex_of_graph);
+        made = pool->make();
+    }
+    if (made == nullptr) {
+        listener.loses(lost_room::threads);
+    } else {
+        own.locks = made;
+        made->has_gil_ = handoff_gil_held;
+        pthread_setspecific(at_thread_exit, made);
+        if (made->has_gil_) {
+            made->has_gil_ = false;
+            made->takes_gil();
         }
     }
+    return made;
 }
 
 void thread_locks::waits_for_gil() noexcept {

@@ -11,8 +11,11 @@
 // seen: current() is null then.
 #pragma once
 
+#include "gil_events.hpp"
 #include "lock_graph.hpp"
+#include "mixed.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -90,7 +93,37 @@ struct stuck_threads {
 /// is where the graph has first seen such an order. Threads: any.
 void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noexcept;
 
-/// A thread and what it holds. Made at its first lock, and reused after the thread has ended.
+class thread_locks;
+
+/// The calling thread's.
+struct own_watch {
+    thread_locks* locks = nullptr;  // null: it has none yet
+    bool is_inside = false;  // this code, or fork()
+};
+[[gnu::tls_model("initial-exec"),
+  gnu::visibility("hidden")]] extern constinit thread_local own_watch own;
+
+/// As long as one lives, thread_locks::current() is null: what an allocator, or a signal's handler,
+/// locks meanwhile is not looked at, and never waits for what this thread holds.
+class within {
+public:
+    within() noexcept : before_(std::exchange(own.is_inside, true)) {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    ~within() {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        own.is_inside = before_;
+    }
+    within(within const&) = delete;
+    within& operator=(within const&) = delete;
+
+private:
+    bool before_;
+};
+
+/// A thread and what it holds. Made at its first lock, and used again when it has ended.
+///
+/// What is done for every lock is in this header, so that it becomes a part of who calls it.
 class thread_locks {
 public:
     /// The calling thread's; null: it is within one of these functions, or watching has not begun.
@@ -99,7 +132,7 @@ public:
     /// It is about to wait for the lock. is_shared: with other readers.
     void wants(lock_number lock, bool is_shared) noexcept {
         wanted_.store(lock, std::memory_order_relaxed);
-        if (count_.load(std::memory_order_relaxed) != 0) {
+        if (count_.load(std::memory_order_relaxed) != 0 && find_held(lock) == nullptr) {
             wants_beside_others(lock, is_shared);
         }
     }
@@ -107,18 +140,38 @@ public:
     void wants_without_gil(lock_number lock) noexcept;
     /// It has it now.
     void has(lock_number lock, bool is_shared, void const* return_address,
-             void const* frame) noexcept;
-    /// It no longer waits for it, and does not have it.
+             void const* frame) noexcept {
+        within const changing;
+        wanted_.store(0, std::memory_order_relaxed);
+        if (held_lock* const again = find_held(lock)) {
+            ++again->depth;
+        } else {
+            has_first(lock, is_shared, return_address, frame);
+        }
+    }
+    /// It does not wait for it any more, and has it not.
     void goes_without() noexcept { wanted_.store(0, std::memory_order_relaxed); }
     /// Whether it waits for something else first, before it waits for the lock that it wants.
     void waits_elsewhere(bool does) noexcept {
         waits_elsewhere_.store(does, std::memory_order_relaxed);
     }
-    /// It no longer holds it, or less often. Returns: whether it held it.
-    bool gives(lock_number lock) noexcept;
-    /// Like gives(), however often it held it. Returns: how often.
+    /// It does not hold it any more, or not as often. Returns: whether it held it.
+    bool gives(lock_number lock) noexcept {
+        within const changing;
+        held_lock* const its = find_held(lock);
+        if (its == nullptr) {
+            return gives_uncounted();
+        }
+        if (--its->depth == 0) {
+            remove(*its);
+        }
+        return true;
+    }
+    /// As gives(), however often it held it. Returns: how often.
     std::uint32_t gives_all(lock_number lock) noexcept;
-    [[nodiscard]] bool holds(lock_number lock) const noexcept;
+    [[nodiscard]] bool holds(lock_number lock) const noexcept {
+        return find_held(lock) != nullptr || wanted_.load(std::memory_order_relaxed) == lock;
+    }
 
     [[nodiscard]] bool holds_gil() const noexcept { return has_gil_; }
 
@@ -137,12 +190,26 @@ public:
 private:
     friend class lock_watch;
     friend struct thread_pool;
-    static thread_locks* begin() noexcept;
+    [[gnu::cold]] static thread_locks* begin() noexcept;
     void wants_beside_others(lock_number lock, bool is_shared) noexcept;
+    void has_first(lock_number lock, bool is_shared, void const* return_address,
+                   void const* frame) noexcept;
+    [[gnu::cold]] bool gives_uncounted() noexcept;
     void tell(lock_number lock, bool is_shared, bool predicted, bool without_gil = false) noexcept;
     [[gnu::cold, gnu::noinline]] void tell_anew(std::uint64_t key, lock_number lock, bool is_shared,
                                                 bool predicted, bool without_gil) noexcept;
-    void remove(std::uint32_t index) noexcept;
+    void remove(held_lock& gone) noexcept {
+        std::uint32_t const count = count_.load(std::memory_order_relaxed) - 1;
+        set_ -= hash_of(gone.lock, gone.is_shared);
+        if (held_lock* const last = &held_[count]; &gone != last) [[unlikely]] {
+            std::copy(&gone + 1, last + 1, &gone);
+        }
+        count_.store(count, std::memory_order_relaxed);
+        handoff_calls_go_on = has_gil_ && count == 1;
+    }
+    static constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
+        return mixed(std::uint64_t{lock} << 1U | (is_shared ? 1U : 0U));
+    }
     [[nodiscard]] acting_place here() const noexcept;
     void describe(lock_finding& found) const noexcept;
     [[nodiscard]] gil_takes takes_so_far() const noexcept;
@@ -150,9 +217,20 @@ private:
     void waits_for_gil() noexcept;
     void drops_gil() noexcept;
     void calls_python() noexcept;
-    void add_held(held_lock const& got) noexcept;
+    void add_held(lock_number lock, bool is_shared, short_stack const* since) noexcept;
     [[nodiscard]] lock_number waits_for() const noexcept;
-    [[nodiscard]] held_lock const* find_held(lock_number lock) const noexcept;
+    /// Null: it does not hold it. The last one taken is the first one looked at.
+    [[nodiscard]] held_lock const* find_held(lock_number lock) const noexcept {
+        for (std::uint32_t each = count_.load(std::memory_order_relaxed); each-- > 0;) {
+            if (held_[each].lock == lock) {
+                return &held_[each];
+            }
+        }
+        return nullptr;
+    }
+    [[nodiscard]] held_lock* find_held(lock_number lock) noexcept {
+        return const_cast<held_lock*>(std::as_const(*this).find_held(lock));
+    }
 
     static constexpr std::size_t most_held = 48;
 
@@ -186,32 +264,6 @@ private:
     short_stack const* where(void const* return_address, void const* frame) noexcept;
     [[gnu::cold, gnu::noinline]] static void note_site(site& kept, std::uint64_t key,
                                                        void const* return_address) noexcept;
-};
-
-/// The calling thread's.
-struct own_watch {
-    thread_locks* locks = nullptr;  // null: it has none yet
-    bool is_inside = false;  // this code, or fork()
-};
-[[gnu::tls_model("initial-exec"),
-  gnu::visibility("hidden")]] extern constinit thread_local own_watch own;
-
-/// As long as one lives, thread_locks::current() is null: what an allocator, or a signal handler,
-/// locks meanwhile is not recorded, and never waits for what this thread holds.
-class within {
-public:
-    within() noexcept : before_(std::exchange(own.is_inside, true)) {
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-    }
-    ~within() {
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-        own.is_inside = before_;
-    }
-    within(within const&) = delete;
-    within& operator=(within const&) = delete;
-
-private:
-    bool before_;
 };
 
 inline thread_locks* thread_locks::current() noexcept {

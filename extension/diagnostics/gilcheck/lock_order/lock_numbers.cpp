@@ -1,7 +1,6 @@
 // lock_numbers: marks in glibc's locks, and a table of the addresses of the others.
 #include "lock_numbers.hpp"
 
-#include "held_locks.hpp"
 #include "mapped_array.hpp"
 #include "mixed.hpp"
 
@@ -17,37 +16,6 @@ namespace handoff::detail {
 
 namespace {
 
-// A mark is this and a number. Source: glibc's sysdeps/nptl/bits/struct_mutex.h, struct_rwlock.h:
-// of a mutex, __list is used where it is robust only; of a reader-writer lock, __pad2 never.
-constexpr std::uint64_t magic = 0x48616E646F66'0000U << 8U;
-constexpr std::uint64_t number_bits = (1U << 24U) - 1;
-
-/// A lock's bytes for a mark. Of a mutex they are a pointer, whatever they are read as.
-template <class Bytes>
-class mark_in {
-    static_assert(sizeof(Bytes) == sizeof(std::uint64_t));
-
-public:
-    explicit mark_in(Bytes& bytes) noexcept : bytes_(bytes) {}
-
-    [[nodiscard]] std::uint64_t load() const noexcept {
-        return std::bit_cast<std::uint64_t>(bytes_.load(std::memory_order_relaxed));
-    }
-    void store(std::uint64_t mark) const noexcept {
-        bytes_.store(std::bit_cast<Bytes>(mark), std::memory_order_relaxed);
-    }
-    bool replace(std::uint64_t expected, std::uint64_t mark) const noexcept {
-        auto before = std::bit_cast<Bytes>(expected);
-        return bytes_.compare_exchange_strong(before, std::bit_cast<Bytes>(mark));
-    }
-
-private:
-    std::atomic_ref<Bytes> bytes_;
-};
-
-auto mark_of(pthread_mutex_t* mutex) noexcept { return mark_in(mutex->__data.__list.__next); }
-auto mark_of(pthread_rwlock_t* lock) noexcept { return mark_in(lock->__data.__pad2); }
-
 // Source: nptl/pthreadP.h: PTHREAD_MUTEX_ROBUST_NORMAL_NP, _PRIO_INHERIT_NP, _PRIO_PROTECT_NP and
 // _PSHARED_BIT. What is destroyed is -1.
 constexpr unsigned kinds_left_out = 16U | 32U | 64U | 128U;
@@ -59,25 +27,13 @@ bool is_watched(pthread_mutex_t const* mutex) noexcept {
 bool is_watched(pthread_rwlock_t const* lock) noexcept { return lock->__data.__shared == 0; }
 
 template <class Lock>
-lock_number marked(Lock* lock) noexcept {
-    std::uint64_t const mark = mark_of(lock).load();
-    auto const number = static_cast<lock_number>(mark & number_bits);
-    return (mark & ~number_bits) == magic && number < most_locks && object_of_lock(number) == lock
-               ? number
-               : 0;
-}
-
-template <class Lock>
-lock_number number_of_marked(Lock* lock, lock_kind kind) noexcept {
-    if (lock_number const known = marked(lock); known != 0) {
-        return known;
-    }
+lock_number number_new(Lock* lock, lock_kind kind) noexcept {
     if (!is_watched(lock)) {
         return 0;
     }
     std::uint64_t const before = mark_of(lock).load();
     lock_number const made = number_new_lock(kind, lock);
-    if (made == 0 || mark_of(lock).replace(before, magic | made)) {
+    if (made == 0 || mark_of(lock).replace(before, magic_of_marks | made)) {
         return made;
     }
     forget_lock(made);  // another thread was first
@@ -154,9 +110,9 @@ bool locks_can_be_marked() noexcept {
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
     auto const keeps_its_mark = [](auto* marked, auto const&... uses) {
-        mark_of(marked).store(magic);
+        mark_of(marked).store(magic_of_marks);
         bool const all_work = ((uses(marked) == 0) && ...);
-        return all_work && mark_of(marked).load() == magic;
+        return all_work && mark_of(marked).load() == magic_of_marks;
     };
     return keeps_its_mark(&mutex, &pthread_mutex_lock, &pthread_mutex_unlock,
                           &pthread_mutex_trylock, &pthread_mutex_unlock) &&
@@ -164,16 +120,14 @@ bool locks_can_be_marked() noexcept {
                           &pthread_rwlock_wrlock, &pthread_rwlock_unlock);
 }
 
-lock_number number_of(pthread_mutex_t* mutex) noexcept {
-    return number_of_marked(mutex, lock_kind::mutex);
+lock_number mark_anew(pthread_mutex_t* mutex) noexcept {
+    return number_new(mutex, lock_kind::mutex);
 }
 
-lock_number number_of(pthread_rwlock_t* lock) noexcept {
-    return number_of_marked(lock, lock_kind::shared_mutex);
+lock_number mark_anew(pthread_rwlock_t* lock) noexcept {
+    return number_new(lock, lock_kind::shared_mutex);
 }
 
-lock_number known_number_of(pthread_mutex_t* mutex) noexcept { return marked(mutex); }
-lock_number known_number_of(pthread_rwlock_t* lock) noexcept { return marked(lock); }
 lock_number known_number_of(lock_kind /*kind*/, void const* lock) noexcept {
     return known_addresses().find(lock);
 }
@@ -208,7 +162,7 @@ bool has_its_mark(lock_seen const& lock) noexcept {
     iovec const there{.iov_base = const_cast<char*>(static_cast<char const*>(lock.object) + offset),
                       .iov_len = sizeof mark};
     return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof mark &&
-           mark == (magic | lock.number);
+           mark == (magic_of_marks | lock.number);
 }
 
 void forget(pthread_mutex_t* mutex) noexcept { forget_marked(mutex); }

@@ -81,7 +81,7 @@ def main(prog: str = "gilcheck") -> None:
     command_line.add_arguments(parser)
     parser.add_argument("--version", action="version", version=f"gilcheck {__version__}")
     program.add_arguments(parser)
-    asked = parser.parse_args()
+    asked = parser.parse()
     if asked.includes:
         others = [asked.settings, asked.pid, asked.within, asked.deadlocks or None]
         others += [asked.python_locks or None]

@@ -5,6 +5,7 @@ from __future__ import annotations  # on a Python that is too old, the library s
 import argparse
 import builtins
 import contextlib
+import difflib
 import importlib.machinery
 import linecache
 import runpy
@@ -30,6 +31,15 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         return self._help_text.format(prog=self.prog)
+
+    def parse(self) -> argparse.Namespace:
+        """Exits with 2 for an option that there is not, and names the one that is like it."""
+        asked, unknown = self.parse_known_args()
+        for word in unknown[:1]:
+            like = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
+            others = f", but {like[0]}" if like else ""
+            self.error(f"there is no option {word}{others}")
+        return asked
 
     def error(self, message: str) -> NoReturn:
         tool = self.prog.rpartition(" ")[2]

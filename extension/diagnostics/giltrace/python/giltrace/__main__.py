@@ -47,7 +47,7 @@ def options(prog: str) -> program.Parser:
 
 def main(prog: str = "giltrace") -> None:
     parser = options(prog)
-    asked = parser.parse_args()
+    asked = parser.parse()
     if asked.output is None:
         parser.error("where is it to be written? -o OUTPUT, before the program")
     if asked.pid is not None:

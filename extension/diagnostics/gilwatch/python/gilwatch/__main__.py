@@ -39,7 +39,7 @@ def main(prog: str = "gilwatch") -> None:
     parser.add_argument("--executable")
     parser.add_argument("--version", action="version", version=f"gilwatch {__version__}")
     program.add_arguments(parser)
-    asked = parser.parse_args()
+    asked = parser.parse()
     if asked.within is not None and not asked.watch:
         parser.error("--within goes with --pid and --watch")
     if asked.pid is not None or asked.core is not None:
