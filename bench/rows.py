@@ -58,8 +58,8 @@ THREE_BLOCKS = (
     "two blocks of memory are freed, and a third is passed on by a compare-and-swap (perf)"
 )
 NOBODY_WAITS = (
-    "a guard that keeps its thread's state takes a GIL that nobody else wants in 50 to 100 ns, "
-    "which is what Asio takes for a handler"
+    "a guard that keeps its thread's state takes a GIL that nobody else wants in about 80 ns, "
+    "and a handler takes 26 ns without it"
 )
 OVERRIDE_BY_NAME = (
     "the function is looked up by its name in each call, in the object and in its class; nanobind "

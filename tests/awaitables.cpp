@@ -82,7 +82,7 @@ private:
 
 /// Has a native thread of its own call f(promise).
 template <class T, class F>
-awaitable<T> in_thread(F f) {
+awaitable<T> in_thread(F const& f) {
     python_promise<T> promise;
     auto result = promise.get_awaitable();
     std::thread([promise = std::move(promise), f]() mutable { f(promise); }).detach();

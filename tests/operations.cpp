@@ -23,7 +23,6 @@ namespace {
 
 namespace asio = boost::asio;
 namespace py = boost::python;
-using asio::ip::tcp;
 using boost::system::error_code;
 using handoff::use_python_future;
 using handoff::use_python_future_t;
@@ -180,9 +179,9 @@ private:
 
 #ifdef BOOST_ASIO_HAS_CO_AWAIT
     static asio::awaitable<void> connect(unsigned short port) {
-        tcp::socket socket(co_await asio::this_coro::executor);
-        co_await socket.async_connect(tcp::endpoint(asio::ip::address_v4::loopback(), port),
-                                      asio::use_awaitable);
+        asio::ip::tcp::socket socket(co_await asio::this_coro::executor);
+        co_await socket.async_connect(
+            asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port), asio::use_awaitable);
     }
 #ifdef HANDOFF_ASIO_HAS_CANCELLATION_SLOTS
     static asio::awaitable<void> sleep_in(std::shared_ptr<std::atomic<int>> ended) {

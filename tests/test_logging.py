@@ -274,14 +274,17 @@ class Flush(Logging):
             textwrap.dedent(self.SLOW)
             + textwrap.dedent(
                 """
-                waiting = threading.Thread(target=lambda: print(log_and_flush()))
+                ended = threading.Event()
+                def wait():
+                    print(log_and_flush())
+                    ended.set()
                 try:
-                    waiting.start()
-                    waiting.join()
+                    threading.Thread(target=wait).start()
+                    ended.wait()  # join() may take a thread for ended after it was interrupted
                 except KeyboardInterrupt:
                     print("interrupted", flush=True)
                 delivered.set()
-                waiting.join()
+                ended.wait()
                 """
             ),
             "interrupted\nTrue\n",

@@ -29,6 +29,6 @@ std::shared_ptr<numbers> count_to(int count) {
 }  // namespace
 
 HANDOFF_PYTHON_MODULE(stream) {
-    handoff::channel_class<int>("Numbers");
+    handoff::channel_class<int> const registered("Numbers");
     py::def("count_to", &count_to);
 }

@@ -48,10 +48,11 @@ public:
             boost::asio::post(its_->get_executor(), [its = its_] {
                 try {
                     its->cancel();
-                } catch (boost::system::system_error const&) {  // it is closed: nothing goes on
+                    // NOLINTNEXTLINE(bugprone-empty-catch): it is closed, and nothing goes on
+                } catch (boost::system::system_error const&) {
                 }
             });
-        } catch (std::bad_alloc const&) {  // the operation goes on, and what it comes to is dropped
+        } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): the operation goes on
         }
     }
 
@@ -83,7 +84,7 @@ public:
                     its->emit(boost::asio::cancellation_type::terminal);
                 }
             });
-        } catch (std::bad_alloc const&) {  // the operation goes on, and what it comes to is dropped
+        } catch (std::bad_alloc const&) {  // NOLINT(bugprone-empty-catch): the operation goes on
         }
     }
 
