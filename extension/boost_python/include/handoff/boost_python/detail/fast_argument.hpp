@@ -29,19 +29,19 @@ inline bool read_exactly(PyObject* source, bool& value) {
 /// Boost.Python has no conversion to it. The characters are those of the argument, which the
 /// caller keeps.
 inline bool read_exactly(PyObject* source, std::string_view& value) {
-    Py_ssize_t size = 0;
-    char const* characters = nullptr;
     if (PyBytes_Check(source)) {
-        characters = PyBytes_AS_STRING(source);
-        size = PyBytes_GET_SIZE(source);
-    } else if (PyUnicode_Check(source)) {
-        characters = PyUnicode_AsUTF8AndSize(source, &size);
-        if (characters == nullptr) {
-            PyErr_Clear();  // Boost.Python raises its own
-        }
+        value = {PyBytes_AS_STRING(source), static_cast<std::size_t>(PyBytes_GET_SIZE(source))};
+        return true;
     }
-    value = {characters, static_cast<std::size_t>(size)};
-    return characters != nullptr;
+    Py_ssize_t size = 0;
+    char const* const text =
+        PyUnicode_Check(source) ? PyUnicode_AsUTF8AndSize(source, &size) : nullptr;
+    if (text == nullptr) {
+        PyErr_Clear();  // Boost.Python raises its own
+        return false;
+    }
+    value = {text, static_cast<std::size_t>(size)};
+    return true;
 }
 /// Of other characters than ASCII's, a str would keep the UTF-8 as long as it lives.
 inline bool read_exactly(PyObject* source, std::string& value) {

@@ -26,7 +26,7 @@ namespace handoff::detail {
 /// A C++ function with its conversions. It is called directly by a fast_callable, and by
 /// Boost.Python, to which it is a function like any other.
 struct fast_overload {
-    explicit fast_overload(std::size_t parameters) : arity(parameters) {}
+    explicit fast_overload(std::size_t parameters) : arity(parameters), defaults(parameters) {}
     fast_overload(fast_overload const&) = delete;
     fast_overload& operator=(fast_overload const&) = delete;
     // One for all: a class of its own derives from it for each signature.
@@ -42,20 +42,18 @@ struct fast_overload {
 
     /// As call(), with another number of arguments than there are parameters.
     [[gnu::noinline]] PyObject* call_with_defaults(PyObject* const* arguments, std::size_t given) {
-        if (given > arity || defaults.empty()) {
-            return no_match();
-        }
         std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> all{};
-        std::copy_n(arguments, given, all.begin());
-        std::transform(defaults.begin() + static_cast<std::ptrdiff_t>(given), defaults.end(),
-                       all.begin() + given, [](auto const& each) { return each.get(); });
-        bool const is_whole = std::find(all.begin(), all.begin() + arity, nullptr) ==
-                              all.begin() + arity;
-        return is_whole ? call(all.data(), nullptr) : no_match();
+        for (std::size_t index = 0; index < arity; ++index) {
+            all[index] = index < given ? arguments[index] : defaults[index].get();
+            if (all[index] == nullptr) {
+                return no_match();
+            }
+        }
+        return given < arity ? call(all.data(), nullptr) : no_match();
     }
 
     std::size_t arity;
-    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; empty: there are none.
+    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; null: it has none.
     std::shared_ptr<fast_overload> older;
 
 private:
@@ -106,14 +104,34 @@ inline PyTypeObject fast_callable_type{};
            PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HAVE_VECTORCALL) != 0;
 }
 
-/// How many calls within calls CPython allows to functions in C, as they count them.
-#if PY_VERSION_HEX < 0x030C0000
-inline int& calls_left() { return PyThreadState_Get()->recursion_remaining; }
-#elif PY_VERSION_HEX < 0x030E0000
-inline int& calls_left() { return PyThreadState_Get()->c_recursion_remaining; }
-#else  // as many as there is stack for
-inline int calls_left() { return Py_ReachedRecursionLimit(PyThreadState_Get()) ? 0 : 1; }
+/// Counts a call within calls, as CPython counts those of its own functions in C. One that is not
+/// allowed is left to Boost.Python's own call, which raises.
+class counted_call {
+public:
+#if PY_VERSION_HEX >= 0x030E0000  // which looks at the stack
+    [[nodiscard]] bool is_allowed() const {
+        bool const is_too_deep = Py_EnterRecursiveCall("") != 0;
+        if (is_too_deep) {
+            PyErr_Clear();
+        }
+        return !is_too_deep;
+    }
+#else
+    counted_call() { --left_; }
+    ~counted_call() { ++left_; }
+    counted_call(counted_call const&) = delete;
+    counted_call& operator=(counted_call const&) = delete;
+
+    [[nodiscard]] bool is_allowed() const { return left_ >= 0; }
+
+private:
+#if PY_VERSION_HEX >= 0x030C0000
+    int& left_ = PyThreadState_Get()->c_recursion_remaining;
+#else
+    int& left_ = PyThreadState_Get()->recursion_remaining;
 #endif
+#endif
+};
 
 /// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
 inline PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments,
@@ -153,11 +171,10 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
     Py_INCREF(first);
     PyObject* result = fast_overload::no_match();
     if (keywords == nullptr) [[likely]] {
-        int& left = calls_left();
-        if (--left >= 0) [[likely]] {
+        counted_call const call{};
+        if (call.is_allowed()) [[likely]] {
             result = call_overloads(fast_callable::of(self).newest.get(), arguments, given);
         }
-        ++left;
     }
     if (result == fast_overload::no_match()) [[unlikely]] {
         result = PyObject_Vectorcall(fast_callable::of(self).plain, arguments, flags, keywords);
@@ -212,8 +229,7 @@ inline void make_types_ready(PyTypeObject const& function) {
     PyTypeObject& type = fast_callable_type;
     type.tp_name = function.tp_name;
     type.tp_basicsize = sizeof(fast_callable);
-    type.tp_flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
     type.tp_vectorcall_offset = offsetof(fast_callable, vectorcall);
     type.tp_call = &PyVectorcall_Call;
     type.tp_dealloc = &destroy_fast;
@@ -261,13 +277,9 @@ public:
     fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords)
         : overload_(overload) {
         // The keywords are those of the last parameters.
-        auto const has_default = [](auto const& each) { return bool(each.default_value); };
-        if (std::any_of(keywords.first, keywords.second, has_default)) {
-            overload->defaults.resize(overload->arity);
-            std::transform(keywords.first, keywords.second,
-                           overload->defaults.end() - (keywords.second - keywords.first),
-                           [](auto const& each) { return each.default_value; });
-        }
+        std::transform(keywords.first, keywords.second,
+                       overload->defaults.end() - (keywords.second - keywords.first),
+                       [](auto const& each) { return each.default_value; });
         plain_ = boost::python::objects::function_object(
             boost::python::objects::py_function(caller_of_overload{overload_}), keywords);
     }
@@ -285,8 +297,7 @@ public:
         made->vectorcall = &call_fast;
         made->plain = boost::python::incref(plain_.ptr());
         std::construct_at(&made->newest, overload_);
-        return boost::python::object(
-            boost::python::handle<>(reinterpret_cast<PyObject*>(made)));
+        return boost::python::object(boost::python::handle<>(reinterpret_cast<PyObject*>(made)));
     }
 
     /// Space: a class or a module. Doc: may be null.
