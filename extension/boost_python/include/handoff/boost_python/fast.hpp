@@ -12,12 +12,9 @@
 #include <boost/python/detail/caller.hpp>
 #include <boost/python/detail/def_helper.hpp>
 #include <boost/python/detail/invoke.hpp>
-#include <boost/python/make_function.hpp>
 #include <boost/python/return_value_policy.hpp>
-#include <boost/python/scope.hpp>
 
 #include <cstddef>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>

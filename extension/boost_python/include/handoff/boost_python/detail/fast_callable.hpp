@@ -220,11 +220,15 @@ inline void make_types_ready(PyTypeObject const& function) {
     if (class_metatype != nullptr) {
         return;
     }
-    static std::array<PyGetSetDef, 16> attributes{};
-    auto* next = attributes.data();
-    for (PyGetSetDef* each = function.tp_getset; each->name != nullptr; ++each) {
-        *next++ = {each->name, &get_of_plain, each->set == nullptr ? nullptr : &set_of_plain,
-                   each->doc, each};
+    static std::array<PyGetSetDef, 16> attributes{};  // the last one ends them
+    PyGetSetDef* of_plain = function.tp_getset;
+    for (auto* each = attributes.data(); each != &attributes.back() && of_plain->name != nullptr;
+         ++each, ++of_plain) {
+        *each = {.name = of_plain->name,
+                 .get = &get_of_plain,
+                 .set = of_plain->set == nullptr ? nullptr : &set_of_plain,
+                 .doc = of_plain->doc,
+                 .closure = of_plain};
     }
     PyTypeObject& type = fast_callable_type;
     type.tp_name = function.tp_name;
