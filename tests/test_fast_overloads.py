@@ -58,7 +58,7 @@ def seen(space):
     found = []
     for name in NAMES:
         function = getattr(space, name, None)
-        if type(function).__name__ != "Boost.Python.function":
+        if type(function).__module__ != "Boost.Python":
             continue
         found.append((name, function.__doc__, function.__name__))
         found += [(name, given, outcome(function, *given)) for given in ARGUMENTS]
