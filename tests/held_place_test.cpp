@@ -1,6 +1,5 @@
 // held_place: where it finds an object, what it remembers, and what it asks Boost.Python each time.
 #include "embedded_python.hpp"
-#include <handoff/boost_python/detail/fast_callable.hpp>
 #include <handoff/boost_python/detail/held_place.hpp>
 #include <handoff/boost_python/init_without_gil.hpp>
 
@@ -55,7 +54,7 @@ struct own_holder : py::instance_holder {
 template <class T>
 py::object class_of() {
     static py::object const known = [] {
-        handoff::detail::make_types_ready();
+        handoff::detail::class_metatype = py::objects::class_metatype().get();
         py::scope const nowhere{py::object()};
         return py::class_<T>("held", py::no_init);
     }();

@@ -1,6 +1,7 @@
 // fast(f): a Boost.Python function that is called without Boost.Python's dispatch.
 #pragma once
 
+#include <handoff/boost_python/detail/def.hpp>
 #include <handoff/boost_python/detail/fast_argument.hpp>
 #include <handoff/boost_python/detail/fast_callable.hpp>
 #include <handoff/boost_python/detail/released_function.hpp>
@@ -11,12 +12,9 @@
 #include <boost/python/detail/caller.hpp>
 #include <boost/python/detail/def_helper.hpp>
 #include <boost/python/detail/invoke.hpp>
-#include <boost/python/make_function.hpp>
 #include <boost/python/return_value_policy.hpp>
-#include <boost/python/scope.hpp>
 
 #include <cstddef>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -35,11 +33,7 @@ struct converts_only<
     boost::python::return_value_policy<Converter, boost::python::default_call_policies>>
     : std::true_type {};
 
-/// Whether the policies need the arguments in a tuple, as all of Boost.Python's own do.
-template <class Policies>
-concept takes_tuple = std::is_same_v<typename Policies::argument_package, PyObject*>;
-
-/// Calls F as a boost::python::detail::caller does, without a tuple of arguments if possible.
+/// Calls F as a boost::python::detail::caller does, without a tuple of arguments if it can.
 template <class F, class Policies, class Signature>
 class fast_caller;
 
@@ -106,10 +100,9 @@ private:
     [[no_unique_address]] Policies policies_;
 };
 
-/// The result of fast(), which Boost.Python accepts as a function. It derives from object_operators
-/// for the same reasons as released_function. F: what is called; G: has the same parameters.
+/// What fast() returns. F: what is called; G: what its parameters are found by.
 template <class Self, class F, class G>
-class fast_function : public boost::python::api::object_operators<fast_function<Self, F, G>> {
+class fast_function : public python_function<fast_function<Self, F, G>, Self> {
     static_assert(!std::is_member_object_pointer_v<G>,
                   "fast(f): f is a pointer to a data member. Give a lambda that returns it");
     static_assert(std::is_member_object_pointer_v<G> || has_signature<G>,
@@ -120,63 +113,43 @@ class fast_function : public boost::python::api::object_operators<fast_function<
 public:
     fast_function(F f, G g) : f_(std::move(f)), g_(std::move(g)) {}
 
-    // NOLINTNEXTLINE(misc-explicit-constructor): it is an object, as a proxy is
-    operator boost::python::object() const {
-        return function(boost::python::detail::def_helper<char const*>(nullptr));
+    /// For a property, which nobody adds overloads to.
+    template <class Target, class Options>
+    [[nodiscard]] boost::python::object function(Options const& options) const {
+        return make<Target>(options).callable();
     }
 
-    /// A function that is in no class or module yet: for add_property() and attr().
-    template <class Options>
-    boost::python::object function(Options const& options) const {
-        return make<Self>(options).in_no_namespace();
+    [[nodiscard]] boost::python::object boosts() const {
+        return make<Self>(boost::python::detail::def_helper<char const*>(nullptr)).plain();
     }
 
-    /// boost::python::def().
-    template <class... Options>
-    void define(char const* name, Options const&... options) const {
-        boost::python::detail::def_helper<Options...> const all(options...);
-        make<Self>(all).add_to(boost::python::scope(), name, all.doc());
+    template <class Target, class Options>
+    void add_to(boost::python::object const& space, char const* name, Options const& options,
+                char const* doc) const {
+        make<Target>(options).add_to(space, name, doc);
+    }
+
+    template <class Other>
+    static fast_function<void, Other, Other> of(Other f) {
+        return {f, f};
     }
 
 private:
-    friend class boost::python::def_visitor_access;
-
-    template <class Target>
-    using found = decltype(signature_of<Target>(std::declval<G const&>()));
-
     template <class Target, class Options>
     fast_definition make(Options const& options) const {
         using policies = std::decay_t<decltype(options.policies())>;
-        static_assert(std::decay_t<decltype(options.keywords())>::size <= found<Target>::arity,
+        using found = decltype(signature_of<Target>(g_));
+        static_assert(std::is_same_v<typename policies::argument_package, PyObject*>,
+                      "fast(f): the call policies have an argument_package of their own: leave f "
+                      "to Boost.Python");
+        static_assert(std::decay_t<decltype(options.keywords())>::size <= found::arity,
                       "fast(f): there are more keywords than f has parameters");
-        static_assert(found<Target>::arity <= BOOST_PYTHON_MAX_ARITY,
+        static_assert(found::arity <= BOOST_PYTHON_MAX_ARITY,
                       "fast(f): f has more parameters than Boost.Python takes: "
                       "BOOST_PYTHON_MAX_ARITY");
-        if constexpr (takes_tuple<policies>) {
-            return {new fast_caller<F, policies, found<Target>>(f_, options.policies()),
-                    options.keywords().range()};
-        } else {
-            return fast_definition(boost::python::make_function(
-                f_, options.policies(), options.keywords(), typename found<Target>::of_boost()));
-        }
+        return {new fast_caller<F, policies, found>(f_, options.policies()),
+                options.keywords().range()};
     }
-
-    template <class Class, class Options>
-    void visit(Class& its_class, char const* name, Options const& options) const {
-        // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
-        using wrapped = unwrapped<typename Class::wrapped_type>;
-        using target = std::conditional_t<std::is_void_v<Self>, wrapped, Self>;
-        make<target>(options).add_to(its_class, name, options.doc());
-        if constexpr (Options::has_default_implementation) {
-            auto const base = options.default_implementation();
-            using base_function = std::decay_t<decltype(base)>;
-            fast_function<void, base_function, base_function> const implementation(base, base);
-            implementation.template make<void>(options).add_to(its_class, name, nullptr);
-        }
-    }
-
-    template <class, class, class>
-    friend class fast_function;
 
     F f_;
     G g_;
@@ -213,32 +186,3 @@ detail::fast_function<Self, detail::released_call<F>, F> fast(
 }
 
 }  // namespace handoff
-
-namespace boost::python {
-
-/// object(f), attr("f") = f, and f as an argument of a Python call.
-template <class Self, class F, class G>
-struct converter::arg_to_python<handoff::detail::fast_function<Self, F, G>> : handle<> {
-    explicit arg_to_python(object const& made) : handle<>(borrowed(made.ptr())) {}
-};
-
-template <class Self, class F, class G>
-void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f) {
-    f.define(name, static_cast<char const*>(nullptr));
-}
-template <class Self, class F, class G, class A1>
-void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f, A1 const& a1) {
-    f.define(name, a1);
-}
-template <class Self, class F, class G, class A1, class A2>
-void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f, A1 const& a1,
-         A2 const& a2) {
-    f.define(name, a1, a2);
-}
-template <class Self, class F, class G, class A1, class A2, class A3>
-void def(char const* name, handoff::detail::fast_function<Self, F, G> const& f, A1 const& a1,
-         A2 const& a2, A3 const& a3) {
-    f.define(name, a1, a2, a3);
-}
-
-}  // namespace boost::python

@@ -26,7 +26,7 @@ boost::python::object fast_getter(Data C::* of_base) {
     Data T::* const member = of_base;
     auto const read = [member](T& from) -> Data& { return from.*member; };
     return fast_function<T, decltype(read), decltype(read)>(read, read)
-        .function(boost::python::detail::def_helper<policies>(policies()));
+        .template function<T>(boost::python::detail::def_helper<policies>(policies()));
 }
 template <class T, class Data, class C>
 boost::python::object fast_setter(Data C::* of_base) {
@@ -69,6 +69,7 @@ template <class T, class X1 = boost::python::detail::not_specified,
 // NOLINTNEXTLINE(readability-identifier-naming): as Boost.Python's
 class fast_class_ : public boost::python::class_<T, X1, X2, X3> {
     using base = boost::python::class_<T, X1, X2, X3>;
+    using target = detail::unwrapped<T>;
 
 public:
     using base::base;
@@ -79,48 +80,33 @@ public:
         visiting::visit(visitor, *this);
         return *this;
     }
-    template <class F>
-    fast_class_& def(char const* name, F f) {
-        base::def(name, made(name, std::move(f)));
-        return *this;
-    }
-    template <class F, class A1>
-    fast_class_& def(char const* name, F f, A1 const& a1) {
-        if constexpr (std::is_base_of_v<boost::python::detail::overloads_base, A1>) {
+    template <class F, class... A>
+    fast_class_& def(char const* name, F f, A const&... a) {
+        if constexpr ((... || std::is_base_of_v<boost::python::detail::overloads_base, A>)) {
             note(name, "BOOST_PYTHON_FUNCTION_OVERLOADS: give default values by keywords");
-            base::def(name, f, a1);
+            base::def(name, f, a...);
         } else {
-            base::def(name, made(name, std::move(f)), a1);
+            base::def(name, made(name, std::move(f)), a...);
         }
-        return *this;
-    }
-    template <class F, class A1, class... A>
-        requires(sizeof...(A) == 1 || sizeof...(A) == 2)
-    fast_class_& def(char const* name, F f, A1 const& a1, A const&... a) {
-        base::def(name, made(name, std::move(f)), a1, a...);
         return *this;
     }
 
     template <class Get>
     fast_class_& add_property(char const* name, Get get, char const* doc = nullptr) {
-        base::add_property(name, getter(name, get), doc);
-        return *this;
+        return base::add_property(name, getter(name, get), doc), *this;
     }
     template <class Get, class Set>
         requires(!std::is_convertible_v<Set, char const*>)
     fast_class_& add_property(char const* name, Get get, Set set, char const* doc = nullptr) {
-        base::add_property(name, getter(name, get), setter(name, set), doc);
-        return *this;
+        return base::add_property(name, getter(name, get), setter(name, set), doc), *this;
     }
-
     template <class Data>
     fast_class_& def_readonly(char const* name, Data&& data, char const* doc = nullptr) {
         if constexpr (std::is_member_object_pointer_v<std::decay_t<Data>>) {
             return add_property(name, data, doc);
         } else {
             note(name, "static data");
-            base::def_readonly(name, data, doc);
-            return *this;
+            return base::def_readonly(name, data, doc), *this;
         }
     }
     template <class Data>
@@ -129,52 +115,44 @@ public:
             return add_property(name, data, data, doc);
         } else {
             note(name, "static data");
-            base::def_readwrite(name, data, doc);
-            return *this;
+            return base::def_readwrite(name, data, doc), *this;
         }
     }
-
-    // What Boost.Python defines. They return this class, so that a following .def() is fast.
     template <class... A>
     fast_class_& add_static_property(char const* name, A const&... a) {
-        base::add_static_property(name, a...);
         note(name, "a static property");
+        return base::add_static_property(name, a...), *this;
+    }
+    fast_class_& staticmethod(char const* name) {
+        auto const function = detail::found_in(detail::names_in(*this), name);
+        base::staticmethod(name);
+        this->attr(name) =
+            boost::python::object(boost::python::handle<>(PyStaticMethod_New(function.ptr())));
         return *this;
     }
+
+    // What Boost.Python defines, so that .def() after it is this class's.
     template <class Suite>
     fast_class_& def_pickle(Suite const& suite) {
-        base::def_pickle(suite);
-        return *this;
+        return base::def_pickle(suite), *this;
     }
     template <class Value>
     fast_class_& setattr(char const* name, Value const& value) {
-        base::setattr(name, value);
-        return *this;
+        return base::setattr(name, value), *this;
     }
-    fast_class_& staticmethod(char const* name) {
-        base::staticmethod(name);
-        return *this;
-    }
-    fast_class_& enable_pickling() {
-        base::enable_pickling();
-        return *this;
-    }
+    fast_class_& enable_pickling() { return base::enable_pickling(), *this; }
 
     [[nodiscard]] std::vector<left_plain> const& plain() const { return plain_; }
 
 private:
-    template <class F>
-    static constexpr bool can_be_fast =
-        detail::has_signature<F> && !std::is_member_object_pointer_v<F>;
-
     void note(char const* name, char const* reason) {
         plain_.push_back({.name = name, .reason = reason});
     }
 
     template <class F>
     auto made(char const* name, F f) {
-        if constexpr (can_be_fast<F>) {
-            return fast(std::move(f));
+        if constexpr (detail::has_signature<F>) {
+            return fast<target>(std::move(f));
         } else {
             note(name, name == std::string_view("__init__")
                            ? "a constructor"
@@ -183,31 +161,18 @@ private:
         }
     }
 
-    /// The class that T wraps, or T.
-    using target = detail::unwrapped<T>;
-
     template <class F>
     auto getter(char const* name, F f) {
         if constexpr (std::is_member_object_pointer_v<F>) {
             return detail::fast_getter<target>(f);
         } else {
-            return accessor(name, f);
+            return made(name, std::move(f));
         }
     }
-
     template <class F>
     auto setter(char const* name, F f) {
         if constexpr (std::is_member_object_pointer_v<F>) {
             return detail::fast_setter<target>(f);
-        } else {
-            return accessor(name, f);
-        }
-    }
-
-    template <class F>
-    auto accessor(char const* name, F f) {
-        if constexpr (std::is_member_function_pointer_v<F>) {
-            return fast<target>(f);
         } else {
             return made(name, std::move(f));
         }

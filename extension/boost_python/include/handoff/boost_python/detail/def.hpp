@@ -1,4 +1,4 @@
-// boost::python::def(), make_constructor() and object() of a released_function.
+// boost::python::def(), make_constructor() and object() of what without_gil() and fast() return.
 #pragma once
 
 #include <handoff/boost_python/detail/released_function.hpp>
@@ -8,31 +8,45 @@
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 
-namespace boost::python {
+namespace handoff::detail {
 
-/// object(f), attr("f") = f, and f as an argument of a Python call.
-template <class Self, class F>
-struct converter::arg_to_python<handoff::detail::released_function<Self, F>> : handle<> {
-    explicit arg_to_python(object const& made) : handle<>(borrowed(made.ptr())) {}
+/// What without_gil() and fast() return.
+template <class T>
+concept defines_itself = requires(T const& f) {
+    f.define("", static_cast<char const*>(nullptr));
+    f.boosts();
 };
 
-// Separate functions instead of one with any number of options, which Boost's would match as well.
-template <class Self, class F>
-void def(char const* name, handoff::detail::released_function<Self, F> const& f) {
+}  // namespace handoff::detail
+
+namespace boost::python {
+
+/// object(f), attr("f") = f, and an argument of a Python call.
+template <template <class...> class Made, class... Of>
+    requires handoff::detail::defines_itself<Made<Of...>>
+struct converter::arg_to_python<Made<Of...>> : handle<> {
+    explicit arg_to_python(Made<Of...> const& made) : handle<>(borrowed(made.boosts().ptr())) {}
+};
+
+// Not one function with any number of options: Boost's would be as good for the compiler.
+template <template <class...> class Made, class... Of>
+    requires handoff::detail::defines_itself<Made<Of...>>
+void def(char const* name, Made<Of...> const& f) {
     f.define(name, static_cast<char const*>(nullptr));
 }
-template <class Self, class F, class A1>
-void def(char const* name, handoff::detail::released_function<Self, F> const& f, A1 const& a1) {
+template <template <class...> class Made, class... Of, class A1>
+    requires handoff::detail::defines_itself<Made<Of...>>
+void def(char const* name, Made<Of...> const& f, A1 const& a1) {
     f.define(name, a1);
 }
-template <class Self, class F, class A1, class A2>
-void def(char const* name, handoff::detail::released_function<Self, F> const& f, A1 const& a1,
-         A2 const& a2) {
+template <template <class...> class Made, class... Of, class A1, class A2>
+    requires handoff::detail::defines_itself<Made<Of...>>
+void def(char const* name, Made<Of...> const& f, A1 const& a1, A2 const& a2) {
     f.define(name, a1, a2);
 }
-template <class Self, class F, class A1, class A2, class A3>
-void def(char const* name, handoff::detail::released_function<Self, F> const& f, A1 const& a1,
-         A2 const& a2, A3 const& a3) {
+template <template <class...> class Made, class... Of, class A1, class A2, class A3>
+    requires handoff::detail::defines_itself<Made<Of...>>
+void def(char const* name, Made<Of...> const& f, A1 const& a1, A2 const& a2, A3 const& a3) {
     f.define(name, a1, a2, a3);
 }
 

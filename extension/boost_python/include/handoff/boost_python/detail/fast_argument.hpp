@@ -7,8 +7,7 @@
 
 #include <boost/python/arg_from_python.hpp>
 #include <boost/python/converter/registered.hpp>
-
-#include <boost/shared_ptr.hpp>
+#include <boost/python/detail/is_shared_ptr.hpp>
 
 #include <memory>
 #include <string>
@@ -27,42 +26,43 @@ inline bool read_exactly(PyObject* source, bool& value) {
     value = source == Py_True;
     return value || source == Py_False;
 }
-/// Boost.Python has no conversion to it. The characters belong to the argument, which the call
-/// keeps.
+/// Boost.Python has no conversion to it. The characters are those of the argument, which the
+/// caller keeps.
 inline bool read_exactly(PyObject* source, std::string_view& value) {
-    Py_ssize_t size = 0;
-    char const* characters = nullptr;
     if (PyBytes_Check(source)) {
-        characters = PyBytes_AS_STRING(source);
-        size = PyBytes_GET_SIZE(source);
-    } else if (PyUnicode_Check(source)) {
-        characters = PyUnicode_AsUTF8AndSize(source, &size);
-        if (characters == nullptr) {
-            PyErr_Clear();  // Boost.Python raises its own error
-        }
+        value = {PyBytes_AS_STRING(source), static_cast<std::size_t>(PyBytes_GET_SIZE(source))};
+        return true;
     }
-    value = {characters, static_cast<std::size_t>(size)};
-    return characters != nullptr;
-}
-inline bool read_exactly(PyObject* source, std::string& value) {
-    std::string_view text;
-    if ((!PyBytes_CheckExact(source) && !PyUnicode_CheckExact(source)) ||
-        !read_exactly(source, text)) {
+    Py_ssize_t size = 0;
+    char const* const text =
+        PyUnicode_Check(source) ? PyUnicode_AsUTF8AndSize(source, &size) : nullptr;
+    if (text == nullptr) {
+        PyErr_Clear();  // Boost.Python raises its own
         return false;
     }
-    value.assign(text);
+    value = {text, static_cast<std::size_t>(size)};
     return true;
+}
+/// Of other characters than ASCII's, a str would keep the UTF-8 as long as it lives.
+inline bool read_exactly(PyObject* source, std::string& value) {
+    std::string_view text;
+    bool const is_read = PyBytes_CheckExact(source) ||
+                         (PyUnicode_CheckExact(source) && PyUnicode_IS_COMPACT_ASCII(source));
+    if (is_read && read_exactly(source, text)) {
+        value.assign(text);
+    }
+    return is_read;
 }
 template <class T>
     requires std::is_enum_v<T>
 bool read_exactly(PyObject* source, T& value) {
-    if (Py_TYPE(source) != boost::python::converter::registered<T>::converters.m_class_object) {
+    long read = 0;
+    if (Py_TYPE(source) != boost::python::converter::registered<T>::converters.m_class_object ||
+        !read_long(source, read)) {
         return false;
     }
-    long read = 0;
-    bool const was_read = read_long(source, read);
     value = static_cast<T>(read);
-    return was_read;
+    return true;
 }
 
 template <class T>
@@ -79,17 +79,24 @@ template <fast_value T>
     }
 }
 
-template <class T>
-struct is_shared_ptr : std::false_type {};
-template <class T>
-struct is_shared_ptr<std::shared_ptr<T>> : std::true_type {};
-template <class T>
-struct is_shared_ptr<boost::shared_ptr<T>> : std::true_type {};
-
 /// What an instance of a Boost.Python class may hold.
 template <class T>
-concept fast_class = requires { sizeof(T); } && std::is_class_v<T> && !std::is_volatile_v<T> &&
-                     !fast_value<T> && !is_shared_ptr<T>::value && !holds_python_object<T>;
+concept fast_object =
+    requires { sizeof(T); } && std::is_class_v<T> && !std::is_volatile_v<T> && !fast_value<T> &&
+    !boost::python::detail::is_shared_ptr<T>::value && !holds_python_object<T>;
+
+/// A number or a string: by value, or by reference to const.
+template <class P>
+concept fast_value_parameter =
+    fast_value<std::remove_cvref_t<P>> &&
+    (!std::is_reference_v<P> || std::is_same_v<P, std::remove_cvref_t<P> const&>);
+
+/// An object: by value, of which it is a copy, by reference, or by pointer.
+template <class P>
+concept fast_object_parameter =
+    !std::is_rvalue_reference_v<P> &&
+    (fast_object<std::remove_cvref_t<P>> ||
+     (std::is_pointer_v<P> && fast_object<std::remove_const_t<std::remove_pointer_t<P>>>));
 
 /// All other parameters.
 template <class P>
@@ -97,115 +104,63 @@ struct fast_argument : boost::python::arg_from_python<P> {
     using boost::python::arg_from_python<P>::arg_from_python;
 };
 
-/// Boost.Python's conversion, begun only if it is needed, so that it does not slow the fast one.
+/// Boost.Python's conversion is begun only if it is needed, and out of the way of the fast one.
 template <class P>
-class slow_argument {
+    requires fast_value_parameter<P> || fast_object_parameter<P>
+class fast_argument<P> {
     using conversion = boost::python::arg_from_python<P>;
+    using type = std::remove_cv_t<std::remove_pointer_t<std::remove_cvref_t<P>>>;
+    static constexpr bool is_value = fast_value_parameter<P>;
 
 public:
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): until it is begun
-    slow_argument() {}
-    slow_argument(slow_argument const&) = delete;
-    slow_argument& operator=(slow_argument const&) = delete;
-    ~slow_argument() {
-        if (is_slow()) [[unlikely]] {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the conversion, until it is begun
+    explicit fast_argument(PyObject* source) {
+        if constexpr (is_value) {
+            state_ = may_be_read<type>() && read_exactly(source, fast_) ? state::fast : state::slow;
+        } else {
+            fast_ = held_place<type>::find(source);
+            state_ = fast_ != nullptr ? state::fast : state::slow;
+        }
+        if (state_ != state::fast) [[unlikely]] {
+            begin(source);
+        }
+    }
+    fast_argument(fast_argument const&) = delete;
+    fast_argument& operator=(fast_argument const&) = delete;
+    ~fast_argument() {
+        if (state_ != state::fast) [[unlikely]] {
             end();
         }
     }
 
     [[nodiscard]] bool convertible() const { return state_ != state::impossible; }
 
-protected:
-    [[nodiscard]] bool is_slow() const { return state_ != state::fast; }
+    decltype(std::declval<conversion&>()()) operator()() {
+        if (state_ != state::fast) [[unlikely]] {
+            return convert();
+        }
+        if constexpr (is_value || std::is_pointer_v<P>) {
+            return fast_;
+        } else {
+            return *fast_;
+        }
+    }
 
+private:
     [[gnu::noinline]] void begin(PyObject* source) {
         std::construct_at(&slow_, source);
         state_ = slow_.convertible() ? state::slow : state::impossible;
     }
-
     [[gnu::noinline]] decltype(auto) convert() { return slow_(); }
-
-private:
     [[gnu::noinline]] void end() { std::destroy_at(&slow_); }
 
     enum class state : char { fast, slow, impossible };
 
-    state state_ = state::fast;
+    state state_;
+    std::conditional_t<is_value, type, type*> fast_{};
     union {
         conversion slow_;  // NOLINT(readability-identifier-naming)
     };
-};
-
-/// Numbers and strings.
-template <class P>
-    requires fast_value<std::remove_cvref_t<P>> &&
-             (!std::is_reference_v<P> || std::is_same_v<P, std::remove_cvref_t<P> const&>)
-class fast_argument<P> : public slow_argument<P> {
-    using value = std::remove_cvref_t<P>;
-
-public:
-    explicit fast_argument(PyObject* source) {
-        if (!may_be_read<value>() || !read_exactly(source, value_)) [[unlikely]] {
-            this->begin(source);
-        }
-    }
-
-    std::conditional_t<std::is_reference_v<P>, value const&, value&> operator()() {
-        if (this->is_slow()) [[unlikely]] {
-            return this->convert();
-        }
-        return value_;
-    }
-
-private:
-    value value_{};  // NOLINT(bugprone-invalid-enum-default-initialization): until it is read
-};
-
-/// References to objects, and objects by value, which are copied from a reference.
-template <class P>
-    requires fast_class<std::remove_cvref_t<P>> && (!std::is_rvalue_reference_v<P>)
-class fast_argument<P> : public slow_argument<P> {
-    using type = std::remove_cvref_t<P>;
-
-public:
-    explicit fast_argument(PyObject* source) : found_(held_place<type>::find(source)) {
-        if (found_ == nullptr) [[unlikely]] {
-            this->begin(source);
-        }
-    }
-
-    std::add_lvalue_reference_t<P> operator()() {
-        if (this->is_slow()) [[unlikely]] {
-            return this->convert();
-        }
-        return *found_;
-    }
-
-private:
-    type* found_;
-};
-
-/// Pointers to objects.
-template <class T>
-    requires fast_class<std::remove_const_t<T>>
-class fast_argument<T*> : public slow_argument<T*> {
-public:
-    explicit fast_argument(PyObject* source)
-        : found_(held_place<std::remove_const_t<T>>::find(source)) {
-        if (found_ == nullptr) [[unlikely]] {
-            this->begin(source);
-        }
-    }
-
-    T* operator()() {
-        if (this->is_slow()) [[unlikely]] {
-            return this->convert();
-        }
-        return found_;
-    }
-
-private:
-    T* found_;
 };
 
 }  // namespace handoff::detail

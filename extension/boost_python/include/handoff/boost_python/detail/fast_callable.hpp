@@ -2,7 +2,6 @@
 #pragma once
 
 #include <handoff/boost_python/detail/held_place.hpp>
-#include <handoff/gil/detail/error_aside.hpp>
 
 #include <boost/python/args_fwd.hpp>
 #include <boost/python/detail/preprocessor.hpp>
@@ -10,8 +9,8 @@
 #include <boost/python/errors.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
+#include <boost/python/object/add_to_namespace.hpp>
 #include <boost/python/object/class_detail.hpp>
-#include <boost/python/object/function.hpp>
 #include <boost/python/object/function_object.hpp>
 #include <boost/python/object/py_function.hpp>
 
@@ -27,7 +26,7 @@ namespace handoff::detail {
 /// A C++ function with its conversions. A fast_callable calls it directly; Boost.Python calls it
 /// like any other function.
 struct fast_overload {
-    explicit fast_overload(std::size_t parameters) : arity(parameters) {}
+    explicit fast_overload(std::size_t parameters) : arity(parameters), defaults(parameters) {}
     fast_overload(fast_overload const&) = delete;
     fast_overload& operator=(fast_overload const&) = delete;
     // One base for all; for each signature a class derives from it.
@@ -41,21 +40,20 @@ struct fast_overload {
 
     [[nodiscard]] virtual boost::python::detail::py_func_sig_info signature() const = 0;
 
-    /// Like call(), with fewer arguments than there are parameters.
+    /// As call(), with another number of arguments than there are parameters.
     [[gnu::noinline]] PyObject* call_with_defaults(PyObject* const* arguments, std::size_t given) {
         std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> all{};
-        std::copy_n(arguments, given, all.begin());
-        for (std::size_t index = given; index < arity; ++index) {
-            all[index] = defaults[index].get();
+        for (std::size_t index = 0; index < arity; ++index) {
+            all[index] = index < given ? arguments[index] : defaults[index].get();
             if (all[index] == nullptr) {
                 return no_match();
             }
         }
-        return call(all.data(), nullptr);
+        return given < arity ? call(all.data(), nullptr) : no_match();
     }
 
     std::size_t arity;
-    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; empty: it has none.
+    std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; null: it has none.
     std::shared_ptr<fast_overload> older;
 
 private:
@@ -91,61 +89,72 @@ struct fast_callable {
     PyObject ob_base;
     vectorcallfunc vectorcall;
     PyObject* plain;  ///< A Boost.Python function, with all overloads.
-    PyObject* absorbed;  ///< The overloads that its plain function took over; only compared.
-    PyObject* names;  ///< The dictionary that has it; null once another fast one has replaced it.
     std::shared_ptr<fast_overload> newest;
 
     static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
 };
 
-/// Keeps objects while it lives, as the tuple of arguments does in Boost.Python's call.
-class kept_arguments {
+// Static types are immutable, which CPython's caches of attributes want.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+inline PyTypeObject fast_callable_type{};
+
+/// Of another module as well, which has this type for itself.
+[[nodiscard]] inline bool is_fast(PyObject* object) {
+    return Py_TYPE(object)->tp_descr_get == fast_callable_type.tp_descr_get &&
+           PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HAVE_VECTORCALL) != 0;
+}
+
+/// Counts a call within calls, as CPython counts those of its own functions in C. One that is not
+/// allowed is left to Boost.Python's own call, which raises.
+class counted_call {
 public:
-    kept_arguments(PyObject* const* arguments, std::size_t count) noexcept
-        : arguments_(arguments), count_(count) {
-        for (std::size_t index = 0; index < count; ++index) {
-            Py_INCREF(arguments[index]);
+#if PY_VERSION_HEX >= 0x030E0000  // which looks at the stack
+    [[nodiscard]] bool is_allowed() const {
+        bool const is_too_deep = Py_EnterRecursiveCall("") != 0;
+        if (is_too_deep) {
+            PyErr_Clear();
         }
+        return !is_too_deep;
     }
-    ~kept_arguments() {
-        for (std::size_t index = 0; index < count_; ++index) {
-            Py_DECREF(arguments_[index]);
-        }
-    }
-    kept_arguments(kept_arguments const&) = delete;
-    kept_arguments& operator=(kept_arguments const&) = delete;
+#else
+    counted_call() { --left_; }
+    ~counted_call() { ++left_; }
+    counted_call(counted_call const&) = delete;
+    counted_call& operator=(counted_call const&) = delete;
+
+    [[nodiscard]] bool is_allowed() const { return left_ >= 0; }
 
 private:
-    PyObject* const* arguments_;
-    std::size_t count_;
+#if PY_VERSION_HEX >= 0x030C0000
+    int& left_ = PyThreadState_Get()->c_recursion_remaining;
+#else
+    int& left_ = PyThreadState_Get()->recursion_remaining;
+#endif
+#endif
 };
 
-/// The result of the overload that matches, tried from the newest on, as in Boost.Python; or
-/// no_match(). REQUIRES: the callable and the arguments are kept.
-inline PyObject* call_overloads(fast_callable const& callable, PyObject* const* arguments,
+/// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
+inline PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments,
                                 std::size_t given) {
-    for (fast_overload* each = callable.newest.get(); each != nullptr; each = each->older.get()) {
-        bool const is_whole = each->arity == given;
-        if (!is_whole && (given > each->arity || each->defaults.empty())) {
-            continue;
-        }
+    for (fast_overload* each = newest; each != nullptr; each = each->older.get()) {
         PyObject* result = nullptr;
         try {
-            result = is_whole ? each->call(arguments, nullptr)
-                              : each->call_with_defaults(arguments, given);
+            result = each->arity == given ? each->call(arguments, nullptr)
+                                          : each->call_with_defaults(arguments, given);
         } catch (...) {
             boost::python::handle_exception();
             return nullptr;
         }
-        if (result != fast_overload::no_match()) [[likely]] {
-            if (result == nullptr && PyErr_Occurred() == nullptr) {
-                PyErr_SetString(PyExc_SystemError,
-                                "a C++ function or its call policies returned NULL, and no "
-                                "exception was set");
-            }
+        if (result != fast_overload::no_match() && result != nullptr) [[likely]] {
             return result;
         }
         if (PyErr_Occurred() != nullptr) {
+            return nullptr;
+        }
+        if (result == nullptr) {
+            PyErr_SetString(PyExc_SystemError,
+                            "a C++ function or its call policies returned NULL, and no exception "
+                            "was set");
             return nullptr;
         }
     }
@@ -154,155 +163,114 @@ inline PyObject* call_overloads(fast_callable const& callable, PyObject* const* 
 
 inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                            PyObject* keywords) {
-    fast_callable const& callable = fast_callable::of(self);
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-    // Kept until the plain function has been called as well, because a conversion may run Python
-    // code.
-    kept_arguments const kept_self(&self, 1);
-    kept_arguments const kept(arguments, given);
-    if (keywords == nullptr) {
-        if (Py_EnterRecursiveCall(" while calling a Python object") != 0) {
-            return nullptr;
-        }
-        PyObject* const result = call_overloads(callable, arguments, given);
-        Py_LeaveRecursiveCall();
-        if (result != fast_overload::no_match()) [[likely]] {
-            return result;
+    // Kept until all is done: what is called may run Python code, which drops the method that it
+    // is called by, and with it these two.
+    PyObject* const first = given == 0 ? self : *arguments;
+    Py_INCREF(self);
+    Py_INCREF(first);
+    PyObject* result = fast_overload::no_match();
+    if (keywords == nullptr) [[likely]] {
+        counted_call const call{};
+        if (call.is_allowed()) [[likely]] {
+            result = call_overloads(fast_callable::of(self).newest.get(), arguments, given);
         }
     }
-    return PyObject_Vectorcall(callable.plain, arguments, flags, keywords);
-}
-
-/// A plain .def() of the same name has just replaced a fast_callable, which it did not recognise as
-/// a function. Gives the new function the overloads that it would have had.
-///
-/// It is new if it has the name and the namespace of the old one, and no docstring yet:
-/// Boost.Python sets the docstring after it has set the attribute. Source:
-/// function::add_to_namespace() in Boost.Python's object/function.cpp.
-inline void keep_overloads(fast_callable const& replaced) {
-    namespace py = boost::python;
-    using py::objects::function;
-    auto const* const old = static_cast<function const*>(replaced.plain);
-    PyObject* const found = PyDict_GetItemWithError(replaced.names, old->name().ptr());
-    if (found == nullptr || found == replaced.plain || found == replaced.absorbed ||
-        Py_TYPE(found) != Py_TYPE(replaced.plain)) {
-        return;
+    if (result == fast_overload::no_match()) [[unlikely]] {
+        result = PyObject_Vectorcall(fast_callable::of(self).plain, arguments, flags, keywords);
     }
-    auto const* const now = static_cast<function const*>(found);
-    if (now->doc().ptr() != Py_None || now->name() != old->name() ||
-        now->get_namespace() != old->get_namespace()) {
-        return;
-    }
-    py::object both(py::handle<>(PyModule_NewObject(now->get_namespace().ptr())));
-    py::object const function_of_name{py::handle<>(py::borrowed(found))};
-    char const* const name = py::expect_non_null(PyUnicode_AsUTF8(now->name().ptr()));
-    both.attr(name) = py::object(py::handle<>(py::borrowed(replaced.plain)));
-    function::add_to_namespace(both, name, function_of_name);
-}
-
-inline int traverse_fast(PyObject* self, visitproc visit, void* arg) {
-    Py_VISIT(fast_callable::of(self).plain);
-    Py_VISIT(fast_callable::of(self).names);
-    return 0;
-}
-
-/// The class or the module is garbage: no function of it will be replaced any more.
-inline int clear_fast(PyObject* self) {
-    Py_CLEAR(fast_callable::of(self).names);
-    return 0;
+    Py_DECREF(first);
+    Py_DECREF(self);
+    return result;
 }
 
 inline void destroy_fast(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    fast_callable& callable = fast_callable::of(self);
-    if (callable.names != nullptr) {
-        error_aside const set_before;
-        try {
-            keep_overloads(callable);
-        } catch (...) {
-            boost::python::handle_exception();
-            PyErr_WriteUnraisable(callable.plain);
-        }
-        Py_CLEAR(callable.names);
-    }
-    Py_CLEAR(callable.plain);
-    std::destroy_at(&callable.newest);
-    Py_TYPE(self)->tp_free(self);
+    Py_DECREF(fast_callable::of(self).plain);
+    std::destroy_at(&fast_callable::of(self).newest);
+    PyObject_Free(self);
 }
 
-inline PyObject* bind_fast(PyObject* self, PyObject* instance, PyObject* /*type*/) {
-    if (instance == nullptr || instance == Py_None) {
-        return Py_NewRef(self);
-    }
-    return PyMethod_New(self, instance);
+inline PyObject* get_of_plain(PyObject* self, void* attribute) {
+    auto const& of_plain = *static_cast<PyGetSetDef const*>(attribute);
+    return of_plain.get(fast_callable::of(self).plain, of_plain.closure);
+}
+inline int set_of_plain(PyObject* self, PyObject* value, void* attribute) {
+    auto const& of_plain = *static_cast<PyGetSetDef const*>(attribute);
+    return of_plain.set(fast_callable::of(self).plain, value, of_plain.closure);
 }
 
-inline PyObject* get_attribute_of_plain(PyObject* self, PyObject* name) {
-    return PyObject_GetAttr(fast_callable::of(self).plain, name);
-}
-
-inline int set_attribute_of_plain(PyObject* self, PyObject* name, PyObject* value) {
-    return PyObject_SetAttr(fast_callable::of(self).plain, name, value);
-}
-
-/// Attributes that pydoc and inspect read without tp_getattro.
-inline PyObject* get_named_attribute_of_plain(PyObject* self, void* name) {
-    return PyObject_GetAttrString(fast_callable::of(self).plain, static_cast<char const*>(name));
-}
-
-// A static type is immutable, which CPython's attribute caches need.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
-inline PyTypeObject fast_callable_type{};
+inline PyTypeObject names_type{};
 
-/// Called before the first fast_callable is made.
-inline void make_types_ready() {
+/// `names[name]`, which is how Boost.Python looks for the function that a new one is an overload
+/// of. It finds a function of its own. Python's lookups do not come here: they read the
+/// dictionary's memory, and find the fast_callable.
+inline PyObject* find_plain(PyObject* names, PyObject* name) {
+    PyObject* const found = PyDict_Type.tp_as_mapping->mp_subscript(names, name);
+    if (found == nullptr || !is_fast(found)) {
+        return found;
+    }
+    PyObject* const plain = Py_NewRef(fast_callable::of(found).plain);
+    Py_DECREF(found);
+    return plain;
+}
+
+/// Before the first fast_callable. Function: the type of Boost.Python's.
+inline void make_types_ready(PyTypeObject const& function) {
     if (class_metatype != nullptr) {
         return;
     }
-    static char name[] = "__name__";
-    static char doc[] = "__doc__";
-    static char module[] = "__module__";
-    constexpr auto shown = [](char* of) {
-        return PyGetSetDef{.name = of,
-                           .get = &get_named_attribute_of_plain,
-                           .set = nullptr,
-                           .doc = nullptr,
-                           .closure = of};
-    };
-    static PyGetSetDef attributes[] = {shown(name), shown(doc), shown(module), {}};
+    static std::array<PyGetSetDef, 16> attributes{};  // the last one ends them
+    PyGetSetDef* of_plain = function.tp_getset;
+    for (auto* each = attributes.data(); each != &attributes.back() && of_plain->name != nullptr;
+         ++each, ++of_plain) {
+        *each = {.name = of_plain->name,
+                 .get = &get_of_plain,
+                 .set = of_plain->set == nullptr ? nullptr : &set_of_plain,
+                 .doc = of_plain->doc,
+                 .closure = of_plain};
+    }
     PyTypeObject& type = fast_callable_type;
-    Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
-    type.tp_name = "Boost.Python.function";  // error messages show this name
+    type.tp_name = function.tp_name;
     type.tp_basicsize = sizeof(fast_callable);
-    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                    Py_TPFLAGS_METHOD_DESCRIPTOR;
-    type.tp_traverse = &traverse_fast;
-    type.tp_clear = &clear_fast;
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
     type.tp_vectorcall_offset = offsetof(fast_callable, vectorcall);
     type.tp_call = &PyVectorcall_Call;
     type.tp_dealloc = &destroy_fast;
-    type.tp_getattro = &get_attribute_of_plain;
-    type.tp_getset = attributes;
-    type.tp_setattro = &set_attribute_of_plain;
-    type.tp_descr_get = &bind_fast;
-    if (PyType_Ready(&type) != 0) {
-        throw boost::python::error_already_set();
+    type.tp_getset = attributes.data();
+    type.tp_descr_get = function.tp_descr_get;
+
+    static PyMappingMethods mapping{};
+    mapping.mp_subscript = &find_plain;
+    names_type.tp_name = PyDict_Type.tp_name;
+    names_type.tp_base = &PyDict_Type;
+    names_type.tp_flags = Py_TPFLAGS_DEFAULT;
+    names_type.tp_as_mapping = &mapping;
+    for (PyTypeObject* each : {&fast_callable_type, &names_type}) {
+        Py_SET_REFCNT(reinterpret_cast<PyObject*>(each), 1);
+        if (PyType_Ready(each) != 0) {
+            throw boost::python::error_already_set();
+        }
     }
     class_metatype = boost::python::objects::class_metatype().get();
 }
 
-[[nodiscard]] inline bool is_fast(PyObject* object) {
-    return object != nullptr && Py_TYPE(object) == &fast_callable_type;
+/// The dictionary of a class or of a module.
+inline boost::python::object names_in(boost::python::object const& space) {
+    namespace py = boost::python;
+    if (!PyType_Check(space.ptr())) {
+        return space.attr("__dict__");
+    }
+    auto* const names = reinterpret_cast<PyTypeObject*>(space.ptr())->tp_dict;
+    return py::object(py::handle<>(py::borrowed(names)));
 }
 
-/// The dictionary of a class or of a module.
-inline boost::python::object names_in(PyObject* space) {
+/// What Python finds there; None if there is nothing.
+inline boost::python::object found_in(boost::python::object const& names, char const* name) {
     namespace py = boost::python;
-    if (PyType_Check(space)) {
-        return py::object(
-            py::handle<>(py::borrowed(reinterpret_cast<PyTypeObject*>(space)->tp_dict)));
-    }
-    return py::object(py::handle<>(PyObject_GetAttrString(space, "__dict__")));
+    PyObject* const found =
+        PyDict_Check(names.ptr()) ? PyDict_GetItemString(names.ptr(), name) : nullptr;
+    return found == nullptr ? py::object() : py::object(py::handle<>(py::borrowed(found)));
 }
 
 /// A function that fast() has prepared, to be put into a class or a module. It is not a template,
@@ -310,80 +278,55 @@ inline boost::python::object names_in(PyObject* space) {
 class fast_definition {
 public:
     /// Takes over the overload.
-    fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords);
-    /// For a function that Boost.Python still calls.
-    explicit fast_definition(boost::python::object plain) : plain_(std::move(plain)) {}
+    fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords)
+        : overload_(overload) {
+        // The keywords are those of the last parameters.
+        std::transform(keywords.first, keywords.second,
+                       overload->defaults.end() - (keywords.second - keywords.first),
+                       [](auto const& each) { return each.default_value; });
+        plain_ = boost::python::objects::function_object(
+            boost::python::objects::py_function(caller_of_overload{overload_}), keywords);
+    }
 
-    [[nodiscard]] boost::python::object in_no_namespace() const {
-        return overload_ == nullptr ? plain_ : callable(plain_, nullptr, nullptr);
+    /// The Boost.Python function.
+    [[nodiscard]] boost::python::object plain() const { return plain_; }
+
+    /// A fast_callable.
+    [[nodiscard]] boost::python::object callable() const {
+        make_types_ready(*Py_TYPE(plain_.ptr()));
+        auto* const made = PyObject_New(fast_callable, &fast_callable_type);
+        if (made == nullptr) {
+            throw boost::python::error_already_set();
+        }
+        made->vectorcall = &call_fast;
+        made->plain = boost::python::incref(plain_.ptr());
+        std::construct_at(&made->newest, overload_);
+        return boost::python::object(boost::python::handle<>(reinterpret_cast<PyObject*>(made)));
     }
 
     /// Space: a class or a module. Doc: may be null.
-    void add_to(boost::python::object const& space, char const* name, char const* doc) const;
+    void add_to(boost::python::object const& space, char const* name, char const* doc) const {
+        namespace py = boost::python;
+        py::object target = space;
+        py::object const fast = callable();
+        py::object const names = names_in(space);
+        py::object const before = found_in(names, name);
+        if (Py_TYPE(before.ptr()) == &fast_callable_type) {
+            overload_->older = fast_callable::of(before.ptr()).newest;
+        }
+        py::objects::add_to_namespace(space, name, plain_, doc);
+        if (PyDict_CheckExact(names.ptr())) {
+            Py_SET_TYPE(names.ptr(), &names_type);
+        }
+        target.attr(name) = fast;
+        if (py::object(names[name]).ptr() != plain_.ptr()) {
+            target.attr(name) = plain_;  // or a later overload would replace all
+        }
+    }
 
 private:
-    [[nodiscard]] boost::python::object callable(boost::python::object const& plain,
-                                                 PyObject* names, PyObject* absorbed) const;
-
-    boost::python::object plain_;  ///< a Boost.Python function
+    boost::python::object plain_;
     std::shared_ptr<fast_overload> overload_;
 };
-
-inline fast_definition::fast_definition(fast_overload* overload,
-                                        boost::python::detail::keyword_range keywords)
-    : overload_(overload) {
-    bool const some = std::any_of(keywords.first, keywords.second, [](auto const& each) {
-        return static_cast<bool>(each.default_value);
-    });
-    if (some) {  // the keywords are those of the last parameters
-        auto& defaults = overload->defaults;
-        defaults.resize(overload->arity);
-        std::transform(keywords.first, keywords.second,
-                       defaults.end() - (keywords.second - keywords.first),
-                       [](auto const& each) { return each.default_value; });
-    }
-    plain_ = boost::python::objects::function_object(
-        boost::python::objects::py_function(caller_of_overload{overload_}), keywords);
-}
-
-inline void fast_definition::add_to(boost::python::object const& space, char const* name,
-                                    char const* doc) const {
-    namespace py = boost::python;
-    if (overload_ == nullptr) {
-        py::objects::add_to_namespace(space, name, plain_, doc);
-        return;
-    }
-    py::object const names = names_in(space.ptr());
-    py::object target = space;
-    py::handle<> const key(PyUnicode_InternFromString(name));
-    py::handle<> const before(
-        py::allow_null(py::xincref(PyDict_GetItemWithError(names.ptr(), key.get()))));
-    if (is_fast(before.get())) {
-        fast_callable& older = fast_callable::of(before.get());
-        Py_CLEAR(older.names);  // its overloads are kept here
-        overload_->older = older.newest;
-        target.attr(name) = py::object(py::handle<>(py::borrowed(older.plain)));
-    }
-    py::objects::add_to_namespace(space, name, plain_, doc);
-    py::object const plain(
-        py::handle<>(py::borrowed(py::expect_non_null(PyDict_GetItem(names.ptr(), key.get())))));
-    target.attr(name) = callable(plain, names.ptr(), before.get());
-}
-
-inline boost::python::object fast_definition::callable(boost::python::object const& plain,
-                                                       PyObject* names, PyObject* absorbed) const {
-    make_types_ready();
-    PyObject* const made = fast_callable_type.tp_alloc(&fast_callable_type, 0);
-    if (made == nullptr) {
-        throw boost::python::error_already_set();
-    }
-    fast_callable& callable = fast_callable::of(made);
-    callable.vectorcall = &call_fast;
-    callable.plain = boost::python::incref(plain.ptr());
-    callable.absorbed = absorbed;
-    callable.names = Py_XNewRef(names);
-    std::construct_at(&callable.newest, overload_);
-    return boost::python::object(boost::python::handle<>(made));
-}
 
 }  // namespace handoff::detail

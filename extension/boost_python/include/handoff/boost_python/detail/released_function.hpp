@@ -1,13 +1,14 @@
 // released_function: the result of without_gil(), which Boost.Python accepts as a function.
 #pragma once
 
+#include <handoff/boost_python/detail/python_function.hpp>
 #include <handoff/boost_python/detail/signature.hpp>
 #include <handoff/gil/release.hpp>
 
-#include <boost/python/def.hpp>
 #include <boost/python/make_constructor.hpp>
 #include <boost/python/make_function.hpp>
 #include <boost/python/object.hpp>
+#include <boost/python/object/add_to_namespace.hpp>
 
 #include <functional>
 #include <type_traits>
@@ -27,13 +28,9 @@ struct released_call {
     }
 };
 
-/// Becomes a Python function where it is used. class_::def() visits it, and says for which class,
-/// with which call policies and keywords. Everything else converts it to an object.
-///
-/// It derives from object_operators, as boost::python::object and its proxies do. So it is a
-/// def_visitor, and add_property() accepts it as an object.
+/// What without_gil() returns.
 template <class Self, class F>
-class released_function : public boost::python::api::object_operators<released_function<Self, F>> {
+class released_function : public python_function<released_function<Self, F>, Self> {
     static_assert(!std::is_member_object_pointer_v<F>,
                   "without_gil(f): f is a pointer to a data member, which is read without a call. "
                   "Bind it by def_readwrite(), def_readonly() or add_property()");
@@ -53,13 +50,8 @@ public:
 
     [[nodiscard]] F const& callable() const { return f_; }
 
-    // NOLINTNEXTLINE(misc-explicit-constructor): it is an object, as a proxy is
-    operator boost::python::object() const {
-        return function<Self>(boost::python::detail::def_helper<char const*>(nullptr));
-    }
-
-    /// Target: the class in which it is bound; void if there is none. Options: a Boost.Python
-    /// def_helper.
+    /// Target: the class in which it is bound; void where there is none. Options: a def_helper of
+    /// Boost.Python's.
     template <class Target, class Options>
     boost::python::object function(Options const& options) const {
         using found = decltype(signature_of<Target>(f_));
@@ -67,11 +59,16 @@ public:
                                             options.keywords(), typename found::of_boost());
     }
 
-    /// boost::python::def().
-    template <class... Options>
-    void define(char const* name, Options const&... options) const {
-        boost::python::detail::def_helper<Options...> const all(options...);
-        boost::python::detail::scope_setattr_doc(name, function<Self>(all), all.doc());
+    /// Space: a class or a module. Doc: may be null.
+    template <class Target, class Options>
+    void add_to(boost::python::object const& space, char const* name, Options const& options,
+                char const* doc) const {
+        boost::python::objects::add_to_namespace(space, name, function<Target>(options), doc);
+    }
+
+    template <class Other>
+    static released_function<void, Other> of(Other f) {
+        return released_function<void, Other>(f);
     }
 
     /// boost::python::make_constructor(). Options: call policies, or these and keywords.
@@ -83,21 +80,6 @@ public:
     }
 
 private:
-    friend class boost::python::def_visitor_access;
-
-    template <class Class, class Options>
-    void visit(Class& its_class, char const* name, Options const& options) const {
-        // NOLINTNEXTLINE(readability-redundant-typename): Clang 14 asks for it
-        using wrapped = unwrapped<typename Class::wrapped_type>;
-        using target = std::conditional_t<std::is_void_v<Self>, wrapped, Self>;
-        its_class.def(name, function<target>(options), options.doc());
-        if constexpr (Options::has_default_implementation) {
-            auto const base = options.default_implementation();
-            its_class.def(name, released_function<void, std::decay_t<decltype(base)>>(base)
-                                    .template function<void>(options));
-        }
-    }
-
     F f_;
 };
 
