@@ -1,6 +1,7 @@
 // held_place<T>: where the T of a Boost.Python instance is, remembered for each type of holder.
 #pragma once
 
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/python.hpp>
 
 #include <boost/python/instance_holder.hpp>
@@ -11,8 +12,10 @@
 #include <boost/shared_ptr.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <typeinfo>
 
@@ -35,7 +38,6 @@ inline PyTypeObject* class_metatype = nullptr;
 
 /// Where an object is, as seen from a holder of one type.
 struct place_in_holder {
-    std::type_info const* holder = nullptr;
     std::ptrdiff_t distance = 0;
     bool is_pointer = false;
 
@@ -51,7 +53,7 @@ struct place_in_holder {
 /// only for holders by value, and for holders by a pointer to T itself if the pointer is where it
 /// is expected. All other holders are left to Boost.Python.
 ///
-/// GIL:    held, which protects what is remembered.
+/// GIL:    held. It guards what is remembered; without one an exclusion does.
 /// Source: find_instance_impl() in Boost.Python's object/class.cpp; object/value_holder.hpp;
 ///         object/pointer_holder.hpp. Boost 1.74 to 1.92.
 template <class T>
@@ -67,8 +69,8 @@ public:
         }
         boost::python::instance_holder& first = *holder;
         std::type_info const* const type = &typeid(first);
-        if (known.front().holder == type) {
-            return static_cast<T*>(known.front().object(holder));
+        if (known.front().of.load(std::memory_order_acquire) == type) {
+            return static_cast<T*>(known.front().place.object(holder));
         }
         return static_cast<T*>(search(holder, *type));
     }
@@ -76,9 +78,9 @@ public:
 private:
     [[gnu::noinline]] static void* search(boost::python::instance_holder* holder,
                                           std::type_info const& type) {
-        for (place_in_holder const& each : known) {
-            if (each.holder == &type) {
-                return each.object(holder);
+        for (known_place const& each : known) {
+            if (each.of.load(std::memory_order_acquire) == &type) {
+                return each.place.object(holder);
             }
         }
         return learn(holder, type);
@@ -90,7 +92,6 @@ private:
             return nullptr;
         }
         place_in_holder learnt;
-        learnt.holder = &type;
         if (holds_by_value(type)) {
             learnt.distance = static_cast<std::byte*>(found) - reinterpret_cast<std::byte*>(holder);
         } else if (holds_by_pointer(type)) {
@@ -100,9 +101,19 @@ private:
             return found;
         }
         if (learnt.object(holder) == found) {
-            known[next++ % known.size()] = learnt;
+            remember(type, learnt);
         }
         return found;
+    }
+
+    /// In place of the one that was learnt first, unless others may read that just now.
+    static void remember(std::type_info const& type, place_in_holder const& learnt) {
+        std::scoped_lock const alone(exclusion);
+        if (attached_threads_exclude_each_other || next < known.size()) {
+            known_place& room = known[next++ % known.size()];
+            room.place = learnt;
+            room.of.store(&type, std::memory_order_release);
+        }
     }
 
     static bool holds_by_pointer(std::type_info const& holder) {
@@ -113,7 +124,14 @@ private:
                holder == typeid(pointer_holder<T*, T>);
     }
 
-    static inline std::array<place_in_holder, 4> known{};
+    /// Where T is in holders of one type.
+    struct known_place {
+        std::atomic<std::type_info const*> of = nullptr;
+        place_in_holder place;
+    };
+
+    static inline constinit gil_exclusion exclusion;
+    static inline std::array<known_place, 4> known{};
     static inline std::size_t next = 0;
 };
 
