@@ -273,9 +273,7 @@ class Settings(Checked):
     def test_without_either_are_refused(self):
         outcome = self.by_module("pass", "no-calls")
         self.assertEqual(outcome.code, 2)
-        self.assertRegex(
-            outcome.stderr, "no-calls needs deadlocks, a budget or statistics as well"
-        )
+        self.assertRegex(outcome.stderr, "no-calls needs deadlocks, a budget or statistics as well")
 
     def test_hold_also_for_a_process_that_ends_at_once(self):
         code = "import lock_orders, os; lock_orders.mutex_faulty(); os._exit(0)"
