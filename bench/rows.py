@@ -606,7 +606,7 @@ ROWS = {
             "a 1 ms Foo beside a busy main thread: messages within 5 ms of due",
             "ticks.within_5ms.foo",
             at_least=1,
-            cause="whoever asks a busy thread for the GIL waits 5 ms and then some to wake up "
+            cause="a thread that asks a busy one for the GIL waits 5 ms, and then some time to wake up "
             "(5.1 to 5.2 ms, ticks.gil_wait_p50), so one message of each hold comes later",
         ),
         Row("… within 6 ms, with the time to wake up", "ticks.on_time.foo"),

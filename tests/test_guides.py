@@ -1,11 +1,11 @@
-"""docs/embed.md and docs/threads.md: their examples are those of the folders, and do what they say."""
+"""docs/embed.md and docs/threads.md: their examples are compiled and run, and do what they say."""
 
 import os
 import re
 import unittest
 from pathlib import Path
 
-from host import HOST, PYTHON, InFolder, environment, finish, start
+from host import HOST, STOCK, InFolder, environment, finish, start
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 INTERPRETERS = {"any Python": os.environ["THREADS_PYTHON"], "host": HOST}
@@ -63,7 +63,7 @@ class Application(InFolder):
 
     def test_has_a_virtual_environments_packages(self):
         folder = self.folder / "env"
-        self.succeed(PYTHON, "-m", "venv", "--without-pip", folder)
+        self.succeed(STOCK, "-m", "venv", "--without-pip", folder)
         self.assert_says("prepared, with an environment", folder)
 
 
