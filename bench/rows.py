@@ -11,7 +11,7 @@ from typing import NamedTuple
 FLAT = 1.1  # a ratio that is told from 1 by chance only
 UNKNOWN_CAUSE = "cause not yet known"
 LIBRARIES = (
-    "of 31.6 M instructions for python3 -c pass, a program of one line with libpython3.11.a takes "
+    "of 31.6 M instructions for python3 -c pass, a program of one line with `libpython3.11.a` takes "
     "34.5 M, with libstdc++ 36.1 M, and the host 37.2 M (callgrind): a host in C++ comes no lower "
     "than 1.14 times. The memory is mostly those libraries' pages"
 )
@@ -27,7 +27,7 @@ GUARD_ASKS = (
     "24 ns, in a process of one thread, for which glibc locks without them"
 )
 STATIC_LIBRARY = (
-    "the distribution's libpython3.11.a is not the interpreter in its python3: for the same loop a "
+    "the distribution's `libpython3.11.a` is not the interpreter in its python3: for the same loop a "
     "program of one line that is linked with it executes 1.07 times the instructions, 2,370 "
     "against 2,211, and the host 2,369 (callgrind)"
 )
@@ -606,7 +606,7 @@ ROWS = {
             "a 1 ms Foo beside a busy main thread: messages within 5 ms of due",
             "ticks.within_5ms.foo",
             at_least=1,
-            cause="a thread that asks a busy one for the GIL waits 5 ms, and then some time to wake up "
+            cause="a thread that asks a busy one for the GIL waits 5 ms, and then some to wake up "
             "(5.1 to 5.2 ms, ticks.gil_wait_p50), so one message of each hold comes later",
         ),
         Row("… within 6 ms, with the time to wake up", "ticks.on_time.foo"),

@@ -12,6 +12,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -212,6 +214,13 @@ def dedented(lines: list[str]) -> list[str]:
     return [line[least:] for line in lines]
 
 
+def by_language(parts: list[str]) -> Iterator[tuple[str, str]]:
+    """Parts of a block in columns: a table, or code; neighbours of one kind as one."""
+    languages = ["cpp" if re.search(r"[;{]\s*(//.*)?$", each, re.M) else "none" for each in parts]
+    for language, group in groupby(zip(languages, parts, strict=True), key=itemgetter(0)):
+        yield language, "\n\n".join(part for _, part in group)
+
+
 class Comment:
     """A comment as nodes: paragraphs, tables and code in columns, fields, headed parts."""
 
@@ -259,12 +268,9 @@ class Comment:
                 at += 1
                 continue
             if line.startswith("    "):
-                text = "\n".join(
-                    dedented(taken(lambda of: not of.strip() or of.startswith("    ")))
-                )
-                block = nodes.literal_block(text.rstrip(), text.rstrip())
-                block["language"] = "cpp" if re.search(r"[;{]\s*(//.*)?$", text, re.M) else "none"
-                yield block
+                text = dedented(taken(lambda of: not of.strip() or of.startswith("    ")))
+                for language, part in by_language("\n".join(text).strip("\n").split("\n\n")):
+                    yield nodes.literal_block(part, part, language=language, force=True)
             elif found := FIELD.match(line):
                 rest = taken(lambda of: of.startswith(" "))[1:]
                 if fields is None:
