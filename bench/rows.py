@@ -11,9 +11,9 @@ from typing import NamedTuple
 FLAT = 1.1  # a ratio that is told from 1 by chance only
 UNKNOWN_CAUSE = "cause not yet known"
 LIBRARIES = (
-    "of 31.6 M instructions for python3 -c pass, a program of one line with `libpython3.11.a` takes "
-    "34.5 M, with libstdc++ 36.1 M, and the host 37.2 M (callgrind): a host in C++ comes no lower "
-    "than 1.14 times. The memory is mostly those libraries' pages"
+    "of 31.6 M instructions for python3 -c pass, a program of one line with `libpython3.11.a` "
+    "takes 34.5 M, with libstdc++ 36.1 M, and the host 37.2 M (callgrind): a host in C++ comes no "
+    "lower than 1.14 times. The memory is mostly those libraries' pages"
 )
 NO_GUARD_IS = (
     "CPython's own pair, the limit, is 354 instructions; PyGILState_Ensure and Release, which the "
@@ -27,8 +27,8 @@ GUARD_ASKS = (
     "24 ns, in a process of one thread, for which glibc locks without them"
 )
 STATIC_LIBRARY = (
-    "the distribution's `libpython3.11.a` is not the interpreter in its python3: for the same loop a "
-    "program of one line that is linked with it executes 1.07 times the instructions, 2,370 "
+    "the distribution's `libpython3.11.a` is not the interpreter in its python3: for the same loop "
+    "a program of one line that is linked with it executes 1.07 times the instructions, 2,370 "
     "against 2,211, and the host 2,369 (callgrind)"
 )
 GROWING_LISTS = (
