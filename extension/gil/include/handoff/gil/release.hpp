@@ -27,7 +27,7 @@ struct called_by_python {};
 ///
 /// The GIL also kept other threads out of the code that holds it. In scope it does not: another
 /// Python thread may call the same function on the same object. If two threads join one
-/// std::thread, they wait for ever. So move what the scope uses into a local variable before, or
+/// std::thread, they wait forever. So move what the scope uses into a local variable before, or
 /// protect it with a mutex, which is locked after the release and unlocked before the GIL is taken
 /// again:
 ///
