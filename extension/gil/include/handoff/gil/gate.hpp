@@ -73,8 +73,8 @@ public:
     /// Refuses newcomers, asks the registered threads to stop, and waits until all have left. After
     /// the grace, or at Ctrl-C, it abandons those that have not. Idempotent: it also waits if
     /// another thread is closing the gate.
-    /// Returns: false with a Python error set if a signal handler raised it; the gate is
-    ///          still closed.
+    /// Returns: false with a Python error set if a signal handler raised it; the gate is still
+    ///          closed.
     /// GIL:     held on entry and on return, released while it waits.
     [[nodiscard]] static bool close() noexcept;
 
