@@ -1,5 +1,5 @@
-// find_installed_packages(): `import gilcheck`, `giltrace`, `gilwatch` or `handoff_ticker` finds what
-// was installed with the host.
+// find_installed_packages(): `import gilcheck`, `handoff_ticker` and the like find what was installed
+// with the host.
 #pragma once
 
 namespace handoff {
