@@ -1,5 +1,4 @@
-// find_installed_packages(): `import gilcheck`, `handoff_ticker` and the like find what was installed
-// with the host.
+// find_installed_packages(): `import gilcheck`, for one, finds what was installed with the host.
 #pragma once
 
 namespace handoff {
