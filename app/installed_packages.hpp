@@ -1,5 +1,4 @@
-// find_installed_packages(): `import gilcheck`, `giltrace`, `gilwatch` or `handoff_ticker` finds
-// what was installed with the host.
+// find_installed_packages(): `import gilcheck`, for one, finds what was installed with the host.
 #pragma once
 
 namespace handoff {
