@@ -15,7 +15,8 @@ namespace {
 
 void compute(handoff::interpreter& python, std::filesystem::path const& folder) {
     python.run_file(folder / "prepare.py");
-    auto const area = python.call<double>("geometry", "area", 2.0, handoff::keyword("height") = 3.0);
+    auto const area =
+        python.call<double>("geometry", "area", 2.0, handoff::keyword("height") = 3.0);
     std::cout << "area " << area << '\n';
 
     try {
@@ -31,9 +32,8 @@ void compute(handoff::interpreter& python, std::filesystem::path const& folder) 
     workers.clear();  // joins them: the GIL is not held here
     std::cout << "total " << python.call<int>("geometry", "total") << '\n';
 
-    std::function<void(int)> const add = python.invoke([] {
-        return handoff::callback<void(int)>(boost::python::import("geometry").attr("add"));
-    });
+    std::function<void(int)> const add = python.invoke(
+        [] { return handoff::callback<void(int)>(boost::python::import("geometry").attr("add")); });
     std::jthread([&add] { add(10); }).join();
     std::cout << "total " << python.call<int>("geometry", "total") << '\n';
 

@@ -18,8 +18,8 @@
 //   A thread that adds writes the object and then the list's head; a thread that empties the list
 //   reads the head and then the objects: release and acquire. Both also do the other half, so that
 //   no request is missed. The pending call takes its request back before it empties the list. A
-//   thread that adds after that reads the head which the emptying wrote. So it also reads that there
-//   is no request, and asks. The requests themselves need no order.
+//   thread that adds after that reads the head which the emptying wrote. So it also reads that
+//   there is no request, and asks. The requests themselves need no order.
 //
 // In a fork's child the list has the same content. Nothing is lost that the forking thread added.
 // What another thread was about to add belongs to no thread any more. The pending call may not have

@@ -251,8 +251,8 @@ struct gate_state {
     }
 
     /// Whether all threads except the calling one are outside. An abandoned one counts as outside,
-    /// unless it is on its way to the GIL: it may have looked before it was abandoned. There it turns
-    /// back. Mutex held.
+    /// unless it is on its way to the GIL: it may have looked before it was abandoned. There it
+    /// turns back. Mutex held.
     [[nodiscard]] bool empty() const noexcept {
         bool all_out = true;
         for_each_inside([&](thread_at_gate const& each) {

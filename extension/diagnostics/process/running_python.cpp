@@ -46,10 +46,9 @@ running_python const* running_python::find() {
     if (version == nullptr) {
         throw std::runtime_error("it is older than 3.11");
     }
-    running_python python{
-        .object = *object,
-        .version = *version,
-        .is_free_threaded = object->find("_Py_DecRefShared").address != nullptr};
+    running_python python{.object = *object,
+                          .version = *version,
+                          .is_free_threaded = object->find("_Py_DecRefShared").address != nullptr};
     python.look_up(python.is_initialized, "Py_IsInitialized");
     python.look_up(python.this_threads_state, "PyGILState_GetThisThreadState");
     python.look_up(python.save, "PyEval_SaveThread");

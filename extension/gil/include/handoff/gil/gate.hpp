@@ -143,7 +143,7 @@ struct [[gnu::visibility("default")]] thread_at_gate {
     bool is_free = true;  // its thread has ended
     std::thread::native_handle_type thread{};
     std::optional<std::string_view> name;  // empty: it is inside for a moment
-    std::stop_token stop;                  // if there is a name
+    std::stop_token stop;  // if there is a name
 #if PY_VERSION_HEX >= 0x030F0000
     std::atomic<PyInterpreterGuard*> guard = nullptr;
 #endif
