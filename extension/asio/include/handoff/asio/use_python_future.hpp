@@ -300,7 +300,7 @@ private:
     }
 };
 
-/// A handler that owns what the token keeps, and cancels those that are to be cancelled.
+/// A handler that owns what the token keeps, and cancels what it should.
 template <class Handler, class... Kept>
 class handler_with : public Handler {
 public:

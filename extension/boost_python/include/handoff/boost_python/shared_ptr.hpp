@@ -31,7 +31,7 @@ namespace detail {
 struct python_owner {
     gil_shared<boost::python::handle<>> object;
 
-    void operator()(void const* /*nothing of ours*/) noexcept { object.reset(); }
+    void operator()(void const* /*null*/) noexcept { object.reset(); }
 };
 
 /// For std::shared_ptr or boost::shared_ptr.
