@@ -12,7 +12,8 @@ namespace handoff::detail {
 /// because unlocking is a plain store. So it cannot wake a thread; a thread that finds it locked
 /// tries again a little later.
 ///
-/// unlock() releases and try_lock() acquires: a thread that has the lock sees what was done under it.
+/// unlock() releases and try_lock() acquires: a thread that has the lock sees what was done under
+/// it.
 ///
 /// GIL:     any; unchanged. Threads: any.
 class short_lock {
