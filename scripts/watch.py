@@ -1,6 +1,6 @@
 """A live view of many Foos: how many messages come, how late, and which threads hold the GIL.
 
-Look at this: beside a thread that computes, all messages that are due arrive, late by one or two
+Look at: beside a thread that computes, all messages that are due arrive, late by one or two
 switch intervals (5 ms). Foo takes the GIL once for all of them, and holds it for a small part of
 the time. With `--busy 0` no thread holds the GIL most of the time, and messages are late only by
 their leeway.

@@ -364,7 +364,8 @@ struct gate_state {
 
     /// Returns whether there was memory for it.
     bool tie_to_fork() noexcept {
-        if (!tied_to_fork.exchange(true)) {  // by nobody else, who opens it at the same time
+        // Two threads may open it at the same time.
+        if (!tied_to_fork.exchange(true, std::memory_order_relaxed)) {
             tied_to_fork =
                 pthread_atfork([] { only().mutex.lock(); }, [] { only().mutex.unlock(); },
                                [] {

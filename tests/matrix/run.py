@@ -19,7 +19,6 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 CACHE = PROJECT / ".matrix"
 TABLE = PROJECT / "docs" / "matrix.md"
 MINUTES = float(os.environ.get("MINUTES") or 60)  # for a row's `make test`, and for its root
-EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -55,7 +54,6 @@ class Row(NamedTuple):
     packages: tuple[str, ...] = ()
     compiler: str = "g++"
     settings: tuple[str, ...] = ()
-    foreign: str = ""  # Debian's name of another processor, which qemu emulates
 
     @property
     def prerequisites(self):
@@ -69,12 +67,6 @@ ROWS = {
     "debian12-boost1.81": Row("bookworm", packages=("libboost-python1.81-dev",)),
     "debian13": Row("trixie"),
     "debian13-clang": Row("trixie", compiler="clang", settings=("CXX=clang++",)),
-    "debian13-arm64": Row(
-        "trixie",
-        compiler="g++-aarch64-linux-gnu:amd64",  # makes arm64's code, and runs unemulated
-        settings=("HANDOFF_PATIENCE=20",),
-        foreign="arm64",
-    ),
     "sid-python3.14": Row("sid"),
     "sid-python3.15": Row(
         "sid",
@@ -85,15 +77,6 @@ ROWS = {
     "ubuntu26.04": Row("resolute", UBUNTU),
 }
 
-# Debian's compilers for another processor have a prefix, as aarch64-linux-gnu-g++: in a root of
-# that processor they get the names that its own would have.
-UNPREFIXED = """
-for tool in /usr/bin/*-linux-gnu-*; do
-    ln -sf "$tool" "/usr/local/bin/${tool#*-linux-gnu-}"
-done
-ln -sf gcc /usr/local/bin/cc
-ln -sf g++ /usr/local/bin/c++
-"""
 # Namespaces of its own: what is mounted and started in them is gone when this program is.
 APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 # Their first process, which stays, to be the parent of orphans.
@@ -161,7 +144,7 @@ def make_root(row, folder, log):
     """Makes the row's root file system, unless it is there and as the row wants it."""
     root, made = folder / "root", folder / "made"
     archive = row.distribution
-    recipe = " ".join((row.suite, archive.mirror, *row.prerequisites, row.foreign)).strip()
+    recipe = " ".join((row.suite, archive.mirror, *row.prerequisites))
     if made.exists() and made.read_text() == recipe:
         return root
     made.unlink(missing_ok=True)
@@ -169,8 +152,6 @@ def make_root(row, folder, log):
     packages = CACHE / "packages" / row.suite
     packages.mkdir(parents=True, exist_ok=True)
     options = ("--variant=minbase", f"--keyring={archive.keys}", f"--cache-dir={packages}")
-    if row.foreign:
-        options += (f"--arch={row.foreign}",)
     command = ("debootstrap", *options, row.suite, root, archive.mirror, *archive.script)
     if call(command, log) != 0:
         raise NoRootError(
@@ -183,8 +164,6 @@ def make_root(row, folder, log):
     source = f"deb {lenient}{archive.mirror} {row.suite} {archive.components}\n"
     (root / "etc/apt/sources.list").write_text(source)
     install = "apt-get update; apt-get install -y --no-install-recommends $*; apt-get clean"
-    if row.foreign:
-        install = f"dpkg --add-architecture amd64; {install}\n{UNPREFIXED}"
     command = ("env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", install, "install")
     if call_inside(root, (*command, *row.prerequisites), log) != 0:
         raise NoRootError(f"{row.suite} could not install {' '.join(row.prerequisites)}")
@@ -251,21 +230,13 @@ def check_machine(rows):
     missing += [keyring for keyring, keys in keyrings.items() if not keys.exists()]
     if missing:
         sys.exit(f"make matrix needs more programs: apt-get install {' '.join(missing)}")
-    if any(row.foreign for row in rows) and not EMULATOR.exists():
-        sys.exit(
-            "make matrix emulates another processor in one of these rows, which needs"
-            " apt-get install qemu-user-static binfmt-support; then, unless a system was started"
-            " that does it: mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc;"
-            " update-binfmts --enable qemu-aarch64"
-        )
 
 
 def main(names):
     for name in names:
         if name not in ROWS:
             sys.exit(f"there is no row {name} in the matrix; there are {', '.join(ROWS)}")
-    native = [name for name, row in ROWS.items() if not row.foreign]  # the others take hours
-    chosen = {name: ROWS[name] for name in names or native}
+    chosen = {name: ROWS[name] for name in names or ROWS}
     check_machine(chosen.values())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     CACHE.mkdir(exist_ok=True)
