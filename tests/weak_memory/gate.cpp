@@ -157,8 +157,8 @@ int main() {
     for (bool const kernel : {true, false}) {
         handoff::detail::the_kernel_fences = kernel;
         std::cout << (kernel ? "with" : "without") << " membarrier()\n";
-        if (int const failed =
-                modelled::check<closing, abandoning, given_up>("extension/gil", 3000)) {
+        if (int const failed = modelled::check<closing, abandoning, given_up>(
+                "extension/gil", 3000, modelled::weakened_orders::told_of)) {
             return failed;
         }
     }
