@@ -1,5 +1,6 @@
 // define(): one overload of a function, plain or fast, for a class or a module of somebody's.
 #include <handoff/boost_python/fast.hpp>
+#include <handoff/boost_python/fast_class.hpp>
 
 #include <boost/python.hpp>
 
@@ -48,9 +49,15 @@ void define_object(py::object const& space, char const* name, bool is_fast) {
                           : py::object(py::make_function(&of_list)));
 }
 
+struct holder {};
+
 }  // namespace
 
 BOOST_PYTHON_MODULE(OVERLOADS_MODULE) {
+    handoff::fast_class_<holder, boost::noncopyable>("holder")
+        .def("fixed", &of_number)
+        .def("fixed", &of_text)
+        .staticmethod("fixed");
     py::def("define", &define);
     py::def("define_object", &define_object);
 }

@@ -107,6 +107,12 @@ class Overloads(unittest.TestCase):
         self.assertIsNot(type(space.f), type(space.g))
         self.assertIs(type(vars(space)["f"]), type(space.g))
 
+    def test_a_static_one(self):
+        holder, space = overloads_one.holder, types.ModuleType("space")
+        self.assertEqual((holder.fixed(1), holder().fixed("a")), ("int 1", "text a"))
+        overloads_one.define(space, "f", 0, True, True)
+        self.assertIs(type(holder.fixed), type(space.f))
+
     def test_equality(self):
         space = types.ModuleType("space")
         overloads_one.define(space, "f", 0, True, True)
