@@ -21,6 +21,7 @@ namespace handoff::detail {
 ///
 /// Made: what derives from it. Self: the class in which it is bound, if Boost.Python does not say.
 template <class Made, class Self>
+// NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): aggregates derive from it
 class python_function : public boost::python::api::object_operators<Made> {
     Made const& made() const { return static_cast<Made const&>(*this); }
 
