@@ -14,6 +14,7 @@ std::string of_number(int of) { return "int " + std::to_string(of); }
 std::string of_text(std::string const& of) { return "text " + of; }
 std::string of_fraction(double of) { return "double " + std::to_string(of); }
 std::string of_two(int one, int two) { return "two " + std::to_string(10 * one + two); }
+// NOLINTNEXTLINE(modernize-use-string-view): of one type with the others
 std::string of_list(py::list const& /*of*/) { return "list"; }
 
 template <class F>
