@@ -1,6 +1,6 @@
 // The Python object that shows a batch's memory, and the description of its layout for Python.
-#include "made_once.hpp"
 #include <handoff/channel/batch.hpp>
+#include <handoff/gil/detail/made_once.hpp>
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,8 @@
 // The object that a channel's coroutines use: it takes without waiting, and listens.
 #include "event_loop.hpp"
-#include "made_once.hpp"
 #include "posted_arrival.hpp"
 #include <handoff/channel/consumer.hpp>
+#include <handoff/gil/detail/made_once.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/once.hpp>
 

@@ -1,10 +1,10 @@
 // The part of a channel's Python class that is the same for all types of values.
 #include "arguments.hpp"
-#include "made_once.hpp"
 #include "raise.hpp"
 #include <handoff/channel/consumer.hpp>
 #include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
+#include <handoff/gil/detail/made_once.hpp>
 #include <handoff/gil/once.hpp>
 
 #include <boost/python.hpp>

@@ -1,7 +1,7 @@
 // What Python's garbage collector sees of a channel: its attributes, and the iterators over it.
-#include "made_once.hpp"
 #include <handoff/boost_python/detail/instance.hpp>
 #include <handoff/channel/consumer.hpp>
+#include <handoff/gil/detail/made_once.hpp>
 
 #include <array>
 

@@ -4,12 +4,12 @@
 #include "gil_scheduler.hpp"
 #include "ticker.hpp"
 #include <handoff/gil/detail/free_threading.hpp>
+#include <handoff/gil/detail/made_once.hpp>
 
 #include <boost/python/errors.hpp>
 #include <boost/python/handle.hpp>
 
 #include <array>
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -57,12 +57,8 @@ void deallocate(PyObject* self) {
     Py_DECREF(its_class);
 }
 
-/// The class, made when it is first needed. Returns: null with a Python error set.
-PyTypeObject* callback_class() noexcept {
-    static constinit std::atomic<PyTypeObject*> only = nullptr;  // owned
-    if (PyTypeObject* const found = only.load(std::memory_order_acquire)) {
-        return found;
-    }
+/// Returns: null with a Python error set.
+PyObject* make_class() {
     std::array slots = {
         PyType_Slot{.slot = Py_tp_doc,
                     .pfunc = const_cast<char*>("Calls the on_message of a Foo.")},
@@ -78,19 +74,13 @@ PyTypeObject* callback_class() noexcept {
                         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
                                  Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
                         .slots = slots.data()};
-    auto* const made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-    PyTypeObject* faster = nullptr;  // another thread
-    if (only.compare_exchange_strong(faster, made)) {
-        return made;
-    }
-    Py_XDECREF(made);
-    return faster;
+    return PyType_FromSpec(&spec);
 }
 
 }  // namespace
 
 PyObject* make(PyObject* called, ticker& of) {
-    PyTypeObject* const its_class = callback_class();
+    auto* const its_class = reinterpret_cast<PyTypeObject*>(detail::made_once<&make_class>());
     object* const made = its_class != nullptr ? PyObject_GC_New(object, its_class) : nullptr;
     if (made == nullptr) {
         throw boost::python::error_already_set();
