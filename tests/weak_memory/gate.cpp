@@ -50,10 +50,11 @@ void end_of_gate() {
     std::destroy_at(&gate);
 }
 
-/// Two native threads come and go while Python closes the gate, and then ends.
-struct closing : rl::test_suite<closing, 3> {
+/// What a test of the gate begins and ends with.
+template <class Test, unsigned Threads>
+struct gate_test : rl::test_suite<Test, Threads> {
     modelled::python python;
-    modelled::fences<3> fences;
+    modelled::fences<Threads> fences;
     rl::var<bool> has_ended;
 
     void before() {
@@ -63,9 +64,24 @@ struct closing : rl::test_suite<closing, 3> {
         RL_ASSERT(gil_gate::open());
     }
 
-    void thread(unsigned me) {
+    void after() { end_of_gate(); }
+
+    void begin_thread() {
         handoff::detail::this_thread_at_gate = nullptr;
         fences.begin_thread();
+    }
+
+    /// As a native thread. What it does with the GIL, it does before Python has ended.
+    void ask_for_the_gil() {
+        passage in;
+        static_cast<void>(in.unless_abandoned([&] { RL_ASSERT(!has_ended($)); }, [] {}));
+    }
+};
+
+/// Two native threads come and go while Python closes the gate, and then ends.
+struct closing : gate_test<closing, 3> {
+    void thread(unsigned me) {
+        begin_thread();
         if (me == 0) {
             modelled::with_gil held;
             RL_ASSERT(gil_gate::close());
@@ -79,30 +95,15 @@ struct closing : rl::test_suite<closing, 3> {
             }
         }
     }
-
-    void after() { end_of_gate(); }
 };
 
 /// Two native threads ask for the GIL while Python, which has waited in vain, abandons them and
 /// ends.
-struct abandoning : rl::test_suite<abandoning, 3> {
-    modelled::python python;
-    modelled::fences<3> fences;
-    rl::var<bool> has_ended;
-
-    void before() {
-        fence_threads = [this] { fences.fence_all(); };
-        begin_gate();
-        has_ended($) = false;
-        RL_ASSERT(gil_gate::open());
-    }
-
+struct abandoning : gate_test<abandoning, 3> {
     void thread(unsigned me) {
-        handoff::detail::this_thread_at_gate = nullptr;
-        fences.begin_thread();
+        begin_thread();
         if (me > 0) {
-            passage in;
-            static_cast<void>(in.unless_abandoned([&] { RL_ASSERT(!has_ended($)); }, [] {}));
+            ask_for_the_gil();
             return;
         }
         gate_state& gate = gate_state::only();
@@ -114,29 +115,14 @@ struct abandoning : rl::test_suite<abandoning, 3> {
         gate.abandon_all(gate.openings, false);
         has_ended($) = true;
     }
-
-    void after() { end_of_gate(); }
 };
 
-/// A native thread was given up before; it asks for the GIL all the same while Python ends.
-struct given_up : rl::test_suite<given_up, 2> {
-    modelled::python python;
-    modelled::fences<2> fences;
-    rl::var<bool> has_ended;
-
-    void before() {
-        fence_threads = [this] { fences.fence_all(); };
-        begin_gate();
-        has_ended($) = false;
-        RL_ASSERT(gil_gate::open());
-    }
-
+/// A native thread was given up before; it still asks for the GIL while Python ends.
+struct given_up : gate_test<given_up, 2> {
     void thread(unsigned me) {
-        handoff::detail::this_thread_at_gate = nullptr;
-        fences.begin_thread();
+        begin_thread();
         if (me > 0) {
-            passage in;
-            static_cast<void>(in.unless_abandoned([&] { RL_ASSERT(!has_ended($)); }, [] {}));
+            ask_for_the_gil();
             return;
         }
         modelled::with_gil held;
@@ -144,8 +130,6 @@ struct given_up : rl::test_suite<given_up, 2> {
         RL_ASSERT(gil_gate::close());
         has_ended($) = true;
     }
-
-    void after() { end_of_gate(); }
 };
 
 }  // namespace
