@@ -6,6 +6,7 @@ import sys
 import unittest
 from pathlib import Path
 
+from at_once import AT_ONCE
 from host import HOST, InFolder, environment, finish, run, start
 
 PROGRAMS = Path(os.environ["TUTORIAL_FOLDER"])
@@ -57,26 +58,6 @@ EXAMPLES = {
     "thermometer": (PROGRAMS / "thermometer", THERMOMETER),
 }
 WITH_STOP = ("counter", "lamps", "sensor")
-
-# Eight threads that come as one.
-AT_ONCE = """
-import threading
-def at_once(*functions):
-    begin = threading.Barrier(len(functions))
-    errors = []
-    def enter(function):
-        begin.wait()
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-    threads = [threading.Thread(target=enter, args=(each,)) for each in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors, errors
-"""
 
 
 class Example(InFolder):

@@ -8,28 +8,14 @@ import os
 import textwrap
 import unittest
 
+from at_once import AT_ONCE
 from host import HOST, environment, run
 
 CHANNELS = os.environ["CHANNELS_FOLDER"]
 
-BEGINNING = """\
+BEGINNING = f"""\
 import gc, threading, time
-
-def together(*functions):
-    \"\"\"Calls each on a thread of its own, all at once, and raises what one of them raises.\"\"\"
-    ready = threading.Barrier(len(functions))
-    raised = []
-    def call(function):
-        ready.wait()
-        try:
-            function()
-        except BaseException as error:
-            raised.append(error)
-    threads = [threading.Thread(target=call, args=[each]) for each in functions]
-    for each in threads: each.start()
-    for each in threads: each.join()
-    for each in raised: raise each
-
+{AT_ONCE}
 def collect():
     for _ in range(50): gc.collect()
 
@@ -60,7 +46,7 @@ class Foos(ManyThreads):
                     assert foo.error is None
                     foo.running, len(foo), repr(foo)
                     foo.stop()
-            together(use, use, use, use, collect)
+            at_once(use, use, use, use, collect)
             foo.stop()
             print(foo.messages == list(range(len(foo))), len(foo) > 0, foo.running)
             """,
@@ -77,7 +63,7 @@ class Foos(ManyThreads):
                     with Foo(0.0001, seen.append) as foo:
                         assert foo.wait(5, 30)
                     assert seen == foo.messages == list(range(len(foo))), (seen, foo.messages)
-            together(use, use, use, use, collect)
+            at_once(use, use, use, use, collect)
             print("done")
             """,
             ["done"],
@@ -92,7 +78,7 @@ class Foos(ManyThreads):
                 foo.start()
                 def wait():
                     for count in range(1, 60): assert foo.wait(count, 30), count
-                together(wait, wait, wait, wait)
+                at_once(wait, wait, wait, wait)
                 foo.stop()
             print("done")
             """,
@@ -114,7 +100,7 @@ class Foos(ManyThreads):
                 for _ in range(5000):
                     error = foo.error
                     assert error is None or type(error) is ZeroDivisionError, error
-            together(restart, restart, read, read, collect)
+            at_once(restart, restart, read, read, collect)
             foo.stop()
             print(foo.messages == list(range(len(foo))))
             """,
@@ -127,7 +113,7 @@ class Foos(ManyThreads):
             from Foo import Foo
             for _ in range(200):
                 foo = Foo(1, None)
-                together(*[lambda n=n: setattr(foo, f"a{n}", n) for n in range(4)])
+                at_once(*[lambda n=n: setattr(foo, f"a{n}", n) for n in range(4)])
                 assert foo.__dict__ == {f"a{n}": n for n in range(4)}, foo.__dict__
             print("done")
             """,
@@ -152,7 +138,7 @@ class ChannelsOfManyThreads(ManyThreads):
                 while True:
                     try: into.extend(numbers.get_many(50))
                     except numbers.ShutDown: return
-            together(close, lambda: take(taken[0]), lambda: take_lists(taken[1]),
+            at_once(close, lambda: take(taken[0]), lambda: take_lists(taken[1]),
                      lambda: take_lists(taken[2]), collect)
             print(sum(map(len, taken)), sorted(sum(taken, [])) == list(range(80000)))
             """,
@@ -168,7 +154,7 @@ class ChannelsOfManyThreads(ManyThreads):
                     numbers = channels.Numbers(4)
                     channels.push_range(numbers, 0, 3)
                     assert numbers.get_many(10) == [0, 1, 2]
-            together(use, use, use, use, collect)
+            at_once(use, use, use, use, collect)
             print("done")
             """,
             ["done"],
@@ -185,7 +171,7 @@ class ChannelsOfManyThreads(ManyThreads):
                 numbers.close()
                 kinds.add(type(numbers.batches()))
                 kinds.add(type(numbers.get_batch(1)))
-            together(use, use, use, use, use, use)
+            at_once(use, use, use, use, use, use)
             print(sorted(kind.__name__ for kind in kinds))
             """,
             ["['Batch', 'Batches']"],
