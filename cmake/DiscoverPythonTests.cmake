@@ -4,8 +4,9 @@
 #                                 [ENVIRONMENT NAME=value …] [PREFIX <name>])
 #
 # The file is parsed, not imported, by the chosen Python when CMake runs; editing it runs CMake
-# again. handoff_environment_of_python_tests is for all. Where handoff_left_out_python_tests is set, tests whose name it matches are not added. test_host.py's CommandLine.test_runs_a_script becomes test_host.CommandLine.runs_a_script;
-# PREFIX replaces the first part.
+# again. test_host.py's CommandLine.test_runs_a_script becomes test_host.CommandLine.runs_a_script;
+# PREFIX replaces the first part. All have the variables of handoff_environment_of_python_tests. A test whose
+# name handoff_left_out_python_tests matches, where that is set, is not added.
 
 set(_handoff_list_python_tests "${CMAKE_CURRENT_LIST_DIR}/list_python_tests.py")
 
