@@ -113,7 +113,7 @@ class fast_argument<P> {
     static constexpr bool is_value = fast_value_parameter<P>;
 
 public:
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the conversion, until it is begun
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): each is begun when it is needed
     explicit fast_argument(PyObject* source) {
         if constexpr (is_value) {
             state_ = may_be_read<type>() && read_exactly(source, fast_) ? state::fast : state::slow;
@@ -157,7 +157,7 @@ private:
     enum class state : char { fast, slow, impossible };
 
     state state_;
-    std::conditional_t<is_value, type, type*> fast_{};
+    std::conditional_t<is_value, type, type*> fast_;  // read only in state::fast
     union {
         conversion slow_;  // NOLINT(readability-identifier-naming)
     };
