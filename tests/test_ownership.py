@@ -817,14 +817,16 @@ class Dropping(Ownership):
         self.holds(
             """
             for _ in range(100):
-                ended = threading.Event()
+                started, ended = threading.Event(), threading.Event()
                 def drop(n):
                     assert n == 0
+                    started.wait(PATIENCE)  # start() refers to its Foo
                     kept.clear()
                     ended.set()
                 kept = [Foo(1e-4, drop)]
                 messages = kept[0].messages
                 kept[0].start()
+                started.set()
                 assert ended.wait(PATIENCE)
             others_go_on()
             assert messages == [0]
