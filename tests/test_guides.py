@@ -9,9 +9,10 @@ from host import HOST, STOCK, InFolder, environment, finish, start
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 INTERPRETERS = {"any Python": os.environ["THREADS_PYTHON"], "host": HOST}
-# A page's blocks of code, and the file that is compiled, or run.
+# A page's blocks of code, and the files that are compiled, or run.
+HOST_PROGRAM = "../tests/package/main.cpp"
 CODE = (
-    ("embed.md", "cpp", "embed/application.cpp"),
+    ("embed.md", "cpp", HOST_PROGRAM, "embed/application.cpp", "embed/window.cpp"),
     ("embed.md", "python", "embed/parallel.py"),
     ("threads.md", "cpp", "threads/feed.cpp"),
     ("threads.md", "python", "threads/use.py"),
@@ -25,8 +26,8 @@ def lines(text):
 
 class Guides(unittest.TestCase):
     def test_show_what_is_compiled_or_run(self):
-        for page, language, file in CODE:
-            tested = lines((DOCS / file).read_text())
+        for page, language, *files in CODE:
+            tested = lines("".join((DOCS / file).read_text() for file in files))
             pattern = rf"^```{language}\n(.*?)^```"
             blocks = re.findall(pattern, (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
             self.assertTrue(blocks)
@@ -65,6 +66,10 @@ class Application(InFolder):
         folder = self.folder / "env"
         self.succeed(STOCK, "-m", "venv", "--without-pip", folder)
         self.assert_says("prepared, with an environment", folder)
+
+    def test_receives_what_python_prints(self):
+        outcome = finish(start(os.environ["EMBED_WINDOW"], env=environment()))
+        self.assertEqual(outcome, (0, "printed\nan error\n", ""))
 
 
 if __name__ == "__main__":

@@ -845,24 +845,22 @@ class CMakeConsumer(Packages):
     def assert_hosts_robot(self, main, prefix):
         self.write("main.cpp", main)
         shutil.copy(PROJECT / "tests/package/robot.cpp", self.folder)
-        self.write("CMakeLists.txt", self.blocks("docs/embedding.md", "cmake")[0])
+        self.write("CMakeLists.txt", self.blocks("docs/embed.md", "cmake")[0])
         self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="robots")
         told = self.succeed(self.folder / "robots/robot", "-c", "import robot; print(robot.legs())")
         self.assertEqual(told.stdout, "4\n")
 
-    def test_builds_and_runs_what_the_page_of_embedding_shows(self):
-        page = "docs/embedding.md"
+    def test_builds_and_runs_what_the_guide_to_embedding_shows(self):
+        page = "docs/embed.md"
         prefix = self.install()
-        host, application, *_ = self.blocks(page, "cpp")
-        self.assert_hosts_robot(host, prefix)
+        self.assert_hosts_robot(self.blocks(page, "cpp")[0], prefix)
 
-        self.write("main.cpp", application)
+        programs = PROJECT / "docs/embed"
+        shutil.copy(programs / "application.cpp", self.folder)
         self.write("CMakeLists.txt", self.blocks(page, "cmake")[1])
-        for script in self.blocks(page, "python"):
-            self.write(script.splitlines()[0].removeprefix("# "), script)
         self.build(f"-DCMAKE_PREFIX_PATH={prefix}", into="build")
-        printed = re.search(r"(?ms)^\$ build/shapes\n(.*?)```", (PROJECT / page).read_text())[1]
-        self.assertEqual(self.succeed(self.folder / "build/shapes").stdout, printed)
+        told = self.succeed(self.folder / "build/application", programs)
+        self.assertIn("area 6\n", told.stdout)
 
     def test_with_two_installations_is_told_of_the_other(self):
         """Found first was one without the component that is asked for."""
