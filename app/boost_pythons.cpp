@@ -1,4 +1,4 @@
-// What a module brings is read from its file, before it is loaded; _imp.create_dynamic() loads it.
+// Reads from a module's file which Boost.Python it brings, before _imp.create_dynamic() loads it.
 #include "boost_pythons.hpp"
 
 #include "loaded_objects.hpp"
@@ -29,7 +29,7 @@ using detail::reference;
 /// A function that each Boost.Python has: boost::python::throw_error_already_set().
 constexpr char const* one_of_its_functions = "_ZN5boost6python23throw_error_already_setEv";
 
-/// A shared library's file. What it says is not trusted: nothing is read that is not in the file.
+/// A shared library's file. Its content is not trusted: nothing is read outside the file.
 class library_file {
 public:
     explicit library_file(char const* path) {
@@ -55,7 +55,7 @@ public:
     library_file(library_file const&) = delete;
     library_file& operator=(library_file const&) = delete;
 
-    /// Whether it needs a library for whose name this holds.
+    /// Whether it needs a library whose name satisfies this condition.
     template <class Holds>
     [[nodiscard]] bool needs(Holds holds) const {
         for (ElfW(Dyn) const& each : dynamic_) {
@@ -66,7 +66,7 @@ public:
         return false;
     }
 
-    /// Whether it has a function of this name, and gives it to others.
+    /// Whether it defines a function of this name, and exports it.
     [[nodiscard]] bool defines(std::string_view name) const {
         // DT_GNU_HASH: numbers of buckets, first symbol, size and shift of a filter; the filter,
         // the buckets, and for each symbol its hash, whose lowest bit ends a bucket.
@@ -142,7 +142,7 @@ private:
         return {reinterpret_cast<T const*>(content_.data() + offset), count};
     }
 
-    /// Where in the file that is which will be at this address; beyond its end if nowhere.
+    /// Where in the file is what will be at this address; beyond the file's end if nowhere.
     [[nodiscard]] std::size_t offset_of(ElfW(Addr) address) const {
         for (ElfW(Phdr) const& each : segments_) {
             if (each.p_type == PT_LOAD && address >= each.p_vaddr &&
@@ -182,7 +182,7 @@ private:
     std::optional<ElfW(Addr)> strings_;
 };
 
-/// What a loaded library calls itself; empty for the program.
+/// The name of a loaded library, as its file says it; empty for the program.
 std::string soname_of(link_map const& library) {
     char const* strings = nullptr;
     std::optional<std::size_t> name;
@@ -197,7 +197,7 @@ std::string soname_of(link_map const& library) {
     return strings != nullptr && name ? strings + *name : "";
 }
 
-/// Of the Boost.Python that all of the program is given: its library's name for itself.
+/// The name of the Boost.Python library that contains the function: the whole program uses it.
 std::string name_of_programs(void* function) {
     Dl_info unused{};
     void* library = nullptr;
@@ -206,7 +206,7 @@ std::string name_of_programs(void* function) {
                : std::string();
 }
 
-/// Whether a library beside the C library, or the program, has a malloc(), which all are given.
+/// Whether the malloc() that the whole process uses is not the C library's.
 bool malloc_is_another() {
     bool is_another = false;
     detail::for_each_loaded_object([&is_another](detail::loaded_object const& each) {
@@ -217,7 +217,7 @@ bool malloc_is_another() {
     return is_another;
 }
 
-/// Of the program, as it was when Python started.
+/// What is known of the program, as it was when Python started.
 struct program {
     std::string name_of_boost_python;
     bool malloc_is_another;
@@ -231,8 +231,8 @@ bool brings_its_own(char const* module) {
     });
 }
 
-/// Loads the module so that Python, which loads it again, finds it as it should be. Returns whether
-/// Python may go on; a Python error is set if not. What cannot be loaded, Python will say.
+/// Loads the module in the right way; Python then loads it again, and finds it loaded. Returns
+/// whether Python may go on; a Python error is set if not. Python reports what cannot be loaded.
 bool load_apart(char const* module) {
     if (the_program->malloc_is_another) {
         return PyErr_WarnFormat(
@@ -259,7 +259,7 @@ PyObject* create_dynamic(PyObject* original, PyObject* const* arguments, Py_ssiz
                 return nullptr;
             }
         }
-        PyErr_Clear();  // of a spec that is none, Python will complain
+        PyErr_Clear();  // of a wrong spec, Python will complain
     }
     return PyObject_Vectorcall(original, arguments, static_cast<std::size_t>(count), nullptr);
 }
@@ -288,7 +288,7 @@ void keep_boost_pythons_apart() {
     the_program = new program{.name_of_boost_python = name_of_programs(function),
                               .malloc_is_another = malloc_is_another()};
     if (!replace_create_dynamic()) {
-        PyErr_Clear();  // somebody else's _imp
+        PyErr_Clear();  // other code has replaced _imp
     }
 }
 

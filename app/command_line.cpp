@@ -15,7 +15,7 @@ using namespace std::string_view_literals;
 constexpr std::array ours{"gilcheck"sv, "giltrace"sv, "gilwatch"sv, "handoff-version"sv,
                           "handoff-watchdog"sv};
 
-// Of any version since 3.11. Source: `python3 --help-xoptions`, Python/initconfig.c.
+// The options of any version since 3.11. Source: `python3 --help-xoptions`, Python/initconfig.c.
 constexpr std::array of_cpython{
     "context_aware_warnings"sv,
     "cpu_count"sv,
@@ -61,7 +61,7 @@ HANDOFF_WATCHDOG: report on stderr who waits longer than so many seconds for the
          and who holds it (-X gilwatch)
 )"sv;
 
-/// Without what is easily mistaken: capital letters, and how words are joined.
+/// The name without what is easily mistyped: capital letters, and the characters that join words.
 std::string normalised(std::string_view name) {
     std::string plain;
     for (char const c : name) {
@@ -74,7 +74,7 @@ std::string normalised(std::string_view name) {
 
 /// How many letters are missing, too many, wrong, or exchanged with their neighbour.
 std::size_t mistakes_between(std::string const& a, std::string const& b) {
-    // Of the first i letters of a and the first j of b. Source: optimal string alignment.
+    // [i][j]: for the first i letters of a and the first j of b. Source: optimal string alignment.
     std::vector<std::vector<std::size_t>> between(a.size() + 1,
                                                   std::vector<std::size_t>(b.size() + 1));
     for (std::size_t i = 0; i <= a.size(); ++i) {
@@ -119,7 +119,7 @@ command_line::command_line(int argc, char const* const* argv) {
         for (std::size_t at = 1; at < word.size(); ++at) {
             char const letter = word[at];
             if (letter == 'c' || letter == 'm') {
-                return;  // what follows is the program's
+                return;  // the rest belongs to the program
             }
             if (letter == 'h' || letter == '?') {
                 help = word;
@@ -149,7 +149,7 @@ std::optional<std::string_view> option_meant_by(std::string_view x_option) {
         return "gilwatch";
     }
     static constexpr std::size_t few = 2;
-    static constexpr std::size_t longest = 32;  // of what could be meant
+    static constexpr std::size_t longest = 32;  // no option is this long
     if (name.size() > longest) {
         return std::nullopt;
     }

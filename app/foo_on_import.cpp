@@ -16,10 +16,9 @@ namespace {
 
 using handoff::detail::reference;
 
-/// The path of Foo's library, which is among the packages that were installed with the program:
-/// where its RUNPATH says. Asked for, and not left to dlopen(), which goes by its caller's: that
-/// may be somebody who stands between, as the address sanitizer does. Empty: it is not there.
-/// Source: dlinfo(3), RTLD_DI_SERINFO.
+/// The path of Foo's library, which was installed in a folder of the program's RUNPATH; empty if it
+/// is not there. The search is not left to dlopen(), which uses the RUNPATH of its caller: that may
+/// be an interceptor, such as the address sanitizer's. Source: dlinfo(3), RTLD_DI_SERINFO.
 std::string path_of_library() {
     void* const program = dlopen(nullptr, RTLD_LAZY);
     Dl_serinfo size{};
@@ -67,7 +66,7 @@ PyObject* PyInit_Foo() {
     if (library == nullptr) {
         return cannot_import(dlerror());
     }
-    // Its own, not this one: what is asked of a library is looked for there first.
+    // dlsym() searches the library itself first, so this is the library's PyInit_Foo, not this one.
     auto* const init = reinterpret_cast<decltype(&PyInit_Foo)>(dlsym(library, "PyInit_Foo"));
     if (init == nullptr || init == &PyInit_Foo) {
         return cannot_import("it does not contain the module Foo");

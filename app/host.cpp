@@ -27,7 +27,7 @@ namespace handoff {
 
 namespace {
 
-/// A str as UTF-8; nothing of any other object, or where it cannot be encoded. GIL: held.
+/// A str as UTF-8; nothing if the object is not a str, or cannot be encoded. GIL: held.
 std::optional<std::string> text(PyObject* object) {
     Py_ssize_t size = 0;
     char const* const utf8 = object != nullptr && PyUnicode_Check(object) != 0
@@ -40,8 +40,8 @@ std::optional<std::string> text(PyObject* object) {
     return std::string(utf8, static_cast<std::size_t>(size));
 }
 
-/// Of `-X name=value`, which Python keeps and does not know. Returns nothing if it was not given,
-/// and an empty text for `-X name`. GIL: held.
+/// The value of `-X name=value`: Python stores options that it does not know. Returns nothing if it
+/// was not given, and an empty text for `-X name`. GIL: held.
 std::optional<std::string> option(char const* name) {
     PyObject* const options = PySys_GetObject("_xoptions");
     PyObject* const value = options != nullptr ? PyDict_GetItemString(options, name) : nullptr;
@@ -51,7 +51,7 @@ std::optional<std::string> option(char const* name) {
     return text(value).value_or(std::string());  // without "=" it is True
 }
 
-/// As -E and -I have it. GIL: held.
+/// Whether -E or -I was given. GIL: held.
 bool environment_is_ignored() {
     PyObject* const flags = PySys_GetObject("flags");  // borrowed
     PyObject* const ignores =
@@ -62,7 +62,7 @@ bool environment_is_ignored() {
     return is;
 }
 
-/// As `-X gilwatch[=SETTINGS]` says, or by its other name, or the environment. GIL: held.
+/// The settings of `-X gilwatch[=SETTINGS]`, of its other name, or of the environment. GIL: held.
 /// Throws: std::invalid_argument.
 std::optional<gilwatch::settings> watch_asked_for() {
     for (char const* const name : {"gilwatch", "handoff-watchdog"}) {
@@ -73,8 +73,8 @@ std::optional<gilwatch::settings> watch_asked_for() {
     return environment_is_ignored() ? std::nullopt : watch::asked_for_by_environment();
 }
 
-/// As `-X gilcheck[=SETTINGS]`, `-X giltrace=FILE` and `-X gilwatch[=SETTINGS]` say. Returns
-/// whether they could be followed; a message on stderr if not.
+/// Starts what `-X gilcheck[=SETTINGS]`, `-X giltrace=FILE` and `-X gilwatch[=SETTINGS]` request.
+/// Returns whether that succeeded; if not, a message is on stderr.
 bool start_diagnostics() {
     try {
         if (auto const settings = option("gilcheck")) {
@@ -94,8 +94,8 @@ bool start_diagnostics() {
     return false;
 }
 
-/// As `-X handoff-version` asks: which this is, and of what. Returns whether it was asked for.
-/// GIL: held.
+/// For `-X handoff-version`: prints the version, and what it was built with. Returns whether the
+/// option was given. GIL: held.
 bool tell_version() {
     if (!option("handoff-version")) {
         return false;
@@ -105,8 +105,8 @@ bool tell_version() {
     return true;
 }
 
-/// A virtual environment has packages for one version of Python. Its links follow a host that is
-/// built anew, also for another one, which would find nothing there and say nothing. GIL: held.
+/// A virtual environment has packages for one version of Python. If the host is rebuilt for another
+/// version, the environment's links lead to it, and it silently finds no packages. GIL: held.
 void warn_of_environment_for_another_python() {
     auto const prefix = text(PySys_GetObject("prefix"));
     auto const base = text(PySys_GetObject("base_prefix"));
@@ -129,9 +129,9 @@ void warn_of_environment_for_another_python() {
                  prefix->c_str(), python.c_str(), executable.c_str(), prefix->c_str());
 }
 
-/// Before Python 3.14 it is within Py_RunMain() that sys.exit() finalizes and exit()s, with a code
-/// that only a function of on_exit() is told. Made the last one that is registered, it is the first
-/// that is called, before the destructors of any static objects.
+/// Before Python 3.14, sys.exit() finalizes Python and calls exit() inside Py_RunMain(), and only a
+/// function of on_exit() receives the exit code. This one is registered last, so it is called
+/// first, before the destructors of static objects.
 void see_to_a_timely_end() {
     if (gil_gate::abandoned() > 0) {
         on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
@@ -152,7 +152,7 @@ int host::run(int argc, char* argv[]) {
             std::fprintf(stderr, "handoff: unknown option -X %.*s: did you mean -X %.*s?\n",
                          static_cast<int>(each.size()), each.data(),
                          static_cast<int>(meant->size()), meant->data());
-            return 2;  // as Python has it where a command line is wrong
+            return 2;  // as python3 does if a command line is wrong
         }
     }
     startup::claim();
@@ -180,7 +180,7 @@ int host::run(int argc, char* argv[]) {
     }
     if (PyStatus_Exception(status) != 0) {
         if (gil_held() && PyErr_Occurred() != nullptr) {
-            PyErr_Print();  // what kept it from starting, in Python's words
+            PyErr_Print();  // why it could not start, in Python's words
         }
         std::fprintf(stderr, "%s\n", startup::message_of(status).c_str());
         return 1;
@@ -188,7 +188,7 @@ int host::run(int argc, char* argv[]) {
     keep_boost_pythons_apart();
     warn_of_environment_for_another_python();
     if (tell_version()) {
-        return Py_FinalizeEx() == 0 ? 0 : 120;  // as Python has it where stdout cannot be flushed
+        return Py_FinalizeEx() == 0 ? 0 : 120;  // as python3 does if stdout cannot be flushed
     }
     if (!start_diagnostics()) {
         Py_FinalizeEx();
@@ -202,7 +202,7 @@ int host::run(int argc, char* argv[]) {
         PyErr_Print();
         return 1;
     }
-    Py_AtExit(&see_to_a_timely_end);  // called last, with Python finalized
+    Py_AtExit(&see_to_a_timely_end);  // called last, after Python is finalized
     int const code = Py_RunMain();
     if (gil_gate::abandoned() > 0) {
         startup::end_at_once(code);

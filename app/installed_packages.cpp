@@ -1,4 +1,4 @@
-// A finder, asked last, for a few names in one folder.
+// A finder for a few names in one folder. Python asks it last.
 #include "installed_packages.hpp"
 
 #include <handoff/gil/detail/reference.hpp>
@@ -39,10 +39,10 @@ PyObject* find_spec(PyObject* folder, PyObject* arguments, PyObject* named) {
     return Py_NewRef(Py_None);
 }
 
-/// The folder that holds them; empty where there is none.
+/// The folder that holds them; empty if there is none.
 std::filesystem::path folder_of_packages() {
     std::error_code failed;
-    // The host, whatever link it was started by.
+    // The host's own file, even if it was started by a link.
     auto const host = std::filesystem::read_symlink("/proc/self/exe", failed);
     auto folder = (host.parent_path() / HANDOFF_PACKAGES_FROM_HOST).lexically_normal();
     for (char const* const package : packages) {
@@ -62,7 +62,7 @@ bool append_finder(char const* folder) {
         .ml_doc = "Finds the packages that were installed with the host."};
     PyObject* const meta_path = PySys_GetObject("meta_path");
     reference const path(PyUnicode_DecodeFSDefault(folder));
-    // A types.SimpleNamespace, of which Python has one before anything is imported.
+    // A types.SimpleNamespace; Python has this one before anything is imported.
     PyObject* const a_namespace = PySys_GetObject("implementation");
     reference const finder(a_namespace != nullptr ? PyObject_CallNoArgs(reinterpret_cast<PyObject*>(
                                                         Py_TYPE(a_namespace)))
@@ -78,7 +78,7 @@ bool append_finder(char const* folder) {
 void find_installed_packages() {
     auto const folder = folder_of_packages();
     if (!folder.empty() && !append_finder(folder.c_str())) {
-        PyErr_Clear();  // somebody else's sys.meta_path
+        PyErr_Clear();  // other code has replaced sys.meta_path
     }
 }
 

@@ -34,8 +34,8 @@ namespace py = boost::python;
 struct interpreter::life {
     explicit life(options given) : chosen(std::move(given)) {}
 
-    /// Refuses further calls and waits for those in progress. Returns whether all have ended; those
-    /// that have not, it has named on stderr. GIL: not held.
+    /// Refuses further calls and waits for those in progress. Returns whether all have ended; if
+    /// not, stderr names those that have not. GIL: not held.
     bool await_calls();
 
     options chosen;
@@ -53,7 +53,7 @@ private:
 
 namespace {
 
-/// How many calls of this thread's are in progress, one within another.
+/// How many nested calls of this thread are in progress.
 thread_local unsigned calls_of_this_thread = 0;
 
 py::object bytes(std::string_view content) {
@@ -66,8 +66,8 @@ py::object decoded(std::filesystem::path const& path) {
     return py::import("os").attr("fsdecode")(bytes(path.string()));
 }
 
-/// Compiles from bytes, so that a coding declaration, a BOM and a null byte mean what they mean
-/// to python3, and runs with these global names.
+/// Compiles from bytes, so that a coding declaration, a BOM and a null byte have the same meaning
+/// as in python3, and runs the code with these global names.
 void run_with(py::object const& names, py::object const& source, py::object const& file) {
     py::object const builtins = py::import("builtins");
     py::object const code = builtins.attr("compile")(source, file, "exec", 0, true);
@@ -80,7 +80,7 @@ py::object read(py::object const& path) {
     return py::import("pathlib").attr("Path")(path).attr("read_bytes")();
 }
 
-/// As Python's own shutdown deals with an error on the way.
+/// Does the work, and only reports its error, as Python's own shutdown does.
 template <class Work>
 void run_or_report(Work work) {
     try {
@@ -100,8 +100,8 @@ void check(PyStatus const& status) {
     }
 }
 
-/// "3.11" of the line `version = 3.11.2`, or virtualenv's `version_info = 3.11.2.final.0`; empty
-/// where there is none.
+/// "3.11" from the line `version = 3.11.2`, or virtualenv's `version_info = 3.11.2.final.0`; empty
+/// if there is none.
 std::string version_in(std::filesystem::path const& settings) {
     std::ifstream file(settings);
     for (std::string line; std::getline(file, line);) {
@@ -153,7 +153,7 @@ std::filesystem::path python_of(std::filesystem::path const& environment) {
     return python;
 }
 
-/// What sys.executable will be; empty where that is to be found on PATH.
+/// The future sys.executable; empty if Python should find it on PATH.
 /// Throws: std::runtime_error, which names what is wrong.
 std::filesystem::path executable_for(interpreter::options const& chosen) {
     if (!chosen.virtual_environment.empty()) {
@@ -175,7 +175,7 @@ std::filesystem::path executable_for(interpreter::options const& chosen) {
     return can_be_run(built_for) ? built_for : std::filesystem::path();
 }
 
-/// gilwatch's settings, if there is to be a watch. Throws: std::runtime_error.
+/// gilwatch's settings, if a watch is wanted. Throws: std::runtime_error.
 std::optional<gilwatch::settings> watch_for(interpreter::options const& chosen) {
     if (chosen.watchdog) {
         auto const after = *chosen.watchdog;
@@ -196,8 +196,8 @@ void set(PyConfig& config, wchar_t*& member, std::string const& value) {
     check(PyConfig_SetBytesString(&config, &member, value.c_str()));
 }
 
-/// Notices Ctrl-C for as long as it lives, where Python handles that: then no Python code runs for
-/// it. GIL: not needed, which a call that holds it forever does not give up.
+/// While it lives, it notices Ctrl-C instead of Python, without running Python code, if Python
+/// would handle it. GIL: not needed, because a call may hold it forever.
 class ctrl_c {
 public:
     explicit ctrl_c(bool python_handles_it) {
@@ -274,7 +274,7 @@ interpreter& interpreter::add_module(std::string_view name, PyObject* (*init)())
 
 void interpreter::start() {
     options const& chosen = life_->chosen;
-    // Whatever may be wrong with the options, before the process's one start is taken.
+    // All options are checked before the process's only start is claimed.
     std::filesystem::path const executable = executable_for(chosen);
     std::optional<gilwatch::settings> const watched = watch_for(chosen);
     refuse_null_bytes(chosen.arguments);
@@ -310,7 +310,7 @@ void interpreter::start() {
     check(Py_InitializeFromConfig(config.get()));
     keep_boost_pythons_apart();
     try {
-        // Here, as whoever imports it first is the main thread to it, for good.
+        // Threading takes the thread that first imports it for the main thread, permanently.
         py::import("threading");
         py::object path = py::import("sys").attr("path");
         Py_ssize_t place = 0;
@@ -357,17 +357,17 @@ void interpreter::stop() {
     }
     if (!life_->await_calls()) {
         life_->main_thread = nullptr;
-        // What is still called may use what a destructor would take away, Boost.Python's own
-        // registry for one.
+        // A call that is still in progress may use what a destructor would destroy, for example
+        // Boost.Python's registry.
         on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
         throw std::runtime_error(
             "Python was not finalized: calls into it are still in progress, as was said on stderr");
     }
     detail::await_gil([this] { PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr)); });
-    // What Py_FinalizeEx() does first, so that it can be seen whether the rest is safe.
+    // The first steps of Py_FinalizeEx(), so that it can be seen whether the rest is safe.
     run_or_report([] { py::import("threading").attr("_shutdown")(); });
     run_or_report([] { py::import("atexit").attr("_run_exitfuncs")(); });
-    if (!gil_gate::close()) {  // one of them, unless somebody has cleared them
+    if (!gil_gate::close()) {  // the atexit functions did so, unless a script has cleared them
         PyErr_WriteUnraisable(nullptr);
     }
     if (std::size_t const abandoned = gil_gate::abandoned(); abandoned > 0) {
@@ -492,7 +492,7 @@ void interpreter::life::tell(call_in_progress const& late, std::string const& un
 interpreter::call_in_progress::call_in_progress(interpreter const& called, call_name const& name)
     : called_(called.life_), name_(name), thread_(pthread_self()) {
     std::scoped_lock const held(called_->mutex);
-    // A call within a call goes on to its end, also while stop() waits for it.
+    // A nested call is admitted even while stop() waits for the outer one.
     if (!called_->open && calls_of_this_thread == 0) {
         throw std::logic_error(called_->started_by == std::thread::id()
                                    ? "Python is not running: start() comes first"

@@ -17,7 +17,7 @@ namespace py = boost::python;
 
 namespace {
 
-// It keeps nothing back: what has been written is with the function, and there is nothing to flush.
+// It has no buffer: each write reaches the function at once, and there is nothing to flush.
 char const* const redirect = R"(
 import io
 import sys

@@ -79,7 +79,7 @@ std::string message_of(PyStatus const& failed) {
 
 void end_at_once(int code) {
     giltrace::finish();
-    // A thread that waits for input keeps stdin locked, and a flush of everything would wait too.
+    // A thread that waits for input keeps stdin locked; a flush of all streams would wait for it.
     if (ftrylockfile(stdin) == 0) {
         std::fflush(nullptr);
     } else {

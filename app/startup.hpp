@@ -1,4 +1,4 @@
-// What every start of Python has in common: the built-in modules, and that there is only one start.
+// What all starts of Python share: the built-in modules, and that there is only one start.
 #pragma once
 
 #include <handoff/gil/python.hpp>
@@ -20,8 +20,8 @@ void claim();
 /// The message of a failed status, for stderr.
 [[nodiscard]] std::string message_of(PyStatus const& failed);
 
-/// Ends the process if threads were abandoned. A destructor of the program may destroy what they
-/// still use, or join them, and a call of theirs that returns would find no Python. stdio is
+/// Ends the process if threads were abandoned. A destructor of the program might destroy what they
+/// still use, or join them, and their calls would return when there is no Python any more. stdio is
 /// flushed.
 [[noreturn]] void end_at_once(int code);
 

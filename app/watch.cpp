@@ -1,4 +1,4 @@
-// watch: names who was not understood.
+// watch: names the option or variable that was not understood.
 #include "watch.hpp"
 
 #include <cstdlib>

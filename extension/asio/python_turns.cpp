@@ -53,7 +53,7 @@ bool handler_list::remove(queued_handler const& removed) noexcept {
 
 namespace {
 
-/// A plain addition where only one thread can do so. GIL: held.
+/// Adds one; without an atomic addition if only one thread at a time can do so. GIL: held.
 void count_one(std::atomic<std::size_t>& counted) noexcept {
     if constexpr (attached_threads_exclude_each_other) {
         counted.store(counted.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -202,7 +202,7 @@ void python_turns::take_turn() {
     }
 }
 
-/// Python ends. A turn that goes on leaves after its length, and drops what is left then.
+/// Python ends. A turn in progress ends after its usual length, and drops what is left then.
 void python_turns::refuse_turn() noexcept {
     {
         std::scoped_lock const held(guard_);
@@ -259,8 +259,8 @@ bool python_turns::run_ready_until(clock::time_point end) {
     return false;
 }
 
-/// The next handler to be run; null: there is none. Where it is not the last, another turn is on
-/// its way. GIL: held.
+/// The next handler; null if there is none. If others are left behind it, another turn is
+/// requested. GIL: held.
 queued_handler* python_turns::take_next(bool turn_begins) {
     if (attached_threads_exclude_each_other && !turn_begins) {
         if (queued_handler* const next = taken_.pop()) {
@@ -281,7 +281,7 @@ queued_handler* python_turns::take_next(bool turn_begins) {
     if (others_wait) {
         try {
             schedule();
-        } catch (...) {  // no memory; this turn goes on
+        } catch (...) {  // no memory: this turn runs all
             std::scoped_lock const held(guard_);
             on_its_way_ = false;
         }
@@ -289,8 +289,8 @@ queued_handler* python_turns::take_next(bool turn_begins) {
     return next;
 }
 
-/// Leaves what is taken to the next turn; false: none is on its way. Where one was refused
-/// meanwhile, nothing is left. GIL: held.
+/// Leaves what is taken to the next turn. Returns false if none is requested: this turn goes on. If
+/// turns are refused by now, drops it instead. GIL: held.
 bool python_turns::give_way() {
     bool is_refused = false;
     bool another_comes = false;

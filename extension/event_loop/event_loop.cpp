@@ -66,12 +66,12 @@ py::object dies_where_dropped(py::object const& its) {
     return its;
 }
 
-/// The class that the Boost.Python of this code has for mailboxes; null if it does not know it.
+/// The mailbox class that this code's Boost.Python knows; null if it knows none.
 PyTypeObject* known_class_of_mailboxes() {
     return py::converter::registered<mailbox>::converters.m_class_object;
 }
 
-/// Also if the file failed before and runs again: the classes are registered once.
+/// The classes are registered once, even if the file failed before and runs again.
 py::object class_of_mailboxes() {
     if (auto* const known = known_class_of_mailboxes()) {
         return py::object(py::handle<>(py::borrowed(reinterpret_cast<PyObject*>(known))));
@@ -105,7 +105,7 @@ py::object from_event_loop(char const* name) {
     if (known_class_of_mailboxes() != nullptr) {
         return shared[name];
     }
-    // Made by a module with another Boost.Python, whose classes this one does not know.
+    // A module with another Boost.Python made the shared ones; this code's does not know them.
     static constinit gil_once<py::object> own;
     return own.get(run)[name];
 }

@@ -132,7 +132,7 @@ def reader_of_thread():
 
 
 def _drop_waits():
-    """At exit: who would fulfil what is still awaited is asked to stop."""
+    """At exit: asks the makers of what is still awaited to stop."""
     for reader in [*(each() for each in _readers.values()), _reader_of_thread]:
         if reader is not None:
             reader.arrivals.clear()
@@ -221,7 +221,7 @@ class _Runs:
             task = asyncio.ensure_future(run.coroutine(), loop=self.loop())
         except BaseException as error:
             self.asked.forget(run)
-            # Without this frame: whoever keeps the error would keep the loop's queue.
+            # Without this frame: an owner of the error would also own the loop's queue.
             run.fail(error.with_traceback(error.__traceback__.tb_next))
             if not isinstance(error, Exception):
                 raise

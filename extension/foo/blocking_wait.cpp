@@ -34,7 +34,7 @@ bool blocking_wait::wait_until(std::chrono::steady_clock::time_point deadline) c
 }
 
 bool blocking_wait::reached() noexcept {
-    withdraw();  // whoever woke it has let go of the mutex then
+    withdraw();  // the thread that woke it has then released the mutex
     return reached_;
 }
 

@@ -21,8 +21,8 @@ namespace {
 struct object {
     PyObject_HEAD  // NOLINT(readability-identifier-naming)
         PyObject* called;  // owned
-    detail::gil_exclusion exclusion;  // of it
-    ticker* of;        // null: it is gone
+    detail::gil_exclusion exclusion;  // guards `called`
+    ticker* of;        // null: the ticker is gone
 };
 
 object& from(PyObject* self) noexcept { return *reinterpret_cast<object*>(self); }

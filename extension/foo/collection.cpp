@@ -15,8 +15,8 @@ namespace py = boost::python;
 
 namespace {
 
-/// The Foo within a Python object, if it has one that it does not share. The answer does not change
-/// during a collection: a second owner is made of the Python object, with the GIL.
+/// The Foo inside a Python object, if the object is its only owner. The answer does not change
+/// during a collection: a second owner is made from the Python object, with the GIL.
 foo* own_foo(PyObject* self) {
     auto const* const owner = static_cast<std::shared_ptr<foo> const*>(
         py::objects::find_instance_impl(self, py::type_id<std::shared_ptr<foo>>()));

@@ -6,7 +6,7 @@
 namespace handoff {
 
 /// The collector tracks Boost.Python's classes, but these do not report their references. An
-/// on_message refers to its module's globals, and thereby often to its Foo. Such a cycle would stay
+/// on_message refers to its module's globals, and so often to its Foo. Such a cycle would stay
 /// forever, and the script's open files with it.
 ///
 /// If only such a cycle refers to a Foo, its run is cut when the collector finds the cycle, before

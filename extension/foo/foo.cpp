@@ -55,7 +55,7 @@ boost::intrusive_ptr<ticker> make_ticker(foo::seconds interval, py::object const
     return new ticker(allowed, on_message);
 }
 
-/// Ends the run, and waits for that, with a look() now and then.
+/// Ends the run and waits for its end; calls look() now and then.
 template <class Look>
 void stop_and_look(ticker& stopped, Look look) {
     scheduler& its = gil_scheduler();
@@ -73,7 +73,7 @@ foo::foo(seconds interval, py::object const& on_message)
     : ticker_(make_ticker(interval, on_message)) {}
 
 foo::~foo() {
-    // Under the GIL, if it can be had: so no on_message begins after this.
+    // With the GIL, if it can be acquired: so no on_message begins after this.
     gil_try_acquire to_drop;
     gil_scheduler().cut(*ticker_);
     ticker_.reset();

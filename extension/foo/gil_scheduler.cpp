@@ -33,9 +33,9 @@ void audit(char const* event) noexcept {
     }
 }
 
-/// Ends the child of a fork() whose main thread is one of ours, as multiprocessing ends its
-/// children: since 3.13 Python cannot be finalized there, as Py_FinalizeEx() wants the thread state
-/// that was the main one in the parent. GIL: held.
+/// Ends the child of a fork() whose main thread is one of the scheduler's, as multiprocessing ends
+/// its children. Since 3.13 Python cannot be finalized there, because Py_FinalizeEx() requires the
+/// thread state that was the parent's main one. GIL: held.
 /// Source: CPython's Python/pylifecycle.c, resolve_final_tstate();
 /// Lib/multiprocessing/popen_fork.py.
 [[noreturn]] void end_child() {
@@ -49,14 +49,14 @@ void audit(char const* event) noexcept {
     };
     attempt([] { py::import("threading").attr("_shutdown")(); }, report);
     attempt([] { py::import("atexit").attr("_run_exitfuncs")(); }, report);
-    for (char const* const stream : {"stdout", "stderr"}) {  // None, closed, or somebody's own
+    for (char const* const stream : {"stdout", "stderr"}) {  // None, closed, or a user's object
         attempt([&] { py::import("sys").attr(stream).attr("flush")(); }, PyErr_Clear);
     }
     std::_Exit(EXIT_SUCCESS);
 }
 
-/// A thread of the scheduler's, from its registration at the gate on. What Python is to know of
-/// it waits for its first turn: whoever made it may hold what a holder of the GIL waits for.
+/// One of the scheduler's threads, from its registration at the gate on. It acquires the GIL only
+/// in its first turn: the thread that made it may hold what a holder of the GIL waits for.
 void run_thread(scheduler::surroundings::work const& body) {
     gil_registration const registered(thread_name);
     if (!registered) {
@@ -70,8 +70,8 @@ void run_thread(scheduler::surroundings::work const& body) {
     if (gil_try_acquire to_tell; to_tell) {
         audit("handoff.thread_stop");
         if (getpid() != process) {
-            // An on_message forked, and has returned: this is the child's main thread, and the end
-            // of its program.
+            // An on_message forked, and has returned: this is the child's main thread, and its
+            // program is over.
             end_child();
         }
     }
@@ -95,8 +95,8 @@ bool take_turn(scheduler::surroundings::work const& deliveries) {
 
 namespace detail {
 
-/// Visible, so that all modules of a process that contain this code share one scheduler: a module
-/// of a user's that links handoff::foo has a copy of it beside module Foo's.
+/// Visible, so that all modules of a process that contain this code share one scheduler: a user's
+/// module that links handoff::foo has its own copy of the code, besides module Foo's.
 // NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit std::atomic<scheduler*> only_scheduler = nullptr;
 // NOLINTEND(misc-use-internal-linkage)
@@ -123,8 +123,8 @@ scheduler& gil_scheduler() {
 
 namespace {
 
-/// Inside fork() itself, with no Python code before or after: what holds the scheduler's mutex
-/// must not run any, and Python's own fork hooks are such code.
+/// In fork() itself, not in Python's fork hooks: those are Python code, which must not run while
+/// the scheduler's mutex is held.
 void tie_to_fork() {
     static constinit std::atomic<bool> tied = false;
     if (!tied.exchange(true) &&
@@ -144,7 +144,7 @@ py::object description(scheduler::abandoned_delivery const& abandoned) {
             return stuck.delivery_in_progress();
         }
     } catch (py::error_already_set const&) {
-        PyErr_WriteUnraisable(nullptr);  // a repr() of the user's
+        PyErr_WriteUnraisable(nullptr);  // a user's repr() raised
     }
     return py::object(abandoned.of != nullptr ? "on_message of a Foo"
                                               : "a finalizer of a Foo that was dropped");
@@ -192,7 +192,7 @@ void close_at_exit() {
     }
 }
 
-/// The same for Python, with a name that tells something where Python says which function raised.
+/// The same as a Python function; its name explains an error where Python names what raised.
 PyObject* stop_every_foo(PyObject* /*module*/, PyObject* /*arguments*/) {
     return py::handle_exception(&close_at_exit) ? nullptr : Py_NewRef(Py_None);
 }
@@ -201,7 +201,7 @@ PyObject* stop_every_foo(PyObject* /*module*/, PyObject* /*arguments*/) {
 
 namespace {
 
-/// Made by the first that ties it: the module threading.
+/// The module threading, from the thread that first makes the connection.
 constinit gil_once<py::object> tied;
 
 py::object tie() {

@@ -1,4 +1,4 @@
-// Module Foo: the table of contents. What each entry does is said in <handoff/foo.hpp>.
+// Module Foo: the table of contents. <handoff/foo.hpp> describes each entry.
 #include "arguments.hpp"
 #include "collection.hpp"
 #include "event_loop.hpp"
@@ -21,8 +21,8 @@
 namespace py = boost::python;
 using handoff::fast;
 using handoff::foo;
-// Around all that may run Python code (__index__, __repr__, an audit hook): above it, Boost.Python
-// has a catch (...), and a daemon thread may be in that code when Python ends.
+// Around everything that may run Python code (__index__, __repr__, an audit hook): Boost.Python
+// calls it inside a catch (...), and a daemon thread may be in that code when Python ends.
 using handoff::detail::rather_hang;
 
 namespace {
@@ -43,7 +43,7 @@ py::object constructor() {
                 py::detail::install_holder<std::shared_ptr<foo>> const install(arguments.ptr());
                 install(
                     std::make_shared<foo>(handoff::seconds_from(interval, "interval"), on_message));
-                // Whoever drops it, no message comes any more.
+                // No message comes after it was dropped, on any thread.
                 handoff::detail::have_it_die_where_it_is_dropped(py::object(arguments[0]).ptr());
                 return py::object();
             });
@@ -64,7 +64,7 @@ py::object wait(py::tuple const& arguments, py::dict const& keywords) {
     });
 }
 
-/// Begins a wait whose end is posted. Returns its number, and what keeps it.
+/// Begins a wait whose end is posted. Returns its number, and the object that keeps it.
 py::tuple begin_wait(foo& awaited, Py_ssize_t count, handoff::mailbox& to) {
     auto const [number, kept] = awaited.post_when_delivered(count, to.shared_from_this());
     static constexpr auto drop = [](PyObject* capsule) {
@@ -117,7 +117,8 @@ Py_ssize_t length(foo const& self) { return py::len(self.messages()); }
 py::object represent(py::object const& self) {
     return rather_hang([&]() -> py::object {
         foo& it = py::extract<foo&>(self)();
-        // Found before the tuple, as code that Python runs sees one that is not complete.
+        // Looked up before the tuple exists: Python code that runs meanwhile could see it
+        // incomplete.
         py::object const module = self.attr("__class__").attr("__module__");
         py::object const name = self.attr("__class__").attr("__qualname__");
         return "<%s.%s interval=%r %s messages=%d>" %
@@ -202,7 +203,7 @@ void fill_module() {
     handoff::drop_shared_ptr_anywhere<foo>();
     handoff::make_collectable(*reinterpret_cast<PyTypeObject*>(foo_class.ptr()));
 
-    // Boost.Python's properties do not know their names, which their errors would tell.
+    // Boost.Python's properties do not know their names, so their errors could not show them.
     for (char const* const name : {"running", "interval", "messages", "error"}) {
         py::object const property = foo_class.attr(name);
         if (PyObject_HasAttrString(property.ptr(), "__set_name__") != 0) {
@@ -211,8 +212,8 @@ void fill_module() {
     }
 }
 
-/// Foo lives in one interpreter: Boost.Python has one registry of types for the process, the
-/// scheduler one thread state a thread.
+/// Foo lives in one interpreter: Boost.Python has one registry of types per process, and the
+/// scheduler has one thread state per thread.
 bool refuse_interpreter() {
     char const* why = nullptr;
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
@@ -232,12 +233,12 @@ bool refuse_interpreter() {
 
 /// Runs at every import that finds no Foo in sys.modules.
 int execute(PyObject* module) {
-    static PyObject* first = nullptr;  // guarded by the import's lock, which is of the name
+    static PyObject* first = nullptr;  // guarded by the import lock of this name
     if (refuse_interpreter()) {
         return -1;
     }
     if (first != nullptr) {
-        // A class is registered with Boost.Python once: a second module has the first one's.
+        // A class is registered with Boost.Python only once: a second module shares the first's.
         return PyDict_Update(PyModule_GetDict(module), PyModule_GetDict(first));
     }
     bool const failed = py::handle_exception([module] {
@@ -254,13 +255,13 @@ int execute(PyObject* module) {
 
 }  // namespace
 
-/// BOOST_PYTHON_MODULE, but in two phases: of a module with one, Python gives a subinterpreter a
-/// copy, unasked. Source: PEP 489, PEP 684.
+/// Like BOOST_PYTHON_MODULE, but with two-phase initialisation: of a module with a single phase, a
+/// subinterpreter would silently get a copy. Source: PEP 489, PEP 684.
 PyObject* PyInit_Foo() {
     static std::array slots = {
         PyModuleDef_Slot{.slot = Py_mod_exec, .value = reinterpret_cast<void*>(&execute)},
 #if PY_VERSION_HEX >= 0x030C0000
-        // It is we who refuse, and say why.
+        // So that Python does not refuse: execute() does, and says why.
         PyModuleDef_Slot{.slot = Py_mod_multiple_interpreters,
                          .value = Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif

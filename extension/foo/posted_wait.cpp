@@ -1,4 +1,4 @@
-// posted_wait: posts at once what has been reached, or cannot be any more.
+// posted_wait: posts at once if the count is reached already, or cannot be reached any more.
 #include "posted_wait.hpp"
 
 #include <utility>
@@ -19,7 +19,7 @@ posted_wait::posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
         } else if (enrol(awaited_->its_waits())) {
             awaited_->tell_waits();
         } else {
-            wake(awaited_->has_delivered(count));  // before the run ended, meanwhile
+            wake(awaited_->has_delivered(count));  // delivered meanwhile, before the run ended
         }
     } catch (...) {
         to_->forget();
@@ -29,7 +29,7 @@ posted_wait::posted_wait(boost::intrusive_ptr<ticker> awaited, Py_ssize_t count,
 
 posted_wait::~posted_wait() {
     withdraw();
-    // In the child of a fork a thread of the parent's may have been in the mailbox.
+    // In the child of a fork() the mailbox may be locked, by a thread of the parent's.
     if (!posted_ && !left_behind()) {
         to_->forget();
     }

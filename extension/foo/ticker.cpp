@@ -23,7 +23,7 @@
 #include <utility>
 
 #ifdef Py_GIL_DISABLED
-// Exported, but declared in an internal header. Takes the reference, also where it fails.
+// Exported, but declared in an internal header. Takes the reference, even if it fails.
 // NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
 extern "C" int _PyList_AppendTakeRefListResize(PyListObject* list, PyObject* added);
 #endif
@@ -40,7 +40,7 @@ bool being_sorted(PyObject* list) noexcept {
     return reinterpret_cast<PyListObject*>(list)->allocated == -1;
 }
 
-/// A list to which numbers are appended without a wait for anybody who uses it.
+/// Appends numbers to a list without waiting for a thread that uses it.
 class list_at_once {
 public:
 #ifdef Py_GIL_DISABLED
@@ -52,7 +52,7 @@ public:
         }
     }
 
-    /// As PyList_Append(), for who has the list's lock.
+    /// Like PyList_Append(), for a caller that holds the list's lock.
     /// Source: CPython's Include/internal/pycore_list.h, _PyList_AppendTakeRef().
     bool append(PyObject* number) noexcept {
         Py_ssize_t const end = size();
@@ -77,7 +77,7 @@ public:
     list_at_once(list_at_once const&) = delete;
     list_at_once& operator=(list_at_once const&) = delete;
 
-    /// Whether it can be appended to: nobody else is at it, or sorts it.
+    /// Whether it can be appended to: no other thread uses it, and it is not being sorted.
     [[nodiscard]] bool can_be_had() const noexcept {
         return is_ours_ && !being_sorted(reinterpret_cast<PyObject*>(&list_));
     }
@@ -95,7 +95,7 @@ private:
     bool is_ours_ = true;
 };
 
-/// What a message calls it: its repr(), or its name where that says nothing.
+/// How a message names it: its repr(), or its name if the repr() says nothing.
 py::object described(py::object const& called) {
     if (std::string_view(Py_TYPE(called.ptr())->tp_name) != "Boost.Python.function") {
         return py::object(py::handle<>(PyObject_Repr(called.ptr())));
@@ -200,7 +200,7 @@ scheduler::task::delivered ticker::deliver(scheduler::turn& now) noexcept {
     if (now.at_once()) {
         return deliver_at_once(now);
     }
-    // Any of it may run Python code: a callback, a hook, a finalizer.
+    // Each step may run Python code: a callback, a hook, a finalizer.
     return detail::rather_hang([&] { return deliver_due(now); });
 }
 
@@ -233,7 +233,7 @@ scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
     return next();
 }
 
-/// No Python code is run: nothing is called, and no object with a finalizer dropped.
+/// Runs no Python code: calls nothing, and drops no object with a finalizer.
 scheduler::task::delivered ticker::deliver_at_once(scheduler::turn& now) noexcept {
     if (fresh_) {
         std::unique_lock const alone(exclusion_, std::try_to_lock);
@@ -262,7 +262,7 @@ scheduler::task::delivered ticker::next() const noexcept {
                 std::min(interval_ * 0.01, most))};
 }
 
-/// How many may be delivered without a look at each one's due time, when one is due; at least one.
+/// If one is due: how many may be delivered without checking each one's due time; at least one.
 unsigned ticker::due_together(scheduler::turn const& now) const noexcept {
     auto const last = static_cast<std::uint64_t>((now.until() - begin_) / interval_);
     auto const before_last = last > ticks_ ? last - ticks_ : 1;  // the last may be rounded up
@@ -281,8 +281,8 @@ py::object ticker::delivery_in_progress() const {
            py::make_tuple(delivered_.load(), interval_.count(), described(on_message()));
 }
 
-/// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set;
-/// or none is, and somebody sorts the list.
+/// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set,
+/// or the list is being sorted.
 bool ticker::deliver_next() {
     Py_ssize_t n = 0;
     py::handle<> number;
@@ -300,7 +300,7 @@ bool ticker::deliver_next() {
     delivered_.store(n, std::memory_order_relaxed);
     bool returned = true;
     if (has_callback()) {
-        // By references of our own: the callback may drop its Foo, and clear the list.
+        // With a reference of its own: the callback may drop its Foo, and clear the list.
         py::object const called = on_message();
         returned =
             bool(py::handle<>(py::allow_null(PyObject_CallOneArg(called.ptr(), number.get()))));
@@ -315,7 +315,7 @@ void ticker::count(Py_ssize_t so_many) noexcept {
     waits_.reach(so_many);
 }
 
-/// So many, without a callback. On false there may be some of them, and a Python error is set.
+/// Appends that many, without a callback. On false some may be there, and a Python error is set.
 bool ticker::append_and_count(Py_ssize_t count) noexcept {
     Py_ssize_t appended = 0;
     Py_ssize_t size = 0;
@@ -343,7 +343,8 @@ void ticker::report_error() {
     gil_scheduler().cut(*this);
     try {
         py::object const module = threading();
-        // Found before the tuple, as code that Python runs sees one that is not complete.
+        // Looked up before the tuple exists: Python code that runs meanwhile could see it
+        // incomplete.
         py::object const type = exception.attr("__class__");
         py::object const traceback = exception.attr("__traceback__");
         py::object const arguments =
@@ -375,15 +376,15 @@ bool ticker::wait(Py_ssize_t count, std::optional<std::chrono::nanoseconds> time
         return true;
     }
     if (timeout && timeout->count() <= 0) {
-        // Not even for a moment is the GIL released: a thread that lets go of it and takes it back
-        // again and again keeps waking those who wait for it, and they never get to demand it.
+        // Does not release the GIL even for a moment: a thread that releases and reacquires it in a
+        // loop keeps waking the threads that wait for it, and they never get to request it.
         return false;
     }
     refuse_within_delivery(count);
     auto const deadline = detail::deadline_after(timeout);
     blocking_wait self(waits_, count);
     if (!self.enrolled()) {
-        return has_delivered(count);  // before the run ended, meanwhile
+        return has_delivered(count);  // delivered meanwhile, before the run ended
     }
     tell_waits();
     auto const end =

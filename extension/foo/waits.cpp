@@ -48,7 +48,7 @@ waits::~waits() = default;
 
 void waits::begin() noexcept {
     std::scoped_lock const held(waiting);
-    if (least_ == no_run) {  // else this one follows another at once, and whoever waits goes on
+    if (least_ == no_run) {  // otherwise this run follows another at once, and the waits go on
         expect(nobody_waits);
     }
 }
@@ -83,7 +83,7 @@ void waits::find_least() noexcept {
 }
 
 void waits::left_behind() noexcept {
-    // The mutex may be locked, and the set half changed, by a thread that is not here.
+    // A thread of the parent's may have locked the mutex, and may have half changed the set.
     std::construct_at(&waiting);
     static_cast<void>(enrolled_.release());
     expect(no_run);

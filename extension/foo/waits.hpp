@@ -11,7 +11,7 @@
 
 namespace handoff {
 
-/// The waits for one Foo. To enrol, to withdraw and to wake one takes a time that grows with the
+/// The waits for one Foo. Enrolling, withdrawing and waking one take time that grows with the
 /// logarithm of their number.
 ///
 /// Concurrency

@@ -1,4 +1,4 @@
-// lock_detached(): a thread waits for a mutex of ours, and others can stop the world meanwhile.
+// lock_detached(): a thread waits for one of Handoff's mutexes while others can stop the world.
 #include <handoff/gil/detail/free_threading.hpp>
 
 #ifdef Py_GIL_DISABLED
@@ -9,8 +9,8 @@ namespace handoff::detail {
 
 void lock_detached(std::mutex& wanted) {
     while (!wanted.try_lock()) {
-        // Of a mutex that is locked within another nobody runs Python code as he has it: it is free
-        // in a moment. And to attach with the outer one could last until the process ends.
+        // A mutex that is locked inside another one is free in a moment, because its holder runs no
+        // Python code. And with the outer one held, attaching could last until the process ends.
         if (!gil_held() || mutexes_held > 0) {
             wanted.lock();
             return;

@@ -289,8 +289,7 @@ struct gate_state {
     }
 
     /// Abandons the threads inside, with a message, and waits until none of them is on its way to
-    /// the
-    /// GIL: such a thread is refused and turns back. GIL: not held.
+    /// the GIL: such a thread is refused and turns back. GIL: not held.
     void abandon_all(unsigned long opening, bool interrupted) noexcept {
         std::scoped_lock const held(mutex);
         if (is_closed(opening)) {

@@ -1,13 +1,13 @@
-// kept_state: who makes it, who clears it and who deletes it, so that no thread waits as it ends.
+// kept_state: which threads make, clear and delete it, so that no thread waits as it ends.
 //
 // Overview
-//   A state can be cleared by whoever holds the GIL, and then be deleted without it. So a thread
+//   Any thread that holds the GIL can clear a state, and any can delete it after that. So a thread
 //   that ends leaves its state to others; the next native thread that acquires for the first time
 //   clears it, and the next that begins or ends deletes it. A few states outlive their threads, as
 //   few as there were threads at a time; what remains is Python's to clear when it finalizes.
 //
 // Why not by the thread itself
-//   It would take the GIL as it ends, and who joins it while holding the GIL would wait forever.
+//   It would take the GIL as it ends; a thread that joins it and holds the GIL would wait forever.
 //
 // Why in two steps
 //   From 3.12 on, PyThreadState_Delete() makes PyGILState_* forget the state of the calling thread,
@@ -16,8 +16,8 @@
 //
 // Without a GIL
 //   A thread's reference counts and its heap are its own, and only it can clear its state. So it
-//   attaches as it ends, for which it waits for nobody unless the world is being stopped: that is
-//   the one moment at which who joins it while attached would wait for ever.
+//   attaches as it ends. For this it waits only while the world is being stopped: only then would
+//   a thread that joins it while attached wait forever.
 //   Source: CPython 3.14's Python/pystate.c, PyThreadState_Clear().
 #include <handoff/gil/detail/assertion.hpp>
 #include <handoff/gil/detail/free_threading.hpp>
@@ -44,8 +44,8 @@ struct kept {
     kept* next = nullptr;
 };
 
-/// Any thread adds; one at a time takes all. Release and acquire: whoever takes a state sees all
-/// that its thread did with it.
+/// Any thread adds; one at a time takes all. Release and acquire: a thread that takes a state sees
+/// all that the state's own thread did with it.
 class kept_list {
 public:
     void add(kept* each) noexcept {

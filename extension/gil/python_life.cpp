@@ -12,7 +12,7 @@ unsigned long watched_python_life() {
     if (lives.watched == life || here != PyInterpreterState_Main()) {
         return life;
     }
-    // Counted once, whoever comes at the same time: of two threads' capsules one goes at once.
+    // Counted once, even if two threads come at the same time: one of their capsules goes at once.
     static constexpr auto count = [](PyObject* end) {
         if (PyCapsule_GetContext(end) != nullptr) {
             ++lives.ended;

@@ -18,7 +18,7 @@ void scheduler::state::start(task& started) {
         return;
     }
     if (started.hook_.is_linked()) {
-        ended.erase(ended.iterator_to(started));  // the last run's reference is this one's
+        ended.erase(ended.iterator_to(started));  // this run takes over the last run's reference
     } else {
         intrusive_ptr_add_ref(&started);
         ++active;
@@ -74,7 +74,7 @@ void scheduler::state::cut(task& unwanted) noexcept {
     }
 }
 
-/// If it is running, it is from now on as said.
+/// Puts its run into that state, if it is running.
 void scheduler::state::begin_drain(task& drained, task::run as, time_point last_due,
                                    time_point give_up) noexcept {
     drained.begin_again_ = false;
@@ -85,7 +85,7 @@ void scheduler::state::begin_drain(task& drained, task::run as, time_point last_
     }
 }
 
-/// Where all ends: what is due now is delivered, within the grace.
+/// At the end of everything: what is due now is delivered, within the grace.
 void scheduler::state::drain_all(time_point now) noexcept {
     give_up = now + close_grace;
     for (worker const& each : workers) {
@@ -102,7 +102,7 @@ void scheduler::state::drain_all(time_point now) noexcept {
     }
 }
 
-/// Nothing is delivered any more, and nobody may wait for it.
+/// Nothing is delivered any more, and no thread may wait for it.
 void scheduler::state::give_up_all() noexcept {
     closed = true;
     while (!queue.empty()) {
@@ -113,7 +113,7 @@ void scheduler::state::give_up_all() noexcept {
     }
 }
 
-/// Most belong at the end: then it takes no search.
+/// Most tasks belong at the end of the queue, which needs no search.
 void scheduler::state::queue_up(task& queued, time_point due, clock::duration leeway,
                                 time_point not_before) noexcept {
     queued.due_ = due;
@@ -135,12 +135,12 @@ void scheduler::state::queue_up(task& queued, time_point due, clock::duration le
     }
 }
 
-/// Whether the caller can only leave it to a thread of ours.
+/// Whether only one of the scheduler's threads can deliver it.
 bool scheduler::state::needs_turn(task const& due) const noexcept {
     return due.may_block() || !around.held_by_caller();
 }
 
-/// Delivers it there and then. REQUIRES: it needs no turn; it is active, and not in the queue.
+/// Delivers it at once, or queues it. REQUIRES: it needs no turn; it is active, not in the queue.
 void scheduler::state::deliver_or_queue_up(task& due) noexcept {
     turn own;
     if (!deliver_at_once(due, own)) {
@@ -148,7 +148,7 @@ void scheduler::state::deliver_or_queue_up(task& due) noexcept {
     }
 }
 
-/// Returns whether it was delivered, if need be without the mutex; it is then in the queue again,
+/// Returns whether it was delivered, if necessary without the mutex; it is then in the queue again,
 /// or idle. REQUIRES: it is active, and not in the queue.
 bool scheduler::state::deliver_at_once(task& due, turn& current) noexcept {
     current.turn_to(due);
@@ -195,7 +195,7 @@ void scheduler::state::deliver(lock& held, worker& self, task& due, turn& curren
         conclude(due, outcome, current);
         return;  // its run, or what is left of that, owns a reference as well
     }
-    // What it holds may run any code as it goes, for any time.
+    // Destroying it may run any code, and take any time.
     held.unlock();
     kept.reset();
     held.lock();
@@ -210,8 +210,8 @@ void scheduler::state::conclude(task& delivered, task::delivered outcome,
         bool const owed =
             is_running || (is != task::run::cut && outcome.next_due <= delivered.last_due_);
         if (owed && (is_running || current.now_ < delivered.give_up_)) {
-            // One that is behind goes behind the others that are due; one that could not deliver
-            // at all (its list is being sorted) is asked again a little later.
+            // A task that is behind is queued after the others that are due; a task that could not
+            // deliver at all (its list is being sorted) is tried again a little later.
             time_point const earliest =
                 current.delivered_any() ? current.now_ : current.now_ + longest_turn;
             queue_up(delivered, outcome.next_due, outcome.leeway,
@@ -225,8 +225,8 @@ void scheduler::state::conclude(task& delivered, task::delivered outcome,
     become_idle(delivered);
 }
 
-/// The run is over. It begins again at once if that was asked for meanwhile. Its reference is
-/// dropped here only where it cannot be the last.
+/// The run is over. It begins again at once if that was requested meanwhile. Its reference is
+/// dropped here only if it cannot be the last.
 void scheduler::state::become_idle(task& over, owners its) noexcept {
     if (over.hook_.is_linked()) {
         queue.erase(queue.iterator_to(over));
@@ -250,7 +250,7 @@ void scheduler::state::become_idle(task& over, owners its) noexcept {
     }
 }
 
-/// Who waits for the end looks again: a run is over, or its reference was dropped.
+/// A run is over, or its reference was dropped: the threads that wait for the end check again.
 void scheduler::state::tell_if_closed() noexcept {
     if (!closed) {
         return;

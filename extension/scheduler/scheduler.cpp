@@ -1,4 +1,4 @@
-// scheduler: the interface; what is done, its state does, in threads.cpp and runs.cpp.
+// scheduler: the interface. Its state does the work, in threads.cpp and runs.cpp.
 #include "scheduler.hpp"
 
 #include "state.hpp"
@@ -28,7 +28,7 @@ void scheduler::get_ready() {
 void scheduler::start(task& started) {
     if (!ready()) {
         if (state::lock const held(state_->mutex); state_->closed) {
-            throw scheduler_closed("the scheduler is closed");  // and gets no thread any more
+            throw scheduler_closed("the scheduler is closed");  // and it gets no thread any more
         }
         get_ready();
     }
@@ -160,7 +160,7 @@ void scheduler::after_fork_in_child() {
         state_->mutex.unlock();  // nothing was ever started
         return;
     }
-    // The parent's threads do not exist here, yet its objects name them as owners and waiters:
+    // The parent's threads do not exist here, but its objects name them as owners and waiters, so
     // none can be used or destroyed. A delivery that forked returns into its old state.
     state& parents = *state_.release();
     state_ = std::move(forks_child_);

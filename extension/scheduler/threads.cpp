@@ -9,7 +9,7 @@ namespace handoff {
 
 namespace {
 
-/// A little less than the last turn was waited for; none where it was had at once.
+/// A little less than the wait for the last turn; none if it was entered at once.
 scheduler::clock::duration head_start_after(scheduler::clock::duration waited) noexcept {
     return waited < scheduler::shortest_wait ? scheduler::clock::duration(0)
                                              : std::min<scheduler::clock::duration>(
@@ -50,7 +50,7 @@ void scheduler::state::add_first_thread() {
     has_thread = true;
 }
 
-/// Makes a thread, if there is room for one. It may yet become vacant, when it cannot enter its
+/// Makes a thread, if there is room for one. Its place becomes vacant again if it cannot enter its
 /// surroundings.
 scheduler::worker* scheduler::state::add_thread() {
     auto const room = std::ranges::find(workers, worker::vacant, &worker::is);
@@ -139,8 +139,8 @@ bool scheduler::state::take_turn(lock& held, worker& self) {
     return entered && (more_is_due || head_start > clock::duration(0));
 }
 
-/// Waits to be called, then watches for as long as deliveries follow each other, and takes the
-/// lead when one of them takes too long.
+/// Waits to be called, then watches as long as deliveries follow each other, and takes the lead
+/// when one of them takes too long.
 void scheduler::state::stand_by(lock& held, worker& self) {
     if (!leader->may_take_long()) {
         ++dormant;
@@ -185,9 +185,9 @@ bool scheduler::state::hand_over_lead(worker& self) noexcept {
     return true;
 }
 
-/// Where every thread waits, each within a delivery, for the end of another task, nobody is left to
-/// deliver what was due of those in the queue. One of them is given up, and whoever waits for it
-/// goes on.
+/// If every thread waits, inside a delivery, for the end of another task, no thread is left to
+/// deliver what is due of the queued ones. So one of these is given up, and the threads that wait
+/// for it go on.
 void scheduler::state::let_one_go_on() noexcept {
     bool const all_wait = std::ranges::all_of(workers, [](worker const& each) {
         return each.is == worker::vacant || each.abandoned || each.awaiting != nullptr;

@@ -1,4 +1,4 @@
-// checked_calls: gives each function of Python's a stub, and points the slots of its callers there.
+// checked_calls: gives each Python function a stub, and points its callers' slots to the stub.
 #include "checked_calls.hpp"
 
 #include "checked_calls_count.h"
@@ -51,19 +51,19 @@ std::atomic<slow_call_handler> on_slow_call = nullptr;
 
 namespace {
 
-constexpr std::size_t stub_size = 16;  // bytes, of x86-64's and of aarch64's
+constexpr std::size_t stub_size = 16;  // bytes, on x86-64 and on aarch64
 
-/// Their addresses are compared, by who fills a type's slots with them.
+/// Their addresses are compared, by code that fills a type's slots with them.
 constexpr std::array compared_beginnings{
     "PyObject_Generic", "PyType_Generic", "PyObject_SelfIter", "PyObject_HashNotImplemented",
     "PyObject_Free",    "PyObject_Del",   "PyObject_GC_Del"};
 
-/// The stubs that were given to functions, by name. Allocates nothing, as the program may hold its
-/// allocator's lock; and a fork() at any moment leaves the child a table that is whole.
+/// The stubs that functions were given, by name. Allocates nothing, because the program may hold
+/// its allocator's lock. A fork() at any moment leaves the child a complete table.
 class stub_table {
 public:
-    /// Made when it is first asked for. Null: there are too many. The name is copied: the library
-    /// that it is of may be unloaded.
+    /// Made when it is first requested. Null: there are too many. The name is copied, because its
+    /// library may be unloaded.
     void* stub_of(std::string_view name, void* function) noexcept {
         std::uint16_t& place = place_of(name);
         if (place == 0) {
@@ -103,7 +103,7 @@ void* stub_of(std::string_view name, void* function) {
     return known.stub_of(name, function);
 }
 
-/// dlopen() and dlsym() go on to their function in any case, after a look at what is new.
+/// dlopen() and dlsym() always continue to their function, after a check for what is new.
 constexpr std::array<char const*, HANDOFF_LOAD_STUBS> loaders{"dlopen", "dlsym"};
 
 void* load_stub_of(std::string_view name) noexcept {
@@ -126,7 +126,7 @@ bool is_compared(std::string_view name) noexcept {
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local void const* released_by = nullptr;
 
-/// Calls of these are noted, and legal: a report says where the GIL was released.
+/// Calls of these are recorded, and legal: a report says where the GIL was released.
 using save_function = void* (*)();
 using release_function = void (*)(int);
 save_function save_thread = nullptr;
@@ -142,7 +142,7 @@ void release_state_noted(int found) {
     release_state(found);
 }
 
-/// What stands in for a function; null: nothing does.
+/// The substitute for a function; null: there is none.
 void* substitute_for(char const* exported, void* function) {
     std::string_view const name = exported;
     if (name == "PyEval_SaveThread") {
@@ -212,8 +212,8 @@ std::size_t check_calls_into(loaded_object const* interpreter) {
             void* ours = load_stub_of(slot.name);
             if (ours != nullptr) {
             } else if (auto const found = in_interpreter(slot.name); found.is_function) {
-                // Resolved already, perhaps to another's wrapper; or to the caller's own lazy
-                // binding.
+                // Resolved already, perhaps to another wrapper; or not yet, to the caller's own
+                // lazy binding.
                 ours = substitute_for(slot.name,
                                       caller.contains(*slot.where) ? found.address : *slot.where);
             }

@@ -1,4 +1,4 @@
-// finding_rules: reads them at the start, so that what is wrong with them is told then.
+// finding_rules: reads them at the start, so that mistakes in them are reported then.
 #include "finding_rules.hpp"
 
 #include "json.hpp"
@@ -30,7 +30,7 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(first, text.find_last_not_of(blanks) + 1 - first);
 }
 
-/// Whether all of the text is as the pattern, in which `*` is any text.
+/// Whether the whole text matches the pattern, in which `*` is any text.
 bool is_as(std::string_view pattern, std::string_view text) noexcept {
     std::size_t at = 0;
     std::size_t in_text = 0;
@@ -56,7 +56,7 @@ bool is_as(std::string_view pattern, std::string_view text) noexcept {
 struct suppression {
     enum class kind { function, file, lock };
     kind of{};
-    std::string pattern;  // of the whole text
+    std::string pattern;  // for the whole text
 
     [[nodiscard]] bool matches(std::string_view text) const noexcept {
         return !text.empty() && is_as(pattern, text);
@@ -78,7 +78,7 @@ struct suppression {
     }
 };
 
-/// As the sanitizers have them: a pattern may be anywhere, unless it says where.
+/// As the sanitizers do: a pattern may match anywhere, unless it says where.
 std::string of_whole_text(std::string_view pattern) {
     std::string whole;
     if (pattern.starts_with('^')) {
@@ -105,14 +105,14 @@ struct rules {
     }
 };
 
-std::atomic<rules const*> current = nullptr;  // those before are kept: somebody may read them
+std::atomic<rules const*> current = nullptr;  // older ones are kept: a thread may be reading them
 
 suppression suppression_from(std::string_view line, std::string const& place) {
     auto const wrong = [&](std::string_view part, std::string const& what) {
         return std::invalid_argument("gilcheck: " + place + ": '" + std::string(part) + "' " +
                                      what + ", as in 'function:legacy::poll  # upstream bug 123'");
     };
-    // A lambda's name has a # within.
+    // A lambda's name contains a #.
     std::size_t reason = line.find('#');
     while (reason != std::string_view::npos &&
            blanks.find(line[reason - 1]) == std::string_view::npos) {
@@ -138,7 +138,7 @@ suppression suppression_from(std::string_view line, std::string const& place) {
             .pattern = of_whole_text(pattern)};
 }
 
-/// Gives each line that is not empty to the function, with "file:line".
+/// Calls the function with each line that is not empty, and with its "file:line".
 template <class Read>
 void for_each_line(std::string const& path, char const* what, Read const& read) {
     std::ifstream file(path);
@@ -169,7 +169,7 @@ bool is_in(std::string const& line, std::string const& path) {
     return false;
 }
 
-/// Without what the compiler has made of it: "f() [clone .isra.0]".
+/// Without what the compiler has added to it: "f() [clone .isra.0]".
 std::string_view as_in_source(std::string_view function) {
     return function.substr(0, function.find(" [clone "));
 }
@@ -206,7 +206,7 @@ void finding_facts::add_shown(std::span<call_frame const> stack) {
 }
 
 std::string finding_facts::signature() const {
-    std::vector<std::string> by;  // sorted: a cycle begins anywhere
+    std::vector<std::string> by;  // sorted: a cycle may begin at any side
     auto const add = [&by](std::span<named_function const> side) {
         std::string functions;
         for (named_function const& each : side) {

@@ -1,5 +1,5 @@
-// gil_budget: a thread that looks, several times within the time that is allowed, at the hold that
-// lasts, and asks its thread whether it is in Python code.
+// gil_budget: a thread that checks the current hold several times within the time that is allowed,
+// and asks the holder whether it executes Python code.
 #include "gil_budget.hpp"
 
 #include "call_frames.hpp"
@@ -60,8 +60,8 @@ struct long_hold {
     duration so_far{};
     std::vector<call_frame> frames;  // as far as the Python function that called it
     std::vector<std::string> python;
-    std::string waits_in;  // a system call, of which no stack is known; else empty
-    std::string unknown;  // why the stack is not known of who computes; else empty
+    std::string waits_in;  // a system call, without a known stack; else empty
+    std::string unknown;  // why the stack of a computing holder is unknown; else empty
 
     [[nodiscard]] std::string where() const {
         if (call_frame const* const users = users_frame(frames)) {
@@ -116,7 +116,7 @@ std::string json_of(long_hold const& hold) {
            ", \"what_to_do\": " + json_string(advice) + "}\n";
 }
 
-/// By its C++, or by the Python function where no C++ of the user's is on the stack.
+/// Identified by its C++, or by the Python function if no C++ of the user's is on the stack.
 finding_facts facts_of(long_hold const& hold) {
     finding_facts known{.kind = "over_budget"};
     known.add_side(hold.frames, 1);
@@ -136,8 +136,8 @@ finding_facts facts_of(long_hold const& hold) {
     return known;
 }
 
-/// known: the signatures of what was reported. A function is reported once, wherever in it it was
-/// met.
+/// known: the signatures of what was reported. A function is reported once, wherever the thread was
+/// in it.
 void look(stack_signal const& asking, current_hold const& now, std::set<std::string>& known) {
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
     std::uint64_t const at = nanoseconds();
@@ -172,7 +172,7 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
         return;  // it was in the evaluation loop by then
     }
     if (answer.blocks && hold_of_now().number != now.number) {
-        hold.python.clear();  // it was elsewhere by the time that they were read
+        hold.python.clear();  // it was elsewhere by the time that the Python lines were read
     }
     if (known.insert(facts_of(hold).signature()).second && reports.begin()) {
         reports.end([&hold] { return facts_of(hold); },
@@ -196,34 +196,34 @@ bool sleeps(pid_t thread) {
     return state < line.size() && line[state] != 'R';
 }
 
-/// Tells a call that does not return from Python code that holds the GIL for long because nobody
-/// wants it: the evaluation loop answers whoever asks, and code that is not Python's does not. A
-/// thread that the kernel does not run cannot answer, and is given time.
+/// Distinguishes a call that does not return from Python code that holds the GIL for long because
+/// no thread wants it: the evaluation loop answers a question, and native code does not. A thread
+/// that the kernel does not run cannot answer, and gets time.
 class question {
 public:
-    /// Asked of the main thread: a call that its evaluation loop is to make.
+    /// Asks the main thread, by a call that its evaluation loop has to make.
     void ask(current_hold const& hold) noexcept {
         if (add_pending_call != nullptr && hold.thread == getpid() && !is_asked.exchange(true)) {
             if (add_pending_call(&answer, nullptr) != 0) {
                 is_asked = false;  // there is no room; next time
             }
-            ours_.begin(hold);  // not before, as this thread may be kept from going on between
+            ours_.begin(hold);  // only now, because this thread may be suspended in between
         }
         if (hold.asked != 0 && waiters_.number != hold.number) {
             waiters_.begin(hold);
         }
     }
-    /// Whether the holder does not answer: it, or a thread that waits for the GIL, has asked it.
+    /// Whether the holder does not answer this thread, or a thread that waits for the GIL.
     [[nodiscard]] bool is_unanswered(current_hold const& hold) const {
         return (is_asked && ours_.is_over(hold)) || (hold.asked != 0 && waiters_.is_over(hold));
     }
 
-    static int (*add_pending_call)(int (*)(void*), void*);  // null: nobody would answer
+    static int (*add_pending_call)(int (*)(void*), void*);  // null: no thread would answer
 
 private:
     struct asked {
         std::uint64_t number = 0;  // the hold
-        duration used{};           // of processor time, by the holder, until it was asked
+        duration used{};           // the holder's processor time until it was asked
 
         void begin(current_hold const& hold) noexcept {
             number = hold.number;
@@ -250,7 +250,7 @@ void* watch(void* /*unused*/) {
     try {
         stack_signal const asking(&holds_gil);
         question to_holder;
-        std::set<std::string> known;  // not static: this thread goes on while those are destroyed
+        std::set<std::string> known;  // not static: this thread runs on while those are destroyed
         auto const pause = std::max<duration>(allowed / 4, std::chrono::microseconds(100));
         std::uint64_t looked_at = 0;
         for (;;) {

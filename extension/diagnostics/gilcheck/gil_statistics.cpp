@@ -28,10 +28,10 @@ namespace handoff::detail {
 
 namespace {
 
-/// Ticks, where it is not a number of times. Written at events, one at a time; read at any time.
+/// In ticks, except the numbers of times. Written at events, one at a time; read at any time.
 struct figures {
     std::atomic<std::uint64_t> takes = 0;
-    std::atomic<std::uint64_t> contended = 0;  // of them those that waited
+    std::atomic<std::uint64_t> contended = 0;  // the takes that waited
     std::atomic<std::uint64_t> held = 0;
     std::atomic<std::uint64_t> longest_hold = 0;
     std::atomic<std::uint64_t> waited = 0;
@@ -72,7 +72,7 @@ struct figures {
 
 struct of_thread {
     figures its;
-    std::atomic<pid_t> id = 0;  // 0: of none that is there
+    std::atomic<pid_t> id = 0;  // 0: of no living thread
     std::uint64_t waits_since = 0;
 };
 
@@ -82,7 +82,7 @@ struct of_function {
     std::array<char, 200> name{};  // as write_place() writes it; empty: not used yet
 };
 
-/// Those that have ended, by their names.
+/// The figures of threads that have ended, by the threads' names.
 struct of_name {
     figures its;
     std::array<char, 16> name{};
@@ -96,8 +96,8 @@ struct tables {
     std::size_t used_threads = 0;
     std::size_t used_names = 0;
     of_function native;   // no Python function was executed
-    of_function others;   // there was no more room
-    of_name other_names;  // as well
+    of_function others;   // there was no more room for a function
+    of_name other_names;  // the same for names
     of_thread other_threads;
     std::mutex mutex;  // guards which thread has which place, and what has ended
 };
@@ -108,10 +108,10 @@ function_reader reader;
 moment origin{};
 pthread_key_t at_thread_exit;
 
-// Guarded by CPython's lock of the GIL, but for readers.
+// Guarded by CPython's lock of the GIL, except for readers.
 std::atomic<std::uint64_t> hold_number = 0;
-std::atomic<std::uint64_t> hold_since = 0;  // ticks; 0: nobody holds it
-std::atomic<std::uint64_t> hold_asked = 0;  // ticks; 0: nobody has asked for it
+std::atomic<std::uint64_t> hold_since = 0;  // ticks; 0: no thread holds it
+std::atomic<std::uint64_t> hold_asked = 0;  // ticks; 0: no thread has requested it
 std::atomic<pid_t> hold_of = 0;
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local of_thread* own = nullptr;
@@ -214,7 +214,7 @@ void on_drop() noexcept {
 constinit gil_listener const listener{
     .waits = &on_wait, .asks = &on_ask, .takes = &on_take, .drops = &on_drop};
 
-/// Of figures, in seconds where it is not a number of times.
+/// One row of figures, in seconds except the numbers of times.
 struct row {
     std::string name;
     std::uint64_t threads = 1;
@@ -247,7 +247,7 @@ void add(row& to, figures const& its, seconds_of const& seconds) {
     to.longest_wait = std::max(to.longest_wait, seconds(its.longest_wait));
 }
 
-/// Those that held it longest come first.
+/// The longest holder comes first.
 std::vector<row> in_order(std::vector<row> rows) {
     std::erase_if(rows, [](row const& each) { return each.takes == 0 && each.contended == 0; });
     std::ranges::sort(rows, [](row const& one, row const& other) { return one.held > other.held; });
@@ -281,7 +281,7 @@ std::vector<row> rows_of_threads(seconds_of const& seconds) {
     return in_order(std::move(rows));
 }
 
-/// With a slash behind: that of the Python package with this library. Empty: it is in a program.
+/// The folder of the Python package with this library, with a slash. Empty: it is in a program.
 std::string folder_of_package() {
     std::string const file = place_of(reinterpret_cast<void const*>(&folder_of_package)).file;
     static constexpr std::string_view library = "libgilcheck.so";
@@ -425,7 +425,7 @@ void begin_in_child() {
         each->clear();
     }
     hold_of = own_thread_id();
-    new (&all->mutex) std::mutex();  // which another thread may have held
+    new (&all->mutex) std::mutex();  // another thread may have held it
 }
 
 }  // namespace

@@ -54,20 +54,20 @@ namespace {
 running_python const* python = nullptr;
 std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
-std::atomic<unsigned> unfinished = 0;  // of them, those being made
+std::atomic<unsigned> unfinished = 0;  // those of them that are being made
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool reporting = false;
 std::atomic<bool> tells_of_crashes = false;
-// Of a program that begins with its stderr closed, what has that number later is another file.
+// If a program begins with its stderr closed, that number later belongs to another file.
 std::atomic<bool> has_stderr = false;
 
-/// There before what a compiler initialises when the program begins: a library that is preloaded
-/// starts then.
+/// Exists before the compiler's initialisation when the program begins: a preloaded library starts
+/// then.
 settings& how() {
     static auto& only = *new settings();
     return only;
 }
 
-/// Whether a subinterpreter's GIL is held, whose events nobody listens to.
+/// Whether a subinterpreter's GIL is held: no listener receives that GIL's events.
 bool is_attached() {
     return python->current_state != nullptr && python->current_state() != nullptr;
 }
@@ -77,12 +77,12 @@ bool is_first_from(void const* place) noexcept {
     return known.is_first(reinterpret_cast<std::uintptr_t>(place));
 }
 
-/// Python is not there yet.
+/// Whether Python has not started yet.
 bool may_be_ignored() {
     return python->is_initialized() == 0 && !was_initialized.load(std::memory_order_relaxed);
 }
 
-/// Returns: whether there is to be one, which is then awaited before the process ends.
+/// Returns: whether a report is wanted; then the process waits for it before it ends.
 bool begin_report() noexcept {
     if (how().then == reaction::once && reports > 0) {
         return false;
@@ -108,7 +108,7 @@ void write_note(std::string const& text) {
 }
 
 void write_report(std::string const& text) {
-    bool const is_first = reports++ == 0;  // of threads that began one at the same time, too
+    bool const is_first = reports++ == 0;  // even if several threads began one at once
     if (is_first || how().then != reaction::once) {
         write(text);
     }
@@ -131,7 +131,7 @@ finding_reports reports_from_now() {
 
 void on_take() noexcept;
 
-/// On a free-threaded build nothing tells that a thread attaches: each call asks.
+/// On a free-threaded build there is no event when a thread attaches, so each call checks.
 void on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_attached()) {
         if (python->is_free_threaded && !reporting) {
@@ -165,13 +165,13 @@ void finish_reports() {
 std::atomic<bool> takes_figures = false;
 pid_t started_by = 0;
 
-/// "figures.json" is "figures.4711.json".
+/// From "figures.json" to "figures.4711.json".
 std::string name_for_child(std::string const& name) {
     auto const ending = name.rfind('.');
     return name.substr(0, ending) + '.' + std::to_string(getpid()) + name.substr(ending);
 }
 
-/// At the end of each process; a child's file has its number in the name.
+/// At the end of each process; a child's file name contains its process number.
 void write_statistics() {
     if (!takes_figures || how().statistics.empty()) {
         return;
@@ -192,7 +192,7 @@ void write_statistics() {
     }
 }
 
-/// That the process does not end before a report is made, nor as if nothing had been found.
+/// So that the process does not end before a report is made, nor as if nothing had been found.
 void exit_after_reports(int code, void* /*unused*/) {
     finish_reports();
     write_statistics();
@@ -206,7 +206,7 @@ void exit_after_reports(int code, void* /*unused*/) {
     throw std::runtime_error("gilcheck: cannot check this Python: " + why);
 }
 
-/// Returns whether there is one yet.
+/// Returns whether there is a Python yet.
 bool find_python() {
     try {
         running_python const* const found = running_python::find();
@@ -221,7 +221,7 @@ bool find_python() {
     return python != nullptr;
 }
 
-/// Before the process dies of a fault: a report that another thread makes is awaited for a while.
+/// Before the process dies of a fault: waits a while for a report that another thread makes.
 /// Returns: whether there is none. Called in a signal's handler.
 bool nothing_is_reported() noexcept {
     constexpr timespec moment{.tv_sec = 0, .tv_nsec = 10'000'000};
@@ -244,7 +244,7 @@ void tell_of_crash(std::string_view signal) noexcept {
     }
 }
 
-/// As soon as there is a Python that has noted who handles which signal. GIL: held.
+/// As soon as there is a Python, and it has recorded each signal's handler. GIL: held.
 void begin_to_tell_of_crashes() noexcept {
     if (!tells_of_crashes.load(std::memory_order_relaxed) && python->is_initialized() != 0 &&
         !tells_of_crashes.exchange(true)) {
@@ -260,13 +260,13 @@ void on_take() noexcept {
 
 constinit gil_listener const listener{.takes = &on_take};
 
-/// One thread at a time looks at what is loaded. It allocates nothing meanwhile, but where it finds
-/// Python: others wait for it, perhaps with their allocator's lock.
+/// One thread at a time checks what is loaded. It allocates nothing meanwhile, except when it finds
+/// Python, because others wait for it, perhaps with their allocator's lock.
 constinit std::mutex looking;
-constinit std::atomic<unsigned long long> looked_at = 0;  // loads_so_far() at the last look's begin
+constinit std::atomic<unsigned long long> looked_at = 0;  // loads_so_far() as the last check began
 
-/// The mutex is not held over fork(), as another's handler, an allocator's, may wait for a thread
-/// that waits for it. If some thread held it, what it has not looked at yet is looked at anew.
+/// The mutex is not held over fork(): an allocator's fork handler, for example, may wait for a
+/// thread that waits for it. If a thread held it, the child looks again at what it had not seen.
 void begin_to_look_in_child() noexcept {
     if (looking.try_lock()) {
         looking.unlock();
@@ -297,15 +297,15 @@ void begin_checking() {
     on_violation.store(&on_call_without_gil, std::memory_order_release);
     pthread_atfork(nullptr, nullptr, [] {
         begin_to_look_in_child();
-        unfinished = 0;  // who makes them is not in the child
+        unfinished = 0;  // the threads that make them are not in the child
         if (how().then != reaction::once) {
-            reports = 0;  // its exit code is for its own
+            reports = 0;  // the child's exit code is for its own
         }
     });
     on_exit(&exit_after_reports, nullptr);
 }
 
-/// Once: it goes on for as long as the process lives.
+/// Once: the watch lasts as long as the process.
 void watch_locks_if_wanted() {
     static bool begun = false;
     if (how().deadlocks && !std::exchange(begun, true)) {
@@ -362,10 +362,10 @@ void check_what_is_loaded() {
     }
 }
 
-constinit one_at_a_time::process starts{0};  // start() lets go of the GIL
+constinit one_at_a_time::process starts{0};  // start() releases the GIL
 
-/// The checker in the host and the one in the library are copies of each other: where the first
-/// checks, the second would take its redirected calls for the program's.
+/// The checkers in the host and in the library are copies of each other. If the first checks
+/// already, the second would take the redirected calls of the first for the program's.
 bool is_the_only_checker() noexcept {
     static constinit char own = 0;
     void const* first = nullptr;
@@ -396,7 +396,7 @@ bool is_name_of_statistics(std::string_view file) {
     return file.ends_with(".txt") || file.ends_with(".json") || file.ends_with(".prom");
 }
 
-/// Returns: whether the word names a file, which is noted then. Throws: std::invalid_argument.
+/// Returns: whether the word names a file, which is then stored. Throws: std::invalid_argument.
 bool reads_file_setting(std::string_view word, settings& read) {
     auto const* const found = std::ranges::find_if(
         file_settings, [word](auto const& each) { return word.starts_with(each.name); });
@@ -425,7 +425,7 @@ bool reads_file_setting(std::string_view word, settings& read) {
     return true;
 }
 
-/// What to do about a word that is not understood. before: what was.
+/// What to do about a word that is not understood. before: the text before it.
 std::string_view where_a_comma_may_not_be(std::string_view before) {
     auto const word = before.substr(before.find_last_of(',', before.size() - 2) + 1);
     settings read;
@@ -434,10 +434,10 @@ std::string_view where_a_comma_may_not_be(std::string_view before) {
                : "";
 }
 
-/// Also where it is no number.
+/// False for a NaN, too.
 bool is_within(double nanoseconds) { return nanoseconds >= 1e5 && nanoseconds <= 1e15; }
 
-/// Returns: whether it is a time, as "5ms" is.
+/// Returns: whether the text is a time, such as "5ms".
 bool is_time(std::string_view text, std::chrono::nanoseconds& time) {
     double number = 0;
     auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -450,7 +450,7 @@ bool is_time(std::string_view text, std::chrono::nanoseconds& time) {
     return true;
 }
 
-/// What is after the beginning; nothing where the word begins otherwise.
+/// The rest of the word after that beginning; nothing if the word begins otherwise.
 std::optional<std::string_view> after(std::string_view beginning, std::string_view word) {
     return word.starts_with(beginning) ? std::optional(word.substr(beginning.size()))
                                        : std::nullopt;
@@ -519,7 +519,7 @@ void start(settings const& wanted) {
     use_files_of(wanted);
     how() = wanted;
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
-        static_cast<void>(find_python());  // and whether it can do what is wanted now
+        static_cast<void>(find_python());  // and checks whether it can do what is wanted
         watch_locks_if_wanted();
         take_figures_if_wanted();
         return;  // it checks already

@@ -1,4 +1,4 @@
-// legal_calls: the list, by why a function is on it.
+// legal_calls: the list, ordered by why a function is on it.
 #include "legal_calls.hpp"
 
 #include <algorithm>
@@ -9,8 +9,8 @@ namespace handoff::detail {
 namespace {
 
 // What is not named here needs the GIL: "Unless explicitly documented otherwise, …"
-// (c-api/threads). Read of the documentation and sources of 3.11 to 3.15, whose exported functions
-// were gone through.
+// (c-api/threads). Taken from the documentation and sources of 3.11 to 3.15; all exported functions
+// were checked.
 constexpr std::array legal = std::to_array<std::string_view>({
     // Attach a thread state, or end what they end without one.
     // Source: c-api/threads, c-api/interp-lifecycle, c-api/subinterpreters.
@@ -139,9 +139,8 @@ constexpr std::array legal = std::to_array<std::string_view>({
     "_Py_gitversion",
     // Threads, locks and thread-local storage. Source: c-api/threads, c-api/synchronization,
     // c-api/tls.
-    // Not PyThread_get_stacksize() and PyThread_set_stacksize(): they are documented so, and read
-    // the
-    // current interpreter, which is null then (Python/thread_pthread.h, 3.11 to 3.15).
+    // Not PyThread_get_stacksize() and PyThread_set_stacksize(): they are documented so, but read
+    // the current interpreter, which is null then (Python/thread_pthread.h, 3.11 to 3.15).
     "PyThread_ReInitTLS",
     "PyThread_acquire_lock",
     "PyThread_acquire_lock_timed",
@@ -191,7 +190,7 @@ constexpr std::array legal = std::to_array<std::string_view>({
     "_Py_RestoreSignals",
     "_Py_WriteIndent",
     "_Py_WriteIndentedMargin",
-    // Memory of the raw domain, and who allocates. Source: c-api/memory.
+    // Memory of the raw domain, and which allocators are used. Source: c-api/memory.
     "PyMem_GetAllocator",
     "PyMem_SetAllocator",
     "PyMem_SetupDebugHooks",
@@ -220,10 +219,10 @@ constexpr std::array legal = std::to_array<std::string_view>({
     "_PyTime_GetPerfCounter",
     "_PyTime_GetSystemClock",
     "_PyTime_MulDiv",
-    // They read constants, or what the caller gives them, which is no object.
+    // They read constants, or what the caller passes, which is not an object.
     // Source: Objects/unicodectype.c, Objects/complexobject.c, Objects/floatobject.c,
-    // Objects/abstract.c,
-    // Python/pyhash.c, Python/pystrcmp.c, Python/mysnprintf.c, Python/fileutils.c.
+    // Objects/abstract.c, Python/pyhash.c, Python/pystrcmp.c, Python/mysnprintf.c,
+    // Python/fileutils.c.
     "PyBuffer_FillContiguousStrides",
     "PyBuffer_GetPointer",
     "PyBuffer_IsContiguous",
@@ -285,9 +284,8 @@ constexpr std::array legal = std::to_array<std::string_view>({
     "_Py_wreadlink",
     "_Py_wrealpath",
     "_Py_write_noraise",
-    // They compare a pointer, or read a field, as the macros of the same name do, whose calls
-    // nobody
-    // sees.
+    // They compare a pointer, or read a field, like the macros of the same name, whose calls no
+    // tool can see.
     "Py_Is",
     "Py_IsFalse",
     "Py_IsNone",

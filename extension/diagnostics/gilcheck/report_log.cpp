@@ -16,7 +16,7 @@ namespace handoff::detail {
 
 namespace {
 
-std::atomic<char const*> log_path = nullptr;  // those before are kept: somebody may read them
+std::atomic<char const*> log_path = nullptr;  // older ones are kept: a thread may be reading them
 
 int open_to_append(char const* path) noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
@@ -44,7 +44,7 @@ bool append(char const* path, std::string_view text) noexcept {
         return false;
     }
     bool failed = false;
-    while (!text.empty() && !failed) {  // once, unless the disk is full or a signal comes
+    while (!text.empty() && !failed) {  // once, unless the disk is full or a signal arrives
         ssize_t const written = write(file, text.data(), text.size());
         failed = written < 0 && errno != EINTR;
         text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));

@@ -1,4 +1,4 @@
-// violation: gathers what is known at the moment of the call, and words it.
+// violation: collects what is known at the moment of the call, and words it.
 #include "violation.hpp"
 
 #include "checked_calls.hpp"
@@ -78,7 +78,7 @@ std::string json_of(named_thread const& thread) {
 
 bool drops_a_reference(std::string_view function) {
     return function == "_Py_Dealloc" || function == "Py_DecRef" || function == "_Py_DecRef" ||
-           // On a free-threaded build, of an object of another thread, and of the thread's own.
+           // On a free-threaded build, of another thread's object, and of the thread's own.
            function == "_Py_DecRefShared" || function == "_Py_MergeZeroLocalRefcount";
 }
 
@@ -102,7 +102,7 @@ violation violation::here(char const* function, void const* return_address, bool
                     .stack = {},
                     .left_out = 0,
                     .released_at = {}};
-    if (holder.id != 0 && found.why != because::finalized) {  // faulthandler has gone first
+    if (holder.id != 0 && found.why != because::finalized) {  // faulthandler ends before that
         found.holder = {.id = holder.id,
                         .handle = holder.thread,
                         .name = system_name_of(holder.id),
@@ -179,7 +179,7 @@ std::string violation::where() const {
     if (stack.empty()) {
         return {};
     }
-    if (stack.front().whose == code_of::standard) {  // which does not call Python
+    if (stack.front().whose == code_of::standard) {  // the standard library does not call Python
         return ", by a function that is not on its stack, because this call was its last "
                "action: compile your module with -fno-optimize-sibling-calls to see it";
     }
@@ -189,7 +189,7 @@ std::string violation::where() const {
 
 finding_facts violation::facts() const {
     finding_facts known{.kind = "call_without_gil", .called = function};
-    known.add_side(stack, 1);  // a place is reported once, whoever comes to it
+    known.add_side(stack, 1);  // a place is reported once, for all threads
     return known;
 }
 
@@ -258,7 +258,7 @@ void prepare_violations(loaded_object const& interpreter) {
     is_free_threaded = interpreter.find("_Py_DecRefShared").address != nullptr;
     prepare_python_stacks(interpreter);
     std::array<void*, 1> first{};
-    static_cast<void>(walk_stack(first));  // has the loader find the unwinder now
+    static_cast<void>(walk_stack(first));  // makes the loader load the unwinder now
 }
 
 void note_held() noexcept { ever_held = true; }

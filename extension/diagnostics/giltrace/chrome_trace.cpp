@@ -9,13 +9,13 @@ namespace handoff::detail {
 
 namespace {
 
-/// Threads of the GIL's own, beside the process's: a hold is no part of one function's call, and in
-/// one lane all must nest. No process or thread has a number as high (proc(5), pid_max).
+/// The GIL's own threads, beside the process's: a hold is not part of one function's call, and in
+/// one lane all must nest. No process or thread has so high a number (proc(5), pid_max).
 constexpr unsigned beside = 0x40000000U;
 
 double microseconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e3; }
 
-/// Tells how far it is, every million lines.
+/// Reports the progress, every million lines.
 class progress {
 public:
     progress(timeline const& shown, teller tell) : tell_(tell) {
@@ -49,7 +49,7 @@ void write_chrome_trace(timeline const& shown, std::FILE* to, teller tell) {
         json_string(shown.contradiction()).c_str(), json_string(summary_of(shown)).c_str(), process,
         json_string("GIL of " + shown.program + " " + std::to_string(shown.process)).c_str());
     if (shown.lost != 0) {
-        // Of the process, as no thread's number is zero.
+        // For the process, because no thread has the number zero.
         std::fprintf(to,
                      ",\n{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": %u, \"tid\": 0, "
                      "\"args\": {\"name\": \"missing\"}}"

@@ -1,7 +1,5 @@
-// gil_recording: writes events into mapped chunks of a file, so that nothing is lost with the
-// process.
-//
-// All that is called at an event is guarded by CPython's own lock of the GIL, as gil_events says.
+// gil_recording: writes events into mapped chunks of a file, so that nothing is lost if the process
+// dies. CPython's own lock of the GIL guards everything that is called at an event: see gil_events.
 #include "gil_recording.hpp"
 
 #include "current_function.hpp"
@@ -42,7 +40,7 @@ using namespace recorded;
 
 namespace {
 
-/// Found without making a std::string.
+/// Lets a name be found without making a std::string.
 struct hash_of_text {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept {
@@ -52,7 +50,7 @@ struct hash_of_text {
 using numbered_names =
     std::unordered_map<std::string, std::uint32_t, hash_of_text, std::equal_to<>>;
 
-/// Where nothing is written any more.
+/// A chunk into which nothing is written any more.
 struct full_chunk {
     off_t where = 0;  // in the file
     std::uint32_t size = 0;
@@ -63,20 +61,20 @@ struct recording {
     std::string path;
     std::string (*child_path)(std::string const&, pid_t) = nullptr;
     recording_options wanted{};
-    std::filesystem::path place;  // the same, wherever the program goes
-    struct stat file{};           // of which device, and which there
+    std::filesystem::path place;  // the same, even if the program changes its folder
+    struct stat file{};  // its device and inode
     off_t size = 0;
     header* head = nullptr;
     std::uint32_t lanes = 0;
     numbered_names names;
     chunk* name_chunk = nullptr;
-    char* name_place = nullptr;  // where the next is written
-    std::vector<std::pair<std::uint32_t, std::string>> unwritten;  // names: there was no room yet
-    bool begins = false;  // in a child, with its first event
-    std::deque<full_chunk> full;  // the first to be used again first
+    char* name_place = nullptr;  // where the next name is written
+    std::vector<std::pair<std::uint32_t, std::string>> unwritten;  // names without room so far
+    bool begins = false;  // in a child: the file is made at its first event
+    std::deque<full_chunk> full;  // the first one is reused first
 };
 
-/// What a thread writes to; of the last recording, perhaps.
+/// What a thread writes to; it may belong to the last recording.
 struct buffer {
     unsigned of = 0;  // the recording
     event* next = nullptr;
@@ -85,7 +83,7 @@ struct buffer {
     off_t where = 0;  // in the file
     std::uint64_t waits_since = 0;  // ticks; 0: it does not wait for the GIL
     python_function function{};  // of the last hold ...
-    std::uint32_t name = 0;  // ... which was called that
+    std::uint32_t name = 0;  // ... which has this name
 };
 
 recording& current() {
@@ -93,27 +91,27 @@ recording& current() {
     return only;
 }
 
-std::atomic<unsigned> number = 0;  // of the recording; those of before are over
+std::atomic<unsigned> number = 0;  // of the recording; earlier ones are over
 std::atomic<bool> is_on = false;
-std::atomic<unsigned> making_room = 0;  // threads that do
+std::atomic<unsigned> making_room = 0;  // threads that make room now
 running_python const* python = nullptr;
 function_reader functions;
-std::uint64_t last_event = 0;  // its ticks: the lock orders events, where the counter may not
+std::uint64_t last_event = 0;  // its ticks: the lock orders events, which the counter may not do
 std::uint64_t held_since = 0;  // ticks
-std::uint64_t look_after = 0;  // so many ticks of a hold; 0: never
-std::uint64_t next_look = 0;  // when who holds the GIL has held it for long
-std::uint32_t stacks = 0;  // different ones, that were recorded
-std::uint64_t keeps = 0;  // so many ticks; 0: all
-std::uint64_t long_wait = 0;  // so many ticks; 0: none is
-std::uint64_t next_long_wait = 0;  // not told of before
-unsigned long_waits = 0;  // that were told of
+std::uint64_t look_after = 0;  // ticks of a hold; 0: never
+std::uint64_t next_look = 0;  // when the holder will have held the GIL for long
+std::uint32_t stacks = 0;  // different ones that were recorded
+std::uint64_t keeps = 0;  // ticks; 0: all
+std::uint64_t long_wait = 0;  // ticks; 0: no wait is
+std::uint64_t next_long_wait = 0;  // no report before then
+unsigned long_waits = 0;  // that were reported
 std::atomic<unsigned> readers = 0;  // of the file, while it is written
 pthread_key_t own_key{};
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local buffer own{};
 
-/// Of zeros, at the end of this file, the recording's. Returns null if there is no room for it, and
-/// errno says why.
+/// A chunk of zeros at the end of this file, the recording's. Returns null if there is no room for
+/// it; errno then says why.
 void* add(recording& now, int file, std::size_t size) {
     void* mapped = MAP_FAILED;
     static constexpr std::array<char, largest_chunk> zeros{};
@@ -121,7 +119,7 @@ void* add(recording& now, int file, std::size_t size) {
     if (std::cmp_equal(written, size)) {
         mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, now.size);
     } else if (written >= 0) {
-        errno = ENOSPC;  // a part of it had room
+        errno = ENOSPC;  // only a part of it had room
     }
     if (mapped == MAP_FAILED) {
         return nullptr;
@@ -130,9 +128,9 @@ void* add(recording& now, int file, std::size_t size) {
     return mapped;
 }
 
-/// What is done with the file, as it is found anew. Its descriptor is not kept: a program may close
-/// those that it does not know, as every daemon does, and the number is then that of a file of its
-/// own. Returns null if it is not found, and errno says why.
+/// Calls `done` with the file, which is opened by its name. Its descriptor is not kept: a program
+/// may close descriptors that it does not know, as every daemon does, and reuse the number for a
+/// file of its own. Returns null if the file is not found; errno then says why.
 /// Source: python-daemon's close_all_open_files().
 template <class Done>
 void* with_file(recording const& now, Done const& done) {
@@ -151,12 +149,12 @@ void* with_file(recording const& now, Done const& done) {
     return mapped;
 }
 
-/// The same as above.
+/// The same as above, on the file that is found by its name.
 void* add(recording& now, std::size_t size) {
     return with_file(now, [&](int file) { return add(now, file, size); });
 }
 
-/// What is there already. Returns null if it cannot be.
+/// Maps what is there already. Returns null if that fails.
 void* map(recording const& now, off_t where, std::size_t size) {
     return with_file(now, [=](int file) {
         void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, where);
@@ -164,7 +162,7 @@ void* map(recording const& now, off_t where, std::size_t size) {
     });
 }
 
-/// Without what a recording has, but its path. The file of a parent is left as it is.
+/// Releases everything of a recording except its path. A parent's file is not changed.
 void leave(recording& over) {
     if (over.head != nullptr) {
         munmap(over.head, page);
@@ -181,7 +179,7 @@ void leave(recording& over) {
 
 constexpr std::string_view recording_signature = "giltrace";
 
-/// Whether that process has the file in its memory. Source: proc(5), /proc/[pid]/maps.
+/// Whether that process has mapped the file. Source: proc(5), /proc/[pid]/maps.
 bool is_mapped_by(pid_t process, ino_t file) {
     std::ifstream maps(std::string("/proc/").append(std::to_string(process)).append("/maps"));
     std::string const wanted = std::string(" ").append(std::to_string(file)).append(" ");
@@ -193,13 +191,13 @@ bool is_mapped_by(pid_t process, ino_t file) {
     return false;
 }
 
-/// Throws: std::invalid_argument: there is a file of that name, and it is no recording, or one that
-///         another process writes.
+/// Throws: std::invalid_argument: there is a file of that name, which is not a recording, or which
+///         another process is writing.
 void make_sure_of_recording(std::string const& path) {
     header begin{};
     int const file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (file < 0) {
-        return;  // there is none, or creating it says what is wrong
+        return;  // there is none, or creating it will report the error
     }
     struct stat its{};
     bool const is_file = fstat(file, &its) == 0 && S_ISREG(its.st_mode);
@@ -224,7 +222,7 @@ void make_sure_of_recording(std::string const& path) {
 void begin(recording& now) {
     make_sure_of_recording(now.path);
     now.place = std::filesystem::absolute(now.path);
-    unlink(now.path.c_str());  // and not truncated, under the memory of who has it mapped
+    unlink(now.path.c_str());  // not truncated: another process may have it mapped
     int const file = open(now.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     now.size = 0;
     void* const mapped = file < 0 || fstat(file, &now.file) != 0 ? nullptr : add(now, file, page);
@@ -244,7 +242,7 @@ void begin(recording& now) {
     now.head->version = version;
     now.head->process = getpid();
     now.head->begin = tick_clock::this_moment();
-    do {  // until the scale of ticks is known well enough, should there be no later moment
+    do {  // until the scale of ticks is known well enough, in case no later moment comes
         now.head->latest = tick_clock::this_moment();
     } while (now.head->latest.nanoseconds - now.head->begin.nanoseconds < 100'000);
     tick_scale const scale(now.head->begin, now.head->latest);
@@ -278,7 +276,7 @@ void unmap(buffer& from) noexcept {
 
 void note_own_name(chunk& into) noexcept { prctl(PR_GET_NAME, into.name); }
 
-/// Of a thread that has ended.
+/// The chunk of a thread that has ended.
 struct left_chunk {
     full_chunk its;
     unsigned of = 0;  // the recording
@@ -286,7 +284,7 @@ struct left_chunk {
 };
 constinit pushed<left_chunk> left_chunks{};
 
-/// A thread ends, or its chunk is full. Returns: where it was.
+/// Called when a thread ends, or its chunk is full. Returns: where it was.
 full_chunk finish(buffer& full) noexcept {
     full_chunk its{.where = full.where};
     if (full.mapped != nullptr && full.of == number.load(std::memory_order_relaxed)) {
@@ -307,7 +305,7 @@ void finish_thread(void* /*unused*/) {
     }
 }
 
-/// A chunk of zeros, of which nothing is wanted any more. Returns null if there is none.
+/// A chunk that is no longer wanted, filled with zeros. Returns null if there is none.
 chunk* use_again(recording& now, off_t& where) {
     for (auto const& each : left_chunks.take()) {
         if (each->of == number.load(std::memory_order_relaxed)) {
@@ -325,13 +323,13 @@ chunk* use_again(recording& now, off_t& where) {
     }
     now.full.pop_front();
     where = oldest.where;
-    mapped->what = content::nothing;  // as long as it is neither the one nor the other
+    mapped->what = content::nothing;  // while it is neither the old chunk nor the new one
     mapped->lost_since = 0;
     std::memset(static_cast<void*>(mapped + 1), 0, oldest.size - sizeof(chunk));
     return mapped;
 }
 
-/// Room for the calling thread's events. Returns false if there is none.
+/// Makes room for the calling thread's events. Returns false if there is none.
 bool open_chunk(recording& now) {
     bool const is_new = own.of != number.load(std::memory_order_relaxed) || own.mapped == nullptr;
     std::uint32_t const size =
@@ -345,10 +343,10 @@ bool open_chunk(recording& now) {
         }
         added->size = size;
     }
-    // The one before is kept as long as there is no other: it says since when events are missing.
+    // The former chunk is kept until there is another: it says since when events are missing.
     std::uint32_t const lane = is_new ? ++now.lanes : own.mapped->lane;
     if (is_new) {
-        unmap(own);  // what is there is another recording's
+        unmap(own);  // the mapped chunk belongs to another recording
         own = {.of = number.load(std::memory_order_relaxed)};
     } else {
         now.full.push_back(finish(own));
@@ -367,7 +365,7 @@ bool open_chunk(recording& now) {
     return true;
 }
 
-/// Room for names. Returns false if there is none.
+/// Makes room for names. Returns false if there is none.
 bool open_name_chunk(recording& now, std::uint32_t size) {
     auto* const added = static_cast<chunk*>(add(now, size));
     if (added == nullptr) {
@@ -402,7 +400,7 @@ bool write_name(recording& now, std::uint32_t called, std::string_view text) {
     return true;
 }
 
-/// Now that there is room, perhaps.
+/// Tries again, because there may be room now.
 void write_unwritten(recording& now) {
     std::erase_if(now.unwritten,
                   [&now](auto const& each) { return write_name(now, each.first, each.second); });
@@ -410,7 +408,7 @@ void write_unwritten(recording& now) {
 
 bool is_of_this_recording() noexcept { return own.of == number.load(std::memory_order_relaxed); }
 
-/// There is no room for an event of the calling thread's. error: of errno.
+/// There is no room for an event of the calling thread. error: an errno.
 void note_loss(header& head, int error) noexcept {
     auto const now = std::max(last_event, tick_clock::now());
     if (head.lost++ == 0) {
@@ -423,14 +421,14 @@ void note_loss(header& head, int error) noexcept {
     }
 }
 
-/// Returns false if there is none, or the recording is over: its file is not touched after that.
+/// Returns false if there is no room, or the recording is over: then the file is not touched.
 [[gnu::noinline]] bool make_room() noexcept {
     recording& now = current();
     ++making_room;
     bool made = false;
     if (is_on) {
         try {
-            if (std::exchange(now.begins, false)) {  // and not again, if it cannot
+            if (std::exchange(now.begins, false)) {  // only once, even if it fails
                 now.path = now.child_path(now.path, getpid());
                 begin(now);
             }
@@ -439,7 +437,7 @@ void note_loss(header& head, int error) noexcept {
                 write_unwritten(now);
             }
         } catch (std::exception const&) {
-            errno = ENOMEM;  // or it is not there at all
+            errno = ENOMEM;  // or there is no recording at all
         }
         if (!made && now.head != nullptr) {
             note_loss(*now.head, errno);
@@ -476,7 +474,7 @@ std::uint32_t number_of(recording& now, std::string_view text, std::uint32_t kin
     return fresh;
 }
 
-/// As in "Queue.get (queue.py:154)".
+/// For example "Queue.get (queue.py:154)".
 std::string_view text_of(python_function const& function, int line, std::span<char> room) {
     std::array<char, 512> path;
     std::string_view file(path.data(), functions.write_utf8(function.file, path));
@@ -492,11 +490,11 @@ std::string_view text_of(python_function const& function, int line, std::span<ch
     return {room.data(), end};
 }
 
-/// What holds are called of a Python whose objects are not known: it may be Python code, or not.
+/// The name of holds in a Python whose objects are unknown: they may be Python code, or not.
 constexpr char const* not_known =
     "a function that is not known (giltrace knows those of Python 3.11 to 3.15)";
 
-/// The name of a hold that is not called as the thread's last.
+/// The name of a hold whose name differs from the thread's last.
 [[gnu::noinline]] std::uint32_t name_anew(python_function const& running) {
     recording& now = current();
     if (now.head == nullptr) {
@@ -516,14 +514,14 @@ constexpr char const* not_known =
         own.function = running;
         own.name = found;
         if (own.mapped != nullptr && own.mapped->size == page) {
-            note_own_name(*own.mapped);  // which Python gives it as it begins
+            note_own_name(*own.mapped);  // Python names a thread when it begins
         }
     }
     return found;
 }
 
-/// What this thread does with the GIL as it drops it: 0 if that is not known. Only reads, though
-/// the GIL is dropped: nobody can take it before CPython's lock is free.
+/// What this thread does with the GIL when it drops it; 0 if that is not known. It can still read
+/// this after the GIL is dropped: no thread can take the GIL before CPython's lock is free.
 std::uint32_t name_of_hold() {
     python_function running{};
     void* const state = functions.knows() ? python->this_threads_state() : nullptr;
@@ -540,7 +538,7 @@ std::uint32_t name_of_hold() {
     return is_of_this_recording() && running == own.function ? own.name : name_anew(running);
 }
 
-/// The name that a thread of this process has now; nothing, if it has none, or has ended.
+/// Writes the current name of a thread of this process; nothing if it has none, or has ended.
 void write_thread_name(recording& now, pid_t thread) {
     std::array<char, thread_name> name{};
     int const file =
@@ -556,11 +554,11 @@ void write_thread_name(recording& now, pid_t thread) {
     }
 }
 
-/// How often who holds the GIL was asked to drop it: once in 5 ms.
+/// How often the holder of the GIL was asked to drop it: once in 5 ms.
 constinit unsigned asked = 0;
 
-/// Of a holder that never drops the GIL there will be no later moment to note the name. It was
-/// given that after it had begun.
+/// Records the holder's name, which it got after it had begun: if it never drops the GIL, there is
+/// no later moment to do so.
 [[gnu::noinline]] void note_holders_name() noexcept {
     recording& now = current();
     ++making_room;
@@ -573,7 +571,7 @@ constinit unsigned asked = 0;
     --making_room;
 }
 
-/// So many are told of, and each only when what is kept of the one before has passed.
+/// Reports at most this many, and each only when what is kept of the last one has passed.
 void tell_of_long_wait() noexcept {
     static constexpr unsigned most_told = 10;
     if (last_event >= next_long_wait && long_waits < most_told) {
@@ -583,8 +581,8 @@ void tell_of_long_wait() noexcept {
     }
 }
 
-/// The program's: CPython sets it to zero before it drops the GIL for a readdir(), as one example,
-/// and looks at it after that.
+/// Keeps the program's errno. For example, CPython sets it to zero before it drops the GIL for a
+/// readdir(), and checks it after that.
 class errno_kept {
 public:
     errno_kept() noexcept : before_(errno) {}
@@ -632,7 +630,7 @@ void record_stacks(recording& now) noexcept {
     }
 }
 
-/// The watching thread has seen something, or wants something of a thread that drops the GIL.
+/// The watching thread has seen something, or wants something from a thread that drops the GIL.
 [[gnu::noinline]] void attend_to_stacks(bool drops) noexcept {
     recording& now = current();
     ++making_room;
@@ -645,8 +643,8 @@ void record_stacks(recording& now) noexcept {
     --making_room;
 }
 
-/// Of a hold that was looked at: where in Python it ends. A long call of native code ends it as it
-/// returns, with which the call's line is still the one that is executed.
+/// Records where in Python a hold ends that was looked at. A long call of native code ends it when
+/// it returns; the line that is executed is then still the call's.
 [[gnu::noinline]] void note_line() noexcept {
     recording& now = current();
     void* const state = functions.knows() ? python->this_threads_state() : nullptr;
@@ -677,12 +675,12 @@ void on_ask() noexcept {
     if (holder_stacks::are_waiting()) {
         attend_to_stacks(false);
     }
-    // Of a wait that does not end at all.
+    // For a wait that never ends.
     if (long_wait != 0 && own.waits_since != 0 && last_event - own.waits_since > 10 * long_wait) {
         tell_of_long_wait();
     }
     if (look_after != 0 && last_event >= next_look) {
-        next_look = last_event + (last_event - held_since);  // ever less often
+        next_look = last_event + (last_event - held_since);  // less and less often
         holder_stacks::look_at(holder_of_gil().id);
     }
     if (++asked == long_since) {
@@ -718,7 +716,7 @@ void on_drop() noexcept {
 constinit gil_listener const listener{
     .waits = &on_wait, .asks = &on_ask, .takes = &on_take, .drops = &on_drop};
 
-/// The names that threads have in the end: most are named after they have begun.
+/// Writes the threads' names at the end: most threads are named after they have begun.
 void write_thread_names(recording& now) {
     DIR* const threads = opendir("/proc/self/task");
     if (threads == nullptr) {

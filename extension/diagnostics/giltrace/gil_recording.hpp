@@ -12,8 +12,8 @@
 
 namespace handoff::detail {
 
-/// What the file consists of, as it is in memory: a page for the header, then chunks, of events of
-/// one thread each, or of names. What was not written is zero.
+/// The content of the file, as it is in memory: a page for the header, then chunks of events of one
+/// thread each, or of names. What was not written is zero.
 namespace recorded {
 
 inline constexpr std::uint32_t version = 3;
@@ -36,7 +36,7 @@ struct header {
     char program[64];     // its name
 };
 
-/// The last two are no events of the thread's. Whoever held the GIL at that moment was seen in a
+/// The last two are not the thread's own events: the holder of the GIL at that moment was seen in a
 /// stack, or was at a line of Python, from which native code may have been called.
 enum class kind : std::uint32_t { nothing, waits, asks, takes, drops, seen, at_line };
 
@@ -68,13 +68,13 @@ struct name {
 
 inline constexpr std::uint32_t is_thread = 0x80000000U;
 inline constexpr std::uint32_t is_label = 0x40000000U;  // a gil_label's
-/// The places' numbers in decimal, the innermost first, a space between; or "?" and why there are
-/// none.
+/// The numbers of the places in decimal, the innermost first, with spaces between them; or "?" and
+/// the reason why there are none.
 inline constexpr std::uint32_t is_stack = 0x20000000U;
-/// "p" or "-", whether it is beside Python; the offset in hexadecimal, a space, where its function
-/// begins, a space, and the file; in a second line the function's name, if it is exported.
+/// "p" or "-", for whether it is beside Python; the offset in hexadecimal, a space, the beginning
+/// of its function, a space, and the file; in a second line the function's name, if it is exported.
 inline constexpr std::uint32_t is_place = 0x10000000U;
-/// "@", and a function of Python's with the line that it executes.
+/// "@", and a Python function with the line that it executes.
 inline constexpr std::uint32_t is_line = 0x08000000U;
 inline constexpr std::uint32_t is_of_a_kind = is_thread | is_label | is_stack | is_place | is_line;
 
@@ -87,14 +87,13 @@ struct recording_options {
     std::chrono::duration<double> stack_after{};  // see giltrace::options
     std::chrono::duration<double> last{};
     std::chrono::duration<double> when_wait_exceeds{};
-    /// Called then, on a thread that may take its time. GIL: not held.
+    /// Called after such a wait, on a thread that may take its time. GIL: not held.
     void (*on_long_wait)() = nullptr;
 };
 
-/// Records from now on into a file, which is written as it goes and takes 16 bytes an event; of
-/// memory it takes 64 KiB a thread. Where it keeps the last seconds only, chunks that are older are
-/// used again. A child of fork() records into a file of
-/// its own, child_path(path, process).
+/// Records from now on into a file, which is written continuously. It takes 16 bytes per event, and
+/// 64 KiB of memory per thread. If it keeps only the last seconds, older chunks are reused. A child
+/// of fork() records into its own file, child_path(path, process).
 ///
 /// GIL:     held.
 /// Threads: one recording at a time.
@@ -105,8 +104,8 @@ void start_recording(running_python const& python, std::string const& path,
                      recording_options const& wanted,
                      std::string (*child_path)(std::string const& path, pid_t process));
 
-/// Its file can be read while it goes on, as long as one of these lives: nothing in it is used
-/// again.
+/// While one of these lives, the file can be read although the recording goes on: nothing in it is
+/// reused.
 class recording_reader {
 public:
     recording_reader();
@@ -123,8 +122,8 @@ private:
     moment now_{};
 };
 
-/// The file that this process writes now; null: nothing is being recorded. To be called in the
-/// handler of a signal that ends the process: nothing is locked.
+/// The file that this process writes now; null: nothing is being recorded. May be called in the
+/// handler of a signal that ends the process: it locks nothing.
 [[nodiscard]] std::string const* recording_in_progress() noexcept;
 
 /// Ends it. The file stays. GIL: held, or Python is gone.

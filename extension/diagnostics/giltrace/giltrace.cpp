@@ -44,8 +44,8 @@ std::string output_of(std::string const& recording) {
     return recording.substr(0, recording.size() - recording_ending.size());
 }
 
-/// Of trace.html.recording, trace.PROCESS.html.recording. What an earlier process of that number
-/// has written is removed. Throws: std::system_error.
+/// From trace.html.recording to trace.PROCESS.html.recording. Removes what an earlier process with
+/// that number has written. Throws: std::system_error.
 std::string path_in_child(std::string const& recording, pid_t process) {
     std::string path = recording;
     auto const ending = path.rfind('.', path.size() - recording_ending.size() - 1);
@@ -57,9 +57,9 @@ std::string path_in_child(std::string const& recording, pid_t process) {
 
 enum class phase { none, records, is_over, is_written };
 
-/// Of this process's recording: whoever makes it `is_written` writes it, without the GIL.
+/// Of this process's recording. The thread that makes it `is_written` writes it, without the GIL.
 std::atomic<phase> state = phase::none;
-pid_t recorded_by = 0;  // a child of fork() goes on recording, and writes nothing of its parent's
+pid_t recorded_by = 0;  // a child of fork() records too, but writes nothing of its parent's
 std::string over;  // the recording's path, from is_over on
 summary at_exit = summary::on_stderr;
 
@@ -71,8 +71,8 @@ phase current_phase() {
     return is_parents ? phase::none : now;
 }
 
-/// A recording begins or ends: that lets go of the GIL, and another thread would find a recording
-/// that is half there.
+/// A recording begins or ends: this releases the GIL, and another thread would find a recording
+/// that is half made.
 constinit one_at_a_time::process changes{0};
 constexpr auto refusal =
     "giltrace: another thread begins or ends a recording of the GIL just now: one at a time";
@@ -99,7 +99,7 @@ running_python const& this_python() {
     throw std::runtime_error("giltrace: cannot record this Python: " + why);
 }
 
-/// Where its reader has gone, the program is not to end by SIGPIPE for our sake.
+/// If its reader has gone, the program must not end by a SIGPIPE that giltrace caused.
 void say(std::string_view text) {
     sigset_t pipe;
     sigset_t former;
@@ -117,9 +117,8 @@ void say(std::string_view text) {
     pthread_sigmask(SIG_SETMASK, &former, nullptr);
 }
 
-/// Throws: as timeline::read(); std::runtime_error: the output cannot be written, why, and where
-/// the
-///         recording is.
+/// Throws: as timeline::read(); std::runtime_error: the output cannot be written, with the reason,
+///         and where the recording is.
 void write(std::string const& recording, std::string const& output, summary told) {
     timeline const read = timeline::read(recording);
     try {
@@ -136,19 +135,19 @@ void write(std::string const& recording, std::string const& output, summary told
     }
 }
 
-/// A snapshot's path; of trace.html.recording, trace.snapshot1.html.
+/// A snapshot's path: from trace.html.recording to trace.snapshot1.html.
 std::string snapshot_of(std::string const& recording, unsigned number) {
     std::string path = output_of(recording);
     return path.insert(path.rfind('.'), ".snapshot" + std::to_string(number));
 }
 
-unsigned snapshots = 0;  // that were written by themselves
+unsigned snapshots = 0;  // that were written without a request
 
 constinit one_at_a_time::process writes{0};
 
 struct written {
     std::string output;
-    std::string answer;  // what it shows first of all, as the summary says it
+    std::string answer;  // the first line that it shows, as in the summary
 };
 
 /// Throws: as snapshot().
@@ -181,7 +180,7 @@ void write_next_snapshot() {
     }
 }
 
-/// Those of an earlier run, which would be taken for this run's. Throws: as remove_earlier().
+/// Removes those of an earlier run, which would look like this run's. Throws: as remove_earlier().
 void remove_earlier_snapshots(std::string const& output) {
     for (unsigned number = 1;; ++number) {
         std::string const path = snapshot_of(recording_of(output), number);
@@ -213,7 +212,7 @@ void check(options const& how) {
     }
 }
 
-/// In the handler of the signal that ends the program.
+/// Called in the handler of the signal that ends the program.
 void tell_of_crash(std::string_view signal) noexcept {
     if (std::string const* const recording = recording_in_progress()) {
         std::string_view const path = *recording;
@@ -297,7 +296,7 @@ void start(std::string_view wanted, options const& how) {
             "giltrace: there is a recording of the GIL already: one at a time");
     }
     running_python const& python = this_python();
-    std::string const output = std::filesystem::absolute(wanted);  // whatever chdir() comes
+    std::string const output = std::filesystem::absolute(wanted);  // the program may call chdir()
     make_sure_of(output);
     try {
         start_recording(python, recording_of(output),
@@ -350,7 +349,7 @@ void write_ended(summary told) {
         !state.compare_exchange_strong(expected, phase::is_written)) {
         return;
     }
-    while (writes == getpid()) {  // a snapshot: that needs nothing of who waits here
+    while (writes == getpid()) {  // a snapshot: it needs nothing from the thread that waits here
         std::this_thread::sleep_for(a_moment);
     }
     try {

@@ -1,4 +1,4 @@
-// holder_stacks: the thread, what it asks, and what passes between it and the GIL's events.
+// holder_stacks: the thread, its questions, and what passes between it and the GIL's events.
 #include "holder_stacks.hpp"
 
 #include "gil_events.hpp"
@@ -31,7 +31,7 @@ struct located : sighting {
     located* before = nullptr;
 };
 
-/// The instructions only: where they are is asked of the loader, for which no event may wait.
+/// Only the instructions: their places must be asked of the loader, for which no event may wait.
 struct own_stack {
     std::uint64_t when = 0;
     int count = 0;
@@ -44,9 +44,9 @@ constinit pushed<own_stack> noted{};
 
 std::atomic<bool> attention = false;  // see are_waiting()
 std::atomic<std::uint64_t> hold = 0;  // counts them
-std::atomic<std::uint64_t> wanted = 0;     // the hold, and ...
-std::atomic<pid_t> wanted_of = 0;          // ... who holds
-std::atomic<std::uint64_t> wanted_at_drop = 0;  // the hold whose holder is to note its own stack
+std::atomic<std::uint64_t> wanted = 0;     // the hold to be looked at, and ...
+std::atomic<pid_t> wanted_of = 0;          // ... its holder
+std::atomic<std::uint64_t> wanted_at_drop = 0;  // the hold whose holder should record its own stack
 
 using work = void (*)();
 std::atomic<work> wanted_work = nullptr;
@@ -66,7 +66,7 @@ void tell(std::unique_ptr<located> seen_so) {
     attention = true;
 }
 
-/// A return address is that of the next instruction, which may be another function's.
+/// A return address belongs to the next instruction, which may be another function's.
 std::vector<code_place> places_of(std::span<void* const> frames) {
     std::vector<code_place> places;
     for (void const* const frame : frames) {
@@ -144,7 +144,7 @@ void* run(void* /*none*/) {
     return nullptr;
 }
 
-/// Unless it runs. It waits for nobody.
+/// Does nothing if it runs. Waits for no other thread.
 void begin_thread() noexcept {
     std::unique_lock const held(life, std::try_to_lock);
     if (!held || is_running || is_to_end) {
@@ -160,8 +160,8 @@ void begin_thread() noexcept {
     }
 }
 
-/// Waits for it a moment. It waits for the loader perhaps, which waits for whoever waits here: it
-/// is left to itself then. REQUIRES: life is locked.
+/// Waits a moment for it. It may be waiting for the loader, and the loader for the thread that
+/// waits here; then it is left alone. REQUIRES: life is locked.
 void end_thread() noexcept {
     static constexpr std::chrono::milliseconds patience{200};
     if (is_joinable) {
@@ -191,7 +191,7 @@ void prepare() {
     static constinit bool is_prepared = false;  // guarded by the GIL
     if (!std::exchange(is_prepared, true)) {
         sem_init(&wake_up, 0, 0);
-        // From Python 3.12 on os.fork() warns of a process that has several threads.
+        // Since Python 3.12 os.fork() warns if the process has several threads.
         pthread_atfork(
             [] {
                 life.lock();

@@ -27,19 +27,19 @@ struct sighting {
 /// Once, before the others. GIL: held.
 void prepare();
 
-/// Begins the thread, for work that a signal wants. GIL: any, unchanged.
+/// Begins the thread, for work that a signal requests. GIL: any, unchanged.
 void begin() noexcept;
 
-/// Ends the thread, if it has begun; waits for it a moment. What it saw can be taken after that.
+/// Ends the thread, if it has begun, and waits a moment for that. What it saw can be taken then.
 /// GIL: any, unchanged.
 void finish() noexcept;
 
 // At the GIL's events, with CPython's own lock of the GIL held.
 
-/// Another hold begins: what was wanted of the one before is not.
+/// Another hold begins: what was wanted of the last one is dropped.
 void next_hold() noexcept;
 
-/// The holder has held the GIL for long: where is it? It is not waited for.
+/// The holder has held the GIL for long: asks where it is, without waiting for the answer.
 void look_at(pid_t holder) noexcept;
 
 /// Whether there is something to do: note_own_stack(), seen(), or what want() wants.
@@ -48,7 +48,7 @@ void look_at(pid_t holder) noexcept;
 /// The calling thread drops the GIL, and notes its stack if the watching thread could not.
 void note_own_stack() noexcept;
 
-/// What was seen since the last call. Begins the thread for what is wanted of it.
+/// What was seen since the last call. Begins the thread if something is wanted of it.
 [[nodiscard]] std::vector<std::unique_ptr<sighting>> seen();
 
 // Anywhere, and in a signal's handler, too.

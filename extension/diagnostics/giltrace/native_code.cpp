@@ -1,4 +1,4 @@
-// native_code: which of the user's functions a thread was in that held the GIL for long.
+// native_code: in which of the user's functions a thread was that held the GIL for long.
 #include "gil_recording.hpp"
 #include "stacks_seen.hpp"
 #include "timeline.hpp"
@@ -18,13 +18,13 @@ namespace {
 
 /// A stack in words.
 struct stack_in_words {
-    std::string function;  // the user's first, or its place; empty: there is none
+    std::string function;  // the user's innermost, or its place; empty: there is none
     std::string name;      // the same as it is shown, with the line
-    std::string hint;      // how to know it better
+    std::string hint;      // how to get a better name
     std::string text;      // the frames, a line each
 };
 
-/// "f() in f.so, whose lines are not known: compile it with -g": what it is, and all of it if
+/// "f() in f.so, whose lines are not known: compile it with -g": the name, and the whole text if
 /// something is missing.
 std::pair<std::string, std::string> parted(std::string const& words) {
     for (auto const* const missing : {", whose lines ", ", which has no symbols"}) {
@@ -51,7 +51,7 @@ stack_in_words stack_of(std::vector<call_frame> const& all,
     }
     if (call_frame const* const found = users_frame(frames)) {
         call_frame users = *found;
-        // Without a symbol it is one function all the same, wherever in it the thread was.
+        // Without a symbol it still counts as one function, wherever in it the thread was.
         auto const begin = begins.at(static_cast<std::size_t>(found - frames.data()));
         users.offset = users.function.empty() && begin != 0 ? begin : users.offset;
         without(users.function, "(anonymous namespace)::");
@@ -91,7 +91,7 @@ std::map<std::uint32_t, stack_in_words> stacks_of(stacks_seen const& seen) {
     return told;
 }
 
-/// "f (defined at x.py:12)" of "f (x.py:12)": the line of the call is not known.
+/// From "f (x.py:12)" to "f (defined at x.py:12)": the line of the call is not known.
 std::string by_definition(std::string const& function) {
     auto const place = function.rfind(" (");
     auto const line = function.find_last_of("0123456789");
@@ -101,8 +101,8 @@ std::string by_definition(std::string const& function) {
     return function.substr(0, place) + " (defined at " + function.substr(place + 2);
 }
 
-/// The one whose function most of them have. Null: at most half of them are in the user's native
-/// code, or they are not known.
+/// A stack whose function most of the stacks have. Null: at most half of them are in the user's
+/// native code, or they are not known.
 stack_in_words const* most_common(std::vector<stack_in_words const*> const& stacks) {
     auto const count = [&](stack_in_words const* like) {
         return std::ranges::count(stacks, like->function, &stack_in_words::function);

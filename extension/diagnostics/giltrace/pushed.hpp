@@ -18,7 +18,7 @@ public:
         }
         static_cast<void>(made.release());
     }
-    /// The last first.
+    /// The last one that was added comes first.
     [[nodiscard]] std::vector<std::unique_ptr<Node>> take() {
         std::vector<std::unique_ptr<Node>> taken;
         for (Node* each = last_.exchange(nullptr, std::memory_order_acquire); each != nullptr;) {

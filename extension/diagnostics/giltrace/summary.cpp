@@ -64,8 +64,8 @@ struct waiting {
     [[nodiscard]] std::uint64_t length() const { return how_long->end - how_long->begin; }
 };
 
-/// Of the program's that `which` chooses, so many as are told, the longest first; and how many
-/// there are.
+/// The longest of the program's waits that `which` chooses, as many as are shown; and how many
+/// there are in all.
 template <class Which>
 std::pair<std::vector<waiting>, std::size_t> longest_waits(timeline const& shown, Which which) {
     std::vector<waiting> all;
@@ -115,7 +115,8 @@ std::string worst_waits(timeline const& shown) {
     return told;
 }
 
-/// Who waited, and who held the GIL, when a process was killed: of a deadlock, all there is to say.
+/// Which threads waited for the GIL, and which held it, when the process was killed: all that a
+/// recording tells of a deadlock.
 std::string unfinished_waits(timeline const& shown) {
     auto const [unfinished, count] = longest_waits(shown, [&](timeline::wait const& each) {
         return !each.ended_in_a_take && each.end == shown.end;
@@ -145,8 +146,8 @@ std::string and_more(std::size_t count) {
     return count > 1 ? " and " + std::to_string(count - 1) + " more" : "";
 }
 
-/// Of a process that hung, or hangs: who waited in the end, if nobody had waited longer before.
-/// Empty: somebody had.
+/// For a process that hung, or hangs: which threads waited at the end, if none waited longer
+/// before. Empty: one did.
 std::string hang(timeline const& shown) {
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     auto const [unfinished, hung] = longest_waits(shown, [&](timeline::wait const& each) {
@@ -167,7 +168,7 @@ std::string hang(timeline const& shown) {
     return told + nobody(shown.is_incomplete(*unfinished[0].how_long)) + " held it";
 }
 
-/// What the recording lacks.
+/// What is missing in the recording.
 std::string faults(timeline const& shown) {
     std::string told;
     std::set<std::string> hints;
@@ -204,7 +205,7 @@ std::string in_words(std::uint64_t nanoseconds) {
     std::string told;
     if (nanoseconds < 1'000) {
         print(told, "%.0f ns", value);
-    } else if (nanoseconds < 999'500) {  // which three digits would make 1000
+    } else if (nanoseconds < 999'500) {  // three digits would make 1000 of it
         print(told, "%.3g us", value / 1e3);
     } else if (nanoseconds < 999'500'000) {
         print(told, "%.3g ms", value / 1e6);
@@ -221,7 +222,7 @@ std::string in_words(timeline::lane const& thread) {
 namespace {
 
 std::string answer(timeline const& shown) {
-    static constexpr std::uint64_t long_wait = 10'000'000;  // twice the time between two switches
+    static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
         return "nobody waited for the GIL";

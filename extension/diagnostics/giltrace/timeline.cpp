@@ -35,7 +35,7 @@ namespace {
 class mapped_file {
 public:
     explicit mapped_file(std::string const& path) {
-        // Of a pipe it is not waited for who writes into it.
+        // Opening a pipe must not wait for a process that writes into it.
         int const file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         struct stat status{};
         void* mapped = MAP_FAILED;
@@ -74,17 +74,17 @@ T const& at(std::span<std::byte const> bytes, std::size_t offset = 0) {
     return *reinterpret_cast<T const*>(bytes.data() + offset);
 }
 
-/// A thread's, between two events.
+/// The state of a thread between two events.
 struct reading {
     std::size_t lane = 0;  // of the timeline's
     std::optional<std::uint64_t> waits_since;
     std::optional<std::uint64_t> holds_since;
-    bool began = false;  // with an event; a thread may have held the GIL before
-    // Where it did not begin: what it did then, it has done since that moment at the latest.
+    bool began = false;  // after its first event; a thread may have held the GIL before
+    // If it has not begun: what its first event shows has lasted since this moment at the latest.
     std::uint64_t unknown_until = 0;
-    bool after_gap = false;  // of events that are missing
+    bool after_gap = false;  // after events that are missing
 
-    /// Whether that can follow, in one thread.
+    /// Whether such an event can be the next one of a thread.
     [[nodiscard]] bool may_follow(kind what) const {
         switch (what) {
             case kind::waits:
@@ -105,8 +105,8 @@ struct reading {
     }
 };
 
-/// Who asks first of all has waited since the recording's begin.
-/// Returns when what happened that cannot have; 0: nothing.
+/// A thread whose first event is a request has waited since the recording's begin.
+/// Returns when something happened that is impossible; 0: nothing did.
 std::uint64_t read_events(std::span<std::byte const> bytes, header const& head, moment latest,
                           tick_scale const& scale, timeline::lane& into, reading& state,
                           stacks_seen& seen) {
@@ -131,7 +131,7 @@ std::uint64_t read_events(std::span<std::byte const> bytes, header const& head, 
             state.waits_since = std::min(state.unknown_until, when);
         }
         if (each.what == kind::drops && !state.began && (head.kept != 0 || state.after_gap)) {
-            // What it was before is kept no more, or missing.
+            // What it did before is no longer kept, or is missing.
             state.holds_since = std::min(state.unknown_until, when);
         }
         if (wrong == 0 && !state.may_follow(each.what)) {
@@ -222,7 +222,7 @@ void read_names(std::span<std::byte const> bytes, timeline& into,
 }
 
 /// Events of a thread are missing from a moment on: what it did before ended then at the latest.
-/// missing: what a hold is called whose end is.
+/// missing: the name of a hold whose end is missing.
 void end_at_gap(timeline::lane& thread, reading& state, std::uint64_t when, std::uint64_t gap_end,
                 std::uint32_t missing) {
     if (state.holds_since) {
@@ -292,7 +292,7 @@ timeline timeline::read(std::string const& path, moment const* until) {
         }
         place += each.size;
     }
-    // What is used again is not where it was made.
+    // A chunk that is reused is not at its place in the order of time.
     std::ranges::stable_sort(chunks, {}, [](auto const& each) {
         auto const first = at<event>(each, sizeof(chunk)).when;
         return first == 0 ? std::numeric_limits<std::uint64_t>::max() : first;
@@ -335,7 +335,7 @@ timeline timeline::read(std::string const& path, moment const* until) {
                 std::max({made.end, state.holds_since.value_or(0), state.waits_since.value_or(0)});
         }
     }
-    // What a hold was in is told when it ends.
+    // The function of a hold is recorded when the hold ends.
     auto const unfinished = made.was_ended ? 0 : static_cast<std::uint32_t>(made.activities.size());
     if (!made.was_ended) {
         made.activities.push_back(
@@ -354,13 +354,13 @@ timeline timeline::read(std::string const& path, moment const* until) {
                                     .ended_in_a_take = false});
         }
     }
-    // Of threads whose id was used again the last one has the name.
+    // If a thread's id was used again, the last thread has the name.
     for (auto each = made.lanes.rbegin(); each != made.lanes.rend(); ++each) {
         if (auto const named = threads.extract(each->thread)) {
             each->name = named.mapped();
         }
         if (each->thread == made.process) {
-            each->name = "MainThread";  // as Python has it; the system, the program's name
+            each->name = "MainThread";  // Python's name for it; the system has the program's name
         }
     }
     if (head.kept != 0 && made.end - made.begin > head.kept) {

@@ -39,7 +39,7 @@ struct timeline {
         std::string name;
         std::vector<hold> holds;
         std::vector<wait> waits;
-        std::vector<std::uint64_t> asked;  // whoever held the GIL to drop it
+        std::vector<std::uint64_t> asked;  // the holder of the GIL to drop it
 
         /// What it does is not the program's: it is the thread that records an attached process.
         /// A thread that is called giltrace may be a native one of the command of that name.

@@ -38,8 +38,8 @@ namespace {
                             "giltrace: cannot write '" + path + "'");
 }
 
-/// What the name of a file leads to that is none that could be written. Empty: it may be.
-/// A device is written as it is: nobody makes /dev/null a file.
+/// What a name leads to, if a file cannot be written there. Empty: it can. A device is written as
+/// it is: no one wants /dev/null replaced by a file.
 std::string_view what_is_no_file(mode_t mode) {
     return S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : S_ISBLK(mode) ? "a disk" : "";
 }
@@ -49,12 +49,12 @@ bool is_ours(std::string const& path) {
     std::ifstream file(path, std::ios::binary);
     file.read(begin.data(), begin.size());
     std::string_view const read(begin.data(), static_cast<std::size_t>(file.gcount()));
-    // An empty one is a temporary file, made to have its name.
+    // An empty file may be a temporary file, made to reserve its name.
     return (file.eof() && read.empty()) || read.find(signature) != std::string_view::npos ||
            read.find(json_signature) != std::string_view::npos;
 }
 
-/// Not a link to it. Returns whether it is gone.
+/// Removes the file itself, not a link to it. Returns whether it is gone.
 bool remove_file(std::string const& path) {
     std::error_code failure;
     auto const file = std::filesystem::canonical(path, failure);

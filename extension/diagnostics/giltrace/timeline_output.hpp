@@ -16,7 +16,7 @@ enum class timeline_format { chrome_trace, page, picture };
 [[nodiscard]] timeline_format format_of(std::string_view path);
 
 /// What cost most, in one line: the function that held the GIL longest while others waited, how
-/// long, and who waited; or that nobody waited.
+/// long, and which thread waited; or that no thread did.
 [[nodiscard]] std::string answer_of(timeline const& shown);
 
 /// The answer, a table of threads, and the worst waits; lines of text.
@@ -37,7 +37,7 @@ std::filesystem::path make_sure_of(std::string const& path);
 /// REQUIRES: make_sure_of(path). Throws: std::system_error, with the path.
 void remove_earlier(std::string const& path);
 
-/// Tells somebody a line of text. Null: nobody.
+/// Reports a line of text. Null: nothing is reported.
 using teller = void (*)(std::string_view line);
 
 /// Writes the file, which is there when it is whole. Tells how far it is, where that takes long.

@@ -14,7 +14,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// A browser reads and draws no more intervals than these quickly: the longest are drawn.
+/// A browser reads and draws at most this many intervals quickly: the longest are drawn.
 constexpr std::size_t most_drawn = 1'000'000;
 
 /// The length, in nanoseconds, that an interval must have to be one of the `most_drawn`.
@@ -35,7 +35,7 @@ std::uint64_t least_drawn(timeline const& shown) {
     return lengths[most_drawn - 1];
 }
 
-/// As it may stand in a <script>: "</script>" would end that.
+/// Escaped for a <script>, because "</script>" would end it.
 std::string script_string(std::string_view text) {
     std::string made = json_string(text);
     for (std::size_t at = made.find('<'); at != std::string::npos; at = made.find('<', at)) {
@@ -67,7 +67,7 @@ private:
     char const* said_ = "";
 };
 
-/// Each moment as what has passed since the one before it: that has fewer digits.
+/// Each moment as the time since the one before, which has fewer digits.
 class moments {
 public:
     explicit moments(std::uint64_t begin) : latest_(begin) {}
@@ -116,7 +116,7 @@ void write_lane(timeline const& shown, timeline::lane const& lane, std::uint64_t
                 waits.add(passed.since_latest(each.begin));
                 waits.add(passed.since_latest(each.end));
                 waits.add(each.ended_in_a_take ? 1 : 0);
-                // Which lane, from 1 on, and what it did; 0: nobody held the GIL most of it.
+                // Which lane, from 1 on, and what it did; 0: mostly no thread held the GIL.
                 waits.add(culprit.who == nullptr
                               ? 0
                               : static_cast<std::uint64_t>(culprit.who - shown.lanes.data()) + 1);

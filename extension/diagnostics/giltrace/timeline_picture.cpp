@@ -52,7 +52,7 @@ public:
         return left + static_cast<double>(when - shown_.begin) * scale_;
     }
 
-    /// What is too thin to be seen beside the one before is left out.
+    /// Leaves out what is too thin to be seen beside the interval before.
     template <class Interval>
     void interval(Interval const& each, double y, double height, char const* colour,
                   std::string const& what) {

@@ -60,7 +60,7 @@ struct interval {
     std::uint64_t end;
 };
 
-/// When at least one of the program's threads waited: in their order, without a moment in common.
+/// When at least one of the program's threads waited: in order, without overlaps.
 std::vector<interval> somebody_waits(timeline const& shown) {
     std::vector<interval> all;
     for (timeline::lane const& each : shown.lanes) {
@@ -81,8 +81,7 @@ std::vector<interval> somebody_waits(timeline const& shown) {
     return joined;
 }
 
-/// Finds how much of an interval is covered by others, which are in their order, without a moment
-/// in common.
+/// Finds how much of an interval is covered by others, which are in order, and without overlaps.
 class coverage {
 public:
     explicit coverage(std::vector<interval> intervals) : intervals_(std::move(intervals)) {
@@ -107,13 +106,13 @@ private:
     }
 
     std::vector<interval> intervals_;
-    std::vector<std::uint64_t> before_;  // each: the sum of those before it
+    std::vector<std::uint64_t> before_;  // for each: the sum of those before it
     std::uint64_t sum_ = 0;
 };
 
 struct most {
     timeline::lane const* who = nullptr;
-    std::size_t count = 0;  // of those that are not zero
+    std::size_t count = 0;  // sums that are not zero
 };
 
 most most_of(std::vector<std::uint64_t> const& sums, timeline const& shown) {

@@ -53,9 +53,9 @@ struct worst_cause {
     std::uint64_t held = 0;  // while others waited; zero: nobody held it then
     std::uint64_t longest = 0;  // of one hold
     std::string end{};  // where in Python most of that ended; empty: in no one line, or unknown
-    timeline::lane const* holder = nullptr;  // who did it most
+    timeline::lane const* holder = nullptr;  // the thread that did it most
     std::size_t holders = 0;
-    timeline::lane const* waiter = nullptr;  // who waited most because of it
+    timeline::lane const* waiter = nullptr;  // the thread that waited most for it
     std::size_t waiters = 0;
 
     std::uint64_t waited = 0;  // while at least one thread waited, whoever held the GIL

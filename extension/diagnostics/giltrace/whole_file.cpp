@@ -1,4 +1,4 @@
-// whole_file: a stream of C's that keeps why it could not be written, which C's own forgets.
+// whole_file: a C stream that keeps the reason why it could not be written, which C's own forgets.
 #include "whole_file.hpp"
 
 #include <cerrno>
@@ -12,7 +12,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// Creates it, as what a process of the same number has left is no more than that.
+/// Creates it. What a process with the same number has left is removed first.
 int create(std::filesystem::path const& part) {
     unlink(part.c_str());
     return open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -81,7 +81,7 @@ void whole_file::close() noexcept {
         fail(errno);
     }
     if (file_ >= 0 && ::close(std::exchange(file_, -1)) != 0) {
-        fail(errno);  // as a quota is, of some file systems
+        fail(errno);  // for example a quota, on some file systems
     }
 }
 
@@ -93,7 +93,7 @@ void whole_file::finish() noexcept {
     if (failure_ == 0 && std::rename(part_.c_str(), place_.c_str()) == 0) {
         return;
     }
-    // Another's in a folder of everybody's, or one that is mounted there, is not replaced.
+    // A file of another user in a shared folder, or one that is mounted there, cannot be replaced.
     std::error_code failed;
     if (failure_ == 0 && std::filesystem::is_regular_file(place_, failed)) {
         std::filesystem::copy_file(part_, place_, std::filesystem::copy_options::overwrite_existing,

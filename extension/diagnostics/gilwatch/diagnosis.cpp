@@ -1,4 +1,4 @@
-// diagnosis: which frame is the wait, which is the user's, and what follows from both.
+// diagnosis: finds the frame of the wait and the user's frame, and what follows from both.
 #include "diagnosis.hpp"
 
 #include "handoff_pieces.hpp"
@@ -16,10 +16,10 @@ namespace handoff::detail {
 
 namespace {
 
-/// A part of a function's name, and what who is in it does.
+/// A part of a function's name, and what a thread does that is in this function.
 using sign = std::pair<std::string_view, activity>;
 
-// What Python makes of the system's waits, which are further in.
+// Python's functions for the system's waits, which are further in.
 constexpr std::array signs_of_python = std::to_array<sign>({
     {"take_gil", activity::waits_for_the_gil},
     {"PyEval_RestoreThread", activity::waits_for_the_gil},
@@ -34,7 +34,7 @@ constexpr std::array signs_of_python = std::to_array<sign>({
     {"gilwatch::report", activity::asks_for_a_report},
     {"gilwatch_report", activity::asks_for_a_report},
 });
-// The first that one of the frames has, the innermost frames first.
+// The first sign that one of the frames has, the innermost frames first.
 constexpr std::array signs_of_the_system = std::to_array<sign>({
     {"__cxa_guard_acquire", activity::waits_for_a_static_initialiser},
     {"std::call_once", activity::waits_for_a_static_initialiser},
@@ -62,7 +62,7 @@ constexpr std::array signs_of_the_system = std::to_array<sign>({
     {"wait4", activity::waits_for_a_process},
     {"waitid", activity::waits_for_a_process},
 });
-// These whole names, but for underscores before them.
+// These whole names, except for underscores before them.
 constexpr std::array calls_of_the_system = std::to_array<std::string_view>(
     {"read",    "write",     "readv",      "writev",    "pread64",    "recv",        "recvfrom",
      "recvmsg", "send",      "sendto",     "sendmsg",   "accept",     "accept4",     "connect",
@@ -85,13 +85,13 @@ std::optional<activity> first_sign(std::span<call_frame const> frames,
     return std::nullopt;
 }
 
-/// Of libc's names without the underscores before and the version behind.
+/// A name of libc's without the underscores before it and the version behind it.
 std::string_view bare(std::string_view function) {
     function.remove_prefix(std::min(function.find_first_not_of('_'), function.size()));
     return function.substr(0, function.find('@'));
 }
 
-/// `f() at script.py:12` of `  File "/a/script.py", line 12 in f`.
+/// From `  File "/a/script.py", line 12 in f` to `f() at script.py:12`.
 std::string python_place(std::string const& line) {
     auto const file_begin = line.find('"');
     auto const file_end = line.find('"', file_begin + 1);
@@ -119,7 +119,7 @@ bool is_of_the_library(std::string const& line) {
                                [&](auto part) { return line.find(part) != std::string::npos; });
 }
 
-/// The innermost line of a Python stack that is not the standard library's waiting, else the first.
+/// The innermost line of a Python stack that is not a wait of the standard library; else the first.
 std::string users_line(std::string const& python) {
     std::string first;
     for (std::size_t begin = 0; begin < python.size();) {
@@ -191,7 +191,7 @@ std::string_view words_of(activity does) {
     return "";
 }
 
-/// Of the mutex that it waits for, if it is known to be one; 0: not known.
+/// The owner of the mutex that it waits for; 0 if it is not known to wait for a mutex.
 pid_t mutex_owner(thread_seen const& thread) {
     auto const locks_one = [](call_frame const& each) {
         return bare(each.function).starts_with("pthread_mutex_");
@@ -209,7 +209,7 @@ thread_seen const* find_thread(threads_seen const& threads, pid_t id) {
     return found == threads.end() ? nullptr : &*found;
 }
 
-/// It, and who holds the mutex that it waits for, and so on, each once.
+/// The thread, the holder of the mutex that it waits for, and so on, each once.
 std::vector<thread_seen const*> chain_of_owners(thread_seen const& first,
                                                 threads_seen const& threads) {
     std::vector<thread_seen const*> chain;
@@ -221,7 +221,7 @@ std::vector<thread_seen const*> chain_of_owners(thread_seen const& first,
     return chain;
 }
 
-/// Whether it waits for a mutex that nobody can unlock before it gets it.
+/// Whether it waits for a mutex that no thread can unlock before this one gets it.
 bool is_deadlocked(thread_seen const& thread, threads_seen const& threads) {
     return mutex_owner(*chain_of_owners(thread, threads).back()) == thread.id;
 }
@@ -239,8 +239,8 @@ std::string doing(thread_seen const& thread, threads_seen const& threads) {
     return thread.silent.empty() || thread.spared ? text : text + " (" + thread.silent + ")";
 }
 
-/// A call that the user's function ended with, and gave its frame to: then the frame behind is that
-/// of a binding library's template, in the user's module. Empty: it is none.
+/// A call with which the user's function ended, and to which it gave its frame: then the next frame
+/// is a binding library's template, in the user's module. Empty: there is none.
 std::string call_without_caller(std::span<call_frame const> frames) {
     static constexpr std::array bindings =
         std::to_array<std::string_view>({"boost::python::", "pybind11::", "nanobind::"});
@@ -266,7 +266,7 @@ std::string call_without_caller(std::span<call_frame const> frames) {
     return {};
 }
 
-/// What to do where who holds the GIL does that.
+/// What to do if the holder of the GIL does that.
 std::string_view cure_of(activity does) {
     switch (does) {
         case activity::joins_a_thread:
@@ -290,7 +290,7 @@ constexpr std::string_view by_hand =
     "handoff::gil_release, pybind11::gil_scoped_release, nanobind::gil_scoped_release, "
     "Py_BEGIN_ALLOW_THREADS";
 
-/// How a thread lets go of the GIL.
+/// How a thread can release the GIL.
 std::string how_to_release(thread_seen const& thread) {
     std::string_view const piece = piece_that_releases(called_by_python(thread.frames));
     std::string how(" (");
@@ -298,7 +298,7 @@ std::string how_to_release(thread_seen const& thread) {
     return how.append(by_hand).append(")");
 }
 
-/// One thread's part of the report.
+/// The part of the report on one thread.
 std::string stack_of(thread_seen const& thread, crash const* died) {
     std::string text("\n");
     text += named(thread);
@@ -324,7 +324,7 @@ std::string stack_of(thread_seen const& thread, crash const* died) {
            (thread.python.empty() || thread.python.ends_with('\n') ? "" : "\n");
 }
 
-/// Of a stack, and its Python's.
+/// The place that a stack, and its Python stack, show.
 std::string place_in(std::span<call_frame const> frames, std::string const& python_stack) {
     call_frame const* const users = users_frame(frames);
     std::string python = python_place(users_line(python_stack));
@@ -346,7 +346,7 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
     }
     auto const outermost =
         std::ranges::find_if_not(frames.rbegin(), frames.rend(), [](call_frame const& each) {
-            // As where every thread begins; and of what is inlined there is no whole name.
+            // Every thread begins in such a frame; and an inlined function has no whole name.
             return each.whose == code_of::standard || each.function.starts_with("(inlined");
         });
     if (outermost == frames.rend()) {
@@ -355,8 +355,8 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
     return outermost->function.empty() ? in_words(*outermost) : outermost->function;
 }
 
-/// What to do about a mutex that a thread waits for forever. Empty: it does not, as far as is
-/// known.
+/// What to do about a mutex that a thread waits for forever. Empty: as far as is known, it does
+/// not.
 std::string_view cure_of_mutex(thread_seen const& thread, threads_seen const& threads) {
     pid_t const owner = mutex_owner(thread);
     return owner == 0           ? ""
@@ -369,8 +369,8 @@ std::string_view cure_of_mutex(thread_seen const& thread, threads_seen const& th
                : "";
 }
 
-/// Of who does not hold the GIL, as nobody does: those that Python knows, and those that keep each
-/// other waiting.
+/// If no thread holds the GIL: the threads that Python knows, and those that keep each other
+/// waiting.
 std::string words_of_all(threads_seen const& threads) {
     auto const main = std::ranges::find_if(threads, &thread_seen::is_main);
     std::string text;
@@ -393,7 +393,7 @@ std::string words_of_all(threads_seen const& threads) {
     return cure.empty() ? text : text.append("\n  do: ").append(cure);
 }
 
-/// Who keeps whom from the GIL, or from what else.
+/// Which thread keeps which from the GIL, or from something else.
 std::string words_of_waits(threads_seen const& threads, times_seen const& times) {
     auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
     std::string waiting;
@@ -449,7 +449,7 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
     return text;
 }
 
-/// Of a thread that a signal has interrupted, what it did then: not what its handler does.
+/// What a thread did when a signal interrupted it, without the frames of the signal's handler.
 std::span<call_frame const> interrupted(std::span<call_frame const> frames) {
     auto const handler = std::ranges::find_if(frames, [](call_frame const& each) {
         return bare(each.function) == "restore_rt" || bare(each.function) == "kernel_rt_sigreturn";
@@ -457,8 +457,8 @@ std::span<call_frame const> interrupted(std::span<call_frame const> frames) {
     return handler == frames.end() ? frames : std::span(handler + 1, frames.end());
 }
 
-/// Whether the user's function, or a binding library's where none of the user's is seen, has called
-/// Python, or Python's header is compiled into it there.
+/// Whether the user's function, or else a binding library's, has called Python, or has a function
+/// of Python's header compiled into it.
 bool calls_python(std::span<call_frame const> frames) {
     auto const caller = std::ranges::find_if(frames, [](call_frame const& each) {
         return each.whose == code_of::user || each.whose == code_of::binding;
@@ -468,7 +468,7 @@ bool calls_python(std::span<call_frame const> frames) {
            });
 }
 
-/// What to do where a thread called Python without the GIL.
+/// What to do if a thread called Python without the GIL.
 std::string_view cure_of_call(std::span<call_frame const> frames) {
     return drops_shared_ptr_of_python(frames)
                ? "this std::shared_ptr is of a Python object, which its last copy drops: give its "

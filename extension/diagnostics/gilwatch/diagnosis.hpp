@@ -21,7 +21,7 @@ struct thread_seen {
     std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
     bool holds_gil = false;
-    std::optional<std::chrono::duration<double>> waits{};  // for the GIL; zero: who knows how long
+    std::optional<std::chrono::duration<double>> waits{};  // for the GIL; zero: unknown how long
     std::vector<call_frame> frames{};  // the innermost first
     std::size_t left_out = 0;  // frames further out
     std::string python{};  // as faulthandler writes it
@@ -61,20 +61,20 @@ enum class activity {
 struct crash {
     pid_t thread = 0;  // which got the signal
     std::string signal;  // "SIGSEGV"
-    std::string address;  // where no memory could be read or written; empty: it was not that
+    std::string address;  // that could not be read or written; empty: no memory access failed
     std::optional<pid_t> sender{};  // the other process that sent it; 0: one that is not seen
 };
 
-/// How long what is reported has lasted; zero where nobody watched.
+/// How long the reported state has lasted; zero if gilwatch did not watch.
 struct times_seen {
     std::chrono::duration<double> so_long{0};  // the longest wait, or hold
-    std::chrono::duration<double> held{0};  // the GIL by who holds it now
-    // The GIL for long at a time, by whomever, in the longest wait.
+    std::chrono::duration<double> held{0};  // the GIL, by its current holder
+    // The time in the longest wait for which the GIL was held for long at a time, by any threads.
     std::chrono::duration<double> held_long{0};
 };
 
-/// The first line is the answer, without a name before it, and the second, where there is one, what
-/// to do; then the stacks. died: of what left a core; null: of none, or it went on.
+/// The first line is the answer, without a name before it; the second, if any, says what to do;
+/// then come the stacks. died: the crash that left a core; null: none did, or the process went on.
 [[nodiscard]] std::string diagnosis(std::vector<thread_seen> const& threads,
                                     times_seen const& times, crash const* died = nullptr);
 

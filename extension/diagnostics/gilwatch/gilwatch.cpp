@@ -43,7 +43,7 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// A wait for the GIL. Written with CPython's lock of the GIL held, read without.
+/// A wait for the GIL. Written with CPython's lock of the GIL held, read without it.
 struct wait {
     std::atomic<pid_t> thread = 0;  // 0: none
     std::atomic<clock::rep> since = 0;
@@ -52,25 +52,25 @@ struct wait {
 
 constinit std::array<wait, 1024> waits{};  // more threads than these are not counted
 [[gnu::tls_model("initial-exec")]] constinit thread_local wait* own_wait = nullptr;
-std::atomic<clock::rep> held_since = 0;  // 0: nobody holds it
+std::atomic<clock::rep> held_since = 0;  // 0: no thread holds it
 std::atomic<clock::rep> last_take = 0;
-std::atomic<clock::rep> held_long = 0;  // from takes to the next ones, where that was long
+std::atomic<clock::rep> held_long = 0;  // the sum of all times between two takes that were long
 
-std::atomic<double> patience = 0;  // seconds; 0: nobody watches
-std::atomic<bool> is_running = false;  // the thread that watches
-std::atomic<bool> pausing = false;     // it is to end, for a fork()
+std::atomic<double> patience = 0;  // seconds; 0: it does not watch
+std::atomic<bool> is_running = false;  // the watching thread
+std::atomic<bool> pausing = false;     // the watching thread must end, for a fork()
 std::atomic<unsigned> pauses = 0;
 std::atomic<bool> report_wanted = false;  // by a signal
 std::atomic<unsigned> calls = 0;          // of report()
-std::atomic<unsigned> answered = 0;       // those that have had theirs
+std::atomic<unsigned> answered = 0;       // calls whose report is written
 std::atomic<bool> is_writing = false;
 std::atomic<running_python const*> python = nullptr;
 sem_t wake_up;  // posted also by a signal's handler
 
 clock::rep now_in_ticks() noexcept { return clock::now().time_since_epoch().count(); }
 
-/// For how long the GIL has been held for long at a time, or is held now. Who computes in Python
-/// lets go of it after a switch interval, which is 5 ms.
+/// How long the GIL has been held for long at a time, including now. A thread that computes in
+/// Python releases it after a switch interval, which is 5 ms.
 clock::rep held_long_until(clock::rep now) noexcept {
     return held_long.load(std::memory_order_relaxed) + now -
            last_take.load(std::memory_order_relaxed);
@@ -89,7 +89,7 @@ void end_wait() noexcept {
     }
 }
 
-/// In a child of fork() too, where the parent's thread is not.
+/// Starts the thread if it does not run; in a child of fork() the parent's thread does not exist.
 void be_watched() noexcept {
     if (patience.load(std::memory_order_relaxed) > 0 &&
         !is_running.load(std::memory_order_relaxed)) {
@@ -118,7 +118,7 @@ void on_take() noexcept {
     end_wait();
     clock::rep const now = now_in_ticks();
     clock::rep const before = now - last_take.load(std::memory_order_relaxed);
-    if (before >= long_hold.count()) {  // nobody held it meanwhile, if nobody waited
+    if (before >= long_hold.count()) {  // if no thread held it meanwhile, none waited either
         held_long.store(held_long.load(std::memory_order_relaxed) + before,
                         std::memory_order_relaxed);
     }
@@ -158,7 +158,7 @@ std::vector<seen_wait> waits_now() {
     return seen;
 }
 
-/// What the system says of a thread: whether it sleeps, and for how long it has run.
+/// The system's view of a thread: whether it sleeps, and for how long it has run.
 struct thread_status {
     bool sleeps = false;
     std::string ran;  // user and system time
@@ -182,7 +182,7 @@ thread_status status_of(pid_t thread) {
     return status;
 }
 
-/// Its wait is what the program suffers from: it is ended if nothing else says where it is.
+/// The holder's wait is the fault, so it is interrupted if nothing else says where the holder is.
 void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
     holder.frames = sleeping_stack(holder.id);
     if (holder.frames.empty()) {
@@ -195,7 +195,7 @@ void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
     holder.holds_gil = holder_of_gil().id == holder.id;
 }
 
-/// All threads but the caller; how long they wait is counted up to `now`.
+/// All threads except the caller; the length of their waits is counted up to `now`.
 std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
                                          clock::time_point now, std::string const& stacks,
@@ -223,12 +223,12 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         }
     }
     auto const of_each = call_frames_of_each(instructions);
-    // Who was in the handler of the signal that asks for a report is back where it waited.
+    // A thread that handled the signal that asks for a report is back in its wait by now.
     owners.merge(mutex_owners());
     std::vector<thread_seen> threads;
     auto const main = std::ranges::find(answers, getpid(), &thread_stack::id);
     for (auto const& answer : answers) {
-        // A thread has its creator's name, until it is given one.
+        // A thread has its creator's name until it gets its own.
         bool const is_named = main == answers.end() || answer.name != main->name;
         thread_seen seen{
             .id = answer.id,
@@ -258,7 +258,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                      : python_thread(answer.id, stacks).value_or(pthread_t{});
         seen.python = python_stack_of(handle, stacks);
         if (seen.python.find("File \"") == std::string::npos) {
-            seen.python.clear();  // it says that it is known to Python, and executes nothing
+            seen.python.clear();  // Python knows the thread, which executes nothing
         }
         signature += seen.python;
         threads.push_back(std::move(seen));
@@ -266,7 +266,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
     return threads;
 }
 
-/// Listens to it, if it is there. GIL: held; or Python is not initialised.
+/// Listens to Python's GIL, if there is a Python. GIL: held; or Python is not initialised.
 /// Threads: one at a time. Throws: std::runtime_error.
 void find_python() {
     auto const* const found = running_python::find();
@@ -283,7 +283,7 @@ void find_python() {
     python = found;
 }
 
-/// Throws: std::runtime_error, which says who could not do what.
+/// Throws: std::runtime_error, which says what could not be done.
 void find_python_or_refuse() {
     try {
         find_python();
@@ -296,7 +296,7 @@ void find_python_or_refuse() {
 class watch {
 public:
     void run() {
-        clock::time_point not_before = clock::now();  // nobody's wait counts from earlier
+        clock::time_point not_before = clock::now();  // no wait counts from earlier
         seconds limit{patience.load()};
         clock::rep reported_hold = 0;
         while (true) {
@@ -304,7 +304,7 @@ public:
             if (after.count() == 0 || pausing) {
                 return;
             }
-            // Often until Python is initialised: its main thread has to be asked for its stacks
+            // Often, until Python is initialised: its main thread must be asked for its stacks
             // while it still runs Python code. A moment later it may hang.
             auto const longest_pause =
                 asked_for_stacks_ ? std::chrono::seconds(1) : std::chrono::milliseconds(5);
@@ -316,7 +316,7 @@ public:
             prepare();
             auto const now = clock::now();
             if (now - due > std::max<seconds>(pause, std::chrono::milliseconds(100))) {
-                not_before = now;  // the process was stopped, and so was everybody
+                not_before = now;  // the process was stopped, with all its threads
             }
             auto waiting = waits_now();
             clock::time_point oldest = now;
@@ -327,7 +327,7 @@ public:
             seconds const longest = std::max<seconds>(now - oldest, sleeping_hold(now, not_before));
             unsigned const made = calls;
             bool const wanted = report_wanted.exchange(false) || made != answered;
-            // A report wakes who holds it, for a moment: that is the same hold still.
+            // A report wakes the holder for a moment: this is still the same hold.
             clock::rep const this_hold = held_since.load(std::memory_order_relaxed);
             if (longest < after && this_hold != reported_hold) {
                 limit = after;
@@ -342,7 +342,7 @@ public:
     }
 
 private:
-    /// Where Python is initialised later than the watch begins.
+    /// In case Python is initialised after the watch has begun.
     void prepare() {
         running_python const* const found = python;
         if (found != nullptr && found->is_initialized() != 0 &&
@@ -352,8 +352,8 @@ private:
         }
     }
 
-    /// How long the GIL has been held by a thread that sleeps: it releases it to nobody then. Of
-    /// one that slept at the last look as well, and did not run in between.
+    /// How long the GIL has been held by a thread that sleeps, and so does not release it. The
+    /// thread must have slept at the last look as well, and not have run in between.
     seconds sleeping_hold(clock::time_point now, clock::time_point not_before) {
         clock::rep const since = held_since.load(std::memory_order_relaxed);
         pid_t const holder = holder_of_gil().id;
@@ -381,11 +381,11 @@ private:
         is_writing = false;
     }
 
-    /// Empty: it was over before it could be looked at. Looks again, at most so often, where a
-    /// thread has come to hold the GIL after Python's stacks were read, and has none there.
+    /// Empty: the wait is over already. If the holder took the GIL after Python's stacks were read,
+    /// and so has none there, it looks again, at most that often.
     std::string report_of(std::vector<seen_wait> waiting, seconds so_long, int again = 3) {
         clock::rep const since = held_since.load(std::memory_order_relaxed);
-        // First, as a thread that waits may go on when it is asked for its C++ stack.
+        // First, because a waiting thread may continue when it is asked for its C++ stack.
         std::string const stacks = python_stacks();
         auto const still = waits_now();
         std::erase_if(waiting, [&](seen_wait const& each) {
@@ -408,7 +408,7 @@ private:
         bool const is_pausing = pausing;
         auto const threads = look_at_threads(asking_, waiting, now, stacks, signature);
         if (is_pausing ||
-            pauses != pauses_before) {  // what a thread waited for is this one's end, to fork()
+            pauses != pauses_before) {  // a thread waited for this one's end, to fork()
             return {};
         }
         bool const came_late = std::ranges::any_of(
@@ -444,10 +444,10 @@ private:
     bool asked_for_stacks_ = false;
 };
 
-/// The signal that asks for reports, and who answered it before.
+/// The signal that asks for reports, and its former handler.
 class report_signal {
 public:
-    /// As wanted from now on; 0: none. GIL: any.
+    /// Handles that signal from now on; 0: none. GIL: any.
     void answer(int wanted) noexcept {
         if (wanted == number_) {
             return;
@@ -462,7 +462,7 @@ public:
         }
     }
 
-    /// Unless somebody else has taken it meanwhile.
+    /// Unless other code has taken the signal meanwhile.
     void give_back() noexcept {
         struct sigaction now{};
         int const number = std::exchange(number_, 0);
@@ -485,9 +485,9 @@ private:
 };
 
 constinit report_signal asked_by;         // guarded by `life`
-std::atomic<int> signal_for_reports = 0;  // what it is to be while somebody watches
+std::atomic<int> signal_for_reports = 0;  // which signal to handle while it watches
 
-/// Unless it runs, or somebody else just sees to that.
+/// Does nothing if it runs, or if another thread holds `life`.
 void run_watch(std::unique_lock<std::mutex> const& held) {
     if (!held || patience == 0) {
         return;
@@ -520,8 +520,8 @@ void run_watch(std::unique_lock<std::mutex> const& held) {
     }
 }
 
-/// Of the thread, which has been told to end. One that just writes a report is left to it, as
-/// nobody may read that. REQUIRES: `life`.
+/// Waits for the thread, which has been told to end. If it is writing a report, it is left alone,
+/// because perhaps no one reads it. REQUIRES: `life`.
 void await_end() {
     static constexpr std::chrono::milliseconds patience_with_it{100};
     if (is_joinable) {
@@ -530,8 +530,8 @@ void await_end() {
     }
 }
 
-/// Ends the thread: from Python 3.12 on os.fork() warns of a process that has several. Who takes
-/// the GIL next has it run again.
+/// Ends the thread, because since Python 3.12 os.fork() warns if the process has several. The next
+/// thread that takes the GIL starts it again.
 void pause_for_fork() {
     life.lock();
     pausing = true;
@@ -555,8 +555,8 @@ void begin_anew_in_child() {
     life.unlock();
 }
 
-/// That the process does not end before a report is made; but it does not wait for a reader of
-/// stderr who may wait for its end.
+/// So that the process does not end before a report is made. It does not wait for a reader of
+/// stderr, which may wait for the process's end.
 void exit_after_report(int /*code*/, void* /*unused*/) {
     static constexpr timespec a_moment{.tv_sec = 0, .tv_nsec = 10'000'000};
     for (int moment = 0; moment < 200 && is_running && is_writing; ++moment) {
@@ -626,10 +626,10 @@ settings settings_from(std::string_view text) {
 
 void start(settings const& wanted) {
     if (fcntl(STDERR_FILENO, F_GETFD) < 0) {
-        return;  // nobody would see it
+        return;  // no one would see it
     }
     if (python == nullptr) {
-        // No lock, which a thread would hold that waits for the GIL.
+        // Not a mutex: a thread that waits for the GIL would hold it.
         one_at_a_time const this_start(starts,
                                        "another thread starts gilwatch just now: once is enough");
         find_python_or_refuse();
@@ -658,7 +658,7 @@ void stop() noexcept {
 
 void report() {
     static constexpr std::chrono::milliseconds a_moment{5};
-    sem_t never_posted;  // as who sleeps is not asked where it is
+    sem_t never_posted;  // not a sleep: a thread that sleeps is not asked where it is
     sem_init(&never_posted, 0, 0);
     unsigned const call = ++calls;
     do {

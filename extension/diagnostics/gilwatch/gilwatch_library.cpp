@@ -1,5 +1,5 @@
-// libgilwatch.so: gilwatch for any Python. Preloaded, it starts by itself, also of a Python that
-// the program loads later; otherwise its loader starts it.
+// libgilwatch.so: gilwatch for any Python. If preloaded, it starts by itself, also for a Python
+// that the program loads later; otherwise its loader starts it.
 #include "tool_library.hpp"
 #include "written_stacks.hpp"
 #include <handoff/gilwatch.hpp>
@@ -25,7 +25,7 @@ extern "C" {
     return failure_of([] { handoff::gilwatch::report(); });
 }
 
-/// Of stacks as written_stacks.hpp has them. Returns what is valid until the next call.
+/// For stacks in the form of written_stacks.hpp. The result is valid until the next call.
 [[gnu::visibility("default")]] char const* gilwatch_explain(char const* stacks) {
     static std::string text;
     char const* const failure =
@@ -40,7 +40,7 @@ constinit std::atomic<bool> is_started = false;
 
 using setclock = int (*)(pthread_condattr_t*, clockid_t) noexcept;
 
-/// Kept, as dlsym() waits for who loads a library.
+/// Looked up once, because dlsym() waits for a thread that loads a library.
 setclock setclock_of_the_system() {
     static constinit std::atomic<setclock> known = nullptr;
     setclock found = known;
@@ -51,7 +51,7 @@ setclock setclock_of_the_system() {
     return found;
 }
 
-/// For the first Python that there is; a program without one is left alone.
+/// For the first Python in the process; a program without one is left alone.
 [[gnu::constructor]] void start_where_preloaded() {
     setclock_of_the_system();
     if (!handoff::detail::object_with_python() || is_started.exchange(true)) {
@@ -70,9 +70,8 @@ bool is_of_python(void const* code) {
 
 }  // namespace
 
-/// The system's own, and where this library is preloaded, also how it hears of a Python that the
-/// program has loaded by dlopen(): CPython calls it once, before it makes its GIL, and nobody calls
-/// it often.
+/// The system's function. In a preloaded library it also shows that the program has loaded a Python
+/// by dlopen(): CPython calls it once, before it makes its GIL, and no code calls it often.
 ///
 /// Source: init_condattr() in CPython's Python/thread_pthread.h; dlopen(3): what is preloaded comes
 ///         first in the scope in which a library's symbols are found, but with RTLD_DEEPBIND.

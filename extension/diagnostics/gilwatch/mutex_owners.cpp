@@ -24,7 +24,7 @@ pid_t owner_awaited_by(std::filesystem::path const& thread) {
     std::uintptr_t address = 0;
     std::uintptr_t operation = 0;
     call >> number >> std::hex >> address >> operation;
-    // The threads of other processes have other numbers here, perhaps.
+    // The owner may be in another process, and may have another number here.
     bool const is_private = (operation & FUTEX_PRIVATE_FLAG) != 0;
     return call && number == SYS_futex && is_private ? number_at(address + place_of_owner) : 0;
 }

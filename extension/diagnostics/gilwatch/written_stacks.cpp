@@ -66,13 +66,13 @@ call_frame frame_from(std::string_view fields) {
     return frame;
 }
 
-/// Whether both are of one instruction: what is inlined there comes before the function itself.
+/// Whether both belong to one instruction: inlined functions come before the function itself.
 bool is_same_place(call_frame const& one, call_frame const& other) {
     return one.file == other.file && one.offset == other.offset;
 }
 
-/// Looks up the user's callers once more: pystack looks where a call returns to. Behind one that
-/// does not return, as abort(), it finds the next function, or none.
+/// Looks up the user's callers again, because pystack looks up the return address. Behind a call
+/// that does not return, such as abort(), this belongs to the next function, or to none.
 void name_callers(std::vector<thread_seen>& threads) {
     std::vector<code_place> calls;
     std::vector<call_frame*> callers;

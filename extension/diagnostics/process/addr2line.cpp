@@ -1,4 +1,4 @@
-// addr2line: starts it, unnoticed by the program, and reads what it writes.
+// addr2line: starts the tool, unnoticed by the program, and reads its output.
 #include "addr2line.hpp"
 
 #include "unnoticed_child.hpp"
@@ -20,7 +20,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// Ours, without what would load this library into the tool as well.
+/// This process's, without what would load this library into the tool as well.
 std::vector<char*> environment() {
     std::vector<char*> kept;
     for (char** each = environ; *each != nullptr; ++each) {
@@ -50,7 +50,7 @@ void run(void* given) {
     }
 }
 
-/// What a program writes on stdout; empty when it cannot be started.
+/// What a program writes on stdout; empty if it cannot be started.
 std::string output_of(std::vector<std::string> words) {
     command asked{.arguments = {}, .environment = environment()};
     asked.arguments.reserve(words.size() + 1);
@@ -76,7 +76,7 @@ std::vector<std::vector<source_line>> source_lines(std::span<file_place const> p
         of_file[places[each].file].push_back(each);
     }
     for (auto const& [file, indices] : of_file) {
-        // Of each place its address, then a function's name and its line in turns.
+        // For each place: its address, then a function's name and its line in turns.
         std::vector<std::string> words{"addr2line", "--addresses", "--functions", "--demangle",
                                        "--inlines", "-e",          file};
         for (std::size_t const each : indices) {

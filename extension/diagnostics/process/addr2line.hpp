@@ -20,9 +20,9 @@ struct source_line {
     std::string line;      // file:line; empty: unknown
 };
 
-/// Of each place, as binutils' addr2line, or LLVM's under that name, finds it in the debug
-/// information: what was inlined there, the innermost first, and the function itself last. Empty
-/// where there is nothing to be found. Starts one process a file, and waits for it.
+/// For each place, what binutils' addr2line (or LLVM's under that name) finds in the debug
+/// information: inlined functions, the innermost first, and the function itself last. Empty if it
+/// finds nothing. Starts one process per file, and waits for it.
 [[nodiscard]] std::vector<std::vector<source_line>> source_lines(
     std::span<file_place const> places);
 

@@ -31,8 +31,8 @@ constexpr char const* no_file = "?";
 
 std::string_view base_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-/// "boost::python::call<int>" of "int boost::python::call<int>(_object*)": a template's name has
-/// the result's type before it.
+/// From "int boost::python::call<int>(_object*)" to "boost::python::call<int>": a template's name
+/// has the result's type before it.
 std::string_view name_in(std::string_view function) {
     static constexpr std::string_view unnamed = "(anonymous namespace)";
     std::size_t begin = 0;
@@ -57,16 +57,16 @@ std::string_view name_in(std::string_view function) {
 constexpr std::array binding_names = std::to_array<std::string_view>(
     {"boost::python::", "pybind11::", "nanobind::", "handoff::", "gilcheck_", "giltrace_",
      "gilwatch_"});
-// Of pybind11's functions with C's names, which are compiled into each module, those that hold the
-// user's code, as PYBIND11_MODULE makes them.
+// pybind11's functions with C names, which are compiled into each module; and those of them that
+// hold the user's code, as PYBIND11_MODULE makes them.
 constexpr std::string_view names_of_pybind11 = "pybind11_";
 constexpr std::array users_names_of_pybind11 =
     std::to_array<std::string_view>({"pybind11_init_", "pybind11_exec_"});
 constexpr std::array standard_names = std::to_array<std::string_view>(
     {"std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "tsl::",  // the last: nanobind's tables
      "__interceptor_", "___interceptor_", "__sanitizer", "__asan", "__lsan", "__tsan", "__ubsan"});
-// What Python.h has compiled into each module, where it is not inlined; and NumPy's C API, whose
-// caller is of interest. Source: the `static inline` functions of CPython's Include, 3.11 to 3.15.
+// What Python.h compiles into each module, if it is not inlined; and NumPy's C API, whose caller is
+// of interest. Source: the `static inline` functions of CPython's Include, 3.11 to 3.15.
 constexpr std::array python_names = std::to_array<std::string_view>(
     {"Py_",          "_Py",         "PyArray_",   "PyByteArray_",      "PyBytes_",
      "PyCFunction_", "PyCell_",     "PyCode_",    "PyDTrace_",         "PyDict_",
@@ -97,8 +97,8 @@ code_of whose_is(std::string_view function) {
                                                                    : code_of::user;
 }
 
-/// The user's lambda that a library's template was made for, and into which it was inlined perhaps:
-/// "read()::{lambda()#1}" of "void std::__invoke<read()::{lambda()#1}>()", "read()::$_0" where
+/// The user's lambda for which a library's template was made, and which may be inlined into it:
+/// "read()::{lambda()#1}" from "void std::__invoke<read()::{lambda()#1}>()", or "read()::$_0" if
 /// Clang has compiled it. Empty: there is none.
 std::string lambda_in(std::string const& function) {
     static constexpr std::string_view of_clang = "::$_";
@@ -125,8 +125,8 @@ std::string lambda_in(std::string const& function) {
     return function.substr(begin, end + 1 - begin);
 }
 
-/// beside_python: it is in the object that contains the interpreter, perhaps with the user's own
-/// code, which is C++ then.
+/// beside_python: it is in the object that contains the interpreter. The user's code, which is C++,
+/// may be there as well.
 code_of owner_of(call_frame const& frame, bool beside_python) {
     std::string_view const library = base_of(frame.file);
     bool const is_c = frame.function.find('(') == std::string::npos;
@@ -167,9 +167,8 @@ void find_owner(call_frame& frame, bool beside_python) {
 
 namespace {
 
-/// Of what was inlined nothing but its own name is known, without what it is a member of. What is
-/// in a library's function is the library's, unless that is a template, which may be made of the
-/// user's.
+/// For an inlined function only its own name is known, without its class. Inside a library's
+/// function it is the library's, unless that is a template, which may be made from the user's code.
 void find_owners_of_inlined(std::span<call_frame> frames) {
     std::string const& function = frames.back().function;
     std::string const lambda = lambda_in(function);
@@ -184,8 +183,8 @@ void find_owners_of_inlined(std::span<call_frame> frames) {
     }
 }
 
-/// A place's frames: of what was inlined there, the innermost first, and of the function itself.
-/// function: its name, as the file's symbols have it.
+/// A place's frames: those inlined there, the innermost first, and the function's own. function:
+/// its name in the file's symbols.
 std::vector<call_frame> frames_at(code_place const& place, std::string const& function,
                                   std::span<source_line const> lines) {
     std::vector<call_frame> frames;
@@ -195,8 +194,8 @@ std::vector<call_frame> frames_at(code_place const& place, std::string const& fu
         if (nth < lines.size()) {
             frame.source = lines[nth].line;
             bool const is_inlined = nth + 1 < lines.size();
-            // The function itself has its parameters in the symbol's name alone; and that name is
-            // what binutils calls the innermost that was inlined, which is another.
+            // Only the symbol's name has the function's parameters. binutils uses that name for the
+            // innermost inlined function, which is a different one.
             if (is_inlined && nth == 0 && lines[nth].function == function) {
                 frame.function = "(inlined in " + lines[nth + 1].function + ")";
             } else if (is_inlined || frame.function.empty()) {
@@ -231,7 +230,7 @@ code_place place_of(void const* instruction) {
         file = std::filesystem::absolute(file, is_none);
     }
     auto const python = object_with_python();
-    // It takes a return address, which is behind the instruction.
+    // It takes a return address, which is after the instruction.
     auto const function = reinterpret_cast<std::uintptr_t>(_Unwind_FindEnclosingFunction(
         const_cast<char*>(static_cast<char const*>(instruction)) + 1));
     return {.file = file,

@@ -26,11 +26,11 @@ struct call_frame {
     code_of whose = code_of::user;
 };
 
-/// Sets whose a frame is, of which all else is known; and names the user's lambda that a library's
+/// Sets whose a frame is; all else in it is known. Names the user's lambda that a library's
 /// template was made for. beside_python: it is in the file that contains the interpreter.
 void find_owner(call_frame& frame, bool beside_python);
 
-/// An instruction, as another process understands it, too.
+/// An instruction, in a form that another process also understands.
 struct code_place {
     std::string file;  // with its whole path; "?": of none
     std::uintptr_t offset = 0;
@@ -39,49 +39,49 @@ struct code_place {
     bool beside_python = false;  // in the object that contains the interpreter
 };
 
-/// Reads no file. Asks the loader: whoever it waits for may wait for the GIL, so that nobody may
-/// wait for the caller. Threads: any. GIL: any; not touched.
+/// Reads no file. Asks the loader: whatever thread it waits for may wait for the GIL, so no other
+/// thread may wait for the caller. Threads: any. GIL: any; not touched.
 [[nodiscard]] code_place place_of(void const* instruction);
 
-/// Of each instruction the function that it is in, after those that were inlined there, the
-/// innermost first, as addr2line (package binutils) finds them in the debug information. Starts one
-/// process a file, and waits for it. Threads: any. GIL: any; not touched.
+/// For each instruction, the functions that are inlined there, the innermost first, and then the
+/// function that it is in, as addr2line (package binutils) finds them in the debug information.
+/// Starts one process per file, and waits for it. Threads: any. GIL: any; not touched.
 [[nodiscard]] std::vector<std::vector<call_frame>> call_frames_of_each(
     std::span<void const* const> instructions);
 
-/// The same of places, perhaps another process's.
+/// The same for places, also of another process.
 [[nodiscard]] std::vector<std::vector<call_frame>> call_frames_of_each(
     std::span<code_place const> places);
 
-/// The same in one piece: of a stack, whose innermost instruction is the first.
+/// The same for one stack, in one piece; the first is its innermost instruction.
 [[nodiscard]] std::vector<call_frame> call_frames(std::span<void const* const> instructions);
 
-/// How far a stack is of interest: not further out than the Python function that called it.
+/// The part of a stack that is of interest: as far as the Python function that called it.
 [[nodiscard]] std::span<call_frame const> called_by_python(
     std::span<call_frame const> frames) noexcept;
 
-/// The first that is the user's: where to look. Null: there is none.
+/// The first frame that is the user's: where to look. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
 
-/// Whether the last copy goes of a std::shared_ptr that Boost.Python has made of a Python object.
+/// Whether it drops the last copy of a std::shared_ptr that Boost.Python made of a Python object.
 [[nodiscard]] bool drops_shared_ptr_of_python(std::span<call_frame const> frames) noexcept;
 
-/// "f()"; "a function inlined in f()", of which no more is known; empty: unknown.
+/// "f()"; "a function inlined in f()" if no more is known; empty: unknown.
 [[nodiscard]] std::string function_in_words(call_frame const& frame);
 
-/// "f() at file.cpp:12", or, where the line or the name is not to be had, the file instead.
+/// "f() at file.cpp:12"; without the line or the name, the file instead.
 [[nodiscard]] std::string briefly(call_frame const& frame);
 
-/// The same, and why it is not to be had, which reads the file.
+/// The same, and why it is missing, for which it reads the file.
 [[nodiscard]] std::string in_words(call_frame const& frame);
 
-/// What to do to have the lines of a file's functions that are not known: no more than it lacks.
+/// How to get the missing lines of a file's functions: only what the file lacks.
 [[nodiscard]] std::string cure_of_lines(std::string const& file);
 
-/// The same in one line of a stack, with the file it is in.
+/// The same as one line of a stack, with its file.
 [[nodiscard]] std::string in_full(call_frame const& frame);
 
-/// "… 57 more", of frames that a stack has further out: see walk_stack().
+/// "… 57 more", for frames further out in a stack: see walk_stack().
 [[nodiscard]] std::string more_frames(std::size_t left_out);
 
 }  // namespace handoff::detail

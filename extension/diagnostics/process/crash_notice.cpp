@@ -1,4 +1,4 @@
-// crash_notice: a handler that lets the tools speak, and then lets the signal come again.
+// crash_notice: a handler that lets the tools speak, and then makes the signal come again.
 #include "crash_notice.hpp"
 
 #include "standard_error.hpp"
@@ -32,7 +32,7 @@ constinit std::array faults = std::to_array<fault>({{.number = SIGSEGV, .name = 
 using speaker = void (*)(std::string_view signal) noexcept;
 constinit std::array<std::atomic<speaker>, 2> speakers{};
 
-/// What caused a fault does so again when this returns; what was sent is sent again.
+/// After the return, the cause of a fault raises it again; a signal that was sent is sent again.
 void on_fault(int number, siginfo_t* sent, void* /*context*/) {
     int const saved = errno;
     auto const* const found = std::ranges::find(faults, number, &fault::number);
@@ -48,8 +48,8 @@ void on_fault(int number, siginfo_t* sent, void* /*context*/) {
     errno = saved;
 }
 
-/// faulthandler's, which ends the process; or none. Others may go on: a virtual machine's does.
-/// Source: CPython's Modules/faulthandler.c: it alone sets SA_NODEFER.
+/// A handler is faulthandler's, which ends the process, or none. Others may continue: a virtual
+/// machine's does. Source: CPython's Modules/faulthandler.c: it alone sets SA_NODEFER.
 bool ends_the_process(struct sigaction const& found, loaded_object const& interpreter) noexcept {
     auto const flags = static_cast<unsigned>(found.sa_flags);
     return (flags & SA_SIGINFO) == 0 &&

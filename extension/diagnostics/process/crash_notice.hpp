@@ -1,4 +1,4 @@
-// crash_notice: what the tools say where the program dies of a fault.
+// crash_notice: what the tools say if the program dies of a fault.
 #pragma once
 
 #include "loaded_objects.hpp"
@@ -8,19 +8,19 @@
 
 namespace handoff::detail {
 
-/// From now on, of a signal of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) that nobody
-/// handles, or Python's faulthandler alone, the tool says what it has to say. The signal then does
-/// what it would have done: the exit code, a core and faulthandler's stacks are as without.
+/// From now on the tool speaks at a fault's signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) that
+/// has no handler, or only Python's faulthandler. The signal then has its usual effect: the exit
+/// code, a core and faulthandler's stacks are as without the tool.
 ///
-/// speak:    is called in the signal's handler, with the signal's name. Lives for ever; of one
-///           object of the process there are two at most, and the same one is called once.
-/// REQUIRES: Python is initialized, which would take the handlers for the program's own.
+/// speak:    is called in the signal's handler, with the signal's name. Lives forever; one object
+///           of the process has at most two, and the same one is called once.
+/// REQUIRES: Python is initialized; otherwise it would take the handlers for the program's own.
 /// Threads:  one at a time.
 void tell_of_crashes(loaded_object const& interpreter,
                      void (*speak)(std::string_view signal) noexcept) noexcept;
 
-/// Writes to stderr in one piece, as another thread may die at the same time; of more than 8 KiB,
-/// the beginning. May be called in a signal's handler.
+/// Writes to stderr in one piece, because another thread may die at the same time; if longer than 8
+/// KiB, only the beginning. May be called in a signal's handler.
 void write_in_one_piece(std::initializer_list<std::string_view> parts) noexcept;
 
 }  // namespace handoff::detail

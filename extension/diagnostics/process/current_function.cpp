@@ -1,4 +1,4 @@
-// current_function: the layouts of each version's objects, and how they are followed.
+// current_function: the layouts of each version's objects, and how to follow them.
 #include "current_function.hpp"
 
 #include <algorithm>
@@ -77,7 +77,7 @@ Value read(void const* object, int offset) noexcept {
     return value;
 }
 
-/// Of a str that is compact, as all of code's are: how wide its characters are, and which.
+/// A compact str, as all of a code object's are: the width of its characters, and the characters.
 struct text {
     unsigned width;
     void const* characters;
@@ -119,8 +119,8 @@ std::size_t utf8_of(std::uint32_t character, std::array<char, 4>& to) noexcept {
     return 4;
 }
 
-/// The next number of a table of lines: six bits a byte, the lowest first; the seventh: more
-/// follow.
+/// The next number of a table of lines: six bits per byte, the lowest first; the seventh bit says
+/// that more bytes follow.
 unsigned number_in(unsigned char const*& place, unsigned char const* end) noexcept {
     unsigned number = 0;
     bool more = true;
@@ -131,12 +131,12 @@ unsigned number_in(unsigned char const*& place, unsigned char const* end) noexce
     return number;
 }
 
-/// The line of an instruction. Returns: 0: it is of none.
-/// Source: CPython's InternalDocs/code_objects.md, which 3.11's Objects/locations.md began.
+/// The line of an instruction. Returns: 0: it belongs to no line.
+/// Source: CPython's InternalDocs/code_objects.md, in 3.11 Objects/locations.md.
 int line_of(std::size_t instruction, int first_line, unsigned char const* place,
             unsigned char const* end) noexcept {
-    constexpr unsigned one_line = 10;     // and the two above: so many lines further
-    constexpr unsigned no_columns = 13;   // a signed number of lines, as of the next
+    constexpr unsigned one_line = 10;     // and the two above: that many lines further
+    constexpr unsigned no_columns = 13;   // a signed number of lines, like the next
     constexpr unsigned with_columns = 14;
     constexpr unsigned no_line = 15;
     int line = first_line;
@@ -173,7 +173,7 @@ handoff_python_layout const* function_reader::layout_of(unsigned long version) n
 function_reader::function_reader(running_python const& python) noexcept
     : code_type_(python.object.find("PyCode_Type").address) {
     void const* const type_type = python.object.find("PyType_Type").address;
-    // Where references are traced, each object begins with two pointers more.
+    // If references are traced, each object begins with two more pointers.
     if (code_type_ != nullptr && read<void const*>(code_type_, type_of_object) == type_type) {
         layout_ = layout_of(python.version);
     }

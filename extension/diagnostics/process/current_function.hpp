@@ -1,8 +1,8 @@
 // current_function: which Python function a thread executes, read without the GIL's API.
 //
-// It allocates nothing and calls nothing of Python's, so it may be used where no C API may be: when
-// a thread has just let go of the GIL and nobody else can take it yet. Of Python 3.11 to 3.15,
-// whichever it was compiled with.
+// It allocates nothing and calls nothing in Python, so it may be used where no C API may be: when a
+// thread has just released the GIL and no other can take it yet. It knows Python 3.11 to 3.15,
+// whichever version it was compiled with.
 #pragma once
 
 #include "python_layout.h"
@@ -35,24 +35,24 @@ public:
     ///         and cpython/unicodeobject.h; the layouts do not change within a minor version.
     explicit function_reader(running_python const& python) noexcept;
 
-    /// Whether it knows this Python's objects: another version's, or those of a build that traces
-    /// references, it does not.
+    /// Whether it knows this Python's objects: not those of another version, or of a build that
+    /// traces references.
     [[nodiscard]] bool knows() const noexcept { return layout_ != nullptr; }
 
-    /// Of a thread that is in no other function meanwhile. state: its PyThreadState.
+    /// For a thread that is in no other function meanwhile. state: its PyThreadState.
     /// REQUIRES: knows().
     [[nodiscard]] python_function current(void const* state) const noexcept;
 
-    /// The line that it executes; of a call, that of the call. Returns: 0: there is none, or it is
-    /// not known. REQUIRES: as current().
+    /// The line that it executes; during a call, the call's line. Returns: 0: there is none, or it
+    /// is not known. REQUIRES: as current().
     [[nodiscard]] int current_line(void const* state) const noexcept;
 
-    /// Writes a str as UTF-8, as much of it as has room, without a zero. Returns: the end of it.
+    /// Writes a str as UTF-8, without a zero, as far as there is room. Returns: its end.
     /// REQUIRES: knows().
     char* write_utf8(void const* str, std::span<char> to) const noexcept;
 
-    /// Writes which function it is, and where: its name, a line break, `file.py:12`, and a zero.
-    /// What has no room is left out. REQUIRES: knows(); to has more than 32 bytes.
+    /// Writes the function and its place: its name, a line break, `file.py:12`, and a zero. Leaves
+    /// out what has no room. REQUIRES: knows(); to has more than 32 bytes.
     void write_place(python_function const& function, int line, std::span<char> to) const noexcept;
 
     /// Null: of another version.
@@ -70,7 +70,7 @@ private:
     void const* code_type_ = nullptr;
 };
 
-/// "f (file.py:12)", of what write_place() has written.
+/// "f (file.py:12)", from what write_place() has written.
 [[nodiscard]] std::string place_in_words(std::string_view written);
 
 }  // namespace handoff::detail

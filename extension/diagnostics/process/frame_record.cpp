@@ -26,7 +26,7 @@ bool is_code(ranges code, std::uintptr_t address) noexcept {
     return std::ranges::any_of(code, [=](auto const& each) { return each.contains(address); });
 }
 
-/// Of a procedure linkage table: it goes on to a function that may be any.
+/// A jump of a procedure linkage table: it may lead to any function.
 bool is_jump(ranges code, std::uintptr_t instruction) noexcept {
     static constexpr std::uint32_t end_of_branch = 0xFA1E0FF3;
     static constexpr std::uint8_t bound = 0xF2;
@@ -39,8 +39,8 @@ bool is_jump(ranges code, std::uintptr_t instruction) noexcept {
     return value_at<std::uint16_t>(instruction) == indirect;
 }
 
-/// Whether a call of that function, or one of a function that the code does not name, returns
-/// there. Source: Intel's manual, CALL: E8 is relative; FF /2 is indirect, of two to seven bytes.
+/// Whether a call of that function, or a call whose code does not name its function, returns there.
+/// Source: Intel's manual, CALL: E8 is relative; FF /2 is indirect, of two to seven bytes.
 bool is_return_from(ranges code, std::uintptr_t function, std::uintptr_t to) noexcept {
     static constexpr std::uintptr_t longest_call = 7;
     static constexpr std::uintptr_t direct_call = 5;
@@ -61,8 +61,8 @@ bool is_return_from(ranges code, std::uintptr_t function, std::uintptr_t to) noe
     return false;
 }
 
-/// Whether its frame begins as the compiler has it: push %rbp, soon followed by mov %rsp, %rbp.
-/// That of assembler, as of libffi's calls, is at the same register, and has another form.
+/// Whether its frame begins as compilers make it: push %rbp, soon followed by mov %rsp, %rbp.
+/// Assembly code, such as libffi's calls, uses the same register, but in another form.
 bool keeps_frame_pointer(std::uintptr_t function, std::uintptr_t instruction) noexcept {
     static constexpr std::uint8_t push = 0x55;
     static constexpr std::array<std::uint8_t, 3> move{0x48, 0x89, 0xE5};

@@ -16,17 +16,16 @@ struct address_range {
 };
 
 #if defined(__x86_64__)
-/// The frame pointer of the function in which `instruction` is: the address of its record in the
-/// stack. A record is the caller's frame pointer, so the address of a record further out, and the
-/// address to return to. Between the record and the stack pointer there may be old ones: only one
-/// that a call of this function has made is taken.
+/// The frame pointer of the function that contains `instruction`: the address of its record in the
+/// stack. A record is the caller's frame pointer, which is the address of a record further out, and
+/// the return address. Between the record and the stack pointer there may be old records: only one
+/// that a call of this function has made is used.
 ///
-/// instruction:   where the function goes on when what it has called returns.
-/// stack_pointer: of the function, then.
+/// instruction:   where the function continues when the call returns.
+/// stack_pointer: the function's, then.
 /// code:          what may be executed.
-/// Returns:       0 where there is none: the function keeps no frame pointer, or in a form of its
-///                own.
-/// Threads:       one that may crash, as a child does that reads a copy of the stack.
+/// Returns:       0 if there is none: the function keeps no frame pointer, or in its own form.
+/// Threads:       one that may crash, such as a child's that reads a copy of the stack.
 /// Source:        System V ABI for x86-64, "The Stack Frame".
 [[nodiscard]] std::uintptr_t frame_record(address_range const& stack,
                                           std::span<address_range const> code,

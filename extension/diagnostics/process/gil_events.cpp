@@ -1,4 +1,4 @@
-// gil_events: stands between CPython and the condition variables of its GIL.
+// gil_events: intercepts CPython's calls for the condition variables of its GIL.
 #include "gil_events.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ constinit thread_local bool handoff_calls_go_on = false;
 
 namespace handoff::detail {
 
-// What stands between already, by another copy of this code: the host's, beside a Python package's.
+// The interceptors of another copy of this code: the host's, besides a Python package's.
 // Visible, so that all copies in a process see it.
 // NOLINTBEGIN(misc-use-internal-linkage): one for all modules of the process
 [[gnu::visibility("default")]] inline constinit std::atomic<void*> listening_signal = nullptr;
@@ -30,7 +30,7 @@ using timedwait_function = int (*)(pthread_cond_t*, pthread_mutex_t*, timespec c
 // Set before the first event, and constant from then on.
 signal_function next_signal = nullptr;
 timedwait_function next_timedwait = nullptr;
-std::uintptr_t runtime_begin = 0;  // CPython's global state, where the main interpreter's GIL is
+std::uintptr_t runtime_begin = 0;  // CPython's global state, with the main interpreter's GIL
 std::size_t runtime_size = 0;
 
 std::array<std::atomic<gil_listener const*>, most_gil_listeners> listeners{};
@@ -52,19 +52,19 @@ std::atomic<pthread_cond_t const*> dropped = nullptr;
 
 std::atomic<pid_t> holder_id = 0;
 std::atomic<pthread_t> holder_thread = 0;
-// Guarded by CPython's lock of the GIL, as all that happens at an event: how often it was taken by
-// another thread than the last, as CPython counts, too.
+// Guarded by CPython's lock of the GIL, like everything at an event: how often the GIL was taken by
+// another thread than before, as CPython also counts.
 pid_t last_holder = 0;
 unsigned long long switches = 0;
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool waiting = false;
-[[gnu::tls_model("initial-exec")]] constinit thread_local pid_t own_id = 0;  // not asked for yet
+[[gnu::tls_model("initial-exec")]] constinit thread_local pid_t own_id = 0;  // 0: not asked for yet
 
 bool is_of_the_runtime(pthread_cond_t const* condition) noexcept {
     return reinterpret_cast<std::uintptr_t>(condition) - runtime_begin < runtime_size;
 }
 
-/// Whether it is that one, or has that part from now on, as its first call was seen.
+/// Whether it is that condition; if none is known and it fits, it is that one from now on.
 bool is(pthread_cond_t const* condition, std::atomic<pthread_cond_t const*>& part,
         bool fits) noexcept {
     pthread_cond_t const* known = part.load(std::memory_order_relaxed);
@@ -80,9 +80,9 @@ void note_holder() noexcept {
     }
 }
 
-/// What the slot calls. One that was not called yet leads to the loader, by way of the caller, and
-/// the loader would then overwrite what stands in it. Where the caller is the host, a copy of this
-/// code is a part of the caller, too.
+/// The function that the slot calls. A slot that was not called yet leads to the loader, through
+/// the caller, and the loader would then overwrite the slot. If the caller is the host, it also
+/// contains a copy of this code.
 template <class Function>
 Function function_of(loaded_object const& caller, loaded_object::slot const& slot,
                      void const* copys) noexcept {
@@ -112,7 +112,7 @@ namespace {
 int signal_and_listen(pthread_cond_t* condition) {
     if (is_of_the_runtime(condition)) {
         if (is(condition, taken, !handoff_gil_held)) {
-            gil_is_gone();  // of a Python that has ended, if this is another
+            gil_is_gone();  // it belongs to a Python that has ended, if this is another
             handoff_gil_held = true;
             handoff_calls_go_on = true;
             waiting = false;

@@ -8,49 +8,50 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-/// Whether the calling thread holds the GIL of the main interpreter. C's name and fixed place, as
-/// assembly reads it.
+/// Whether the calling thread holds the GIL of the main interpreter. It has a C name and a fixed
+/// place, because assembly reads it.
 extern "C" [[gnu::tls_model("initial-exec"),
              gnu::visibility("hidden")]] constinit thread_local bool handoff_gil_held;
 
-/// Whether the thread's calls into Python go on at once: as long as it holds the GIL, unless a
-/// listener has set this to false since it took it.
+/// Whether the thread's calls into Python go on at once: while it holds the GIL, unless a listener
+/// has set this to false since the thread took it.
 extern "C" [[gnu::tls_model("initial-exec"),
              gnu::visibility("hidden")]] constinit thread_local bool handoff_calls_go_on;
 
 namespace handoff::detail {
 
-/// Who has the GIL now; all zero: nobody.
+/// Which thread has the GIL now; all zero: none.
 struct gil_holder {
     pid_t id = 0;
     pthread_t thread = 0;
 };
 
-/// What to call, on the thread concerned, with CPython's own lock of the GIL held: one is called at
+/// The functions to call, on the thread concerned, with CPython's own lock of the GIL held: one at
 /// a time, and none waits for anything that a holder of the GIL might do. Null: nothing.
 struct gil_listener {
     void (*waits)() noexcept = nullptr;  // once for each take that does not succeed at once
-    void (*asks)() noexcept = nullptr;  // who waits has waited a switch interval, and asks the
+    void (*asks)() noexcept = nullptr;  // a thread has waited a switch interval, and asks the
                                         // holder to drop the GIL
     void (*takes)() noexcept = nullptr;
     void (*drops)() noexcept = nullptr;
 };
 
-/// That listen at a time, in one object of the process: of each tool one, and of gilcheck two more,
-/// which watches locks and takes figures.
+/// How many listeners there can be at a time, in one object of the process: one for each tool, and
+/// two more for gilcheck, which watches locks and takes figures.
 inline constexpr std::size_t most_gil_listeners = 6;
 
-/// Listens from now on, until that listener is dismissed. CPython tells other
-/// threads by two condition variables: one is signalled when a thread has taken the GIL, the other
-/// when it has dropped it, and is what a thread waits for with a timeout. The object that contains
-/// the interpreter makes these calls through its global offset table, also where it is a program
-/// without symbols.
+/// Listens from now on, until that listener is dismissed. CPython notifies other threads by two
+/// condition variables: one is signalled when a thread has taken the GIL, the other when it has
+/// dropped it; a thread waits for the latter with a timeout. The object that contains the
+/// interpreter makes these calls through its global offset table, even if it is a program without
+/// symbols.
 ///
-/// held:     whether the calling thread holds the GIL; no other has it then.
+/// held:     whether the calling thread holds the GIL; no other thread holds it then.
 /// listener: lives forever.
 /// Returns:  whether the calls were found, and there is room for the listener. A GIL that is a
-/// subinterpreter's own is not listened to. Threads:  one at a time. Source:   take_gil() and
-/// drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).
+///           subinterpreter's own is not listened to.
+/// Threads:  one at a time.
+/// Source:   take_gil() and drop_gil() in CPython's Python/ceval_gil.h (from 3.12 on ceval_gil.c).
 [[nodiscard]] bool listen_to_gil(loaded_object const& interpreter, bool held,
                                  gil_listener const& listener);
 
@@ -59,14 +60,14 @@ void dismiss(gil_listener const& listener) noexcept;
 
 [[nodiscard]] gil_holder holder_of_gil() noexcept;
 
-/// Tells that the calling thread has dropped the GIL, if it holds it. To be called where Python has
-/// ended, on the thread that ended it: that had it to the last, and CPython leaves it undropped.
+/// Reports that the calling thread has dropped the GIL, if it holds it. Call it when Python has
+/// ended, on the thread that ended it: it held the GIL to the last, and CPython does not drop it.
 void gil_is_gone() noexcept;
 
-/// The calling thread's, as the system numbers threads; kept, so it costs nothing.
+/// The calling thread's id in the system; stored, so it costs nothing.
 [[nodiscard]] pid_t own_thread_id() noexcept;
 
-/// Whether a thread of this process, so numbered, is there no more.
+/// Whether the thread of this process with this id has ended.
 [[nodiscard]] bool has_ended(pid_t thread) noexcept;
 
 }  // namespace handoff::detail

@@ -1,4 +1,4 @@
-// handoff_pieces: which of Handoff's pieces cures what a module of Boost.Python does.
+// handoff_pieces: which piece of Handoff is the cure for what a Boost.Python module does.
 #pragma once
 
 #include "call_frames.hpp"
@@ -8,13 +8,13 @@
 
 namespace handoff::detail {
 
-/// The piece by which Python calls the user's outermost function without the GIL, by whether that
-/// is a class's destructor, its constructor or a function. Empty: Boost.Python has not called it,
-/// or none of the user's is seen. frames: not further out than the Python function that called.
+/// The piece through which Python should call the user's outermost function without the GIL: for a
+/// class's destructor, its constructor, or a function. Empty: Boost.Python has not called it, or no
+/// function of the user's is seen. frames: not further out than the Python function that called.
 [[nodiscard]] std::string_view piece_that_releases(std::span<call_frame const> frames) noexcept;
 
 /// The piece that takes the GIL for what Boost.Python calls: an override, or a Python function.
-/// Empty: it calls none. called: the C API's function.
+/// Empty: it calls none. called: the function of the C API.
 [[nodiscard]] std::string_view piece_that_calls(std::string_view called,
                                                 std::span<call_frame const> frames) noexcept;
 

@@ -1,4 +1,4 @@
-// json: texts as JSON has them.
+// json: texts in JSON's form.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// line_information: what a program or library has for those who ask for lines of its source.
+// line_information: what debug information a program or library has for its source lines.
 #pragma once
 
 #include <string>

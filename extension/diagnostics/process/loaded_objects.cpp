@@ -39,7 +39,7 @@ std::uint32_t gnu_hash_of(std::string_view name) noexcept {
 
 }  // namespace
 
-/// glibc has made the pointers of the dynamic section absolute, but for those of the vDSO's.
+/// glibc has made the pointers of the dynamic section absolute, except those of the vDSO.
 template <class T>
 T const* loaded_object::at(ElfW(Addr) address) const noexcept {
     return reinterpret_cast<T const*>(address < base_ ? base_ + address : address);
@@ -164,8 +164,8 @@ loaded_object::writable::~writable() {
 }
 
 /// A caller reads the slot, and the function that it finds reads what it needs. x86-64 reads in
-/// that order; elsewhere no fence and no dependency stands between the two. So all threads are
-/// fenced before the function is there to be found. Source: membarrier(2).
+/// that order; on other processors no fence and no dependency orders the two. So all threads are
+/// fenced before the slot gets the function. Source: membarrier(2).
 void loaded_object::writable::put(slot const& into, void* function) const noexcept {
 #if !defined(__x86_64__)
     int const saved = errno;

@@ -12,8 +12,8 @@
 
 namespace handoff::detail {
 
-/// A program or shared library that is loaded. Valid only as long as it is: within
-/// for_each_loaded_object(), or where the caller knows that it stays.
+/// A program or shared library that is loaded. Valid only while it is loaded: within
+/// for_each_loaded_object(), or if the caller knows that it stays.
 ///
 /// Source: elf(5), the System V ABI's chapter on dynamic linking, and for the hash table
 ///         https://flapenguin.me/elf-dt-gnu-hash.
@@ -23,7 +23,7 @@ public:
     struct slot {
         char const* name;
         void** where;
-        bool for_calls;  // only; else the address may be compared, too
+        bool for_calls;  // only; if not, its address may also be compared
     };
 
     explicit loaded_object(dl_phdr_info const& described) noexcept;
@@ -42,7 +42,7 @@ public:
 
     void for_each_slot(std::function<void(slot const&)> const& tell) const;
 
-    /// While one lives, the slots can be written, though the loader made them read-only.
+    /// While one of these lives, the slots can be written, even if the loader made them read-only.
     class writable {
     public:
         explicit writable(loaded_object const& made) noexcept;
@@ -52,8 +52,8 @@ public:
 
         [[nodiscard]] explicit operator bool() const noexcept { return done_; }
 
-        /// Has calls by the slot go to that function. A thread that finds it there also finds all
-        /// that was written before, in whatever order its processor reads.
+        /// Makes calls through the slot go to that function. A thread that finds it there also
+        /// finds everything that was written before, in whatever order its processor reads.
         void put(slot const& into, void* function) const noexcept;
 
     private:

@@ -8,10 +8,10 @@
 
 namespace handoff::detail {
 
-/// Done for as long as this lives. It is no lock, as nobody waits: whoever did so with the GIL
-/// would wait for a thread that may have let go of it meanwhile.
+/// Held for as long as this lives. It is not a lock, because no thread waits: one that waited with
+/// the GIL would wait for a thread that may have released the GIL meanwhile.
 ///
-/// Threads: any. In the child of a fork() the thread that did it is not there, and it can be done.
+/// Threads: any. In the child of a fork() the thread that did it does not exist: it can be done.
 class one_at_a_time {
 public:
     /// The process in which it is being done; 0: none.

@@ -1,4 +1,4 @@
-// own_memory: by the system, which does not mind where nothing is.
+// own_memory: asks the system, which does not fault if there is nothing.
 #include "own_memory.hpp"
 
 #include <sys/uio.h>

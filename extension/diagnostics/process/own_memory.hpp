@@ -1,4 +1,4 @@
-// own_memory: reads an address of this process where there may be nothing any more.
+// own_memory: reads an address of this process that may be unmapped by now.
 #pragma once
 
 #include <cstdint>

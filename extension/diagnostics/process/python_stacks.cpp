@@ -34,14 +34,14 @@ int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
 std::atomic<int> stacks_signal = 0;  // faulthandler answers it, on standard output
 struct sigaction stacks_answer{};
 
-/// What faulthandler leaves when Python ends, perhaps during a report.
+/// The handler that faulthandler restores when Python ends, perhaps during a report.
 void do_nothing(int /*signal*/) {}
 
 /// Called last when Python ends, on the thread that ends it.
 void python_has_ended() {
     gil_is_gone();
     ended_python = true;
-    // faulthandler has let go of it; of another Python it is asked again.
+    // faulthandler has released the signal; for another Python it is asked again.
     if (int const number = stacks_signal.exchange(0); number > 0) {
         struct sigaction now{};
         if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == &do_nothing) {
@@ -50,7 +50,7 @@ void python_has_ended() {
     }
 }
 
-/// As faulthandler.register() has it; and be told when this Python ends. GIL: held.
+/// Does what faulthandler.register() does; and is told when this Python ends. GIL: held.
 int ask_faulthandler(void* /*unused*/) {
     if (stacks_signal == 0) {
         ended_python = false;
@@ -65,12 +65,12 @@ int ask_faulthandler(void* /*unused*/) {
                       number, STDOUT_FILENO);
         bool const is_registered = number != 0 && run(code.data(), nullptr) == 0 &&
                                    sigaction(number, nullptr, &stacks_answer) == 0;
-        stacks_signal = is_registered ? number : -1;  // and what it is answered by is known
+        stacks_signal = is_registered ? number : -1;  // and it is known which handler answers it
     }
     return 0;
 }
 
-/// A stack of Python's, from the innermost function outwards, up to what runs a program for
+/// A Python stack from the innermost function outwards, as far as the code that runs a program for
 /// `python3 -m gilcheck` and its siblings.
 std::string without_our_own(std::string stack) {
     if (auto const found = stack.find("/gilcheck/program.py\", line ");
@@ -80,8 +80,8 @@ std::string without_our_own(std::string stack) {
     return stack;
 }
 
-/// Where glibc keeps a thread's number, in what a pthread_t refers to; 0: not found. The caller's
-/// own tells, which is not the main thread's.
+/// Where glibc stores a thread's number, in what a pthread_t refers to; 0: not found. Found by the
+/// caller's own number; the caller is not the main thread.
 std::ptrdiff_t place_of_number() noexcept {
     static constexpr std::ptrdiff_t longest = 2048;  // shorter than glibc's struct pthread
     auto const own = static_cast<std::uintptr_t>(pthread_self());
@@ -93,14 +93,14 @@ std::ptrdiff_t place_of_number() noexcept {
     return 0;
 }
 
-/// In a child: what faulthandler reads changes as it reads it, here, where other threads run
-/// Python; and where it writes to, the program may have closed, or taken for a file of its own.
+/// In a child. In this process other threads run Python, so what faulthandler reads changes while
+/// it reads; and the program may have closed the file that it writes to, or reused its number.
 void answer(void* /*unused*/) {
     sigset_t only;
     sigemptyset(&only);
     sigaddset(&only, stacks_signal);
     sigprocmask(SIG_UNBLOCK, &only, nullptr);
-    // Not raise(), which knows the parent's numbers.
+    // Not raise(), which uses the parent's numbers.
     syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), stacks_signal.load());
 }
 
@@ -156,7 +156,7 @@ std::vector<std::string> python_lines(std::string const& stack) {
         auto const number = line.rfind(before_number);
         auto const name = number == std::string::npos ? number : line.find(before_name, number);
         if (!line.starts_with(begin) || name == std::string::npos) {
-            if (line == "  ...") {  // as it ends where there are more
+            if (line == "  ...") {  // a stack that is too long ends so
                 found.emplace_back("…");
             }
             continue;

@@ -11,27 +11,27 @@
 
 namespace handoff::detail {
 
-/// Once, before the others. interpreter: what contains it.
+/// Once, before the other functions. interpreter: the object that contains it.
 void prepare_python_stacks(loaded_object const& interpreter);
 
-/// The stacks come from faulthandler, and that they are to come wants the GIL.
-/// held:     whether the calling thread holds it; otherwise it happens soon, in the main thread.
+/// The stacks come from faulthandler; to request them, the GIL is needed.
+/// held:     whether the calling thread holds it; if not, it happens soon, in the main thread.
 /// REQUIRES: Python is initialized.
 void ask_for_python_stacks(bool held);
 
-/// Of all threads, as of this moment; empty: faulthandler is not asked yet, or the program has
-/// taken its signal. A child writes it, which the program does not notice. GIL: any; not touched.
+/// The stacks of all threads, at this moment; empty: faulthandler is not asked yet, or the program
+/// has taken its signal. A child writes them, unnoticed by the program. GIL: any; not touched.
 [[nodiscard]] std::string python_stacks();
 
-/// Of these the lines of one thread, the innermost function first, `  File "f.py", line 1 in f`
-/// each; without those that run a program for `python3 -m`. Empty: it is none of Python's.
+/// The lines of one thread in these stacks, the innermost function first, each of the form
+/// `  File "f.py", line 1 in f`; without those of `python3 -m`. Empty: it is not a Python thread.
 [[nodiscard]] std::string python_stack_of(pthread_t thread, std::string const& stacks);
 
-/// Of these lines the ones that tell of Python code, as "f() at f.py:1" each.
+/// Those of these lines that are Python code, each in the form "f() at f.py:1".
 [[nodiscard]] std::vector<std::string> python_lines(std::string const& stack);
 
-/// That thread of Python's, by the system's number; nothing: it is none of Python's, or glibc keeps
-/// the number where it is not found. Threads: one at a time, not the main thread.
+/// The Python thread with that number in the system; nothing: it is not a Python thread, or glibc
+/// stores the number in an unknown place. Threads: one at a time, not the main thread.
 [[nodiscard]] std::optional<pthread_t> python_thread(pid_t thread, std::string const& stacks);
 
 /// Whether the calling thread is the one that ended Python.

@@ -1,4 +1,4 @@
-// request_signal: by which signals a user may ask a tool for something.
+// request_signal: with which signals a user may ask a tool for something.
 #pragma once
 
 #include <algorithm>
@@ -7,8 +7,8 @@
 
 namespace handoff::detail {
 
-/// Whether a handler that notes the request, and returns, does for this one. Nobody handles the
-/// first two of these; after the others a program goes on to the same fault.
+/// Whether a handler that only notes the request and returns is right for this signal. The first
+/// two cannot be handled; after the others a program runs into the same fault again.
 [[nodiscard]] inline bool may_request(int signal) noexcept {
     static constexpr std::array unfit = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,
                                          SIGFPE,  SIGILL,  SIGTRAP};

@@ -1,4 +1,4 @@
-// running_python: finds it, and makes sure that its GIL is heard.
+// running_python: finds it, and checks that the events of its GIL arrive.
 #include "running_python.hpp"
 
 #include <dlfcn.h>
@@ -9,7 +9,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// So that what was not listened to is not taken for silence.
+/// So that a Python whose events are not seen is not mistaken for a quiet one.
 bool events_are_seen(running_python const& python) {
     if (!handoff_gil_held) {
         return false;

@@ -1,4 +1,4 @@
-// running_python: the interpreter of this process, which may be loaded later than this is.
+// running_python: the interpreter of this process, which may be loaded later than this code.
 #pragma once
 
 #include "gil_events.hpp"
@@ -8,17 +8,17 @@
 
 namespace handoff::detail {
 
-/// What contains CPython, of any version; nothing: there is none, or its symbols are hidden.
+/// The object that contains CPython, of any version; nothing: none, or its symbols are hidden.
 [[nodiscard]] std::optional<loaded_object> object_with_python();
 
 /// The object that contains CPython, its version, and the functions of it that both tools call.
 struct running_python {
     loaded_object object;  // see keep_loaded()
     unsigned long version = 0;  // PY_VERSION_HEX
-    bool is_free_threaded = false;  // many threads are attached at a time, and none tells of it
+    bool is_free_threaded = false;  // many threads are attached at a time, and there is no event
     int (*is_initialized)() = nullptr;
     void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
-    void* (*this_threads_state)() = nullptr;  // also of a thread that has let go of the GIL
+    void* (*this_threads_state)() = nullptr;  // also of a thread that has released the GIL
     void* (*save)() = nullptr;
     void (*restore)(void*) = nullptr;
 
@@ -27,11 +27,11 @@ struct running_python {
     /// Threads: one at a time, and any once it was found.
     static running_python const* find();
 
-    /// For a tool that shows who has the GIL. Throws: std::runtime_error where there is none.
+    /// For a tool that shows which thread has the GIL. Throws: std::runtime_error without a GIL.
     void require_gil() const;
 
-    /// From now on it is not unloaded, though the program closes it, as one does that loads Python
-    /// for a plugin: what is known of it is used as long as the process lives.
+    /// From now on it is not unloaded, even if the program closes it, as a program does that loads
+    /// Python for a plugin: what is known of it is used as long as the process lives.
     /// REQUIRES: it is still loaded; no mutex is held that is taken beside a dlopen(), whose lock
     ///           this takes.
     /// Source:   RTLD_NODELETE: dlopen(3).
@@ -43,8 +43,8 @@ struct running_python {
     }
 };
 
-/// Has the listener hear of the GIL from now on; dismiss() ends that. Where Python runs, lets go of
-/// the GIL once and takes it back, so that what is not heard is not taken for silence.
+/// From now on the listener receives the events of the GIL; dismiss() ends that. If Python runs,
+/// releases the GIL once and takes it back, to check that the events arrive.
 ///
 /// GIL:     held, and so on return; or Python is not initialised.
 /// Throws:  std::runtime_error: the sentence says why this Python's GIL cannot be listened to.

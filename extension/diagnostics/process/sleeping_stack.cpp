@@ -1,4 +1,4 @@
-// sleeping_stack(): the unwinder, on the stack of another thread.
+// sleeping_stack(): runs the unwinder on the stack of another thread.
 #include "sleeping_stack.hpp"
 
 #include "frame_record.hpp"
@@ -50,7 +50,7 @@ memory memory_around(std::uintptr_t stack_pointer) {
     return found;
 }
 
-/// What changes if the thread runs in between.
+/// A text that changes if the thread runs in between.
 std::string state_of(pid_t thread) {
     std::string const folder = "/proc/self/task/" + std::to_string(thread);
     std::string state;
@@ -62,7 +62,7 @@ std::string state_of(pid_t thread) {
     return state;
 }
 
-/// Of state_of(). Zeros: it is in no system call.
+/// From state_of(). Zeros: it is in no system call.
 place place_in(std::string const& state) {
     std::istringstream words(state.substr(0, state.find('\n')));
     std::vector<std::string> all;
@@ -84,13 +84,13 @@ struct walk_order {
 
 // In the child, which is one thread.
 
-/// Seconds. An unwinder that asks the loader, as before GCC 12, waits forever where another thread
-/// of the parent was just loading something.
+/// Seconds. An unwinder that asks the loader, as before GCC 12, waits forever if another thread of
+/// the parent was loading something just then.
 constexpr unsigned longest_walk = 1;
 
 walk_order const* order = nullptr;
 
-/// How far the walk has come, to the frame that it could not leave.
+/// How far the walk has come: the frame that it could not leave.
 struct progress {
     std::size_t frames = 0;
     std::uintptr_t instruction = 0;
@@ -99,26 +99,26 @@ struct progress {
 constinit progress told;
 constinit std::size_t walked = 0;  // frames, in this attempt
 
-/// With what was found until then.
+/// Ends with what was found until then.
 void give_up(int /*signal*/) { _exit(0); }
 
 [[gnu::no_sanitize_address]] void write_frame(void* frame, std::uintptr_t stack_pointer) {
     if (++walked <= told.frames) {
-        return;  // a former attempt has
+        return;  // an earlier attempt has written it
     }
     auto const address = reinterpret_cast<std::uintptr_t>(frame);
     static_cast<void>(write(STDOUT_FILENO, &address, sizeof address) != 0);
     told = {.frames = walked, .instruction = address, .stack_pointer = stack_pointer};
 }
 
-// A thread may be in a system call with its stack at any multiple of eight.
+// A thread's stack in a system call may be at any multiple of eight.
 #if defined(__x86_64__)
 #define HANDOFF_ALIGNS_ITS_STACK gnu::force_align_arg_pointer
 #else
 #define HANDOFF_ALIGNS_ITS_STACK gnu::noinline
 #endif
 
-/// As though it were called by the instruction at which the thread sleeps.
+/// As if the instruction at which the thread sleeps had called it.
 [[noreturn, gnu::no_sanitize_address, HANDOFF_ALIGNS_ITS_STACK]] void walk_from_here() {
     walked = 0;
     walk_stack(&write_frame);
@@ -156,8 +156,8 @@ void give_up(int /*signal*/) { _exit(0); }
 #endif
 }
 
-/// The walk reads where the frame pointer would lead, which the system does not show. So once, from
-/// the function that keeps one.
+/// The walk has read from the frame pointer, which the system does not show. So it continues once,
+/// from the function that keeps a frame pointer.
 void look_for_the_frame_pointer([[maybe_unused]] int signal) {
 #if defined(__x86_64__)
     std::signal(SIGSEGV, &give_up);
@@ -171,7 +171,7 @@ void look_for_the_frame_pointer([[maybe_unused]] int signal) {
     _exit(0);
 }
 
-/// On the copy of the thread's own stack.
+/// Runs on the copy of the thread's own stack.
 void walk(void* given) {
     order = static_cast<walk_order const*>(given);
     std::signal(SIGSEGV, &look_for_the_frame_pointer);
@@ -192,12 +192,12 @@ std::vector<void*> sleeping_stack(pid_t thread) {
     walk_order ordered{.from = from, .around = memory_around(from.stack_pointer)};
     std::string const written = output_of_child(&walk, &ordered);
     if (written.empty() || state_of(thread) != state) {
-        return {};  // and nothing to copy, of which memcpy() must not be told
+        return {};  // nothing to copy, and memcpy() may not get a null pointer
     }
     std::vector<std::uintptr_t> addresses(written.size() / sizeof(std::uintptr_t));
     std::memcpy(addresses.data(), written.data(), addresses.size() * sizeof(std::uintptr_t));
     std::vector<void*> frames;
-    // Without the walker's own.
+    // Without the walker's own frames.
     for (auto each = std::ranges::find(addresses, from.instruction); each != addresses.end();
          ++each) {
         // NOLINTNEXTLINE(performance-no-int-to-ptr): the unwinder's addresses are numbers

@@ -1,4 +1,4 @@
-// sleeping_stack(): where a thread is that sleeps in the system, which does not wake it.
+// sleeping_stack(): the stack of a thread that sleeps in the system, without waking it.
 #pragma once
 
 #include <sys/types.h>
@@ -7,14 +7,14 @@
 namespace handoff::detail {
 
 /// The return addresses of another thread of this process, the innermost first, which is the
-/// instruction after the system call. Empty: it is in none, it ran meanwhile, or the system does
-/// not say. The caller of a function that keeps its frame in a register, which the system does not
-/// show, is found by the record of it in the stack; where there is none that such a call has made,
-/// it and the frames further out are missing.
+/// instruction after the system call. Empty: it is in no call, it ran meanwhile, or the system does
+/// not say. If a function keeps its frame in a register, which the system does not show, its caller
+/// is found by the function's record in the stack. If no such call has made a record, the caller
+/// and the frames further out are missing.
 ///
-/// A child process, which has a copy of all stacks, walks this one: no signal is sent, so that no
-/// wait is over early, and what the stack has for a reader who knows only where it is, and not the
-/// other registers, may be wrong, which ends the child alone.
+/// A child process, which has a copy of all stacks, walks this one. So no signal is sent, and no
+/// wait ends early. The walk knows only the place in the stack and not the other registers, so what
+/// it reads may be wrong: this ends only the child.
 /// GIL:     any; not touched. Threads: one at a time; for as long as a fork() takes.
 /// Source:  proc(5), /proc/[pid]/syscall: the stack pointer and the instruction are its last two;
 ///          /proc/[pid]/schedstat: how long it has run; output_of_child().

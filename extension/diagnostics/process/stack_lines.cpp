@@ -1,4 +1,4 @@
-// stack_lines(): folds what is neither the user's nor between it and the wait.
+// stack_lines(): folds frames that are neither the user's nor directly inside them.
 #include "stack_lines.hpp"
 
 namespace handoff::detail {

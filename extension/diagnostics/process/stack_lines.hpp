@@ -8,9 +8,9 @@
 
 namespace handoff::detail {
 
-/// A line for each frame that is the user's, marked where it is the first; and for the innermost,
-/// and for what the user's first one called. What is left is counted, not shown. Each line ends
-/// with a line break.
+/// A line for each frame of the user's, with a mark at the first; for the innermost frame; and for
+/// what the user's first one called. The others are counted, not shown. Each line ends with a line
+/// break.
 [[nodiscard]] std::string stack_lines(std::span<call_frame const> frames);
 
 }  // namespace handoff::detail

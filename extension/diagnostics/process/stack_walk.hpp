@@ -1,4 +1,4 @@
-// walk_stack(): where the calling thread is, and how much of that is left out.
+// walk_stack(): where the calling thread is, and how many frames are left out.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +13,17 @@ struct walked_stack {
     std::size_t left_out = 0;  // frames further out, counted up to most_left_out
 };
 
-/// Of a stack that is deeper, as of an endless recursion, nobody waits for the count.
+/// For a deeper stack, for example of an endless recursion, the count would take too long.
 inline constexpr std::size_t most_left_out = 10'000;  // frames
 
-/// Writes the calling thread's return addresses, the innermost first, as many as have room; that of
-/// a frame which a signal interrupted is the instruction itself.
-/// Signals: may be called in a handler, as backtrace() may, once it was called elsewhere.
-/// Source:  what glibc's backtrace() does: _Unwind_Backtrace().
+/// Writes the calling thread's return addresses, the innermost first, as many as there is room for;
+/// for a frame which a signal interrupted, the instruction itself.
+/// Signals: may be called in a handler, like backtrace(), if it was called elsewhere before.
+/// Source:  glibc's backtrace() does the same: _Unwind_Backtrace().
 [[nodiscard]] walked_stack walk_stack(std::span<void*> to) noexcept;
 
-/// The same, each as soon as it is known, up to 100 of them: what is further out may be no stack.
-/// With it comes the stack pointer that the frame has, at the call in which it is.
+/// The same, but each frame is reported when it is found, up to 100: what is further out may be no
+/// stack. With it comes the stack pointer that the frame has at its call.
 void walk_stack(void (*tell)(void* frame, std::uintptr_t stack_pointer)) noexcept;
 
 }  // namespace handoff::detail

@@ -1,4 +1,4 @@
-// standard_error: what a tool says, past the program's own buffers.
+// standard_error: a tool's messages, past the program's own buffers.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace handoff::detail {
 
-/// All of it, unless nobody can be told. GIL: any; not touched. May raise SIGPIPE.
+/// Writes all of it, unless writing fails. GIL: any; not touched. May raise SIGPIPE.
 inline void write_stderr(std::string_view text) noexcept {
     while (!text.empty()) {
         ssize_t const written = write(STDERR_FILENO, text.data(), text.size());

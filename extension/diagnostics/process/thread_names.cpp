@@ -1,4 +1,4 @@
-// thread_names: by what a thread calls in Python when it begins.
+// thread_names: adds to what `threading` calls when a thread begins.
 #include "thread_names.hpp"
 
 #include <atomic>
@@ -12,7 +12,7 @@ namespace {
 
 int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
 
-/// In a namespace of its own. Of `threading` that is just being imported it changes nothing.
+/// In a namespace of its own. Changes nothing if `threading` is being imported just now.
 constexpr auto code = R"(exec(compile('''
 import posix, sys
 

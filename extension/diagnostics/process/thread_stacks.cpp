@@ -33,12 +33,12 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds longest_answer{100};
 constexpr std::chrono::seconds longest_round{2};
 
-/// Of a thread of this process. Source: proc(5).
+/// The folder of a thread of this process. Source: proc(5).
 std::filesystem::path folder_of(pid_t thread) {
     return std::filesystem::path("/proc/self/task") / std::to_string(thread);
 }
 
-/// Travels with the signal. One that was not answered in time stays forever: it may be yet.
+/// Travels with the signal. One that was not answered in time is kept: the answer may still come.
 struct question {
     question() { sem_init(&answered, 0, 0); }
     ~question() { sem_destroy(&answered); }
@@ -46,7 +46,7 @@ struct question {
     question& operator=(question const&) = delete;
 
     sem_t answered{};
-    std::atomic<bool> written = false;  // orders what follows, also for those who only see atomics
+    std::atomic<bool> written = false;  // orders what follows, even for tools that only see atomics
     bool (*holds_it)() noexcept = nullptr;
     pthread_t thread{};
     bool holds_gil = false;
@@ -55,7 +55,7 @@ struct question {
     std::uintptr_t interrupted_at = 0;
 };
 
-/// The instruction that the thread was to execute next; 0 where it is not known how to ask.
+/// The instruction that the thread was about to execute; 0 if that cannot be determined here.
 std::uintptr_t interrupted_at([[maybe_unused]] void const* context) {
 #if defined(__x86_64__)
     return static_cast<std::uintptr_t>(
@@ -67,7 +67,7 @@ std::uintptr_t interrupted_at([[maybe_unused]] void const* context) {
 #endif
 }
 
-/// Runs in the thread that is asked, wherever it was: only what is async-signal-safe.
+/// Runs in the thread that is asked, wherever it was, and so does only what is async-signal-safe.
 void answer(int, siginfo_t* received, void* context) {
     if (received->si_code != SI_QUEUE || received->si_pid != getpid()) {
         return;  // not from us
@@ -106,8 +106,8 @@ bool blocks(std::filesystem::path const& thread, int signal_number) {
 }  // namespace
 
 int unused_signal() noexcept {
-    // From the end: whoever uses some takes the first ones. Not the last, which is valgrind's. To
-    // set one is to ask whether it can be set: qemu keeps some for itself.
+    // From the end, because programs that use some take the first ones. Not the last one, which is
+    // valgrind's. Setting a signal shows whether it can be set: qemu keeps some for itself.
     for (int number = SIGRTMAX - 1; number >= SIGRTMIN; --number) {
         struct sigaction used{};
         if (sigaction(number, nullptr, &used) == 0 && used.sa_handler == SIG_DFL &&
@@ -124,7 +124,7 @@ stack_signal::stack_signal(bool (*holds_gil)() noexcept)
         throw std::runtime_error("every real-time signal is in use");
     }
     std::array<void*, 1> first{};
-    static_cast<void>(walk_stack(first));  // has the loader find the unwinder now
+    static_cast<void>(walk_stack(first));  // makes the loader load the unwinder now
     struct sigaction action{};
     action.sa_sigaction = &answer;
     action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;

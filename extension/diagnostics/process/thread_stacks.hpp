@@ -26,9 +26,9 @@ struct thread_stack {
     std::size_t left_out = 0;     // frames further out; see walk_stack()
 };
 
-/// A signal that no one else uses, for as long as it lives. A thread that gets it notes its own
-/// stack, in the signal's handler, and goes on; a call that waits may return early, with EINTR,
-/// as for any other signal: see uninterrupted_wait.hpp.
+/// A signal that no other code uses, for as long as this lives. A thread that gets it records its
+/// own stack, in the signal's handler, and continues; a call that waits may return early, with
+/// EINTR, as for any other signal: see uninterrupted_wait.hpp.
 ///
 /// GIL:     not needed; unchanged.
 /// Source:  walk_stack(), as backtrace(3): async-signal-safe once libgcc has been loaded, since
@@ -36,23 +36,23 @@ struct thread_stack {
 class stack_signal {
 public:
     /// holds_gil: whether the calling thread holds the GIL; called in the signal's handler.
-    /// Throws: std::runtime_error when every real-time signal is taken.
+    /// Throws: std::runtime_error if every real-time signal is taken.
     explicit stack_signal(bool (*holds_gil)() noexcept);
-    /// Nobody asks any more. A signal that is still pending is discarded.
+    /// No thread is asked any more. A signal that is still pending is discarded.
     ~stack_signal();
 
     stack_signal(stack_signal const&) = delete;
     stack_signal& operator=(stack_signal const&) = delete;
 
-    /// Asks one thread after the other, the caller excepted, and waits for each at most a tenth of
-    /// a second, for all at most two. Threads: one at a time.
-    /// known: who to ask where the system does not say who there is, as in a chroot, or without a
-    ///        free descriptor; 0 is nobody.
-    /// spare: whether those are not asked who are in a wait that the question would end.
+    /// Asks one thread after the other, except the caller, and waits at most a tenth of a second
+    /// for each, and two seconds for all. Threads: one at a time.
+    /// known: which threads to ask if the system does not say which there are, as in a chroot, or
+    ///        without a free descriptor; 0 is no thread.
+    /// spare: whether not to ask threads in a wait that the question would end.
     [[nodiscard]] std::vector<thread_stack> ask_every_thread(std::vector<pid_t> known,
                                                              bool (*spare)(pid_t thread)) const;
 
-    /// The same of one thread. Threads: one at a time, and not beside the other.
+    /// The same for one thread. Threads: one at a time, and not beside the other function.
     [[nodiscard]] thread_stack ask_thread(pid_t id, bool (*spare)(pid_t thread)) const;
 
     [[nodiscard]] int number() const noexcept { return number_; }
@@ -65,7 +65,7 @@ private:
     struct sigaction before_{};
 };
 
-/// A real-time signal that nobody handles; 0: there is none.
+/// A real-time signal that no code handles; 0: there is none.
 [[nodiscard]] int unused_signal() noexcept;
 
 }  // namespace handoff

@@ -20,16 +20,16 @@ struct moment {
 
 namespace tick_clock {
 
-/// Whether the kernel takes the time from the counter itself: one that is the same on all
-/// processors, and goes on at one speed. (Linux, Documentation/virt/kvm/x86/timekeeping.rst.)
-/// Known after ask_the_kernel().
+/// Whether the kernel takes the time from the counter itself: a counter that is the same on all
+/// processors, and has a constant speed. (Linux, Documentation/virt/kvm/x86/timekeeping.rst.) Known
+/// after ask_the_kernel().
 extern bool is_the_counter;
 
 /// Once, before the first tick.
 void ask_the_kernel() noexcept;
 
-/// Ticks of the counter; where the kernel does not use it, nanoseconds.
-/// A reading may be earlier than one that another thread has made just before, by a few of them.
+/// Ticks of the counter; nanoseconds if the kernel does not use it. A reading may be a few ticks
+/// earlier than one that another thread has made just before.
 [[nodiscard]] inline std::uint64_t now() noexcept {
     if (is_the_counter) [[likely]] {
 #if defined(__x86_64__)
@@ -43,12 +43,12 @@ void ask_the_kernel() noexcept;
     return nanoseconds();
 }
 
-/// Now, by both clocks: to some ten nanoseconds.
+/// Now, by both clocks, within some ten nanoseconds.
 [[nodiscard]] moment this_moment() noexcept;
 
 }  // namespace tick_clock
 
-/// What ticks are in nanoseconds, known from two moments.
+/// The length of ticks in nanoseconds, known from two moments.
 class tick_scale {
 public:
     tick_scale(moment one, moment later) noexcept;

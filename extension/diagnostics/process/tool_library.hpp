@@ -1,4 +1,4 @@
-// tool_library: what the libraries have in common that Python's ctypes or LD_PRELOAD loads.
+// tool_library: what the libraries share that Python's ctypes or LD_PRELOAD loads.
 #pragma once
 
 #include "running_python.hpp"
@@ -14,7 +14,7 @@
 
 namespace handoff::detail {
 
-/// For a function of C's. Returns: null, or what was thrown; valid until the thread's next call.
+/// For a C function. Returns: null, or what was thrown; valid until the thread's next call.
 template <class Work>
 char const* failure_of(Work const& work) {
     thread_local std::string failure;
@@ -39,9 +39,9 @@ inline bool is_preloaded(void const* function) {
            std::string_view::npos;
 }
 
-/// Where it is preloaded: settings that are not understood end the program, with a message and exit
-/// code 2, unless there is no Python in it; a Python that is not to be watched, a child's perhaps,
-/// is told of, and goes on. function: of the library. start: is given what the variable says.
+/// If preloaded: settings that are not understood end the program, with a message and exit code 2,
+/// unless there is no Python in it. A Python that cannot be watched, perhaps a child's, is
+/// reported, and goes on. function: of the library. start: gets the content of the variable.
 template <class Start>
 void start_where_preloaded(void const* function, char const* variable, Start const& start) {
     if (!is_preloaded(function)) {

@@ -1,4 +1,4 @@
-// tool_thread: a thread of a tool's own, in the program that it looks at.
+// tool_thread: a tool's own thread in the program that it observes.
 #pragma once
 
 #include "monotonic_time.hpp"
@@ -9,8 +9,8 @@
 
 namespace handoff::detail {
 
-/// Begins it, with a name of at most 15 characters; the program's signals do not come to it.
-/// Returns: whether there can be one. GIL: any; not touched.
+/// Starts it, with a name of at most 15 characters; it does not receive the program's signals.
+/// Returns: whether it could be started. GIL: any; not touched.
 inline bool begin_tool_thread(pthread_t& begun, void* (*run)(void*), char const* name) noexcept {
     sigset_t all;
     sigset_t former;
@@ -24,7 +24,7 @@ inline bool begin_tool_thread(pthread_t& begun, void* (*run)(void*), char const*
     return is_there;
 }
 
-/// The same of one that nobody joins: it goes on for as long as the process.
+/// The same for a thread that is never joined: it runs as long as the process.
 inline bool begin_lasting_tool_thread(void* (*run)(void*), char const* name) noexcept {
     pthread_t begun{};
     return begin_tool_thread(begun, run, name) && pthread_detach(begun) == 0;

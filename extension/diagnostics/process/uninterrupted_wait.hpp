@@ -1,4 +1,4 @@
-// uninterrupted_wait: the waits that no tool ends by looking at them.
+// uninterrupted_wait: the waits that a tool must not end by looking at them.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,7 @@ struct uninterrupted_wait {
 };
 
 /// The one that a thread of this process is in now; nothing: it is in none, or the system does not
-/// say. It may be over when this returns, or another begun. GIL: any; not touched.
+/// say. When this returns, it may be over, or another may have begun. GIL: any; not touched.
 /// Source: proc(5), /proc/[pid]/syscall; signal(7), "Interruption of system calls".
 [[nodiscard]] std::optional<uninterrupted_wait> uninterrupted_wait_of(pid_t thread);
 

@@ -24,7 +24,7 @@ struct child {
     int output;
 };
 
-/// On a stack that AddressSanitizer does not know.
+/// Its stack is unknown to AddressSanitizer.
 [[gnu::no_sanitize_address]] int begin(void* given) {
     auto const& self = *static_cast<child const*>(given);
     if (self.output == STDOUT_FILENO) {
@@ -32,14 +32,14 @@ struct child {
     } else {
         dup2(self.output, STDOUT_FILENO);
     }
-    // Those that blocking does not keep from the program's handlers, and of a child of its own.
+    // Signals that reach the program's handlers although blocked, and a grandchild's SIGCHLD.
     for (int const number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGCHLD}) {
         struct sigaction plain{};
         plain.sa_handler = SIG_DFL;
         sigaction(number, &plain, nullptr);
     }
     self.work(self.with);
-    return 0;  // which ends it, past whatever stands between the program and _exit()
+    return 0;  // ends it, without any code between the program and _exit()
 }
 
 std::string content_of(int file) {

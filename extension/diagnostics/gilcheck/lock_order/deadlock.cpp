@@ -32,7 +32,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// Of a deeper stack only its innermost calls were kept.
+/// Of a deeper stack only the innermost calls were kept.
 bool is_cut(whole_stack const& stack) noexcept { return stack.count == stack.addresses.size(); }
 
 template <std::size_t Most>
@@ -78,7 +78,7 @@ std::string_view kind_in_words(lock_kind kind) {
     return "a lock that no longer exists";
 }
 
-/// "sinks_lock", or of a Python lock where it was first taken; empty where it has no such name.
+/// "sinks_lock", or for a Python lock where it was first taken; empty if it has no such name.
 std::string name_of(lock_seen const& lock) {
     if (lock.kind == lock_kind::gil || lock.object == nullptr) {
         return {};
@@ -95,7 +95,7 @@ std::string name_of(lock_seen const& lock) {
     return name;
 }
 
-/// "the mutex sinks_lock", or its address where it has no name of its own.
+/// "the mutex sinks_lock", or its address if it has no name.
 std::string in_words(lock_seen const& lock) {
     std::string words(kind_in_words(lock.kind));
     if (lock.kind == lock_kind::gil || lock.object == nullptr) {
@@ -159,8 +159,7 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
-/// waits: the stack of the thread that waits for another thread. Empty where the finding is a
-/// cycle.
+/// waits: the stack of the thread that waits for another thread. Empty if the finding is a cycle.
 std::string advice(lock_finding const& found, std::span<call_frame const> waits) {
     if (found.what != lock_finding::kind::cycle) {
         std::string const piece(piece_that_releases(called_by_python(waits)));
@@ -253,7 +252,7 @@ bool is_new_finding(lock_finding const& found) noexcept {
 
 namespace {
 
-/// Without what the wait itself is made of: libc's, and this tool's.
+/// Without the innermost frames that are the wait itself: libc's, and this tool's.
 whole_stack stack_of(thread_stack const& answer) {
     constexpr std::ptrdiff_t most_of_a_wait = 12;
     std::span<void* const> frames = answer.frames;
@@ -269,7 +268,7 @@ whole_stack stack_of(thread_stack const& answer) {
     return taken;
 }
 
-/// From "f() at file.py:12", as write_place() writes it; empty where it is too long.
+/// From "f() at file.py:12" to the form of write_place(); empty if it is too long.
 void write_python(std::string_view line, std::span<char> to) {
     static constexpr std::string_view between = " at ";
     std::ranges::fill(to, '\0');
@@ -430,7 +429,7 @@ std::string_view kind_of(lock_finding const& found) {
     return names.at(static_cast<std::size_t>(found.what));
 }
 
-/// A side by its C++, or by the Python function where no C++ of the user's is on the stack.
+/// A side by its C++, or by the Python function if no C++ of the user's is on the stack.
 void add_side(finding_facts& known, acting_place const& place) {
     auto const frames = frames_of(place.stack);
     auto const of_interest = called_by_python(frames);

@@ -1,4 +1,4 @@
-// held_locks: the threads' lists, the graph's mutex, and what the GIL's events mean to them.
+// held_locks: the threads' lists, the graph's mutex, and how the GIL's events change them.
 #include "held_locks.hpp"
 
 #include "current_function.hpp"
@@ -32,7 +32,7 @@ constexpr std::size_t most_edges = 1U << 16U;
 constexpr std::size_t most_threads = 1U << 14U;
 constexpr std::size_t most_sites = 1U << 16U;
 
-/// Not one that a wrapper sees: this code's own calls are not intercepted. REQUIRES: within.
+/// No wrapper sees this mutex: this code's own calls are not intercepted. REQUIRES: within.
 constinit std::mutex mutex_of_graph;
 
 lock_graph* graph = nullptr;
@@ -41,12 +41,11 @@ std::atomic<bool> watching = false;
 function_reader python_functions;
 running_python const* python = nullptr;
 
-/// A waiter with the GIL and who woke it: whoever signals looks here only where somebody waits.
+/// A waiter with the GIL, and the thread that woke it. A signaller looks here only if one waits.
 struct event_waited_for {
     std::atomic<void const*> event = nullptr;
     std::atomic<bool> was_signalled = false;
-    bool by_a_taker =
-        false;  // who signalled it has taken the GIL, ever; guarded by the graph's mutex
+    bool by_a_taker = false;  // the signaller has ever taken the GIL; guarded by the graph's mutex
     acting_place signalled;
     gil_takes took_gil;
 };
@@ -57,7 +56,7 @@ std::atomic<int> joining_with_gil = 0;
 
 pthread_key_t at_thread_exit;
 
-/// Not with the graph's mutex.
+/// Not to be called with the graph's mutex.
 void tell_losses(lock_graph::losses const& now) noexcept {
     auto const tell_if = [](bool lost, lost_room what) {
         if (lost) {
@@ -71,7 +70,7 @@ void tell_losses(lock_graph::losses const& now) noexcept {
 
 }  // namespace
 
-/// Every thread's list; those of threads that have ended are used again. Guarded by the graph's
+/// The lists of all threads; a list is reused when its thread has ended. Guarded by the graph's
 /// mutex.
 struct thread_pool {
     mapped_array<thread_locks> all{most_threads};
@@ -120,7 +119,7 @@ struct thread_pool {
         return nullptr;
     }
 
-    /// Kept once, whoever is there.
+    /// Each stack is kept once, for all threads.
     short_stack const* keep(short_stack const& calls) {
         std::uint64_t hash = calls.count;
         for (std::uint32_t each = 0; each < calls.count; ++each) {
@@ -158,7 +157,7 @@ bool is_in_use(lock_number lock) {
     return false;
 }
 
-/// Without this code's own frames: the innermost is what called the wrapper.
+/// Without this code's own frames: the innermost frame is the wrapper's caller.
 template <std::size_t Most>
 void take_stack(calls<Most>& taken, void const* return_address) noexcept {
     constexpr std::size_t most_of_ours = 10;
@@ -176,8 +175,8 @@ void take_stack(calls<Most>& taken, void const* return_address) noexcept {
     std::ranges::copy(kept, taken.addresses.begin());
 }
 
-/// The calls that lead to a wrapper, without a lookup: those of functions with frame pointers, as
-/// code is that was not optimised, where the innermost ones are the standard library's. What is no
+/// The calls that lead to a wrapper, without a lookup: those of functions with frame pointers. Code
+/// that was not optimised has them, and its innermost calls are the standard library's. What is no
 /// frame pointer is not followed out of the page of the stack that the wrapper's frame is on.
 std::uint64_t key_of_calls(void const* return_address, void const* frame) noexcept {
     constexpr std::uintptr_t page = 4096;
@@ -199,7 +198,7 @@ std::uint64_t key_of_calls(void const* return_address, void const* frame) noexce
 
 }  // namespace
 
-/// 0: nothing, or for something else first.
+/// 0: it waits for nothing, or for something else first.
 lock_number thread_locks::waits_for() const noexcept {
     if (waits_for_gil_.load(std::memory_order_relaxed)) {
         return number_of_gil;
@@ -209,7 +208,7 @@ lock_number thread_locks::waits_for() const noexcept {
                : wanted_.load(std::memory_order_relaxed);
 }
 
-/// The key stands for what it wants and all that it holds.
+/// The key stands for the lock that it wants and for all that it holds.
 [[gnu::always_inline]] inline void thread_locks::tell(lock_number lock, bool is_shared,
                                                       bool predicted, bool without_gil) noexcept {
     std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
@@ -258,7 +257,7 @@ void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared
         }
         is_new = graph->is_new(wanted);
     }
-    // Outside of the mutex, as the unwinder may take one of the loader's.
+    // Without the mutex, because the unwinder may take one of the loader's.
     acting_place const place = is_new ? here() : acting_place{};
     lock_finding found;
     bool is_found = false;
@@ -276,7 +275,7 @@ void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared
     tell_losses(lost);
 }
 
-// These are called for each lock, so they are a part of who calls them.
+// These are called for each lock, so they are inlined into their callers.
 [[gnu::always_inline]] inline short_stack const* thread_locks::where(void const* return_address,
                                                                      void const* frame) noexcept {
     if (return_address == nullptr) {
@@ -321,7 +320,7 @@ std::uint32_t thread_locks::gives_all(lock_number lock) noexcept {
     return depth;
 }
 
-/// It may be one that there was no room for.
+/// The lock may be one for which there was no room.
 bool thread_locks::gives_uncounted() noexcept {
     if (too_many_ > 0) {
         --too_many_;
@@ -368,7 +367,7 @@ acting_place thread_locks::here() const noexcept {
 [[gnu::always_inline]] inline void thread_locks::drops_gil() noexcept {
     has_gil_ = false;
     std::uint32_t const count = count_.load(std::memory_order_relaxed);
-    if (count == 1 && held_[0].lock == number_of_gil) {  // as it mostly is
+    if (count == 1 && held_[0].lock == number_of_gil) {  // the usual case
         set_ = 0;
         count_.store(0, std::memory_order_relaxed);
         return;
@@ -407,8 +406,8 @@ void thread_locks::waits_for_gil() noexcept {
     if (count_.load(std::memory_order_relaxed) > 0) {
         tell(number_of_gil, false, false);
     }
-    // Whoever holds the GIL may wait for this thread to end. Either this thread sees that, or the
-    // other, in begins_to_join(), that this one waits: both write before they read.
+    // The holder of the GIL may wait for this thread to end. Either this thread sees that, or the
+    // other sees in begins_to_join() that this one waits: both write before they read.
     if (joining_with_gil == 0) {
         return;
     }
@@ -539,7 +538,7 @@ void thread_locks::has_joined() noexcept {
     --joining_with_gil;
 }
 
-/// Of another thread than the caller's.
+/// Called by another thread than the one described.
 void thread_locks::describe(lock_finding& found) const noexcept {
     found.other.thread = {.number = number_, .id = id_, .name = {}};
     found.took_gil = takes_so_far();
@@ -554,7 +553,7 @@ gil_takes thread_locks::takes_so_far() const noexcept {
             .since_first = std::chrono::steady_clock::now() - first_taken_at_};
 }
 
-/// What the GIL's events are told to.
+/// Receives the GIL's events.
 class lock_watch {
 public:
     static void waits() noexcept {
@@ -580,8 +579,8 @@ public:
             thread->calls_python();
         }
     }
-    /// The one that holds it, and what it knows of that; null: none that is known. What each thread
-    /// holds is read beside it: a stale answer is another one at the next look.
+    /// The thread that holds the lock, and its record of it; null: no known thread. The other
+    /// threads' records are read without a lock: a stale answer differs at the next look.
     static thread_locks const* holder_of(lock_number lock, held_lock& its) noexcept {
         for (std::size_t each = 0; each < pool->used; ++each) {
             thread_locks const& thread = pool->all[each];
@@ -592,7 +591,7 @@ public:
         }
         return nullptr;
     }
-    /// From thread to thread, by what each waits for. GIL: any. REQUIRES: the graph's mutex.
+    /// Follows from each thread what it waits for. GIL: any. REQUIRES: the graph's mutex.
     static bool is_stuck(thread_locks const& first, stuck_threads& found) noexcept {
         found.count = 0;
         thread_locks const* thread = &first;
@@ -600,7 +599,7 @@ public:
             lock_number const wanted = thread->waits_for();
             lock_kind const kind = graph->seen(wanted).kind;
             if (wanted == 0 || thread->is_stuck_ || kind == lock_kind::semaphore ||
-                kind == lock_kind::shared_mutex ||  // for several, perhaps
+                kind == lock_kind::shared_mutex ||  // perhaps held by several
                 (kind == lock_kind::python_lock &&
                  (graph->is_ignored(wanted) || !graph->is_paired_lock(wanted)))) {
                 return false;
@@ -662,9 +661,9 @@ public:
         thread->count_ = 0;
         thread->id_ = 0;
     }
-    /// Only the calling thread is in the child. The mutex is not held over the fork(), as another's
-    /// handler, an allocator's, may wait for a thread that waits for it; so if some thread held it,
-    /// what it guards is made anew.
+    /// Only the calling thread is in the child. The mutex is not held over the fork(): another fork
+    /// handler, such as an allocator's, may wait for a thread that waits for this mutex. If a
+    /// thread held it, what it guards is made anew.
     static void begins_in_child() noexcept {
         own.is_inside = true;
         bool const is_whole = mutex_of_graph.try_lock();

@@ -123,7 +123,7 @@ private:
 
 /// A thread and what it holds. Made at its first lock, and used again when it has ended.
 ///
-/// What is done for every lock is in this header, so that it becomes a part of who calls it.
+/// What is done for every lock is in this header, so that it is inlined into its callers.
 class thread_locks {
 public:
     /// The calling thread's; null: it is within one of these functions, or watching has not begun.

@@ -1,6 +1,6 @@
-// lock_calls: what is called instead, and then calls the function itself.
+// lock_calls: the wrappers that are called instead of the functions, and then call these.
 //
-// None is noexcept: a thread that is cancelled unwinds through those that wait.
+// None is noexcept: the cancellation of a thread unwinds through the wrappers that wait.
 #include "lock_calls.hpp"
 
 #include "held_locks.hpp"
@@ -23,7 +23,7 @@ namespace handoff::detail {
 
 namespace {
 
-// Where the wrapper was called from.
+// The wrapper's caller.
 #define HANDOFF_CALLER __builtin_return_address(0), __builtin_frame_address(0)
 
 /// A lock of one of the kinds, while a thread takes it.
@@ -99,7 +99,7 @@ int unlock_mutex(pthread_mutex_t* mutex) {
     return pthread_mutex_unlock(mutex);
 }
 
-/// Somebody may hold it all the same: that is an error of the program's, and no order.
+/// A thread may still hold it: that is an error of the program's, not an order.
 int destroy_mutex(pthread_mutex_t* mutex) {
     if (thread_locks* const thread = thread_locks::current()) {
         thread->gives_all(known_number_of(mutex));
@@ -158,7 +158,7 @@ int destroy_read_or_write(pthread_rwlock_t* lock) {
     return pthread_rwlock_destroy(lock);
 }
 
-// As C's headers have them, const volatile is the caller's.
+// Declared as in C's headers; const and volatile are the caller's.
 int spin(pthread_spinlock_t* lock) {
     taken_lock const taken = taking(lock_kind::spin_lock, const_cast<int const*>(lock));
     taken.wanted();
@@ -185,8 +185,8 @@ int destroy_spin(pthread_spinlock_t* lock) {
     return pthread_spin_destroy(lock);
 }
 
-/// While a thread waits for a condition: the mutex is not held, and is wanted again at the end,
-/// also by a thread that is cancelled.
+/// A thread waits for a condition: the mutex is not held, and is wanted again at the end, even if
+/// the thread is cancelled.
 class mutex_given_up {
 public:
     mutex_given_up(pthread_cond_t* condition, pthread_mutex_t* mutex, bool for_ever,
@@ -257,10 +257,10 @@ int broadcast_condition(pthread_cond_t* condition) {
     return pthread_cond_broadcast(condition);
 }
 
-/// A thread that ends of itself meanwhile needs no GIL any more.
+/// A joined thread that ends by itself within this time needs no GIL any more.
 constexpr long moment = 5'000'000;  // nanoseconds
 
-/// Also of a thread that is cancelled.
+/// Even if the thread is cancelled.
 class end_of_join {
 public:
     explicit end_of_join(thread_locks* joining) noexcept : joining_(joining) {}
@@ -297,7 +297,7 @@ int join(pthread_t thread, void** result) {
     return pthread_join(thread, result);
 }
 
-/// The lock that a routine is run under, which nobody else runs then; also where it throws.
+/// The lock under which a routine runs, alone; released even if the routine throws.
 class held_while_running {
 public:
     held_while_running(lock_kind kind, void const* lock, void const* caller,
@@ -317,7 +317,7 @@ private:
     taken_lock taken_;
 };
 
-/// A call of pthread_once(): what is run is given no argument.
+/// A call of pthread_once(), which passes no argument to the routine.
 class once_call {
 public:
     once_call(pthread_once_t* flag_called, void (*routine_called)(), void const* called_from,
@@ -355,11 +355,11 @@ void run_once() {
 int once(pthread_once_t* flag, void (*routine)()) {
     constexpr int is_done = 2;  // glibc's nptl/pthread_once.c
     int const state = std::atomic_ref(*flag).load(std::memory_order_acquire);
-    if (state == 0) {  // if it was done before, this is another at the same address
+    if (state == 0) {  // if the flag was done before, this is another flag at the same address
         forget_if_initialised(lock_kind::once_flag, flag);
     }
     taken_lock const taken = taking(lock_kind::once_flag, flag);
-    taken.wanted();  // it would have waited, had it come earlier
+    taken.wanted();  // it would have waited if it had come earlier
     int result = 0;
     if (state != is_done) {
         once_call const call(flag, routine, HANDOFF_CALLER);
@@ -402,7 +402,7 @@ void abort_guard(std::int64_t* guard) {
     next_guard_abort(guard);
 }
 
-/// Several may pass one whose count is more than one: whoever waits does not wait for one thread.
+/// If the count is more than one, several threads may pass: a waiter waits for no single thread.
 taken_lock taking_semaphore(sem_t* semaphore) noexcept {
     thread_locks* const thread = thread_locks::current();
     if (thread == nullptr) {
@@ -419,7 +419,7 @@ taken_lock taking_semaphore(sem_t* semaphore) noexcept {
     return {thread, number};
 }
 
-/// A semaphore is a lock where whoever waits for it posts it, and an event where another does.
+/// A semaphore is a lock if the waiting thread posts it, and an event if another thread does.
 class semaphore_wait {
 public:
     explicit semaphore_wait(sem_t* semaphore, bool for_ever) noexcept
@@ -520,11 +520,11 @@ void notify_future(unsigned* word) {
     next_futex_notify(word);
 }
 
-// Not called by its name: in the host, that leads here.
+// Not called by its name, which leads here in the host.
 void (*next_exit)(int) = nullptr;
 void (*before_exit)() = nullptr;
 
-/// What the interpreter ends a process by without more ado, as a child of multiprocessing.
+/// How the interpreter ends a process at once, for example a child of multiprocessing.
 void exit_at_once(int code) {
     before_exit();
     next_exit(code);
@@ -533,10 +533,10 @@ void exit_at_once(int code) {
 struct replacement {
     std::string_view name;
     void* ours;
-    void** next;  // null, or what is to lead to the function itself
+    void** next;  // null, or the variable for the function itself
 };
 
-/// ours: is called instead. next: is set to the function itself, where ours does not call it by its
+/// ours: is called instead. next: is set to the function itself, if `ours` does not call it by its
 /// name.
 template <class Function>
 replacement of(std::string_view name, Function* ours, Function** next = nullptr) noexcept {
@@ -545,8 +545,7 @@ replacement of(std::string_view name, Function* ours, Function** next = nullptr)
             .next = reinterpret_cast<void**>(next)};
 }
 
-// Made when they are first asked for: a library that is preloaded starts before its statics are
-// there.
+// Made when they are first requested: a preloaded library starts before its static objects exist.
 std::span<replacement const> replacements() {
     static std::array const all = std::to_array<replacement>({
         of("pthread_mutex_lock", &lock_mutex),
@@ -616,8 +615,8 @@ bool is_left_out(loaded_object const& caller) {
            std::ranges::any_of(beginnings, [name](auto each) { return name.starts_with(each); });
 }
 
-/// The function that the slot leads to, or would where it has not been called yet. It may be in no
-/// global scope, as what a Python module is linked with.
+/// The function that the slot leads to, or would lead to after the first call. It may not be in the
+/// global scope, for example if a Python module links it.
 void* function_of(loaded_object const& caller, loaded_object::slot const& slot) {
     void* found = caller.contains(*slot.where) ? nullptr : *slot.where;
     if (found == nullptr) {

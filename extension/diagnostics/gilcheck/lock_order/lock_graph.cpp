@@ -1,4 +1,4 @@
-// lock_graph: a table of edges by both ends, and for each lock the lists of what goes out and in.
+// lock_graph: a table of edges by both ends, and for each lock the lists of edges out and in.
 #include "lock_graph.hpp"
 
 #include "mixed.hpp"
@@ -11,7 +11,7 @@ namespace handoff::detail {
 
 namespace {
 
-/// The other locks that are held, the GIL first: of these an edge keeps as many as it has room for.
+/// The other held locks, the GIL first; of these an edge keeps as many as it has room for.
 std::array<lock_gate, 6> gates_of(std::span<held_lock const> held, lock_number from,
                                   lock_number to) noexcept {
     std::array<lock_gate, 6> gates{};
@@ -34,14 +34,14 @@ std::array<lock_gate, 6> gates_of(std::span<held_lock const> held, lock_number f
     return gates;
 }
 
-/// 0: it is none of them.
+/// 0: the gate is not among them.
 lock_gate find_lock(std::array<lock_gate, 6> const& gates, lock_gate gate) noexcept {
     auto const* const found =
         std::ranges::find_if(gates, [gate](lock_gate each) { return each >> 1U == gate >> 1U; });
     return gate == 0 || found == gates.end() ? 0 : *found;
 }
 
-/// Held exclusively in all occurrences only if it was in both. Returns: whether something changed.
+/// A lock is kept as exclusive only if it was exclusive in both. Returns: whether one changed.
 bool keep_only(std::array<lock_gate, 6>& gates, std::array<lock_gate, 6> const& also) noexcept {
     bool changed = false;
     for (lock_gate& each : gates) {
@@ -53,7 +53,7 @@ bool keep_only(std::array<lock_gate, 6>& gates, std::array<lock_gate, 6> const& 
     return changed;
 }
 
-/// Whether who holds all of one cannot hold all of the other meanwhile.
+/// Whether a thread that holds all of one cannot hold all of the other at the same time.
 bool exclude_each_other(std::array<lock_gate, 6> const& one,
                         std::array<lock_gate, 6> const& other) noexcept {
     return std::ranges::any_of(one, [&](lock_gate gate) {
@@ -163,7 +163,7 @@ void lock_graph::unlink(edge_index gone) noexcept {
     free_edges_ = gone;
 }
 
-/// A sixteenth of them, in the order of their making, more or less.
+/// Gives up a sixteenth of the edges, roughly the oldest first.
 void lock_graph::give_up_edges() {
     ++epoch_;
     for (std::size_t each = 0; each < edges_.size() / 16; ++each) {
@@ -268,10 +268,10 @@ bool lock_graph::find_cycle_with(edge_index edge, lock_cycle& found) const {
     return true;
 }
 
-/// Goes through what is reached from the edge, each lock once, the nearest first, until an edge
-/// leads back: so the cycle is a shortest one. Where the edge leads to the GIL, which most edges go
-/// out of, the search goes backwards, from where the edge begins. Of a lock that is reached in two
-/// ways only the first is tried; and a search that reaches too many ends.
+/// Searches what can be reached from the edge, each lock once, the nearest first, until an edge
+/// leads back: so the cycle is a shortest one. If the edge leads to the GIL, which most edges
+/// leave, the search goes backwards from the edge's beginning. If a lock can be reached in two
+/// ways, only the first is tried. A search that reaches too many locks ends.
 bool lock_graph::search(edge_index edge, std::array<edge_index, lock_cycle::longest>& path,
                         std::size_t& length) const {
     bool const backwards = edges_[edge].to == number_of_gil;

@@ -17,7 +17,7 @@ namespace handoff::detail {
 namespace {
 
 // Source: nptl/pthreadP.h: PTHREAD_MUTEX_ROBUST_NORMAL_NP, _PRIO_INHERIT_NP, _PRIO_PROTECT_NP and
-// _PSHARED_BIT. What is destroyed is -1.
+// _PSHARED_BIT. The kind of a destroyed mutex is -1.
 constexpr unsigned kinds_left_out = 16U | 32U | 64U | 128U;
 
 bool is_watched(pthread_mutex_t const* mutex) noexcept {
@@ -36,7 +36,7 @@ lock_number number_new(Lock* lock, lock_kind kind) noexcept {
     if (made == 0 || mark_of(lock).replace(before, magic_of_marks | made)) {
         return made;
     }
-    forget_lock(made);  // another thread was first
+    forget_lock(made);  // another thread was faster
     return marked(lock);
 }
 
@@ -48,7 +48,7 @@ void forget_marked(Lock* lock) noexcept {
     }
 }
 
-/// Addresses and their numbers. What the graph has given up is found to be another's, or nobody's.
+/// Addresses and their numbers. One that the graph gave up turns out to be another's, or unused.
 struct addresses {
     struct entry {
         std::atomic<void const*> address;
@@ -89,7 +89,7 @@ struct addresses {
                 free = &its;
             }
         }
-        if (free == nullptr) {  // all are in use: one of them is made anew at its next lock
+        if (free == nullptr) {  // all are in use: one gets a new number at its next lock
             free = &at(address, 0);
             forget_lock(free->number.load(std::memory_order_relaxed));
         }

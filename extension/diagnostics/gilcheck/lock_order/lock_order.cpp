@@ -1,9 +1,9 @@
-// lock_order: has the locks watched, and findings written by a thread of its own.
+// lock_order: has the locks watched, and writes findings on a thread of its own.
 //
-// A finding is made where nothing may be allocated and nobody may be waited for: in a wrapper, with
-// the program's locks held. It is copied into a queue, and a thread that is begun for the first one
-// words and writes it. From then on that thread also looks whether threads wait for each other: an
-// order is found before it deadlocks for the first time.
+// A finding is made where the code can neither allocate nor wait: in a wrapper, with the program's
+// locks held. So it is copied into a queue. A thread that starts with the first finding words and
+// writes it. From then on that thread also checks whether threads wait for each other: an order is
+// found before it deadlocks for the first time.
 #include "lock_order.hpp"
 
 #include "deadlock.hpp"
@@ -39,7 +39,7 @@ struct finding_queue {
     std::array<lock_finding, 16> findings;
     std::size_t first = 0;
     std::size_t count = 0;
-    std::array<std::atomic<bool>, kinds_of_lost_room> lost{};  // also those that are told
+    std::array<std::atomic<bool>, kinds_of_lost_room> lost{};  // including those that were reported
     std::array<std::atomic<bool>, kinds_of_lost_room> lost_to_tell{};
     std::atomic<bool> has_writer = false;
     sem_t filled{};
@@ -47,7 +47,7 @@ struct finding_queue {
 };
 finding_queue* queue = nullptr;
 
-/// Threads that neither get a lock nor go on for as long do so forever.
+/// Threads that neither get a lock nor continue for this long are stuck forever.
 constexpr auto long_enough = std::chrono::seconds(1);
 constexpr auto between_looks = std::chrono::milliseconds(200);
 
@@ -67,7 +67,7 @@ bool is_of_the_same_locks(lock_cycle const& one, lock_cycle const& other) {
     return numbers(one) == numbers(other);
 }
 
-/// Returns: whether threads are stuck that were not before; they are described then.
+/// Returns: whether threads are stuck that were not before; then `found` describes them.
 bool find_deadlock(lock_finding& found) {
     stuck_threads before;
     stuck_threads after;
@@ -81,7 +81,7 @@ bool find_deadlock(lock_finding& found) {
     if (!are_stuck_still()) {
         return false;
     }
-    if (before != after) {  // at the first look one of them was just beginning to wait
+    if (before != after) {  // at the first look one of them was only beginning to wait
         before = after;
         if (!are_stuck_still() || before != after) {
             return false;
@@ -92,7 +92,7 @@ bool find_deadlock(lock_finding& found) {
     return true;
 }
 
-/// What is found meanwhile waits for so long: an order that deadlocks is told as a deadlock, once.
+/// A new finding waits this long, so that an order that deadlocks is reported once, as a deadlock.
 void write_deadlock(lock_finding& written) {
     written = {};
     if (find_deadlock(written) && reports.begin()) {
@@ -140,7 +140,7 @@ void* write_findings(void* /*unused*/) {
     return nullptr;
 }
 
-/// Not with the mutex, as a thread's beginning allocates.
+/// Not to be called with the mutex, because starting a thread allocates.
 void wake_writer() {
     sem_post(&queue->filled);
     if (!queue->has_writer.exchange(true)) {
@@ -194,7 +194,7 @@ void start_lock_order(running_python const& python, finding_reports const& wante
     sem_init(&queue->filled, 0, 0);
     prepare_python_calls(python);
     watch_locks(python, {.finds = &on_finding, .loses = &on_loss});
-    pthread_atfork(nullptr, nullptr, [] {  // as held_locks: another thread may have held it
+    pthread_atfork(nullptr, nullptr, [] {  // as in held_locks: another thread may have held it
         new (&queue->mutex) std::mutex();
         queue->count = 0;  // the parent writes them
         for (auto& each : queue->lost_to_tell) {

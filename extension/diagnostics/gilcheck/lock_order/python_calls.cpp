@@ -1,4 +1,4 @@
-// python_calls: looks at the callable itself, without calling anything of Python's.
+// python_calls: inspects the callable itself, and calls nothing in Python.
 #include "python_calls.hpp"
 
 #include <cstddef>
@@ -38,8 +38,8 @@ unsigned long flags_of(void const* type) noexcept {
 }
 
 /// A function or a method that is written in Python; a class that is; or an object of such a class,
-/// as functools.partial and what has __call__ are. A type that C code makes at run time looks like
-/// one, and what it calls may be Python code as well.
+/// for example functools.partial or a class with __call__. A type that C code makes at run time
+/// looks like one, and it may also call Python code.
 bool is_python_code(void const* callable) noexcept {
     if (callable == nullptr) {
         return false;
@@ -71,7 +71,7 @@ bool runs_python_code(char const* function, void* const* arguments) noexcept {
     if (!is_known) {
         return false;
     }
-    if (name == "_Py_CheckFunctionResult") {  // after a call that was inlined
+    if (name == "_Py_CheckFunctionResult") {  // after an inlined call
         return is_python_code(arguments[1]);
     }
     if (name == "PyObject_VectorcallMethod") {

@@ -1,4 +1,4 @@
-// python_locks: what is called instead of the methods, and then calls them.
+// python_locks: the wrappers that are called instead of the methods, and then call these.
 #include "python_locks.hpp"
 
 #include "current_function.hpp"
@@ -68,8 +68,8 @@ constexpr std::array methods = std::to_array<method>({
     {.type = "RLock", .name = "_at_fork_reinit", .does = deed::gives_all},
 });
 
-/// However a method is called, at most its object and three more words are given to it; what it is
-/// not given, it does not read.
+/// In each calling convention a method gets its object and at most three more words. A method does
+/// not read arguments that it does not have.
 using method_function = void* (*)(void* self, void* first, void* second, void* third);
 
 struct original {
@@ -90,7 +90,7 @@ void const* (*item_of_tuple)(void const* tuple, std::ptrdiff_t index) = nullptr;
 using written_place = std::array<char, 96>;
 mapped_array<written_place> const* places = nullptr;  // by number
 
-/// acquire(), or acquire(True), and what is always so.
+/// For acquire(), or acquire(True), and for methods that always wait.
 bool waits_for_ever(int flags, void const* first, void const* second, void const* third) noexcept {
     std::ptrdiff_t count = 0;
     void const* only = nullptr;  // the argument
@@ -130,7 +130,7 @@ void take(thread_locks& thread, lock_number lock, void const* result) noexcept {
         return;
     }
     thread.has(lock, false, nullptr, nullptr);
-    note_call_of_python();  // while it is held the interpreter may let go of the GIL at any time
+    note_call_of_python();  // while it is held the interpreter may release the GIL at any time
 }
 
 template <std::size_t Which>
@@ -144,7 +144,7 @@ void* stand_in(void* self, void* first, void* second, void* third) {
     if constexpr (its.does == deed::takes) {
         lock_number const lock = number_for(self);
         if (lock == 0 || is_ignored(lock)) {
-            thread->gives_all(lock);  // another gave it back
+            thread->gives_all(lock);  // another thread released it
             return call(self, first, second, third);
         }
         if (waits_for_ever(originals.at(Which).flags, first, second, third)) {
@@ -160,7 +160,7 @@ void* stand_in(void* self, void* first, void* second, void* third) {
             bool const took_it =
                 its.does == deed::gives_all ? thread->gives_all(lock) > 0 : thread->gives(lock);
             if (took_it || (its.type == "LockType" && its.does == deed::gives)) {
-                note_given_back(lock, took_it);  // of an RLock only its owner can
+                note_given_back(lock, took_it);  // only its owner can release an RLock
             }
         }
         return result;

@@ -39,7 +39,7 @@ def has_program(asked: argparse.Namespace) -> bool:
 def attach(
     parser: argparse.ArgumentParser, asked: argparse.Namespace, work: Callable[[], None]
 ) -> NoReturn:
-    """Exits with 0 when the work is done, 2 where it was refused, 130 after Ctrl-C.
+    """Exits with 0 when the work is done, 2 if it was refused, 130 after Ctrl-C.
 
     work: finds asked.within set.
     """
@@ -81,7 +81,7 @@ def stderr_of(process: Process) -> str:
 
 
 def say(text: str) -> None:
-    """To whoever has attached, if they can be told."""
+    """Writes to the user who has attached, if that is possible."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)

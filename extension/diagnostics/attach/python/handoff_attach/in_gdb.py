@@ -2,9 +2,9 @@
 
 The call comes from Python's evaluation loop, between two instructions, where neither malloc's nor
 the loader's lock is held; or, where the main thread waits in the system, from a new thread, which
-takes the GIL as every other does. What is called here, on a thread that was stopped anywhere, are
-mmap(), which takes no lock, and Py_AddPendingCall(), which needs neither the GIL nor a thread
-state; it takes a lock for a few instructions, and CPython's own signal handlers call it as well.
+takes the GIL as every other does. On a thread that was stopped anywhere, only mmap() is called,
+which takes no lock, and Py_AddPendingCall(), which needs neither the GIL nor a thread state; it
+takes a lock for a few instructions, and CPython's own signal handlers call it as well.
 pthread_create() is called on a thread that waits in one of the system's calls: libc holds no lock
 of its own there.
 
@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 gdb: Any = importlib.import_module("gdb")
 
-# Who sleeps within these may hold malloc's lock, or is between fork()'s halves. (Who holds the
-# loader's lock, starter.py sees.)
+# A thread that sleeps within these may hold malloc's lock, or be in the middle of a fork().
+# (starter.py checks the loader's lock.)
 HOLD_LOCKS = {
     *("malloc", "calloc", "realloc", "free", "memalign", "posix_memalign", "aligned_alloc"),
     *("__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_free", "_int_malloc"),
@@ -38,7 +38,7 @@ PENDING = {
     *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_MakePendingCalls"),
     *("make_pending_calls", "_make_pending_calls", "_push_pending_call", "_pop_pending_call"),
 }
-# Of libc's functions those that wait, without a lock of libc's, for what others do.
+# The functions of libc that wait for others without one of libc's locks.
 WAITS = {
     *("clock_nanosleep", "nanosleep", "sleep", "usleep", "pause"),
     *("select", "pselect", "poll", "ppoll", "epoll_wait", "epoll_pwait"),
@@ -71,7 +71,7 @@ def frames_of(thread: Any) -> list[Frame]:
             name = (frame.name() or "").partition("@")[0]
             frames.append(Frame(name, int(frame.pc()), frame.type() == gdb.SIGTRAMP_FRAME))
             frame = frame.older()
-    except gdb.error:  # nor is it known further out
+    except gdb.error:  # the frames further out are unknown, too
         pass
     return frames
 
@@ -82,7 +82,7 @@ def call(function: int, kind: str, *arguments: int) -> int:
 
 
 class Memory:
-    """What is where in the process."""
+    """What the process's memory contains, and where."""
 
     def __init__(self, pid: int) -> None:
         self._begins: list[int] = []  # in their order
@@ -109,7 +109,7 @@ class Memory:
 
 
 def is_in_wait(stack: list[Frame], memory: Memory) -> bool:
-    """Whether who has called libc is in a wait of the system's, and in no handler of a signal."""
+    """Whether the caller of libc is in a wait of the system's, and not in a signal's handler."""
     in_libc = list(itertools.takewhile(memory.is_of_libc, stack))
     if not 0 < len(in_libc) < len(stack) or any(frame.is_of_signal for frame in stack):
         return False
@@ -148,8 +148,8 @@ def work() -> dict[str, Any]:
         for number in (main, *sorted(asleep))
         if number in threads and is_in_wait(stacks[number], memory)
     ]
-    # One that sleeps does not hold that lock. Python 3.11 sees the call at once only if it is the
-    # main thread that queues it.
+    # A sleeping thread does not hold that lock. Python 3.11 sees the call at once only if the main
+    # thread queues it.
     candidates = [main, *sorted(asleep), *sorted(threads)] if parameters["interpreter"] else [main]
     candidates.sort(key=lambda number: number not in asleep)
     caller = next(
@@ -181,7 +181,7 @@ def work() -> dict[str, Any]:
         threads[caller].switch()
     if parameters["is_queued"]:
         return {"result": 0}
-    gdb.execute("set scheduler-locking off")  # who holds that lock goes on, and gives it up
+    gdb.execute("set scheduler-locking off")  # the lock's holder continues, and releases it
     arguments = (parameters["run"], parameters["page"])
     if parameters["interpreter"]:  # from 3.12 on: whichever thread runs Python's code
         interpreter = call(parameters["interpreter"], "long(*)()")
@@ -202,7 +202,7 @@ def write(where: int, content: str) -> None:
 
 def is_in_python(stack: list[Frame], python: str, memory: Memory) -> bool:
     """Whether it may have the GIL: in a function of Python's, but not in a wait for Python's locks,
-    for which nearly nobody keeps it."""
+    for which hardly any thread keeps it."""
     return any(memory.file_at(each.instruction) == python for each in stack) and not any(
         each.function in WAITS_OF_PYTHON for each in stack
     )

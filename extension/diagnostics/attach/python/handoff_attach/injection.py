@@ -1,10 +1,10 @@
 """Starts a tool inside a running Python process.
 
-Into Python 3.14 and later by sys.remote_exec() (PEP 768), from a Python of the same version, which
-the process's main thread obeys; if that comes to no Python code, and for other Pythons, gdb has the
-process make a call (queued_call.py). Either way a thread runs starter.py, between two instructions
-of Python's or as the first that it runs. If none gets there in time, as it hangs, the request is
-taken back: what would have been run is gone by then.
+In Python 3.14 and later by sys.remote_exec() (PEP 768), from a Python of the same version: the
+process's main thread follows the request. If that thread reaches no Python code, and for other
+Pythons, gdb has the process make a call (queued_call.py). Either way a thread runs starter.py,
+between two Python instructions or as the first thing that it does. If no thread does so in time,
+because the process hangs, the request is taken back: the file to be run is gone by then.
 
 Source: https://docs.python.org/3/howto/remote_debugging.html; the C API's Py_AddPendingCall().
 """
@@ -47,15 +47,15 @@ class Injected:
         os.close(self._answer)
 
     def end(self) -> None:
-        """The tool is stopped, if it was to be."""
+        """Stops the tool, if that was requested."""
         if self._end is not None:
             os.close(self._end)
             self._end = None
 
     def line(self, within: float) -> str | None:
-        """The next line of the starter's. None: there is none within so many seconds.
+        """The starter's next line. None: there is none within that many seconds.
 
-        Raises RefusedError where the process has ended.
+        Raises RefusedError if the process has ended.
         """
         deadline = time.monotonic() + within
         events = select.poll()
@@ -72,7 +72,7 @@ class Injected:
                 raise RefusedError(f"process {self._process.pid} has ended")
             if left <= 0:
                 return None
-            if ready:  # who wrote has gone, and another may come
+            if ready:  # the writer has gone, and another may come
                 time.sleep(0.01)
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode(errors="backslashreplace")
@@ -103,7 +103,7 @@ class Injected:
 
 
 class LoaderBusyError(RefusedError):
-    """Somebody holds the loader's lock. It may be free the next moment."""
+    """A thread holds the loader's lock. It may be free the next moment."""
 
 
 @contextlib.contextmanager
@@ -157,7 +157,7 @@ def _start(process: Process, injected: Injected, script: Path, deadline: float) 
     ways = _ways(process)
     for left, request in zip(range(len(ways), 0, -1), ways, strict=True):
         take_back = request(process, script, deadline)
-        # What asking has taken is not the process's fault.
+        # The time that asking has taken does not count against the process.
         if injected.expect("begun", max((deadline - time.monotonic()) / left, 0.3)):
             break
         hidden = script.rename(script.with_suffix(".late"))
@@ -213,8 +213,8 @@ def _ask_by_remote_exec(process: Process, script: Path, deadline: float) -> Call
 def _forget_remote_exec(process: Process, script: Path) -> None:
     """Without this, the process would run the file later, or say that it is not there.
 
-    Nor is it to run an empty one: were it woken by a signal, what the signal's handler raises would
-    be the script's error, and be lost.
+    It must not run an empty one instead: if a signal wakes it, the error that the signal's handler
+    raises would become the script's, and be lost.
 
     Source: _PyRemoteDebuggerSupport in CPython's Include/cpython/pystate.h: a number that is 1
             while there is a script to run, and its path; that of the first thread is in _PyRuntime.

@@ -1,4 +1,4 @@
-"""Where in a process's memory the locks of its loader are, which who loads a library holds.
+"""The addresses of the loader's locks in a process: a thread that loads a library holds them.
 
 Source: glibc's sysdeps/generic/ldsodefs.h: _dl_load_lock, _dl_load_write_lock, _dl_load_tls_lock,
 in _rtld_global, one behind the other; nptl's struct_mutex.h.
@@ -20,8 +20,8 @@ _RECURSIVE = 1  # its kind
 def loader_locks(process: Process) -> list[int]:
     """The addresses of those mutexes. Raises RefusedError.
 
-    They are where they are in this process, if its loader is the same file. Here one of them is
-    found by holding it, as dl_iterate_phdr() does; its neighbours are the others.
+    If its loader is the same file, they have the same place as in this process. Here one of them is
+    found by holding it, as dl_iterate_phdr() does; the others are its neighbours.
     """
     theirs = process.loader
     with Process(os.getpid()) as own:

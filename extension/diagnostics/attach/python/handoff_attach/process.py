@@ -58,7 +58,7 @@ class Loader(NamedTuple):
 
 
 class Process:
-    """Of a number that is used again after its end, this process alone. Close it, or use `with`.
+    """This process alone, even if its number is reused after its end. Close it, or use `with`.
 
     Raises RefusedError for one that cannot be attached to without harm, or at all.
     """
@@ -90,7 +90,7 @@ class Process:
             return ""
 
     def require_same_program(self) -> None:
-        """Raises RefusedError where it has called exec(): what is known of it is of no use then."""
+        """Raises RefusedError if it has called exec(): what is known of it is then of no use."""
         if self._program() != self.program:
             raise self.has_become_another()
 
@@ -112,7 +112,7 @@ class Process:
         return RefusedError(f"process {self.pid} has ended")
 
     def _status(self, field: str) -> str:
-        """A field of /proc/PID/status. Raises RefusedError where the process has ended."""
+        """A field of /proc/PID/status. Raises RefusedError if the process has ended."""
         try:
             lines = (self._folder / "status").read_text().splitlines()
         except OSError:
@@ -135,7 +135,7 @@ class Process:
         return int(self._status("Gid").split()[1])
 
     def require_reachable(self) -> None:
-        """That it runs, here, and may be traced by this user. Changes nothing, stops nothing."""
+        """Checks that it runs here, and that this user may trace it. Changes and stops nothing."""
         if self.pid == os.getpid():
             raise RefusedError(
                 f"process {self.pid} is the one that attaches: in a script, call the tool's start()"
@@ -189,7 +189,7 @@ class Process:
         raise RefusedError(f"this process may not trace process {self.pid}: {what_allows_ptrace()}")
 
     def _require_same_view(self) -> None:
-        """Names of files and numbers of processes mean the same there as here."""
+        """Checks that file names and process numbers mean the same there as here."""
         for kind, inside in (("pid", f"nsenter -t {self.pid} -m -p"), ("mnt", "")):
             theirs = (self._folder / "ns" / kind).readlink()
             if theirs != Path(f"/proc/self/ns/{kind}").readlink():
@@ -281,7 +281,7 @@ class Process:
         return address, self._python_symbols["_PyRuntime"][1]
 
     def require_python(self) -> None:
-        """That it runs one that the tools know, or has loaded it."""
+        """Checks that it runs a Python that the tools know, or has loaded one."""
         _ = self.version
 
     @cached_property
@@ -322,7 +322,7 @@ class Process:
         return None
 
     def read(self, address: int, size: int) -> bytes:
-        """Of its memory; it goes on meanwhile. Raises RefusedError where it has ended."""
+        """Reads its memory, while it goes on. Raises RefusedError if it has ended."""
         try:
             with (self._folder / "mem").open("rb", buffering=0) as memory:
                 memory.seek(address)
@@ -339,7 +339,7 @@ class Process:
             raise self._gone() from None
 
     def go_on(self) -> None:
-        """Where a debugger that was ended while it attached has left its request to stop."""
+        """Takes back the request to stop of a debugger that was ended while it attached."""
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGCONT)
 
@@ -372,7 +372,7 @@ def user_name(number: int) -> str:
 
 
 def what_allows_ptrace(scope: Path = Path("/proc/sys/kernel/yama/ptrace_scope")) -> str:
-    """What to do where the kernel forbids it for a process of the same user."""
+    """What to do if the kernel forbids it for a process of the same user."""
     try:
         restricted = scope.read_text().strip()
     except OSError:
@@ -397,7 +397,7 @@ def what_allows_ptrace(scope: Path = Path("/proc/sys/kernel/yama/ptrace_scope"))
 
 
 def _with_rights() -> str:
-    """What to do to be allowed what root is."""
+    """How to run with root's rights."""
     root = "run this " if os.geteuid() == 0 else "run this as root (`sudo`), in a container "
     return root + "with CAP_SYS_PTRACE (`docker run --cap-add=SYS_PTRACE`)"
 

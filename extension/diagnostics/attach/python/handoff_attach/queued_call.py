@@ -1,9 +1,9 @@
 """Has a process of any Python make a call, by gdb: as Py_AddPendingCall() does, or on a new thread.
 
-One page of the process's memory, always at the same address, has the source of that call, which is
-the same for ever; whether it is still to come; and which file it shall run. So a process that hangs
-has one call queued however often somebody attaches to it; and it does nothing once that file is
-gone. The next page, where there is one, has the machine code of the thread.
+One page of the process's memory, always at the same address, contains the source of that call,
+which never changes; whether the call is pending; and which file it will run. So a process that
+hangs has one call queued, however often a tool attaches to it; and the call does nothing once that
+file is gone. The next page, if there is one, contains the machine code of the thread.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _MARK = _SOURCE.encode()[:40]
 
 
 def queue_call(process: Process, script: Path, deadline: float) -> None:
-    """A thread runs that file when it next is between two instructions of Python's.
+    """A thread runs that file as soon as it is between two Python instructions.
 
-    From Python 3.12 on whichever thread is; before, the main thread. Where the main thread waits in
-    the system, and no thread waits with the GIL held, a new thread does.
+    From Python 3.12 on any thread does so; before, the main thread. If the main thread waits in the
+    system, and no thread waits with the GIL held, a new thread does.
     deadline: of time.monotonic(), for a thread that keeps the process from being stopped safely.
     Raises RefusedError.
     """
@@ -68,7 +68,7 @@ def queue_call(process: Process, script: Path, deadline: float) -> None:
     path = os.fsencode(script) + b"\0"
     is_there = _page_is_there(process)
     state = process.read(_STATE, 1) if is_there else _DONE
-    if state == _ON_THREAD:  # which waits for the GIL, since somebody attached
+    if state == _ON_THREAD:  # it waits for the GIL, since an earlier request
         process.write(_STATE + 1, path)
         return
     content = _SOURCE.encode().ljust(_STATE - _PAGE, b"\0") + _QUEUED + path
@@ -78,7 +78,7 @@ def queue_call(process: Process, script: Path, deadline: float) -> None:
         deadline,
         content=content.hex(),
         is_there=is_there,
-        is_queued=state == _QUEUED,  # since somebody attached while it hung
+        is_queued=state == _QUEUED,  # since an earlier request, while it hung
     )
 
 
@@ -87,7 +87,7 @@ def has_gdb() -> bool:
 
 
 def require_no_lock_held(process: Process, folder: Path, deadline: float) -> None:
-    """That no thread sleeps within malloc() and the like, as gdb sees it. Raises RefusedError."""
+    """Checks by gdb that no thread sleeps within malloc() and the like. Raises RefusedError."""
     _by_gdb(process, folder, deadline, content="")
 
 
@@ -104,9 +104,9 @@ def _page_is_there(process: Process) -> bool:
 
 
 def _by_gdb(process: Process, folder: Path, deadline: float, **parameters: Any) -> None:
-    """Does in gdb what is in in_gdb.py. Raises RefusedError.
+    """Runs in_gdb.py in gdb. Raises RefusedError.
 
-    Tries again while a thread sleeps within what holds a lock that all need.
+    Tries again while a thread sleeps within a function that holds a lock that all need.
     """
     while True:
         _wait_until_interruptible(process, deadline)
@@ -255,7 +255,7 @@ def _by_thread(process: Process) -> dict[str, Any] | None:
 
 @contextmanager
 def _undisturbed() -> Generator[None, None, None]:
-    """Ctrl-C, Ctrl-Z and the like wait until gdb has let go of the process."""
+    """Ctrl-C, Ctrl-Z and the like wait until gdb has released the process."""
     kept = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, kept)
     try:

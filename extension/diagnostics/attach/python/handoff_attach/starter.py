@@ -1,11 +1,11 @@
 """Runs inside the process that was attached to, between two instructions, or on a new thread.
 
-At once it leaves the work to a thread of its own: what that may wait for (an import of another
-thread's, the loader) keeps nobody else from going on. It imports nothing but what is built into
-every Python until it knows that the loader's lock is free: who loads a library holds the GIL.
+It leaves the work to its own thread at once: what that may wait for (another thread's import, the
+loader) blocks no other thread. Until it knows that the loader's lock is free, it imports only what
+is built into every Python, because a thread that loads a library holds the GIL.
 
 Lines that the attaching process reads: begun; loaded; started; stopped; loader TID; failed WHY.
-Nothing is done once nobody reads them. A call of main() follows this text.
+It does nothing once no process reads them. A call of main() follows this text.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main(
 
 
 def open_apart(path: str, flags: int) -> int:
-    """Where the program has closed its stderr, what it writes there is not for this file."""
+    """If the program has closed its stderr, what it writes there must not reach this file."""
     descriptor = posix.open(path, flags | posix.O_CLOEXEC)
     low: list[int] = []
     while descriptor < 3:
@@ -87,9 +87,9 @@ def open_apart(path: str, flags: int) -> int:
 
 
 def name_thread(name: str) -> None:
-    """For who lists the process's threads, and for giltrace, which leaves its own out.
+    """For tools that list the process's threads, and for giltrace, which leaves out its own.
 
-    A native thread has the name of what it was begun by, and the process that of its command.
+    A native thread has its creator's name, and the process has its command's.
     """
     try:
         file = open_apart(f"/proc/self/task/{_thread.get_native_id()}/comm", posix.O_WRONLY)
@@ -106,7 +106,7 @@ def tell(pipe: int, line: str) -> None:
 
 
 def loader_holder(loader_locks: list[int]) -> int:
-    """The thread that holds one of the loader's locks; 0: nobody does."""
+    """The thread that holds one of the loader's locks; 0: none does."""
     memory = open_apart("/proc/self/mem", posix.O_RDONLY)
     try:
         for address in loader_locks:

@@ -60,7 +60,7 @@ def _files(asked: argparse.Namespace) -> dict[str, Path | None]:
 
 
 def _begin_baseline(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
-    """What was written before is known no more."""
+    """Forgets what was written before."""
     if asked.write_baseline is not None:
         if asked.baseline is not None:
             parser.error("either --baseline, which is known, or --write-baseline, to know it anew")

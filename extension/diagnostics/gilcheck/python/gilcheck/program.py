@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         return self._help_text.format(prog=self.prog)
 
     def parse(self) -> argparse.Namespace:
-        """Exits with 2 for an option that there is not, and names the one that is like it."""
+        """Exits with 2 for an unknown option, and names the one that is like it."""
         asked, unknown = self.parse_known_args()
         for word in unknown[:1]:
             like = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable[[], None]:
-    """What runs the program as __main__; what that sees of the command line is its own.
+    """A function that runs the program as __main__, which sees its own part of the command line.
 
-    Exits with 2, as python3 does, where there is nothing to run.
+    Exits with 2, as python3 does, if there is nothing to run.
     """
     if asked.code is not None:
         if not asked.code:

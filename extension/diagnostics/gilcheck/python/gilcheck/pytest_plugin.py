@@ -112,7 +112,7 @@ class _Checked:
         os.environ["GILCHECK"] = checked
 
     def pytest_unconfigure(self) -> None:
-        """What is found as the process ends is told on stderr, and by its exit code."""
+        """Findings at the process's end are reported on stderr, and by its exit code."""
         import os
 
         from . import start

@@ -46,7 +46,7 @@ class _Segment(NamedTuple):
 
 
 class Core:
-    """Of a program of 64 bits, all of it there. Raises RefusedError for what is none."""
+    """The complete core of a program of 64 bits. Raises RefusedError for anything else."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -127,7 +127,7 @@ class Core:
 
     @property
     def crash(self) -> Crash | None:
-        """None: it ended of no signal, as where gcore has written it and it went on."""
+        """None: no signal ended it, for example if gcore has written it and it went on."""
         threads = self._contents(_NT_PRSTATUS)  # the first one got the signal
         number = struct.unpack_from("<h", threads[0], 12)[0] if threads else 0
         if number == 0:
@@ -157,7 +157,7 @@ class Core:
         return calls
 
     def read(self, address: int, size: int) -> bytes:
-        """Of its memory. Less, or nothing: it is not in the core."""
+        """Reads its memory. Less, or nothing, if it is not in the core."""
         for each in self._segments:
             if each.kind == _PT_LOAD and each.address <= address < each.address + each.size:
                 at = each.offset + address - each.address

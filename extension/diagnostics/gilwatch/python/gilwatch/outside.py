@@ -118,7 +118,7 @@ def _as_text(threads: list[dict[str, Any]], owners: dict[int, int], crash: Crash
 def _read(process: Process | None, *arguments: str) -> dict[str, Any]:
     """What stacks_by_pystack.py writes. Raises RefusedError.
 
-    A terminal's signals do not reach it: the process is let go of first.
+    A terminal's signals do not reach it: the process is released first.
     """
     command = [sys.executable, "-P", str(_READER), *arguments]
     with subprocess.Popen(

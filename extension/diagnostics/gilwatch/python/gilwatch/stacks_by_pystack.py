@@ -2,8 +2,8 @@
 
     python3 -P stacks_by_pystack.py (PID | CORE EXECUTABLE)
 
-pystack stops the process while it reads. It is a program of its own so that its end, whatever may
-cause it, lets go of the process, and costs nobody else anything.
+pystack stops the process while it reads. It is a separate program so that its end, whatever the
+cause, releases the process, and harms no other program.
 """
 
 from __future__ import annotations
