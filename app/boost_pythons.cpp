@@ -239,8 +239,7 @@ bool load_apart(char const* module) {
                    PyExc_RuntimeWarning, 1,
                    "%s brings a Boost.Python of its own, and may crash here: this program has "
                    "another one, and a malloc() that keeps the two from being kept apart. Run it "
-                   "in "
-                   "a program that is not linked with Boost.Python",
+                   "in a program that is not linked with Boost.Python",
                    module) == 0;
     }
     dlopen(module, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);

@@ -129,9 +129,8 @@ std::string violation::advice() const {
                                          : "This thread does not hold the GIL, and drops") +
                std::string(
                    " a reference to a Python object. A boost::python::object, a pybind11::object "
-                   "or "
-                   "the like does so when it is destroyed: one that was captured by a lambda, that "
-                   "is declared before the guard, or that is a member of another object. ") +
+                   "or the like does so when it is destroyed: one that was captured by a lambda, "
+                   "that is declared before the guard, or that is a member of another object. ") +
                (of_shared_ptr ? "Here it is a std::shared_ptr that Python passed: give its "
                                 "class_<T> .def(handoff::drop_shared_ptr_anywhere()), or call "
                                 "handoff::drop_shared_ptr_anywhere<T>() once, after it."
@@ -146,9 +145,9 @@ std::string violation::advice() const {
         case because::never_acquired:
             return std::string(
                        "This thread never acquired the GIL. Acquire it around what touches Python, "
-                       "for "
-                       "as long as that takes: handoff::gil_acquire, pybind11::gil_scoped_acquire, "
-                       "nanobind::gil_scoped_acquire, or PyGILState_Ensure() and "
+                       "for as long as that takes: handoff::gil_acquire, "
+                       "pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, or "
+                       "PyGILState_Ensure() and "
                        "PyGILState_Release().") +
                    by_piece;
         case because::released:

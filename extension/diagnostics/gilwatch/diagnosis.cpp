@@ -260,8 +260,7 @@ std::string call_without_caller(std::span<call_frame const> frames) {
         }
         return function_in_words(called) + ", called from " + module +
                " by a function that left no frame, because this call was its last action "
-               "(compile "
-               "it with -fno-optimize-sibling-calls to see it)";
+               "(compile it with -fno-optimize-sibling-calls to see it)";
     }
     return {};
 }
@@ -273,8 +272,7 @@ std::string_view cure_of(activity does) {
             return "release the GIL around the join: that thread may need it to end";
         case activity::locks_a_mutex:
             return "lock it by handoff::gil_lock, everywhere; or release the GIL before the mutex "
-                   "is "
-                   "locked, and a thread that holds that mutex must not wait for the GIL";
+                   "is locked, and a thread that holds that mutex must not wait for the GIL";
         case activity::waits_for_a_static_initialiser:
             return "make it by handoff::gil_once<T>; or initialise it before the threads start, or "
                    "with the GIL released: the thread that initialises it needs the GIL";

@@ -56,8 +56,7 @@ std::string_view piece_that_calls(std::string_view called,
                each.source.find("/boost/python/object_call.hpp") != std::string::npos;
     });
     return is_call || is_before_call ? "a std::function in place of the object, with "
-                                       "handoff::register_callback<...>() in "
-                                       "the module"
+                                       "handoff::register_callback<...>() in the module"
                                      : "";
 }
 

@@ -118,7 +118,6 @@ public:
 /// Threads: any.
 /// REQUIRES: T is moved and destroyed without an exception and without the GIL: any of these
 ///           threads may destroy it. It is not a Python object and owns none.
-///           destroyed on any of these threads. It is no Python object and owns none.
 template <class T>
 class channel {
 public:

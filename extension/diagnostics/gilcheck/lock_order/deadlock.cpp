@@ -181,8 +181,7 @@ std::string advice(lock_finding const& found, std::span<call_frame const> waits)
     }
     if (of_gil && of_static) {
         return "Run no Python code where something is initialised once: it may release the GIL, "
-               "and "
-               "a second thread then waits for the initialisation with the GIL held. Make the "
+               "and a second thread then waits for the initialisation with the GIL held. Make the "
                "value by handoff::gil_once<T>; or initialise it when the module is imported; or "
                "release the GIL around the whole, and acquire it within the initialiser.";
     }

@@ -254,8 +254,7 @@ private:
     python_promise<typename result_of_handler<Values...>::type> promise_{
         "this operation of Asio's has not completed, and never will: its io_context or thread pool "
         "was destroyed, or its handler was dropped. Cancel what is pending, and let the context "
-        "run "
-        "until it has completed, before it is destroyed"};
+        "run until it has completed, before it is destroyed"};
 };
 
 /// A handler that is called with Given, of which the first may be an error.
