@@ -15,10 +15,13 @@ endif
 ifeq ($(PYTHON),)
 $(error There is no python3, which everything needs: apt-get install python3 python3-venv)
 endif
+ifeq ($(filter debian conancenter,$(PROFILE))$(wildcard profiles/$(PROFILE)),)
+$(error there is no profile $(PROFILE): PROFILE= is debian or conancenter)
+endif
 # The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
 GIVEN_PYTHON := $(PYTHON)
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else "old")'), \
-                        $(error PYTHON=$(PYTHON) is not a Python that runs))
+                        $(error PYTHON=$(PYTHON) is not a Python that runs: name one by its path, as in PYTHON=/usr/bin/python3))
 ifeq ($(PYTHON),old)
 $(error $(GIVEN_PYTHON) is $(shell $(GIVEN_PYTHON) --version), and Handoff needs Python 3.11 or later: name one with \
 PYTHON=/path/to/python3.x, or use Debian 12, Ubuntu 24.04 or later)
@@ -54,6 +57,7 @@ help: ## Say what can be made
 	@echo 'Variables (now):'
 	@echo '  PYTHON=$(PYTHON)  the Python of everything'
 	@echo '  PROFILE=$(PROFILE)  where Boost and GoogleTest come from: debian, conancenter'
+	@echo '  CXX=$(if $(filter default,$(origin CXX)),c++,$(CXX))  the compiler'
 	@echo '  BUILD_TYPE=$(BUILD_TYPE)  Release, Debug, RelWithDebInfo'
 	@echo '  PREFIX=$(PREFIX)  where `make install` installs'
 	@echo '  WITH=$(WITH)  what `make sanitize` runs the tests under'
@@ -188,13 +192,14 @@ install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
 	@$(VENV)/cmake --build $(BUILD) --target to_install
 	@mkdir -p '$(DESTDIR)$(PREFIX)' 2> /dev/null; test -w '$(DESTDIR)$(PREFIX)' || { \
 	    echo 'everything is built, but you may not write into $(DESTDIR)$(PREFIX). Choose another folder, as in' \
-	        "\`make install PREFIX=$$HOME/handoff\`, or run:" >&2; \
+	        "\`make install PREFIX=$$HOME/.local\`, or run:" >&2; \
 	    echo '  sudo $(VENV)/cmake --install $(CURDIR)/$(BUILD) --prefix $(PREFIX)' >&2; exit 1; }
 	@rm -f $(BUILD)/install_manifest.txt  # root's, if root has installed before
 	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)' > $(BUILD)/install.log
 	@echo 'Installed into $(DESTDIR)$(PREFIX): $(BUILD)/install_manifest.txt lists the files. Next:'
 	@echo '  $(DESTDIR)$(PREFIX)/bin/handoff script.py          # python3 with Foo built in'
-	@echo '  cmake -B build -DCMAKE_PREFIX_PATH=$(DESTDIR)$(PREFIX)    # find_package(handoff) in your project'
+	@echo '  cmake -B build -DCMAKE_PREFIX_PATH=$(DESTDIR)$(PREFIX)    # find_package(handoff) in your project; by' \
+	    "the system's cmake, or by $(VENV)/cmake"
 
 clean: ## Remove what was built (not .venv)
 	rm -rf build

@@ -5,6 +5,7 @@ Run by the host and by the stock interpreter.
 
 import asyncio
 import concurrent.futures
+import errno
 import functools
 import gc
 import os
@@ -181,8 +182,9 @@ class InALoop(BesideBusyPython):
     def test_a_completion_handler(self):
         async def main():
             self.assertEqual(await awaitables.by_handler(0), 7)
-            with self.assertRaisesRegex(RuntimeError, os.strerror(2)):
-                await awaitables.by_handler(2)
+            with self.assertRaisesRegex(FileNotFoundError, os.strerror(errno.ENOENT)) as caught:
+                await awaitables.by_handler(errno.ENOENT)
+            self.assertEqual(caught.exception.errno, errno.ENOENT)
 
         self.within(main())
 

@@ -223,8 +223,8 @@ class Documented(Checked):
 class Happens(Checked):
     """A deadlock that is there is told at once, by the process that hangs."""
 
-    def assert_told(self, code, expected, settings="deadlocks"):
-        folder = str(MODULES.parent / "hangs" / "lines")
+    def assert_told(self, code, expected, settings="deadlocks", kind="lines"):
+        folder = str(MODULES.parent / "hangs" / kind)
         code = f"import sys; sys.path.append({folder!r})\n{code}"
         paths = {"PYTHONPATH": PACKAGES}
         command = ("-m", "gilcheck", "--settings", settings, "-c", code)
@@ -240,6 +240,16 @@ class Happens(Checked):
             "import hangs; hangs.join()",
             r"^gilcheck: deadlock: hangs::(?:pool::~pool|destroy_the_pool)\(\) at hangs\.hpp:\d+ "
             r"joins a thread with the GIL held, and that thread waits for the GIL$",
+        )
+
+    def test_of_a_join_that_is_the_last_thing_its_function_does(self):
+        """Compilers make a jump of such a call, and the function is on no stack."""
+        self.assert_told(
+            "import hangs; hangs.join_last()",
+            r"^gilcheck: deadlock: (?:a function of hangs\.so, called by Python's <module> "
+            r"\(<string>:2\),|hangs::join_last\(\) at hangs\.hpp:\d+) joins a thread with the GIL "
+            r"held, and that thread waits for the GIL$",
+            kind="boost",
         )
 
     def test_of_a_mutex(self):

@@ -58,8 +58,11 @@ int main(int argc, char* argv[]) {
         compute(python, folder);
         python.stop();
     } catch (handoff::python_error const& error) {
+        if (auto const code = error.exit_code()) {  // the script called sys.exit()
+            return *code;
+        }
         std::cerr << error.traceback();
-        return error.exit_code().value_or(1);
+        return 1;
     } catch (std::exception const& failure) {
         std::cerr << failure.what() << '\n';
         return 1;

@@ -5,6 +5,7 @@
 #include <handoff/event_loop/detail/result_state.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/gate.hpp>
+#include <handoff/operation_error.hpp>
 
 #include <boost/python/default_call_policies.hpp>
 #include <boost/python/errors.hpp>
@@ -89,7 +90,12 @@ boost::python::object result_state::get() const {
             "are the parent's");
     }
     if (error_ != nullptr) {
-        std::rethrow_exception(error_);
+        try {
+            std::rethrow_exception(error_);
+        } catch (operation_error const& failed) {
+            failed.restore();
+            throw boost::python::error_already_set();
+        }
     }
     return value_to_python();
 }

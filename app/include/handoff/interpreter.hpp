@@ -83,7 +83,6 @@ public:
         /// Throws:  an exception is raised in Python, where it was written.
         /// Life:    until stop() has returned. If stop() throws because Python was not finalized,
         ///          until the process ends.
-        ///          until the process ends.
         std::function<void(std::string_view)> output = {};
         std::function<void(std::string_view)> errors = {};
     };

@@ -239,32 +239,6 @@ std::string doing(thread_seen const& thread, threads_seen const& threads) {
     return thread.silent.empty() || thread.spared ? text : text + " (" + thread.silent + ")";
 }
 
-/// A call with which the user's function ended, and to which it gave its frame: then the next frame
-/// is a binding library's template, in the user's module. Empty: there is none.
-std::string call_without_caller(std::span<call_frame const> frames) {
-    static constexpr std::array bindings =
-        std::to_array<std::string_view>({"boost::python::", "pybind11::", "nanobind::"});
-    for (std::size_t each = 1; each < frames.size(); ++each) {
-        call_frame const& frame = frames[each];
-        bool const is_bindings = std::ranges::any_of(bindings, [&](std::string_view name) {
-            return frame.function.find(name) != std::string::npos;
-        });
-        if (frame.whose == code_of::standard && !is_bindings) {
-            continue;
-        }
-        call_frame const& called = frames[each - 1];
-        std::string const module = frame.file.substr(frame.file.rfind('/') + 1);
-        if (frame.whose != code_of::binding || !is_bindings || module.starts_with("libboost_") ||
-            called.function.empty()) {
-            return {};
-        }
-        return function_in_words(called) + ", called from " + module +
-               " by a function that left no frame, because this call was its last action "
-               "(compile it with -fno-optimize-sibling-calls to see it)";
-    }
-    return {};
-}
-
 /// What to do if the holder of the GIL does that.
 std::string_view cure_of(activity does) {
     switch (does) {
@@ -335,7 +309,11 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
             callee.empty() ? in_words(*users) : callee + ", called by " + in_words(*users);
         return users->source.empty() && !python.empty() ? python + ": " + place : place;
     }
-    std::string call = call_without_caller(frames);
+    std::string call;
+    if (auto const found = find_call_without_caller(frames)) {
+        call = found->function + ", called from " + found->module + " by a function that " +
+               std::string(found->reason);
+    }
     if (!python.empty()) {
         return call.empty() ? python : python + ": " + call;
     }

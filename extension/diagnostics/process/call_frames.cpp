@@ -308,6 +308,28 @@ std::string function_in_words(call_frame const& frame) {
     return frame.function.substr(0, frame.function.find('@'));
 }
 
+std::optional<call_without_caller> find_call_without_caller(std::span<call_frame const> frames) {
+    static constexpr std::array bindings =
+        std::to_array<std::string_view>({"boost::python::", "pybind11::", "nanobind::"});
+    for (std::size_t each = 1; each < frames.size(); ++each) {
+        call_frame const& frame = frames[each];
+        bool const is_bindings = std::ranges::any_of(bindings, [&](std::string_view name) {
+            return frame.function.find(name) != std::string::npos;
+        });
+        if (frame.whose == code_of::standard && !is_bindings) {
+            continue;
+        }
+        call_frame const& called = frames[each - 1];
+        std::string const module = frame.file.substr(frame.file.rfind('/') + 1);
+        if (frame.whose != code_of::binding || !is_bindings || module.starts_with("libboost_") ||
+            called.function.empty()) {
+            return std::nullopt;
+        }
+        return call_without_caller{function_in_words(called), module};
+    }
+    return std::nullopt;
+}
+
 std::string briefly(call_frame const& frame) {
     std::string const library(base_of(frame.file));
     std::string const function = function_in_words(frame);

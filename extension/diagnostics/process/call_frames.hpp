@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace handoff::detail {
@@ -62,6 +64,23 @@ struct code_place {
 
 /// The first frame that is the user's: where to look. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
+
+/// A call with which the user's function ended, and to which it gave its frame. The next frame is
+/// then a binding library's template, in the user's module.
+struct call_without_caller {
+    std::string function;  // that was called: "std::thread::join()"
+    std::string module;  // the file that called it, without its folder
+
+    /// Why there is no frame, and how to get one.
+    static constexpr std::string_view reason =
+        "left no frame, because this call was its last action (compile it with "
+        "-fno-optimize-sibling-calls to see it)";
+};
+
+/// What a stack shows in place of the user's frame. Empty: the user's frame is there, or nothing
+/// is.
+[[nodiscard]] std::optional<call_without_caller> find_call_without_caller(
+    std::span<call_frame const> frames);
 
 /// Whether it drops the last copy of a std::shared_ptr that Boost.Python made of a Python object.
 [[nodiscard]] bool drops_shared_ptr_of_python(std::span<call_frame const> frames) noexcept;

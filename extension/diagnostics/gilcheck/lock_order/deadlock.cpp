@@ -117,11 +117,15 @@ struct described_place {
     bool is_cut;
     std::string users;   // in words
     std::string python;  // "f (file.py:12)"
+    std::string no_frame;  // why the user's function is not among the frames
 };
 
 described_place described(acting_place const& place) {
-    described_place told{
-        .frames = frames_of(place.stack), .is_cut = is_cut(place.stack), .users = {}, .python = {}};
+    described_place told{.frames = frames_of(place.stack),
+                         .is_cut = is_cut(place.stack),
+                         .users = {},
+                         .python = {},
+                         .no_frame = {}};
     if (std::string_view const python = place.python.data(); !python.empty()) {
         told.python = place_in_words(python);
     }
@@ -130,6 +134,11 @@ described_place described(acting_place const& place) {
         told.users = in_words(*users);
     } else if (!told.python.empty()) {
         told.users = "Python's " + told.python;
+        if (auto const call = find_call_without_caller(of_interest)) {
+            told.users = "a function of " + call->module + ", called by " + told.users + ',';
+            told.no_frame = "the function of " + call->module + " that called " + call->function +
+                            ' ' + std::string(call->reason);
+        }
     } else {
         told.users = "code of " + (told.frames.empty() ? "?" : told.frames.front().file);
     }
@@ -198,9 +207,8 @@ std::string advice(lock_finding const& found, std::span<call_frame const> waits)
         return "Take these locks in the same order everywhere; or, while you hold one of them, do "
                "not call what takes another: copy what the call needs, unlock, and call then.";
     }
-    return "Take these locks in the same order everywhere, or all at once: std::scoped_lock "
-           "both(a, "
-           "b) never deadlocks.";
+    return "Take these locks in the same order everywhere, or all at once: "
+           "std::scoped_lock both(a, b) never deadlocks.";
 }
 
 struct writer {
@@ -376,6 +384,9 @@ std::string text_of(lock_finding const& found) {
         told.line("waits    ", name_of(found.waits.thread) +
                                    (waits.python.empty() ? "" : ", in " + waits.python));
         told.stack(waits.frames, waits.is_cut);
+        if (!waits.no_frame.empty()) {
+            told.line("note     ", waits.no_frame);
+        }
         told.line(
             joins ? "joined   " : "wakes    ",
             name_of(found.other.thread) + (other.python.empty() ? "" : ", in " + other.python));

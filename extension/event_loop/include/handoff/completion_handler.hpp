@@ -1,6 +1,7 @@
 // completion_handler<T>: a callback interface calls it, and Python awaits the result.
 #pragma once
 
+#include <handoff/operation_error.hpp>
 #include <handoff/python_promise.hpp>
 
 #include <exception>
@@ -37,7 +38,7 @@ public:
 
 protected:
     void fail(std::error_code const& error) const {
-        promise_->set_exception(std::make_exception_ptr(std::system_error(error)));
+        promise_->set_exception(std::make_exception_ptr(operation_error(error)));
     }
     [[nodiscard]] python_promise<T>& promise() const noexcept { return *promise_; }
 
@@ -57,8 +58,9 @@ private:
 ///     a value                  the value
 ///     a std::exception_ptr     the exception, as Boost.Python translates it; for a null pointer
 ///                              None if T is void, and a ValueError otherwise
-///     an error_code, a value   the value; if the code is an error, a std::system_error.
-///                              boost::system::error_code converts to std::error_code by itself
+///     an error_code, a value   the value; if the code is an error, the OSError that
+///                              operation_error describes. A boost::system::error_code converts to
+///                              std::error_code by itself
 ///
 /// If T is void, it takes no value. If its last copy is destroyed before a call, Python gets a
 /// broken_promise.

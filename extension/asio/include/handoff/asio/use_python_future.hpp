@@ -3,6 +3,7 @@
 
 #include <handoff/awaitable.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
+#include <handoff/operation_error.hpp>
 #include <handoff/python_promise.hpp>
 
 #include <boost/python/converter/arg_to_python.hpp>
@@ -174,9 +175,8 @@ inline constexpr use_python_future_t<> use_python_future{};
 /// The error with which an operation failed. In Python:
 ///
 ///     the error code               is raised as
-///     of the system                the OSError of that errno, such as ConnectionRefusedError
 ///     asio::error::eof             EOFError
-///     any other                    OSError, with the category's name, the number and the text
+///     any other                    the OSError that operation_error describes
 ///
 /// It is also what becomes of a boost::system::system_error that a coroutine of co_spawn() throws.
 class [[gnu::visibility("default")]] asio_error : public boost::system::system_error {
@@ -185,18 +185,10 @@ public:
 
     /// Sets it as the Python error. GIL: held.
     void restore() const {
-        auto const& failed = code();
-        auto const text = failed.message();
-        namespace py = boost::python;
-        if (failed == boost::asio::error::eof) {
-            PyErr_SetString(PyExc_EOFError, text.c_str());
-        } else if (failed.category() == boost::system::system_category() ||
-                   failed.category() == boost::system::generic_category()) {
-            py::handle<> const arguments(Py_BuildValue("is", failed.value(), text.c_str()));
-            PyErr_SetObject(PyExc_OSError, arguments.get());
+        if (code() == boost::asio::error::eof) {
+            PyErr_SetString(PyExc_EOFError, code().message().c_str());
         } else {
-            PyErr_Format(PyExc_OSError, "%s %d: %s", failed.category().name(), failed.value(),
-                         text.c_str());
+            operation_error(code()).restore();
         }
     }
 
