@@ -261,7 +261,7 @@ class Report(Checked):
                 self.assertGreaterEqual(len(report["stack"]) + report["left_out"], 151)
         for way, outcome in self.checked("import misuse_c; misuse_c.deep(150)", "warn"):
             with self.subTest(way):
-                self.assertRegex(outcome.stderr, r"    #\d+  .*\n    … \d+ more\n  do ")
+                self.assertRegex(outcome.stderr, r"      #\d+  .*\n      … \d+ more\n  do ")
         for way, outcome in self.checked("import misuse_c; misuse_c.deep(5)"):
             with self.subTest(way):
                 self.assertEqual(self.the_report(outcome)["left_out"], 0)
@@ -329,7 +329,7 @@ class Documented(Checked):
         """The page's first report, as a pattern: any process, build and folder."""
         text = re.search(r"^gilcheck: .*?(?=^```)", (DOCS / page).read_text(), re.M | re.S)[0]
         for shown, meant in (
-            (r"\n    …\n", r"\n(?:    .*\n)+"),
+            (r"\(\d+ more", r"\(\d+ more"),
             (r"…\n", r".*\n"),
             (r"  thread   \d+,", r"  thread   \d+,"),
             (r"the main thread \(\d+\)", r"the main thread \(\d+\)"),

@@ -7,6 +7,7 @@
 #include "json.hpp"
 #include "python_stacks.hpp"
 #include "report_log.hpp"
+#include "stack_lines.hpp"
 #include "stack_walk.hpp"
 #include "thread_names.hpp"
 
@@ -215,14 +216,9 @@ std::string violation::text() const {
         told += std::exchange(label, "            ") + each + "\n";
     }
     line("C++", "");
-    call_frame const* const users = users_frame(stack);
-    for (std::size_t each = 0; each < stack.size(); ++each) {
-        bool const is_users = &stack[each] == users;
-        told += (is_users ? "  > #" : "    #") + std::to_string(each) + "  " +
-                in_full(stack[each]) + "\n";
-    }
+    told += stack_lines(stack);
     if (left_out > 0) {
-        told += "    " + more_frames(left_out) + "\n";
+        told += "      " + more_frames(left_out) + "\n";
     }
     line("do       ", advice());
     return told;
