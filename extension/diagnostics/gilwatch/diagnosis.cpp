@@ -312,7 +312,7 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
     std::string call;
     if (auto const found = find_call_without_caller(frames)) {
         call = found->function + ", called from " + found->module + " by a function that " +
-               std::string(found->reason);
+               std::string(call_without_caller::reason);
     }
     if (!python.empty()) {
         return call.empty() ? python : python + ": " + call;

@@ -325,7 +325,7 @@ std::optional<call_without_caller> find_call_without_caller(std::span<call_frame
             called.function.empty()) {
             return std::nullopt;
         }
-        return call_without_caller{function_in_words(called), module};
+        return call_without_caller{.function = function_in_words(called), .module = module};
     }
     return std::nullopt;
 }

@@ -137,7 +137,7 @@ described_place described(acting_place const& place) {
         if (auto const call = find_call_without_caller(of_interest)) {
             told.users = "a function of " + call->module + ", called by " + told.users + ',';
             told.no_frame = "the function of " + call->module + " that called " + call->function +
-                            ' ' + std::string(call->reason);
+                            ' ' + std::string(call_without_caller::reason);
         }
     } else {
         told.users = "code of " + (told.frames.empty() ? "?" : told.frames.front().file);
