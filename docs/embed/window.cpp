@@ -13,11 +13,11 @@ namespace {
 class text_window {
 public:
     void append(std::string_view text) {
-        std::lock_guard const alone(mutex_);
+        std::scoped_lock const alone(mutex_);
         text_ += text;
     }
     std::string text() const {
-        std::lock_guard const alone(mutex_);
+        std::scoped_lock const alone(mutex_);
         return text_;
     }
 
