@@ -3,6 +3,7 @@
 #include "redirection.hpp"
 #include "startup.hpp"
 #include "watch.hpp"
+#include <handoff/boost_python/python_error.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gilwatch.hpp>
 #include <handoff/interpreter.hpp>
@@ -19,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <pthread.h>
 #include <stdexcept>
@@ -33,10 +35,21 @@ namespace py = boost::python;
 /// What start() makes and stop() takes apart.
 struct interpreter::life {
     explicit life(options given) : chosen(std::move(given)) {}
+    ~life();
+
+    life(life const&) = delete;
+    life& operator=(life const&) = delete;
+
+    /// From now on its calls stay whole in the child of a fork(). Once in a process.
+    void tie_to_fork();
 
     /// Refuses further calls and waits for those in progress. Returns whether all have ended; if
     /// not, stderr names those that have not. GIL: not held.
     bool await_calls();
+
+    /// How long stop() waits; and until when, from now.
+    [[nodiscard]] std::chrono::duration<double> grace() const;
+    [[nodiscard]] std::chrono::steady_clock::time_point deadline() const;
 
     options chosen;
     PyThreadState* main_thread = nullptr;  // its state, while Python runs
@@ -46,8 +59,16 @@ struct interpreter::life {
     condition_variable call_ended;
     call_in_progress* calls = nullptr;  // those in progress
     bool open = false;                  // calls may come in
+    // Of `output` and `errors`; Python's threads may still be in them when Python has ended.
+    std::shared_ptr<redirection::calls> const outputs = std::make_shared<redirection::calls>();
 
 private:
+    static void before_fork();
+    static void in_parent();
+    static void in_child();
+
+    static inline std::atomic<life*> tied_to_fork = nullptr;
+
     static void tell(call_in_progress const& late, std::string const& until);
 };
 
@@ -317,8 +338,9 @@ void interpreter::start() {
         for (auto const& folder : chosen.module_folders) {
             path.attr("insert")(place++, decoded(folder));
         }
-        redirection::to("stdout", chosen.output);
-        redirection::to("stderr", chosen.errors);
+        translate_python_errors();  // also of the two functions
+        redirection::to("stdout", chosen.output, life_->outputs);
+        redirection::to("stderr", chosen.errors, life_->outputs);
         if (watched) {
             gilwatch::start(*watched);
         }
@@ -334,6 +356,7 @@ void interpreter::start() {
         throw cannot_start(failure.what());
     }
 
+    life_->tie_to_fork();
     life_->started_by = std::this_thread::get_id();
     life_->main_thread = PyEval_SaveThread();
     std::scoped_lock const held(life_->mutex);
@@ -380,6 +403,13 @@ void interpreter::stop() {
     }
     int const failed = Py_FinalizeEx();
     gilwatch::stop();
+    if (!life_->outputs->await_end(life_->deadline())) {
+        constexpr std::string_view said =
+            "Python has ended, and a thread of Python's is still in the application's function "
+            "for its output: what that function uses must stay until the process ends";
+        std::fprintf(stderr, "handoff: at stop(), %s\n", said.data());
+        throw std::runtime_error(std::string(said));
+    }
     if (failed != 0) {
         throw std::runtime_error("Python ended, but what it had buffered could not be written");
     }
@@ -442,27 +472,80 @@ py::object interpreter::find(std::string_view module, std::string_view function)
     }
 }
 
-bool interpreter::life::await_calls() {
-    auto const grace = std::min<std::chrono::duration<double>>(
+interpreter::life::~life() {
+    life* current = this;
+    tied_to_fork.compare_exchange_strong(current, nullptr);
+}
+
+void interpreter::life::tie_to_fork() {
+    tied_to_fork = this;
+    [[maybe_unused]] static bool const once =
+        pthread_atfork(&before_fork, &in_parent, &in_child) == 0;
+}
+
+void interpreter::life::before_fork() {
+    if (life* const current = tied_to_fork) {
+        current->mutex.lock();
+    }
+}
+
+void interpreter::life::in_parent() {
+    if (life* const current = tied_to_fork) {
+        current->mutex.unlock();
+    }
+}
+
+/// The child has the calling thread alone, and its calls.
+void interpreter::life::in_child() {
+    life* const current = tied_to_fork;
+    if (current == nullptr) {
+        return;
+    }
+    call_in_progress* kept = nullptr;
+    for (call_in_progress* each = std::exchange(current->calls, nullptr); each != nullptr;) {
+        call_in_progress* const next = each->next_;
+        if (pthread_equal(each->thread_, pthread_self()) != 0) {
+            each->previous_ = nullptr;
+            each->next_ = kept;
+            if (kept != nullptr) {
+                kept->previous_ = each;
+            }
+            kept = each;
+        }
+        each = next;
+    }
+    current->calls = kept;
+    std::construct_at(&current->call_ended);  // it may have had waiting threads
+    current->outputs->forget_other_threads();
+    current->mutex.unlock();
+}
+
+std::chrono::duration<double> interpreter::life::grace() const {
+    return std::min<std::chrono::duration<double>>(
         chosen.stop_grace, std::chrono::hours(24 * 365 * 100));  // so that no time overflows
-    auto const deadline =
-        detail::deadline_after(std::chrono::duration_cast<std::chrono::nanoseconds>(grace));
+}
+
+std::chrono::steady_clock::time_point interpreter::life::deadline() const {
+    return detail::deadline_after(std::chrono::duration_cast<std::chrono::nanoseconds>(grace()));
+}
+
+bool interpreter::life::await_calls() {
+    auto const ends = deadline();
     ctrl_c const keyboard(chosen.signal_handlers);
     std::unique_lock held(mutex);
     open = false;
     auto const all_ended = [this] { return calls == nullptr; };
     for (;;) {
         auto const now = std::chrono::steady_clock::now();
-        if (call_ended.wait_until(held, std::min(deadline, now + detail::signal_check),
-                                  all_ended)) {
+        if (call_ended.wait_until(held, std::min(ends, now + detail::signal_check), all_ended)) {
             return true;
         }
         bool const interrupted = ctrl_c::was_pressed();
-        if (!interrupted && now < deadline) {
+        if (!interrupted && now < ends) {
             continue;
         }
         std::array<char, 32> seconds{};
-        std::snprintf(seconds.data(), seconds.size(), "after %g s", grace.count());
+        std::snprintf(seconds.data(), seconds.size(), "after %g s", grace().count());
         for (call_in_progress const* each = calls; each != nullptr; each = each->next_) {
             tell(*each, interrupted ? "at Ctrl-C" : seconds.data());
         }

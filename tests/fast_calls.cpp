@@ -226,6 +226,17 @@ struct refusing : py::default_call_policies {
     }
 };
 
+/// Runs Python code before it uses the others.
+int focus_after(lens const& one, lens const& other, py::object const& callback) {
+    callback();
+    return static_cast<int>(10 * one.get() + other.get());
+}
+
+int beside_error(int result) {
+    PyErr_SetString(PyExc_KeyError, "left");
+    return result;
+}
+
 void populate(py::object const& space) {
     py::scope const inside(space);
     py::def("added", bound(&none));
@@ -256,9 +267,12 @@ BOOST_PYTHON_MODULE(CALLS_MODULE) {
     py::def("populate", &populate);
     py::def("applied_to_itself", bound(+[](py::object const& of) { return of(of); }));
     py::def("refused", bound(&add), refusing());
-    py::def("times_asked", +[] { return refusing::asked; });
+    py::def("older", bound(&negated));
+    py::def("older", bound(+[](bool /*unused*/) { return 7; }), refusing());
     py::class_<lens>("lens").add_property("focus", bound<lens>(&lens::get),
                                           bound<lens>(&lens::set));
+    py::def("focus_after", bound(&focus_after));
+    py::def("beside_error", bound(&beside_error));
     py::class_<thing>("thing")
         .def(py::init<int>())
         .def_pickle(pickled())

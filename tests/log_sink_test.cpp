@@ -5,11 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -203,6 +206,95 @@ TEST(InterpreterOutput, MayTakeALockThatAThreadHoldsWhichWantsTheGil) {
     });
     python.run_string("for _ in range(1000): print('x')");
     EXPECT_EQ(out.text().size(), 2000U);
+}
+
+TEST(InterpreterOutput, AnErrorOfPythonsThatTheFunctionThrowsStaysThatError) {
+    handoff::interpreter* runs = nullptr;
+    handoff::interpreter python({.output = [&](std::string_view text) {
+        if (text == "no") {
+            runs->run_string("raise KeyError('window')");
+        }
+    }});
+    runs = &python;
+    python.start();
+    EXPECT_THROW(python.run_string("try: print('no')\n"
+                                   "except KeyError: raise FileNotFoundError"),
+                 handoff::python_error);
+    python.run_string(
+        "try: print('no')\n"
+        "except KeyError as raised: assert raised.args == ('window',)");
+}
+
+TEST(InterpreterOutput, OfADaemonThreadHasEndedWhenStopReturns) {
+    std::promise<void> begun;
+    std::atomic<bool> in_function = false;
+    handoff::interpreter python({.output = [&](std::string_view text) {
+        if (text == "daemon") {
+            in_function = true;
+            begun.set_value();
+            while (Py_IsInitialized() != 0) {  // for longer than Python lives
+                std::this_thread::yield();
+            }
+            in_function = false;
+        }
+    }});
+    python.start();
+    python.run_string(
+        "import threading\n"
+        "threading.Thread(target=print, args=['daemon'], kwargs={'end': ''}, daemon=True).start()");
+    begun.get_future().wait();
+    python.stop();
+    EXPECT_FALSE(in_function);
+}
+
+TEST(InterpreterOutput, ThatNeverReturnsIsSaidByStop) {
+    std::promise<void> begun;
+    handoff::interpreter python(
+        {.stop_grace = std::chrono::milliseconds(50), .output = [&](std::string_view /*text*/) {
+             begun.set_value();
+             for (;;) {
+                 pause();
+             }
+         }});
+    python.start();
+    python.run_string(
+        "import threading\n"
+        "threading.Thread(target=print, args=['x'], daemon=True).start()");
+    begun.get_future().wait();
+    try {
+        python.stop();
+        FAIL() << "it has returned";
+    } catch (std::runtime_error const& said) {
+        EXPECT_THAT(said.what(), HasSubstr("still in the application's function"));
+    }
+}
+
+TEST(InterpreterInAForksChild, HasNoCallsOfTheParentsThreads) {
+    handoff::interpreter python({.stop_grace = std::chrono::hours(1)});
+    python.start();
+    std::atomic<bool> goes_on = true;
+    std::vector<std::jthread> callers;
+    for (int each = 0; each < 2; ++each) {
+        callers.emplace_back([&] {
+            while (goes_on) {
+                python.run_string("pass");
+            }
+        });
+    }
+    for (int each = 0; each < 50; ++each) {
+        python.run_string(
+            "import os, warnings\n"
+            "warnings.simplefilter('ignore', DeprecationWarning)\n"
+            "child = os.fork()\n"
+            "in_child = child == 0\n");
+        if (python.call<bool>("__main__", "in_child.__bool__")) {
+            python.run_string("pass");
+            python.stop();  // waits for no call of the parent's
+            _exit(0);
+        }
+        python.run_string("assert os.waitpid(child, 0)[1] == 0");
+    }
+    goes_on = false;
 }
 
 }  // namespace

@@ -160,6 +160,32 @@ private:
     std::jthread endless_;
 };
 
+/// Has std::cout show what it is given in Python for as long as the process lives.
+class kept_stream {
+public:
+    explicit kept_stream(int capacity) {
+        handoff::log_sink to({.capacity = capacity, .policy = handoff::when_full::refuse});
+        if (!to.open()) {
+            throw py::error_already_set();
+        }
+        new handoff::python_streambuf(std::cout, to, handoff::python_stream::standard_output);
+    }
+
+    /// Writes lines in a native thread, until the process ends.
+    static void write_for_ever() {
+        std::thread([] {
+            for (;;) {
+                std::cout << "text\n";
+            }
+        }).detach();
+    }
+    static void write(std::string const& text) {
+        handoff::gil_release while_it_writes;
+        std::cout << text;
+    }
+    static bool is_good() { return std::cout.good(); }
+};
+
 /// Logs when the process ends, after Python.
 void log_after_python() {
     static handoff::log_sink after;
@@ -214,6 +240,13 @@ HANDOFF_PYTHON_MODULE(logs) {
         .def("follow_python_levels", &sink::follow_python_levels)
         .def("is_enabled", &sink::is_enabled)
         .def("counts", &sink::counts);
+    py::class_<kept_stream, boost::noncopyable>("KeptStream", py::init<int>())
+        .def("write_for_ever", &kept_stream::write_for_ever)
+        .staticmethod("write_for_ever")
+        .def("write", &kept_stream::write)
+        .staticmethod("write")
+        .def("is_good", &kept_stream::is_good)
+        .staticmethod("is_good");
     py::def("log_after_python", &log_after_python);
     py::def("handler", &handler);
     py::def("handled", &handled);

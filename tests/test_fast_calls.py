@@ -1,6 +1,7 @@
 """fast(): whatever is called gives what it gives when it is bound plainly: result, error, text."""
 
 import copy
+import functools
 import gc
 import inspect
 import itertools
@@ -570,11 +571,43 @@ class SameAsPlain(unittest.TestCase):
 
         self.assertEqual("list:[True]", self.same(call, "arguments"))
 
-    def test_a_function_is_called_once(self):
-        before = fast_calls.times_asked()
-        with self.assertRaisesRegex(SystemError, "returned NULL"):
-            fast_calls.refused(1, 2)
-        self.assertEqual(fast_calls.times_asked(), before + 1)
+    def test_each_argument_lives_as_long_as_the_call(self):
+        """A partial() lends its arguments, and may be given others while it is called."""
+
+        def call(module):
+            def callback():
+                lender.__setstate__((len, ((),), {}, {}))
+                kept.extend(module.lens() for _ in range(100))
+
+            kept = []
+            lender = functools.partial(
+                module.focus_after, focused(module, 3), focused(module, 4), callback
+            )
+            return lender()
+
+        def focused(module, focus):
+            made = module.lens()
+            made.focus = focus
+            return made
+
+        self.assertEqual("int:34", self.same(call, "arguments of a partial"))
+
+    def test_policies_that_refuse_leave_it_to_older_overloads(self):
+        def call(module):
+            return [outcome(lambda: module.refused(1, 2)), outcome(lambda: module.older(True))]
+
+        self.same(call, "refused")
+
+    def test_a_result_beside_an_error_is_a_system_error(self):
+        def call(module):
+            told = []
+            for called in (lambda: module.beside_error(1), lambda: module.beside_error(*(1,))):
+                with self.assertRaisesRegex(SystemError, "returned a result with") as caught:
+                    called()
+                told.append(repr(caught.exception.__cause__))
+            return told
+
+        self.same(call, "a result and an error")
 
     def test_what_has_a_function_can_be_collected(self):
         class Kept:

@@ -371,6 +371,40 @@ class Streams(Logging):
             "'one\\ntwothree'\n'one\\ntwothree'\nat the end\n",
         )
 
+    def test_of_cpp_go_on_after_a_text_was_refused(self):
+        """An ostream that has failed once writes nothing more."""
+        self.prints(
+            """
+            import io
+            stream, sys.stdout = logs.KeptStream(1), io.StringIO()
+            for _ in range(1000): stream.write("lost or not\\n")
+            assert stream.is_good()
+            """
+        )
+
+    def test_of_cpp_lose_no_incomplete_line_at_the_end(self):
+        """Python has ended, and the stream's former buffer has the text."""
+        self.prints("logs.KeptStream(100).write('last words')", "last words")
+
+    def test_of_cpp_can_be_written_in_the_child_of_a_fork(self):
+        """Whatever native threads were doing at that moment."""
+        self.prints(
+            """
+            import io, os
+            stream, sys.stdout = logs.KeptStream(100), io.StringIO()
+            stream.write_for_ever()
+            for _ in range(50):
+                child = os.fork()
+                if child == 0:
+                    for _ in range(3): stream.write("child\\n")
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            sys.stdout = sys.__stdout__
+            os._exit(0)
+            """,
+            runs=3,
+        )
+
 
 class Ends(Logging):
     def test_all_is_delivered_before_logging_ends(self):

@@ -82,6 +82,7 @@ public:
         /// Threads: the thread that writes; several may at once.
         /// Throws:  an exception is raised in Python, where it was written.
         /// Life:    until stop() has returned. If stop() throws because Python was not finalized,
+        ///          or because a thread did not return from the function within `stop_grace`,
         ///          until the process ends.
         std::function<void(std::string_view)> output = {};
         std::function<void(std::string_view)> errors = {};
@@ -120,8 +121,8 @@ public:
     /// stderr names it. Then Python is not finalized, but left as it is.
     /// GIL:    not held on entry, nor on return.
     /// Throws: std::logic_error on another thread than start()'s, inside a call, or with the GIL
-    ///         held; std::runtime_error if buffered output could not be written, or if Python
-    ///         was not finalized.
+    ///         held; std::runtime_error if buffered output could not be written, if Python was
+    ///         not finalized, or if a function for its output did not return in time.
     void stop();
 
     [[nodiscard]] bool running() const noexcept;

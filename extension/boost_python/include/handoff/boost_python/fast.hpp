@@ -81,8 +81,8 @@ private:
             py::handle<> const made(tuple == nullptr ? tuple_of(arguments, sizeof...(P))
                                                      : Py_NewRef(tuple));
             PyObject* const package = made.get();
-            if (!policies_.precall(package)) {
-                return nullptr;
+            if (!policies_.precall(package)) {  // f is not called
+                return PyErr_Occurred() != nullptr ? nullptr : fast_overload::no_match();
             }
             PyObject* const result = py::detail::invoke(
                 py::detail::invoke_tag<R, F>(),

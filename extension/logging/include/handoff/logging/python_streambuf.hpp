@@ -22,8 +22,10 @@ enum class python_stream { standard_output, standard_error };
 ///
 /// Text is passed to the sink in whole lines; std::flush and std::endl pass on what is there. The
 /// sink delivers it in order with its records, and flushes Python's stream; log_sink::flush() waits
-/// for that. A sink that drops the oldest drops text too: if nothing may be lost, use a sink with
-/// when_full::block.
+/// for that. A sink that drops the oldest drops text too, and counts it: if nothing may be lost,
+/// use a sink with when_full::block. When the sink is closed, at Python's end, the text goes to the
+/// ostream's former buffer, an incomplete line included. In the child of a fork() the parent's
+/// incomplete line is gone.
 ///
 /// GIL:     any; unchanged; see log_sink for when_full::block. Threads: any may write; made and
 ///          destroyed while no other thread writes to the ostream.
@@ -42,8 +44,9 @@ protected:
     int sync() override;
 
 private:
-    /// Whether the sink has accepted it.
-    [[nodiscard]] bool hand_over(std::string const& text) const noexcept;
+    struct all;
+
+    void hand_over(std::string const& text) const noexcept;
 
     std::ostream& redirected_;
     std::streambuf* const former_;

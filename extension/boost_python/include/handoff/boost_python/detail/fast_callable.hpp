@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/detail/held_place.hpp>
+#include <handoff/gil/raised.hpp>
 
 #include <boost/python/args_fwd.hpp>
 #include <boost/python/detail/preprocessor.hpp>
@@ -136,6 +137,7 @@ private:
 /// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
 inline PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments,
                                 std::size_t given) {
+    bool has_returned_nothing = false;
     for (fast_overload* each = newest; each != nullptr; each = each->older.get()) {
         PyObject* result = nullptr;
         try {
@@ -151,35 +153,58 @@ inline PyObject* call_overloads(fast_overload* newest, PyObject* const* argument
         if (PyErr_Occurred() != nullptr) {
             return nullptr;
         }
-        if (result == nullptr) {
-            PyErr_SetString(PyExc_SystemError,
-                            "a C++ function or its call policies returned NULL, and no exception "
-                            "was set");
-            return nullptr;
-        }
+        has_returned_nothing = has_returned_nothing || result == nullptr;
+    }
+    if (has_returned_nothing) {  // it is not called a second time, by Boost.Python
+        PyErr_SetString(PyExc_SystemError,
+                        "a C++ function's result was converted to NULL, and no exception was set");
+        return nullptr;
     }
     return fast_overload::no_match();
+}
+
+/// As CPython checks what it calls; but not where arguments come as a tuple.
+[[gnu::cold, gnu::noinline]] inline PyObject* refuse_result_beside_error(PyObject* called,
+                                                                         PyObject* result) {
+    boost::python::handle<> const cause(take_raised_exception());
+    Py_DECREF(result);
+    PyErr_Format(PyExc_SystemError, "%R returned a result with an exception set", called);
+    boost::python::handle<> const error(take_raised_exception());
+    PyException_SetCause(error.get(), Py_NewRef(cause.get()));
+    PyException_SetContext(error.get(), Py_NewRef(cause.get()));
+    PyErr_SetObject(PyExceptionInstance_Class(error.get()), error.get());
+    return nullptr;
 }
 
 inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                            PyObject* keywords) {
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-    // Kept until all is done: what is called may run Python code, which drops the method that it
-    // is called by, and with it these two.
-    PyObject* const first = given == 0 ? self : *arguments;
+    if (keywords != nullptr || given > BOOST_PYTHON_MAX_ARITY) [[unlikely]] {
+        boost::python::handle<> const plain(boost::python::borrowed(fast_callable::of(self).plain));
+        return PyObject_Vectorcall(plain.get(), arguments, flags, keywords);
+    }
+    // Kept until all is done: what is called, or a converter, may run Python code that drops the
+    // bound method or the partial() that made this call, and with it its arguments.
     Py_INCREF(self);
-    Py_INCREF(first);
+    std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> kept;  // NOLINT: only what is given is set
+    for (std::size_t index = 0; index < given; ++index) {
+        kept[index] = Py_NewRef(arguments[index]);
+    }
     PyObject* result = fast_overload::no_match();
-    if (keywords == nullptr) [[likely]] {
+    {
         counted_call const call{};
         if (call.is_allowed()) [[likely]] {
-            result = call_overloads(fast_callable::of(self).newest.get(), arguments, given);
+            result = call_overloads(fast_callable::of(self).newest.get(), kept.data(), given);
         }
     }
     if (result == fast_overload::no_match()) [[unlikely]] {
-        result = PyObject_Vectorcall(fast_callable::of(self).plain, arguments, flags, keywords);
+        result = PyObject_Vectorcall(fast_callable::of(self).plain, kept.data(), given, nullptr);
+    } else if (result != nullptr && PyErr_Occurred() != nullptr) [[unlikely]] {
+        result = refuse_result_beside_error(self, result);
     }
-    Py_DECREF(first);
+    for (std::size_t index = 0; index < given; ++index) {
+        Py_DECREF(kept[index]);
+    }
     Py_DECREF(self);
     return result;
 }

@@ -9,12 +9,13 @@
 namespace handoff::detail {
 
 template <class T>
-concept plain_integer = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> &&
-                        !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
-                        !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
+concept plain_integer =
+    std::integral<T> && sizeof(T) <= sizeof(long) && !std::same_as<T, bool> &&
+    !std::same_as<T, char> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
+    !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
 
 template <class T>
-concept plain_floating_point = std::floating_point<T> && !std::same_as<T, long double>;
+concept plain_floating_point = std::same_as<T, float> || std::same_as<T, double>;
 
 /// Reads an int, or an object of a subclass of int. Returns: false if the value does not fit.
 /// GIL:    held.
