@@ -404,11 +404,11 @@ void interpreter::stop() {
     int const failed = Py_FinalizeEx();
     gilwatch::stop();
     if (!life_->outputs->await_end(life_->deadline())) {
-        constexpr std::string_view said =
+        char const* const said =
             "Python has ended, and a thread of Python's is still in the application's function "
             "for its output: what that function uses must stay until the process ends";
-        std::fprintf(stderr, "handoff: at stop(), %s\n", said.data());
-        throw std::runtime_error(std::string(said));
+        std::fprintf(stderr, "handoff: at stop(), %s\n", said);
+        throw std::runtime_error(said);
     }
     if (failed != 0) {
         throw std::runtime_error("Python ended, but what it had buffered could not be written");

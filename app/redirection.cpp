@@ -97,7 +97,7 @@ void to(char const* stream, std::function<void(std::string_view)> const& functio
     auto const call = [function, counted](py::object const& data) {
         // Copies, because Python may end, and drop the originals, while a daemon thread is here.
         auto const called = function;
-        auto const in_progress = counted;
+        auto const in_progress = counted;  // NOLINT(performance-unnecessary-copy-initialization)
         std::string const text(PyBytes_AS_STRING(data.ptr()),
                                static_cast<std::size_t>(PyBytes_GET_SIZE(data.ptr())));
         // Counted with the GIL held: after Python's end no further one begins.

@@ -274,6 +274,7 @@ TEST(InterpreterInAForksChild, HasNoCallsOfTheParentsThreads) {
     python.start();
     std::atomic<bool> goes_on = true;
     std::vector<std::jthread> callers;
+    callers.reserve(2);
     for (int each = 0; each < 2; ++each) {
         callers.emplace_back([&] {
             while (goes_on) {
