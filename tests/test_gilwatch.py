@@ -465,11 +465,15 @@ class HarmsNothing(Watched):
 
     def test_of_a_call_that_needs_one_thread_between_a_stop_and_a_start(self):
         code = (
-            "import gilwatch, os\n"
-            "def threads(): return len(os.listdir('/proc/self/task'))\n"
-            "seen = [threads()]\n"
-            "gilwatch.stop(); seen.append(threads())\n"
-            "gilwatch.start(60); seen.append(threads())\n"
+            "import gilwatch, os, time\n"
+            "def threads(expected):\n"
+            "    end = time.monotonic() + 10  # a thread that was joined is listed a little longer\n"
+            "    while (seen := len(os.listdir('/proc/self/task'))) != expected:\n"
+            "        if time.monotonic() > end: break\n"
+            "    return seen\n"
+            "seen = [threads(2)]\n"
+            "gilwatch.stop(); seen.append(threads(1))\n"
+            "gilwatch.start(60); seen.append(threads(2))\n"
             "print(seen)"
         )
         outcome = self.ended(code)
