@@ -467,7 +467,7 @@ class HarmsNothing(Watched):
         code = (
             "import gilwatch, os, time\n"
             "def threads(expected):\n"
-            "    end = time.monotonic() + 10  # a thread that was joined is listed a little longer\n"
+            "    end = time.monotonic() + 10  # one that was joined is listed a little longer\n"
             "    while (seen := len(os.listdir('/proc/self/task'))) != expected:\n"
             "        if time.monotonic() > end: break\n"
             "    return seen\n"
