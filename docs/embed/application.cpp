@@ -59,6 +59,9 @@ int main(int argc, char* argv[]) {
         python.stop();
     } catch (handoff::python_error const& error) {
         if (auto const code = error.exit_code()) {  // the script called sys.exit()
+            if (*code != 0) {
+                std::cerr << error.message() << '\n';
+            }
             return *code;
         }
         std::cerr << error.traceback();

@@ -77,8 +77,7 @@ struct call_without_caller {
         "-fno-optimize-sibling-calls to see it)";
 };
 
-/// What a stack shows in place of the user's frame. Empty: the user's frame is there, or nothing
-/// is.
+/// What a stack shows in place of the user's frame. Empty: it shows that frame, or nothing.
 [[nodiscard]] std::optional<call_without_caller> find_call_without_caller(
     std::span<call_frame const> frames);
 
