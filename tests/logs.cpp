@@ -210,7 +210,8 @@ py::object handler(bool throws) {
             seen.push_back(std::string(record.logger) + " " +
                            std::to_string(static_cast<int>(record.level)) + " " +
                            std::string(record.text) + " " + std::string(record.function) + " " +
-                           std::string(record.thread_name));
+                           std::string(record.thread_name) + (record.line == 0 ? " nowhere" : "") +
+                           (record.time == std::chrono::system_clock::time_point() ? " ever" : ""));
         })));
 }
 

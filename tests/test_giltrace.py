@@ -557,6 +557,7 @@ thread.join()
     def assert_named(self, name, thread, said, kind="lines"):
         answer = (
             rf"{said}.* held the GIL for \d+ ms at once, in '{thread}' \d+, while 'waiter' \d+ "
+            r"waited for it\n  do: release the GIL around what does not touch Python"
         )
         for way, outcome in self.traced(self.code(name, kind)):
             with self.subTest(way):

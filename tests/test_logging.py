@@ -343,12 +343,16 @@ class Handlers(Logging):
             print(logs.handled())
             logger.warning(os.fsdecode(b"\\xff"))  # a file's name, which is not UTF-8
             print(logs.handled()[2:])
+            for wrong in {}, {"lineno": -1, "created": float("nan")}:
+                logger.handle(logging.makeLogRecord({"msg": "z", "levelno": 20, **wrong}))
+            print(logs.handled()[3:])
             logger.handlers = [logs.handler(True)]
             logging.Handler.handleError = lambda *_: print(repr(sys.exc_info()[1]))
             logger.error("y")
             """,
             "['journal 30 <x1> <module> MainThread', 'journal 25 <é> <module> MainThread']\n"
             "['journal 30 <\\\\udcff> <module> MainThread']\n"
+            "[' 20 <z>  MainThread nowhere', ' 20 <z>  MainThread nowhere ever']\n"
             "RuntimeError('no room in the journal')\n",
         )
 
@@ -456,7 +460,7 @@ class Ends(Logging):
     def test_what_a_slow_handler_leaves_is_counted(self):
         """Within the ten seconds for which Python waits it handles less than a half."""
         script = """
-            import os
+            import atexit, os
             class Slow(logging.Handler):
                 def emit(self, record):
                     time.sleep(0.5)
@@ -464,6 +468,10 @@ class Ends(Logging):
             logger = logging.getLogger("slow")
             logger.propagate = False
             logger.addHandler(Slow())
+            @atexit.register  # before the sink is opened: called after it was closed
+            def check():
+                while sink.counts()["waiting"] > 0: time.sleep(0.01)
+                assert not sink.flush(0)
             sink = opened(1000)
             sink.log_from_threads("slow", 1, 60)
             while sink.counts()["delivered"] == 0: time.sleep(0.01)

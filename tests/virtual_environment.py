@@ -11,9 +11,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def pinned(group):
-    """The versions that a dependency group of pyproject.toml names."""
+    """The versions that a dependency group of pyproject.toml names, and those it includes."""
     groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
-    return groups[group]
+    for each in groups[group]:
+        if isinstance(each, str):
+            yield each
+        else:
+            yield from pinned(each["include-group"])
 
 
 @unittest.skipUnless(os.environ.get("HANDOFF_TOOLS"), "`make test-all` asks PyPI for packages")

@@ -79,12 +79,12 @@ class Handler(logging.Handler):
 
     def emit(self, record):
         try:
-            self._function(
-                utf8(record.name),
+            self._function(  # logging.makeLogRecord() leaves out what it is not given
+                utf8(record.name or ""),
                 record.levelno,
                 utf8(self.format(record)),
-                utf8(record.pathname),
-                record.lineno,
+                utf8(record.pathname or ""),
+                max(record.lineno or 0, 0),
                 utf8(record.funcName or ""),
                 record.created,
                 utf8(record.threadName or ""),

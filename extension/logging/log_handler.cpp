@@ -4,6 +4,8 @@
 #include <handoff/logging/log_handler.hpp>
 #include <handoff/python_error.hpp>
 
+#include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -18,6 +20,17 @@ using function_type = std::function<void(python_log_record const&)>;
 
 function_type* function_of(PyObject* capsule) noexcept {
     return static_cast<function_type*>(PyCapsule_GetPointer(capsule, nullptr));
+}
+
+/// The epoch if it is not a number, or is not in the years 1678 to 2261.
+std::chrono::system_clock::time_point time_of(double seconds) noexcept {
+    using system = std::chrono::system_clock;
+    constexpr double most = 9.2e9;
+    if (!(std::abs(seconds) < most)) {
+        return {};
+    }
+    std::chrono::duration<double> const since_epoch(seconds);
+    return system::time_point(std::chrono::duration_cast<system::duration>(since_epoch));
 }
 
 PyObject* emit(PyObject* capsule, PyObject* arguments) noexcept {
@@ -42,18 +55,15 @@ PyObject* emit(PyObject* capsule, PyObject* arguments) noexcept {
     auto const view = [](char const* begin, Py_ssize_t size) {
         return std::string_view(begin, static_cast<std::size_t>(size));
     };
-    using system = std::chrono::system_clock;
     try {
-        (*function_of(capsule))(
-            {.logger = view(logger, logger_size),
-             .level = static_cast<log_level>(level),
-             .text = view(text, text_size),
-             .file = view(file, file_size),
-             .line = static_cast<unsigned>(line),
-             .function = view(function, function_size),
-             .time = system::time_point(std::chrono::duration_cast<system::duration>(
-                 std::chrono::duration<double>(created))),
-             .thread_name = view(thread, thread_size)});
+        (*function_of(capsule))({.logger = view(logger, logger_size),
+                                 .level = static_cast<log_level>(level),
+                                 .text = view(text, text_size),
+                                 .file = view(file, file_size),
+                                 .line = static_cast<unsigned>(line),
+                                 .function = view(function, function_size),
+                                 .time = time_of(created),
+                                 .thread_name = view(thread, thread_size)});
     } catch (std::bad_alloc const&) {
         return PyErr_NoMemory();
     } catch (std::exception const& thrown) {

@@ -513,7 +513,7 @@ bool log_queue::flush(std::chrono::nanoseconds at_most) {
     if (end == wait_end::interrupted) {
         throw python_error::fetch();
     }
-    return is_done();
+    return is_done() && now.undelivered == 0;
 }
 
 log_counts log_queue::counts() const noexcept {

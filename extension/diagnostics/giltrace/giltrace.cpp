@@ -147,7 +147,7 @@ constinit one_at_a_time::process writes{0};
 
 struct written {
     std::string output;
-    std::string answer;  // the first line that it shows, as in the summary
+    std::string answer;  // as the summary begins
 };
 
 /// Throws: as snapshot().

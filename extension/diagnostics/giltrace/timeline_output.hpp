@@ -16,7 +16,8 @@ enum class timeline_format { chrome_trace, page, picture };
 [[nodiscard]] timeline_format format_of(std::string_view path);
 
 /// What cost most, in one line: the function that held the GIL longest while others waited, how
-/// long, and which thread waited; or that no thread did.
+/// long, and which thread waited; or that no thread did. If the function is native, a second line
+/// says what to do.
 [[nodiscard]] std::string answer_of(timeline const& shown);
 
 /// The answer, a table of threads, and the worst waits; lines of text.

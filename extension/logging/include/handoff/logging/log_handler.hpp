@@ -16,9 +16,9 @@ struct python_log_record {
     log_level level;
     std::string_view text;  // formatted by the handler, with the traceback if there is one
     std::string_view file;
-    unsigned line;
+    unsigned line;  ///< 0 if it is not known.
     std::string_view function;
-    std::chrono::system_clock::time_point time;
+    std::chrono::system_clock::time_point time;  ///< The epoch if the record's is not a time.
     std::string_view thread_name;
 };
 
