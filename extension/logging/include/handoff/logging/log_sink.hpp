@@ -150,8 +150,8 @@ public:
 
     /// Waits until everything that was written before is delivered, and releases the GIL meanwhile.
     /// Returns: false if that took too long, the sink has not been opened, or Python's end has left
-    ///          records undelivered; in the delivering thread at once, because a handler that called
-    ///          it would wait for itself.
+    ///          records undelivered; in the delivering thread at once, because a handler that
+    ///          called it would wait for itself.
     /// Throws:  python_error, in Python's main thread with the GIL held: what a signal's handler
     ///          raised (KeyboardInterrupt, for Ctrl-C), as gil_wait() does.
     // NOLINTNEXTLINE(modernize-use-nodiscard)
