@@ -541,6 +541,63 @@ inline void join_right() {
     join_worker(joined);
 }
 
+/// A thread that takes the GIL again and again, sleeps between, and soon sees that it should end.
+class poller {
+public:
+    poller()
+        : thread_([this] {
+              while (!ends_) {
+                  take_gil_and_touch();
+                  took_ = true;
+                  took_.notify_one();
+                  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+              }
+          }) {
+        no_gil const while_waiting;
+        took_.wait(false);
+    }
+
+    [[gnu::noinline]] void join() {
+        ends_ = true;
+        thread_.join();
+    }
+
+private:
+    std::atomic<bool> took_ = false;
+    std::atomic<bool> ends_ = false;
+    std::thread thread_;
+};
+
+[[gnu::noinline]] inline void join_poller(poller& joined) {
+    joined.join();
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+inline void poller_faulty() {  // often, because one may be awake at that moment
+    for (int time = 0; time < 20; ++time) {
+        poller joined;
+        join_poller(joined);
+    }
+}
+inline void poller_right() {
+    for (int time = 0; time < 20; ++time) {
+        poller joined;
+        no_gil const while_joining;
+        join_poller(joined);
+    }
+    for (int time = 0; time < 200; ++time) {  // one that has said that it is done, and ends
+        std::promise<void> done;
+        std::thread ends([&done] {
+            take_gil_and_touch();
+            done.set_value();
+        });
+        {
+            no_gil const while_waiting;
+            done.get_future().wait();
+        }
+        ends.join();
+    }
+}
+
 struct pool {
     worker only;
     pool() = default;
@@ -665,6 +722,8 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"once_right", &once_right},
     {"join_faulty", &join_faulty},
     {"join_right", &join_right},
+    {"poller_faulty", &poller_faulty},
+    {"poller_right", &poller_right},
     {"destructor_faulty", &destructor_faulty},
     {"destructor_right", &destructor_right},
     {"condition_faulty", &condition_faulty},

@@ -251,7 +251,7 @@ class Explains(Attached):
 
     @with_pystack
     def test_why_it_cannot_name_a_function(self):
-        for kind, why in (("names", "lines are not known"), ("stripped", "has no symbols")):
+        for kind, why in (("names", "lines unknown"), ("stripped", "no symbols")):
             process = self.hang("join", kind)
             first = self.report("--pid", process.pid)[0]
             self.assertRegex(first, rf"waits for the end of a thread in .*hangs\.so.*{why}")

@@ -38,6 +38,7 @@ ORDERS = {
 }
 WAITS = {
     "join": ("join_with_gil", "join_worker"),
+    "poller": ("join_with_gil", "join_poller"),
     "destructor": ("join_with_gil", "join_worker"),
     "condition": ("wait_with_gil", "wait_until_ready"),
     "event": ("wait_with_gil", "wait_until_done"),

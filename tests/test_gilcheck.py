@@ -231,7 +231,7 @@ class Report(Checked):
                 self.assertRegex(
                     outcome.stderr,
                     r"gilcheck: PyList_Size\(\) was called without the GIL, by .*never_acquired\(.*"
-                    r" in misuse_c\.so, whose lines are not known: compile it with -g\n",
+                    r" in misuse_c\.so \(lines unknown: compile it with -g\)\n",
                 )
                 self.assertRegex(
                     outcome.stderr,
@@ -290,16 +290,15 @@ class Report(Checked):
         question = "import misuse_boost, time; f = misuse_boost.Foo(); f.start(); time.sleep(10)"
         never = "import misuse_c; misuse_c.never_acquired([])"
         for code, path, folder, said in (
-            (never, with_tool, MODULES, r"in misuse_c\.so, whose lines .*: compile it with -g"),
+            (never, with_tool, MODULES, r"in misuse_c\.so \(lines unknown: compile it with -g\)"),
             (
                 *(never, without_tool, MODULES),
-                rf"in misuse_c\.so, whose lines .*: compile it with -g; and {install}",
+                rf"in misuse_c\.so \(lines unknown: compile it with -g; and {install}\)",
             ),
-            (question, without_tool, MODULES, rf"in misuse_boost\.so, whose lines .*: {install}"),
+            (question, without_tool, MODULES, rf"in misuse_boost\.so \(lines unknown: {install}\)"),
             (
                 *(never, with_tool, self.folder),
-                r"in misuse_c\.so\+0x\w+, which has no symbols: link it without -s, and do not "
-                r"strip it",
+                r"in misuse_c\.so\+0x\w+ \(no symbols: link it without -s, and do not strip it\)",
             ),
         ):
             with self.subTest(code=code, path=path):

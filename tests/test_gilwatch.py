@@ -170,8 +170,8 @@ class FirstLine(Watched):
         report = self.first_report(STOCK, *command)
         self.assertRegex(
             report[0],
-            r" in <string>:1: read, called by .*read_sensor\(\) in hangs.so, whose lines are not "
-            "known: compile it with -g; 1 ",
+            r" in <string>:1: read, called by .*read_sensor\(\) in hangs.so \(lines unknown: "
+            r"compile it with -g\); 1 ",
         )
 
     def test_of_a_stripped_module_says_why_no_name(self):
@@ -179,7 +179,7 @@ class FirstLine(Watched):
         report = self.first_report(STOCK, *command)
         self.assertRegex(
             report[0],
-            r" in <string>:1: read, called by a function in hangs.so\+0x\w+, which has no symbols: "
+            r" in <string>:1: read, called by a function in hangs.so\+0x\w+ \(no symbols: "
             ".*do not strip",
         )
 

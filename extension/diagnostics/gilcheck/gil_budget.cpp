@@ -14,6 +14,7 @@
 #include "thread_stacks.hpp"
 #include "tick_clock.hpp"
 #include "tool_thread.hpp"
+#include "uninterrupted_wait.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,7 +22,6 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <pthread.h>
 #include <set>
 #include <stdexcept>
@@ -188,12 +188,9 @@ duration processor_time_of(pid_t thread) noexcept {
     return std::chrono::seconds(used.tv_sec) + duration(used.tv_nsec);
 }
 
-/// Whether it sleeps in the kernel. Source: proc(5), /proc/[pid]/stat, the third field.
 bool sleeps(pid_t thread) {
-    std::string line;
-    std::getline(std::ifstream("/proc/self/task/" + std::to_string(thread) + "/stat"), line);
-    auto const state = line.rfind(')') + 2;
-    return state < line.size() && line[state] != 'R';
+    char const state = state_of(thread);
+    return state != 0 && state != 'R';
 }
 
 /// Distinguishes a call that does not return from Python code that holds the GIL for long because

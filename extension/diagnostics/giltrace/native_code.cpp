@@ -24,10 +24,10 @@ struct stack_in_words {
     std::string text;      // the frames, a line each
 };
 
-/// "f() in f.so, whose lines are not known: compile it with -g": the name, and the whole text if
+/// "f() in f.so (lines unknown: compile it with -g)": the name, and the whole text if
 /// something is missing.
 std::pair<std::string, std::string> parted(std::string const& words) {
-    for (auto const* const missing : {", whose lines ", ", which has no symbols"}) {
+    for (auto const* const missing : {" (lines unknown: ", " (no symbols: "}) {
         if (auto const end = words.find(missing); end != std::string::npos) {
             return {words.substr(0, end), words};
         }

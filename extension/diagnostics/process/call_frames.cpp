@@ -361,12 +361,12 @@ std::string in_words(call_frame const& frame) {
         return what;
     }
     if (!frame.function.empty()) {
-        return what + ", whose lines are not known: " + cure_of_lines(frame.file);
+        return what + " (lines unknown: " + cure_of_lines(frame.file) + ")";
     }
     auto const known = line_information_in(frame.file);
     return known.is_read && !known.has_names
-               ? what + ", which has no symbols: link it without -s, and do not strip it"
-               : what + ", whose name is not known";
+               ? what + " (no symbols: link it without -s, and do not strip it)"
+               : what + " (name unknown)";
 }
 
 std::string more_frames(std::size_t left_out) {

@@ -1,11 +1,14 @@
-// uninterrupted_wait: by the numbers of the system calls.
+// uninterrupted_wait: by the numbers of the system calls. No memory is asked for by state_of().
 #include "uninterrupted_wait.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <fcntl.h>
 #include <fstream>
 #include <string>
 #include <sys/syscall.h>
+#include <unistd.h>
 #include <utility>
 
 namespace handoff::detail {
@@ -40,6 +43,22 @@ std::optional<uninterrupted_wait> uninterrupted_wait_of(pid_t thread) {
     std::ifstream("/proc/self/task/" + std::to_string(thread) + "/syscall") >> number;
     auto const* const found = std::ranges::find(known, number, &std::pair<long, wait>::first);
     return found == known.end() ? std::nullopt : std::optional(found->second);
+}
+
+char state_of(pid_t thread) noexcept {
+    std::array<char, 64> path{};  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    std::snprintf(path.data(), path.size(), "/proc/self/task/%d/stat", static_cast<int>(thread));
+    int const file = open(path.data(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return 0;
+    }
+    std::array<char, 128> text{};  // the number, the name of up to 63 bytes, the state
+    ssize_t const size = read(file, text.data(), text.size());
+    close(file);
+    std::string_view const said(text.data(), size < 0 ? 0 : static_cast<std::size_t>(size));
+    auto const end_of_name = said.rfind(')');
+    return end_of_name == said.npos || end_of_name + 2 >= said.size() ? char{}
+                                                                      : said[end_of_name + 2];
 }
 
 }  // namespace handoff::detail

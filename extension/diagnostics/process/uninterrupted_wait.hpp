@@ -1,4 +1,4 @@
-// uninterrupted_wait: the waits that a tool must not end by looking at them.
+// What the system says of a thread: its state, and the waits that a tool must not end by looking.
 #pragma once
 
 #include <optional>
@@ -18,5 +18,10 @@ struct uninterrupted_wait {
 /// say. When this returns, it may be over, or another may have begun. GIL: any; not touched.
 /// Source: proc(5), /proc/[pid]/syscall; signal(7), "Interruption of system calls".
 [[nodiscard]] std::optional<uninterrupted_wait> uninterrupted_wait_of(pid_t thread);
+
+/// The state of a thread of this process, a letter: R if it runs or could, S if it sleeps in a
+/// system call, D if nothing can wake it but the call's end; 0: there is no such thread. GIL: any;
+/// not touched. Source: proc(5), /proc/[pid]/stat, the third field.
+[[nodiscard]] char state_of(pid_t thread) noexcept;
 
 }  // namespace handoff::detail

@@ -7,6 +7,7 @@
 #include "mapped_array.hpp"
 #include "mixed.hpp"
 #include "running_python.hpp"
+#include "uninterrupted_wait.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -513,6 +514,17 @@ void thread_locks::begins_to_join(pthread_t other) noexcept {
     found.happens = true;
     found.waits = place;
     listener.finds(found);
+}
+
+bool thread_locks::joins_a_sleeper() const noexcept {
+    within const noting;
+    pid_t other = 0;
+    {
+        std::scoped_lock const held(mutex_of_graph);
+        thread_locks const* const joined = pool->of(joined_);
+        other = joined == nullptr ? 0 : joined->id_.load(std::memory_order_relaxed);
+    }
+    return other != 0 && state_of(other) == 'S';
 }
 
 void thread_locks::still_joins() noexcept {

@@ -181,9 +181,10 @@ public:
     void has_waited(void const* event) noexcept;
     /// It signals the event.
     static void signals(void const* event) noexcept;
-    /// It waits, with the GIL held, for the end of a thread that has not ended within a moment;
-    /// then: it continues.
+    /// It waits, with the GIL held, for the end of a thread that sleeps, or has not ended within a
+    /// moment; then: it continues.
     void begins_to_join(pthread_t other) noexcept;
+    [[nodiscard]] bool joins_a_sleeper() const noexcept;
     void still_joins() noexcept;
     void has_joined() noexcept;
 

@@ -257,7 +257,8 @@ int broadcast_condition(pthread_cond_t* condition) {
     return pthread_cond_broadcast(condition);
 }
 
-/// A joined thread that ends by itself within this time needs no GIL any more.
+/// A joined thread that runs, and ends by itself within this time, needs no GIL any more: it may
+/// have said that its work is done. One that sleeps has not begun to end.
 constexpr long moment = 5'000'000;  // nanoseconds
 
 /// Even if the thread is cancelled.
@@ -282,16 +283,18 @@ int join(pthread_t thread, void** result) {
     }
     joining->begins_to_join(thread);
     end_of_join const at_return(joining);
-    timespec until{};
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += moment;
-    if (until.tv_nsec >= 1'000'000'000) {
-        until.tv_nsec -= 1'000'000'000;
-        ++until.tv_sec;
-    }
-    if (int const ended = pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &until);
-        ended != ETIMEDOUT) {
-        return ended;
+    if (!joining->joins_a_sleeper()) {
+        timespec until{};
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += moment;
+        if (until.tv_nsec >= 1'000'000'000) {
+            until.tv_nsec -= 1'000'000'000;
+            ++until.tv_sec;
+        }
+        if (int const ended = pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &until);
+            ended != ETIMEDOUT) {
+            return ended;
+        }
     }
     joining->still_joins();
     return pthread_join(thread, result);
