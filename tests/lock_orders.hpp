@@ -535,21 +535,25 @@ inline void join_faulty() {
     worker joined;
     join_worker(joined);
 }
+inline void join_hangs() {
+    worker joined([] { take_gil_and_touch(); });
+    join_worker(joined);
+}
 inline void join_right() {
     worker joined;
     no_gil const while_joining;
     join_worker(joined);
 }
 
-/// A thread that takes the GIL again and again, sleeps between, and soon sees that it should end.
+/// A thread that has taken the GIL, sleeps again and again, and soon sees that it should end.
 class poller {
 public:
     poller()
         : thread_([this] {
+              take_gil_and_touch();
+              took_ = true;
+              took_.notify_one();
               while (!ends_) {
-                  take_gil_and_touch();
-                  took_ = true;
-                  took_.notify_one();
                   std::this_thread::sleep_for(std::chrono::milliseconds(2));
               }
           }) {
@@ -572,10 +576,14 @@ private:
     joined.join();
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
+[[gnu::noinline]] inline void make_and_join_poller() {
+    poller joined;
+    join_poller(joined);
+}
 inline void poller_faulty() {  // often, because one may be awake at that moment
     for (int time = 0; time < 20; ++time) {
-        poller joined;
-        join_poller(joined);
+        make_and_join_poller();
+        std::atomic_signal_fence(std::memory_order_seq_cst);
     }
 }
 inline void poller_right() {
@@ -721,6 +729,7 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"once_faulty", &once_faulty},
     {"once_right", &once_right},
     {"join_faulty", &join_faulty},
+    {"join_hangs", &join_hangs},
     {"join_right", &join_right},
     {"poller_faulty", &poller_faulty},
     {"poller_right", &poller_right},

@@ -243,6 +243,20 @@ class Happens(Checked):
             r"joins a thread with the GIL held, and that thread waits for the GIL$",
         )
 
+    def test_of_a_join_that_was_possible_before(self):
+        folder = str(MODULES / "c")
+        code = f"import sys; sys.path.append({folder!r})\nimport lock_orders; lock_orders.join_hangs()"
+        command = (STOCK, "-m", "gilcheck", "--deadlocks", "-c", code)
+        process = start(*command, cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        try:
+            lines = (line.decode() for line in process.stderr)
+            first = [next(each for each in lines if each.startswith("gilcheck: ")) for _ in "12"]
+        finally:
+            process.kill()
+            process.communicate()
+        self.assertRegex(first[0], "^gilcheck: possible deadlock: .* that thread takes the GIL$")
+        self.assertRegex(first[1], "^gilcheck: deadlock: .* that thread waits for the GIL$")
+
     def test_of_a_join_that_is_the_last_thing_its_function_does(self):
         """Compilers make a jump of such a call, and the function is on no stack."""
         self.assert_told(
@@ -430,6 +444,30 @@ class PythonLocks(Checked):
                     self.assertRegex(thread["holds"], taken)
                     self.assertRegex(thread["wants"], taken)
                     self.assertRegex(thread["python"], r"^(one|two) ")
+
+    def test_that_nobody_has_released_yet(self):
+        """Each is held for the first time, and for ever."""
+        code = """
+            import time
+            first, second = threading.Lock(), threading.Lock()
+            both = threading.Barrier(2)
+            def two(one, other):
+                with one:
+                    both.wait()
+                    with other: pass
+            threading.Thread(target=two, args=(first, second), daemon=True).start()
+            two(second, first)
+            """
+        text = textwrap.dedent(self.BEGIN) + textwrap.dedent(code)
+        paths = {"PYTHONPATH": f"{PACKAGES}:{MODULES / 'c'}"}
+        command = ("-m", "gilcheck", "--settings", self.SETTINGS, "-c", text)
+        process = start(STOCK, *command, cwd=self.folder, env=environment(**paths))
+        try:
+            finding = json.loads(process.stderr.readline())
+        finally:
+            process.kill()
+            process.communicate()
+        self.assertEqual((finding["finding"], finding["happens"]), ("lock_order", True))
 
     def test_are_not_watched_unless_it_is_wanted(self):
         for way, outcome in self.run_all(self.TWO_ORDERS, "deadlocks,json"):

@@ -249,14 +249,26 @@ class Statistics(Measured):
             )
 
     def test_that_cannot_be_written_say_so(self):
-        outcome = self.run_command(
-            STOCK, "-m", "gilcheck", "--statistics", "/no/where.txt", "-c", "print('end')"
+        begin = (STOCK, "-m", "gilcheck", "--statistics")
+        outcome = self.run_command(*begin, "/no/where.txt", "-c", "print('end')")
+        self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+        self.assertRegex(
+            outcome.stderr,
+            r"^gilcheck: the file of the statistics '/no/where\.txt' cannot be written: No such ",
         )
+        (self.folder / "gone").mkdir()
+        code = "import shutil; shutil.rmtree('gone'); print('end')"
+        outcome = self.run_command(*begin, "gone/figures.txt", "-c", code)
         self.assertEqual(outcome.stdout, "end\n")
         self.assertRegex(
             outcome.stderr,
-            r"^gilcheck: the figures of the GIL cannot be written to /no/where\.txt: No such file",
+            r"^gilcheck: the figures of the GIL cannot be written to .*/gone/figures\.txt: No such",
         )
+
+    def test_go_where_they_should_if_the_program_changes_its_folder(self):
+        begin = (STOCK, "-m", "gilcheck", "--statistics", "figures.txt")
+        self.assertEqual(self.run_command(*begin, "-c", "import os; os.chdir('/')").code, 0)
+        self.assertIn("MainThread", (self.folder / "figures.txt").read_text())
 
     def test_are_refused_where_the_files_ending_is_unknown(self):
         outcome = self.run_command(STOCK, "-m", "gilcheck", "--statistics", "figures", "-c", "")

@@ -679,6 +679,8 @@ class Help(Watched):
             ("--within", "3", "-c", "pass"): "--within goes with --pid and --watch",
             ("--watch", "-c", "pass"): "--watch goes with --pid",
             ("--executable", "x", "-c", "pass"): "--executable goes with --core",
+            ("--pid", "1x"): "argument --pid: '1x' is not a number",
+            ("--signal", "usr1", "-c", "pass"): "argument --signal: 'usr1' is not a number",
         }.items():
             with self.subTest(options):
                 command = (STOCK, "-m", "gilwatch", *options)
@@ -688,10 +690,10 @@ class Help(Watched):
 
     def test_of_an_option_that_there_is_not_names_the_one_that_is_like_it(self):
         for tool, option, said in (
-            ("gilwatch", "--afte", "--afte, but --after"),
+            ("gilwatch", "--afte", "--afte (did you mean --after?)"),
             ("gilwatch", "--nonesuch", "--nonesuch"),
-            ("gilcheck", "--deadlock", "--deadlock, but --deadlocks"),
-            ("giltrace", "--secs=3", "--secs=3, but --seconds"),
+            ("gilcheck", "--deadlock", "--deadlock (did you mean --deadlocks?)"),
+            ("giltrace", "--secs=3", "--secs=3 (did you mean --seconds?)"),
         ):
             with self.subTest(tool, option=option):
                 command = (STOCK, "-m", tool, option, "-c", "pass")

@@ -256,7 +256,8 @@ std::vector<row> in_order(std::vector<row> rows) {
 
 std::vector<row> rows_of_threads(seconds_of const& seconds) {
     std::map<std::string, row> by_name;
-    auto const put = [&](std::string const& name, figures const& its, std::uint64_t threads) {
+    auto const put = [&](std::string name, figures const& its, std::uint64_t threads) {
+        name = name.empty() ? "(threads without a name)" : name;
         auto const [found, is_new] = by_name.try_emplace(name);
         found->second.name = name;
         found->second.threads = (is_new ? 0 : found->second.threads) + threads;
@@ -265,11 +266,12 @@ std::vector<row> rows_of_threads(seconds_of const& seconds) {
     std::scoped_lock const held(all->mutex);
     for (std::size_t each = 0; each < all->used_threads; ++each) {
         if (pid_t const id = all->threads[each].id; id != 0) {
-            put(system_name_of(id), all->threads[each].its, 1);
+            put(own_name_of(id, system_name_of(id)), all->threads[each].its, 1);
         }
     }
     for (std::size_t each = 0; each < all->used_names; ++each) {
-        put(all->ended[each].name.data(), all->ended[each].its, all->ended[each].threads);
+        put(own_name_of(0, all->ended[each].name.data()), all->ended[each].its,
+            all->ended[each].threads);
     }
     put("(threads of other names)", all->other_names.its, all->other_names.threads);
     put("(threads beyond the table)", all->other_threads.its, 1);

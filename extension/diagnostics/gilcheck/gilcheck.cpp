@@ -372,12 +372,17 @@ bool is_the_only_checker() noexcept {
     return checker_of_process.compare_exchange_strong(first, &own) || first == &own;
 }
 
-/// Where reports go, and which are wanted. Throws: std::invalid_argument.
-void use_files_of(settings const& wanted) {
+/// From now on these are the settings. The paths of their files become absolute.
+/// Throws: std::invalid_argument: a file cannot be read, or not be written.
+void adopt(settings wanted) {
+    if (!wanted.statistics.empty()) {
+        wanted.statistics = file_to_append_to(wanted.statistics, "file of the statistics");
+    }
     use_rules({.suppressions = wanted.suppressions,
                .baseline = wanted.baseline,
                .write_baseline = wanted.write_baseline});
     log_to(wanted.log);
+    how() = std::move(wanted);
 }
 
 struct file_setting {
@@ -516,8 +521,7 @@ void start(settings const& wanted) {
     }
     one_at_a_time const this_start(starts,
                                    "gilcheck: another thread starts it just now: once is enough");
-    use_files_of(wanted);
-    how() = wanted;
+    adopt(wanted);
     if (on_violation.load(std::memory_order_acquire) != nullptr) {
         static_cast<void>(find_python());  // and checks whether it can do what is wanted
         watch_locks_if_wanted();
@@ -550,8 +554,7 @@ void start_with_python(settings const& wanted) {
     if (!is_the_only_checker()) {
         return;
     }
-    use_files_of(wanted);
-    how() = wanted;
+    adopt(wanted);
     watch_for_loads(&check_what_is_loaded);
     check_what_is_loaded();
 }

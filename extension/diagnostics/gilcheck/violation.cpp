@@ -74,7 +74,8 @@ std::string json_of(std::vector<call_frame> const& frames) {
 }
 
 std::string json_of(named_thread const& thread) {
-    return "{\"id\": " + std::to_string(thread.id) + ", \"name\": " + json_string(thread.name);
+    return "{\"id\": " + std::to_string(thread.id) +
+           ", \"name\": " + json_string(own_name_of(thread.id, thread.name));
 }
 
 bool drops_a_reference(std::string_view function) {

@@ -74,6 +74,9 @@ phase current_phase() {
 /// A recording begins or ends: this releases the GIL, and another thread would find a recording
 /// that is half made.
 constinit one_at_a_time::process changes{0};
+constexpr auto nothing_recorded =
+    "giltrace: there is no recording of the GIL: giltrace.start('trace.html'), "
+    "`python3 -m giltrace -o trace.html`, or -X giltrace=trace.html of the host begins one";
 constexpr auto refusal =
     "giltrace: another thread begins or ends a recording of the GIL just now: one at a time";
 
@@ -160,7 +163,7 @@ written write_snapshot(OutputOf const& output_of_recording) {
     {
         recording_reader const now;
         if (now.path().empty()) {
-            throw std::invalid_argument("giltrace: there is no recording of the GIL");
+            throw std::invalid_argument(nothing_recorded);
         }
         output = output_of_recording(now.path());
         read = timeline::read(now.path(), now.now());
@@ -335,7 +338,7 @@ void end() {
         throw std::runtime_error(refusal);
     }
     if (current_phase() == phase::none) {
-        throw std::invalid_argument("giltrace: there is no recording of the GIL");
+        throw std::invalid_argument(nothing_recorded);
     }
     answer_signals(0);
     over = stop_recording();

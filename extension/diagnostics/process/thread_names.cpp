@@ -72,12 +72,17 @@ std::string system_name_of(pid_t thread) {
     return name;
 }
 
+std::string own_name_of(pid_t thread, std::string const& name) {
+    pid_t const main = getpid();
+    return thread == main ? "MainThread" : name == system_name_of(main) ? "" : name;
+}
+
 std::string thread_in_words(pid_t thread, std::string const& name) {
     std::string const id = std::to_string(thread);
-    pid_t const main = getpid();
-    return thread == main                                 ? "the main thread (" + id + ")"
-           : name.empty() || name == system_name_of(main) ? id
-                                                          : id + " '" + name + "'";
+    std::string const own = own_name_of(thread, name);
+    return thread == getpid() ? "the main thread (" + id + ")"
+           : own.empty()      ? id
+                              : id + " '" + own + "'";
 }
 
 void name_threads(running_python const& python, bool held) {

@@ -15,8 +15,13 @@ inline constexpr std::string_view file_of_thread_names = "<gil tools>";
 /// The name that the system has for a thread of this process; empty: it has ended. Threads: any.
 [[nodiscard]] std::string system_name_of(pid_t thread);
 
-/// "the main thread (4711)"; "4712 'worker'"; "4713" if it has no name of its own: then the system
-/// shows the main thread's, which is the program's. name: as system_name_of(). Threads: any.
+/// "MainThread" for the main thread, as Python calls it; empty if the thread has no name of its
+/// own: then the system shows the main thread's, which is the program's. name: as system_name_of().
+/// Threads: any.
+[[nodiscard]] std::string own_name_of(pid_t thread, std::string const& name);
+
+/// "the main thread (4711)"; "4712 'worker'"; "4713" if it has no name of its own. name: as
+/// system_name_of(). Threads: any.
 [[nodiscard]] std::string thread_in_words(pid_t thread, std::string const& name);
 
 /// Threads that `threading` begins from now on, and those that it has begun and that have no name

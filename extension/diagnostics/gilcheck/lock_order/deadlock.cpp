@@ -249,12 +249,15 @@ std::uint64_t hash_of(whole_stack const& stack) noexcept {
 
 bool is_new_finding(lock_finding const& found) noexcept {
     static constinit reported_once<1024> known;
+    static constinit reported_once<1024> happened;  // perhaps known as possible before
     std::uint64_t hash = static_cast<std::uint64_t>(found.what) + 1;
     for (std::size_t each = 0; each < found.cycle.count; ++each) {
         hash += hash_of(found.cycle.edges.at(each).wanted.stack);
     }
     hash += hash_of(found.waits.stack);
-    return known.is_first(hash | 1U);  // 0 is none
+    hash |= 1U;  // 0 is none
+    bool const is_first = known.is_first(hash);
+    return found.happens ? happened.is_first(hash) : is_first;
 }
 
 namespace {

@@ -5,13 +5,14 @@
 
 #include "held_locks.hpp"
 #include "lock_numbers.hpp"
+#include "monotonic_time.hpp"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <functional>
 #include <pthread.h>
 #include <semaphore.h>
@@ -258,8 +259,10 @@ int broadcast_condition(pthread_cond_t* condition) {
 }
 
 /// A joined thread that runs, and ends by itself within this time, needs no GIL any more: it may
-/// have said that its work is done. One that sleeps has not begun to end.
-constexpr long moment = 5'000'000;  // nanoseconds
+/// have said that its work is done. One that sleeps has not begun to end. It is looked at after a
+/// first moment, after twice as long, and so on: it may have been about to sleep.
+constexpr long first_moment = 100'000;  // nanoseconds
+constexpr long last_moment = 5'000'000;
 
 /// Even if the thread is cancelled.
 class end_of_join {
@@ -283,14 +286,10 @@ int join(pthread_t thread, void** result) {
     }
     joining->begins_to_join(thread);
     end_of_join const at_return(joining);
-    if (!joining->joins_a_sleeper()) {
-        timespec until{};
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += moment;
-        if (until.tv_nsec >= 1'000'000'000) {
-            until.tv_nsec -= 1'000'000'000;
-            ++until.tv_sec;
-        }
+    for (long moment = first_moment; moment < last_moment && !joining->joins_a_sleeper();
+         moment *= 2) {
+        timespec const until =
+            monotonic_timespec(std::chrono::steady_clock::now() + std::chrono::nanoseconds(moment));
         if (int const ended = pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &until);
             ended != ETIMEDOUT) {
             return ended;

@@ -115,11 +115,17 @@ bool waits_for_ever(int flags, void const* first, void const* second, void const
     return count == 0 || (count == 1 && only == true_object);
 }
 
-lock_number number_for(void const* self) noexcept {
+/// A Lock may be a signal, until the thread that took it releases it. by_taker: that is certain
+/// from the beginning, as only its owner can release an RLock, and `with` releases what it has
+/// taken.
+lock_number number_for(void const* self, bool by_taker) noexcept {
     lock_number number = known_number_of(lock_kind::python_lock, self);
     if (number == 0) {
         number = number_of(lock_kind::python_lock, self);
         write_own_python_place((*places)[number]);
+        if (number != 0 && by_taker) {
+            note_given_back(number, true);
+        }
     }
     return number;
 }
@@ -142,7 +148,9 @@ void* stand_in(void* self, void* first, void* second, void* third) {
         return call(self, first, second, third);
     }
     if constexpr (its.does == deed::takes) {
-        lock_number const lock = number_for(self);
+        static constexpr bool by_taker =
+            its.type == "RLock" || std::string_view(its.name) == "__enter__";
+        lock_number const lock = number_for(self, by_taker);
         if (lock == 0 || is_ignored(lock)) {
             thread->gives_all(lock);  // another thread released it
             return call(self, first, second, third);

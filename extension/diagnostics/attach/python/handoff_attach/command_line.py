@@ -17,19 +17,26 @@ _WITHIN = 5.0  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pid", type=int)
+    parser.add_argument("--pid", type=number)
     parser.add_argument("--within", type=seconds)  # _WITHIN, unless given
+
+
+def number(text: str) -> int:
+    """For argparse. Raises ArgumentTypeError."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
 
 
 def seconds(text: str) -> float:
     """For argparse. Raises ArgumentTypeError."""
     try:
-        number = float(text)
+        length = float(text)
     except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
+        length = math.nan
+    if not 0 < length < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return number
+    return length
 
 
 def has_program(asked: argparse.Namespace) -> bool:

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         asked, unknown = self.parse_known_args()
         for word in unknown[:1]:
             like = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
-            others = f", but {like[0]}" if like else ""
+            others = f" (did you mean {like[0]}?)" if like else ""
             self.error(f"there is no option {word}{others}")
         return asked
 

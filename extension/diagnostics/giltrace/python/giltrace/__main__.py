@@ -36,7 +36,7 @@ def options(prog: str) -> program.Parser:
     for each in ("last", "when-wait-exceeds"):
         parser.add_argument(f"--{each}", type=command_line.seconds, default=0.0)  # 0: not wanted
     parser.add_argument("--stack-after", type=float, default=0.01)
-    parser.add_argument("--signal", type=int, default=0)
+    parser.add_argument("--signal", type=command_line.number, default=0)
     parser.add_argument("--recording")
     parser.add_argument("--seconds", type=command_line.seconds)
     command_line.add_arguments(parser)

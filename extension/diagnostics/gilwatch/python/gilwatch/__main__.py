@@ -32,7 +32,7 @@ A hang in which no thread wants the GIL is reported only for --signal and --pid.
 def main(prog: str = "gilwatch") -> None:
     parser = program.Parser(prog, _HELP)
     parser.add_argument("--after", type=command_line.seconds, default=5.0)
-    parser.add_argument("--signal", type=int, default=0)
+    parser.add_argument("--signal", type=command_line.number, default=0)
     command_line.add_arguments(parser)
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--core")
