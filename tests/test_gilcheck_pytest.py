@@ -35,14 +35,16 @@ PATH = f"{PACKAGES}:{MODULES}:{MODULES}/lock_orders/c:{PYTEST}"
 class Tested(InFolder):
     """Each test writes tests, and runs them."""
 
-    def run_pytest(self, *options, program=STOCK, **variables):
+    def start_pytest(self, *options, program=STOCK, **variables):
         plugins = ("-p", "gilcheck.pytest_plugin", "-p", "no:cacheprovider")
-        process = start(
+        return start(
             *(program, "-m", "pytest", *plugins, "--junitxml=results.xml", *options, "tests"),
             cwd=self.folder,
             env=environment(PYTHONPATH=PATH, COLUMNS="200", **variables),
         )
-        return finish(process)
+
+    def run_pytest(self, *options, **how):
+        return finish(self.start_pytest(*options, **how))
 
     def write_tests(self, code, name="test_it"):
         imports = "import os, subprocess, sys, lock_orders, misuse_c, pytest\n"
@@ -105,6 +107,16 @@ class Finding(Tested):
         self.assert_text("faulty", r"^gilcheck: possible deadlock: .*look_into", "\n  do  ")
         outcome = self.run_pytest("--gil-deadlocks", "--gilcheck")
         self.assert_results(outcome, right="passed", faulty="failure", call="failure")
+
+    def test_of_a_test_that_deadlocks_is_on_stderr_at_once(self):
+        self.write_tests("def test_hangs(): lock_orders.join_hangs()")
+        process = self.start_pytest("--gil-deadlocks")
+        try:
+            told = next(line for line in process.stderr if line.startswith(b"gilcheck: "))
+        finally:
+            process.kill()
+            process.communicate()
+        self.assertRegex(told.decode(), "^gilcheck: deadlock: .*join_worker.* with the GIL held")
 
     def test_is_no_note_that_there_is_no_more_room(self):
         self.write_tests(

@@ -382,6 +382,7 @@ void adopt(settings wanted) {
                .baseline = wanted.baseline,
                .write_baseline = wanted.write_baseline});
     log_to(wanted.log);
+    log_deadlocks_to(wanted.deadlock_log);
     how() = std::move(wanted);
 }
 
@@ -392,6 +393,7 @@ struct file_setting {
 constexpr std::array file_settings = std::to_array<file_setting>({
     {.name = "statistics=", .path = &settings::statistics},
     {.name = "log=", .path = &settings::log},
+    {.name = "deadlock-log=", .path = &settings::deadlock_log},
     {.name = "suppressions=", .path = &settings::suppressions},
     {.name = "baseline=", .path = &settings::baseline},
     {.name = "write-baseline=", .path = &settings::write_baseline},
@@ -490,8 +492,8 @@ settings settings_from(std::string_view text) {
             !reads_file_setting(word, read)) {
             throw std::invalid_argument(
                 "gilcheck: the settings are abort, warn or once; deadlocks; python-locks; "
-                "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, suppressions=FILE, "
-                "baseline=FILE "
+                "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, "
+                "deadlock-log=FILE, suppressions=FILE, baseline=FILE "
                 "or write-baseline=FILE; with commas between (warn,deadlocks,json), not '" +
                 std::string(text) + "'" +
                 std::string(where_a_comma_may_not_be(

@@ -16,7 +16,9 @@ namespace handoff::detail {
 
 namespace {
 
-std::atomic<char const*> log_path = nullptr;  // older ones are kept: a thread may be reading them
+// Older ones are kept: a thread may be reading them.
+std::atomic<char const*> log_path = nullptr;
+std::atomic<char const*> deadlock_log_path = nullptr;
 
 int open_to_append(char const* path) noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
@@ -62,6 +64,17 @@ void log_to(std::string const& path) {
 bool write_to_log(std::string_view report) noexcept {
     char const* const path = log_path.load(std::memory_order_acquire);
     return path != nullptr && append(path, report);
+}
+
+void log_deadlocks_to(std::string const& path) {
+    deadlock_log_path.store(path.empty() ? nullptr : strdup(path.c_str()),
+                            std::memory_order_release);
+}
+
+void write_to_deadlock_log(std::string_view report) noexcept {
+    if (char const* const path = deadlock_log_path.load(std::memory_order_acquire)) {
+        static_cast<void>(append(path, report));
+    }
 }
 
 bool shows_colours() noexcept {

@@ -12,6 +12,7 @@
 #include "lock_numbers.hpp"
 #include "monotonic_time.hpp"
 #include "python_calls.hpp"
+#include "report_log.hpp"
 #include "tool_thread.hpp"
 
 #include <array>
@@ -51,7 +52,16 @@ finding_queue* queue = nullptr;
 constexpr auto long_enough = std::chrono::seconds(1);
 constexpr auto between_looks = std::chrono::milliseconds(200);
 
+/// Not what the rules leave out: they do not apply to it.
+void write_at_once(lock_finding const& happening) {
+    std::string text("\n");  // behind what the program has written so far
+    write_to_deadlock_log(text.append(text_of(happening)));
+}
+
 void write(lock_finding const& found) {
+    if (found.happens) {
+        write_at_once(found);
+    }
     reports.end([&found] { return facts_of(found); },
                 [&found] { return reports.json ? json_of(found) : text_of(found); });
 }
@@ -97,6 +107,7 @@ void write_deadlock(lock_finding& written) {
     written = {};
     if (find_deadlock(written) && reports.begin()) {
         reports.write(reports.json ? json_of(written) : text_of(written));
+        write_at_once(written);
     }
 }
 

@@ -2,6 +2,9 @@
 
 pytest imports this whenever it runs, so what only a checked run needs is imported there.
 
+A deadlock that happens is also written to stderr as soon as it is found, past pytest's capture: the
+test does not end.
+
 Reports are appended to a file, which each of pytest-xdist's workers has for itself, and which the
 processes that tests start share with it. What is new in the file after a test's setup, call or
 teardown is that test's. What is new before a test begins was made between tests.
@@ -98,7 +101,10 @@ class _Checked:
         self._found = False
         self._between: list[str] = []
         self._notes: list[str] = []
-        checked = ",".join(["warn", *words, f"log={self._file}"])
+        # pytest captures nothing just now; the processes that tests start find it by this path, too.
+        self._stderr = os.dup(2)
+        told = f"deadlock-log=/proc/{os.getpid()}/fd/{self._stderr}"
+        checked = ",".join(["warn", *words, f"log={self._file}", told])
         try:
             start(checked)
         except RuntimeError as failure:
@@ -118,6 +124,7 @@ class _Checked:
         from . import start
 
         start(",".join(["warn", *self._settings]))
+        os.close(self._stderr)
         for name, value in self._variables.items():
             if value is None:
                 os.environ.pop(name, None)
