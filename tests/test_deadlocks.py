@@ -245,7 +245,9 @@ class Happens(Checked):
 
     def test_of_a_join_that_was_possible_before(self):
         folder = str(MODULES / "c")
-        code = f"import sys; sys.path.append({folder!r})\nimport lock_orders; lock_orders.join_hangs()"
+        code = (
+            f"import sys; sys.path.append({folder!r})\nimport lock_orders; lock_orders.join_hangs()"
+        )
         command = (STOCK, "-m", "gilcheck", "--deadlocks", "-c", code)
         process = start(*command, cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
         try:

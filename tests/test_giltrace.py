@@ -576,6 +576,23 @@ thread.join()
             r"^simulate\(\) at long_holds\.cpp:\d+, called by call \(<string>:12\)",
         )
 
+    def test_is_named_while_a_snapshot_is_written(self):
+        """The first hold requests it; the second begins while it is written."""
+        code = (
+            self.code("works")
+            .replace("    print(held)\n", "")
+            .replace("\ncall()", "\ncall(); call()")
+        )
+        command = ("-m", "giltrace", "-o", "trace.json", "--when-wait-exceeds", "0.05", "-c", code)
+        outcome = self.run_command(STOCK, *command)
+        self.assertEqual(outcome.code, 0, outcome)
+        longest = sorted(
+            (end - begin, name) for begin, end, name in self.lanes()["MainThread"].holds
+        )
+        for took, named in longest[-2:]:
+            self.assertGreater(took, 300_000)
+            self.assertRegex(named, r"^simulate\(\) at long_holds\.cpp:\d+")
+
     def test_of_python_is_told_with_the_line_in_which_it_ended(self):
         code = self.code("dozes").replace(
             "long_holds.dozes()", "ctypes.PyDLL(None).usleep(400_000)"

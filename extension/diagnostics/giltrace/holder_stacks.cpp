@@ -50,6 +50,7 @@ std::atomic<std::uint64_t> wanted_at_drop = 0;  // the hold whose holder should 
 
 using work = void (*)();
 std::atomic<work> wanted_work = nullptr;
+std::atomic<bool> is_working = false;
 
 /// Guards the thread's life.
 constinit std::mutex life;
@@ -115,13 +116,29 @@ void locate(own_stack const& own) {
     tell(std::move(seen_so));
 }
 
+void* work_off(void* /*none*/) {
+    do {
+        while (work const now = wanted_work.exchange(nullptr)) {
+            now();
+        }
+        is_working = false;
+    } while (wanted_work != nullptr && !is_working.exchange(true));
+    return nullptr;
+}
+
+/// On a thread of its own: it may take long, and stacks are wanted meanwhile.
+void begin_work() noexcept {
+    if (wanted_work != nullptr && !is_working.exchange(true) &&
+        !begin_lasting_tool_thread(&work_off, "giltrace")) {
+        work_off(nullptr);
+    }
+}
+
 void watch() {
     stack_signal const asking(&holds_gil);
     while (!is_to_end) {
         look(asking);
-        if (work const now = wanted_work.exchange(nullptr)) {
-            now();
-        }
+        begin_work();
         for (auto const& each : noted.take()) {
             locate(*each);
         }
@@ -180,6 +197,7 @@ void begin_anew_in_child() {
     wanted = 0;
     wanted_at_drop = 0;
     is_running = false;
+    is_working = false;
     is_joinable = false;
     sem_init(&wake_up, 0, 0);
     life.unlock();

@@ -1,6 +1,7 @@
 // holder_stacks: where a thread that holds the GIL for long is in native code, seen by another one.
 //
-// A thread starts when the first stack, or other work, is requested. It asks the holder with a
+// A thread starts when the first stack, or other work, is requested; for the work it starts another
+// one. It asks the holder with a
 // signal. If the holder is in a system call that a signal would end early, its stack is read while
 // it sleeps. If that is not possible, the holder records its own stack when it drops the GIL. The
 // functions are looked up when the recording is read.
@@ -53,7 +54,8 @@ void note_own_stack() noexcept;
 
 // Anywhere, and in a signal's handler, too.
 
-/// Requests that the thread calls `work` soon; if it has not started, it starts with a later event.
+/// Requests that a thread calls `work` soon; if none has started, it starts with a later event. One
+/// is called at a time; one that waits is replaced by a later one.
 void want(void (*work)()) noexcept;
 
 }  // namespace handoff::detail::holder_stacks

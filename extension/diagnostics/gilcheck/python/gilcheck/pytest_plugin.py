@@ -101,7 +101,7 @@ class _Checked:
         self._found = False
         self._between: list[str] = []
         self._notes: list[str] = []
-        # pytest captures nothing just now; the processes that tests start find it by this path, too.
+        # pytest captures nothing just now. Processes that tests start know it by this path, too.
         self._stderr = os.dup(2)
         told = f"deadlock-log=/proc/{os.getpid()}/fd/{self._stderr}"
         checked = ",".join(["warn", *words, f"log={self._file}", told])
