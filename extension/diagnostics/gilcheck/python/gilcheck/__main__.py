@@ -23,12 +23,12 @@ Report each call into Python that is made without the GIL. Three examples:
   --deadlocks            report also what can deadlock
   --python-locks         ... with threading.Lock and RLock, too
   --budget TIME          report native code that holds the GIL longer than TIME
-  --no-calls             no calls: only deadlocks, the budget, statistics
+  --no-calls             check no calls: only deadlocks, the budget, statistics
   --statistics FILE      write how the GIL was used: .txt, .json or .prom
   --log FILE             append the reports to FILE instead of stderr
   --suppressions FILE    do not report what FILE names
-  --baseline FILE        do not report what FILE knows ...
-  --write-baseline FILE  ... which this has written; it reports nothing else
+  --baseline FILE        report only what is not in FILE ...
+  --write-baseline FILE  ... which this writes: all findings; it reports none
   --pid PID              check a Python process that is already running ...
   --within SECONDS       ... or fail if it cannot begin in this time (5)
   --includes             print the compiler's option for gilcheck_inline.h

@@ -18,7 +18,7 @@ Run a Python program, and draw which thread holds the GIL and which ones wait:
 PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 
   -o OUTPUT                    ends with .html, .svg, or .json (Perfetto)
-  --last SECONDS               keep the last seconds only
+  --last SECONDS               keep only the last SECONDS
   --when-wait-exceeds SECONDS  write a snapshot after a longer wait, and go on
   --signal NUMBER              write one for this signal, too
   --stack-after SECONDS        take C++ stacks of longer holds (0.01); 0: none
