@@ -59,7 +59,7 @@ int main(int argc, char* argv[]) {
         python.stop();
     } catch (handoff::python_error const& error) {
         if (auto const code = error.exit_code()) {  // the script called sys.exit()
-            if (*code != 0) {
+            if (*code == 1 && error.message() != "1") {  // with a text, which python3 prints
                 std::cerr << error.message() << '\n';
             }
             return *code;

@@ -15,22 +15,22 @@ usage: {prog} [OPTION ...] (SCRIPT | - | -m MODULE | -c CODE) ...
        {prog} [OPTION ...] --pid PID
 
 Report each call into Python that is made without the GIL. Three examples:
-  {prog} script.py                 # it crashes: which call?
-  {prog} --deadlocks -m pytest     # what will deadlock one day?
-  {prog} --budget 5ms script.py    # what holds the GIL longer
+  {prog} script.py                # it crashes: which call?
+  {prog} --deadlocks -m pytest    # what can deadlock?
+  {prog} --budget 5ms script.py   # it is slow: what holds the GIL?
 
   --settings SETTINGS    warn (default), once or abort; as JSON: warn,json
-  --deadlocks            report also what will deadlock
+  --deadlocks            report also what can deadlock
   --python-locks         ... with threading.Lock and RLock, too
-  --budget TIME          report native code that holds the GIL longer, as 5ms
-  --no-calls             no calls: only deadlocks, the budget, statistics
+  --budget TIME          report native code that holds the GIL longer than TIME
+  --no-calls             check no calls: only deadlocks, the budget, statistics
   --statistics FILE      write how the GIL was used: .txt, .json or .prom
   --log FILE             append the reports to FILE instead of stderr
   --suppressions FILE    do not report what FILE names
-  --baseline FILE        do not report what FILE knows ...
-  --write-baseline FILE  ... which this has written; it reports nothing else
-  --pid PID              check a Python process that runs already ...
-  --within SECONDS       ... if that can begin within this time (5)
+  --baseline FILE        report only what is not in FILE ...
+  --write-baseline FILE  ... which this writes: all findings; it reports none
+  --pid PID              check a Python process that is already running ...
+  --within SECONDS       ... or fail if it cannot begin in this time (5)
   --includes             print the compiler's option for gilcheck_inline.h
   --version, -h, --help
 """

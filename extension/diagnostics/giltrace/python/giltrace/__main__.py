@@ -10,7 +10,7 @@ usage: {prog} -o OUTPUT [OPTION ...] PROGRAM
        {prog} -o OUTPUT [OPTION ...] --pid PID
        {prog} -o OUTPUT --recording OUTPUT.recording
 
-Run a Python program, and draw who holds the GIL and who waits for it:
+Run a Python program, and draw which thread holds the GIL and which ones wait:
   {prog} -o trace.html script.py
   {prog} -o trace.json -m pytest     # for ui.perfetto.dev
   {prog} -o trace.html --pid 4711    # until Ctrl-C
@@ -18,14 +18,14 @@ Run a Python program, and draw who holds the GIL and who waits for it:
 PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 
   -o OUTPUT                    ends with .html, .svg, or .json (Perfetto)
-  --last SECONDS               keep the last seconds only
-  --when-wait-exceeds SECONDS  write a snapshot after so long a wait, and go on
+  --last SECONDS               keep only the last SECONDS
+  --when-wait-exceeds SECONDS  write a snapshot after a longer wait, and go on
   --signal NUMBER              write one for this signal, too
   --stack-after SECONDS        take C++ stacks of longer holds (0.01); 0: none
   --recording FILE             run nothing: draw what a killed process has left
-  --pid PID                    record a Python process that runs already ...
-  --seconds SECONDS            ... for so long (until Ctrl-C)
-  --within SECONDS             ... if that can begin within this time (5)
+  --pid PID                    record a Python process already running ...
+  --seconds SECONDS            ... for this time (until Ctrl-C)
+  --within SECONDS             ... or fail if it cannot begin in this time (5)
   --version, -h, --help
 """
 

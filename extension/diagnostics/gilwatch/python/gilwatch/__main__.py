@@ -10,17 +10,18 @@ usage: {prog} [OPTION ...] (SCRIPT | - | -m MODULE | -c CODE) ...
        {prog} --pid PID [--watch [OPTION ...]]
        {prog} --core FILE [--executable FILE]
 
-Report on stderr who waits too long for the GIL, who holds it, and in which
-lines. Three examples:
+Report on stderr which thread waits too long for the GIL, which thread holds
+it, and in which lines. Three examples:
   {prog} --after 2 script.py    # it hangs now and then
-  {prog} --pid 4711             # it hangs now: because of whom?
+  {prog} --pid 4711             # it hangs now: why?
   {prog} --core core.4711       # it has crashed: where?
 
-  --after SECONDS    report a wait, or a hold that sleeps, after this time (5)
+  --after SECONDS    report a thread that waits for the GIL, or sleeps while it
+                     holds the GIL, for longer than this time (5)
   --signal NUMBER    report at once when the process gets this signal
-  --pid PID          report once, from outside, on a process that runs already
+  --pid PID          report once, from outside, on a process already running
   --watch            with --pid: watch it from inside from now on ...
-  --within SECONDS   ... if that can begin within this time (5)
+  --within SECONDS   ... or fail if it cannot begin in this time (5)
   --core FILE        report on a core file: of a crash, its signal and line
   --executable FILE  the program that left the core, if the core does not say
   --version, -h, --help
