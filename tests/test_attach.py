@@ -409,6 +409,26 @@ class Explains(Attached):
         self.assertRegex(lines[1], "^  do: acquire the GIL before Python is called ")
         self.assertIn("    > #3  hangs::ask_for_state()  at /app/hangs.hpp:12", "\n".join(lines))
 
+    def test_a_crash_with_the_gil_beside_a_native_thread(self):
+        """Which may have damaged what the first one reads."""
+        read = [
+            self.frame("list_dealloc", "/usr/bin/python3"),
+            self.frame("main", "/usr/bin/python3"),
+        ]
+        main = {"id": 1, "name": "", "main": True, "holds": True, "frames": read, "python": []}
+        record = [self.frame("record()", "/app/recorder.so", "/app/recorder.cpp:7")]
+        other = {**main, "id": 2, "main": False, "holds": False, "frames": record}
+        for threads, cure in (
+            ([main, other], "  do: another thread may have damaged "),
+            ([main], ""),
+        ):
+            lines = report(threads, {}, Crash(1, "SIGSEGV", None, None)).splitlines()
+            self.assertRegex(
+                lines[0], "^gilwatch: the main thread died of SIGSEGV .*it held the GIL$"
+            )
+            self.assertRegex(lines[1], f"^{cure}")
+            self.assertEqual("gilcheck" in "".join(lines), bool(cure))
+
     def test_a_shared_ptr_that_python_passed(self):
         """Of a Python that is not here, and has names."""
         lines = self.explained(

@@ -467,7 +467,16 @@ std::string words_of_crash(threads_seen const& threads, crash const& died) {
     text += " in " + place_in(frames, thread->python);
     auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
     if (thread->holds_gil) {
-        return text + "; it held the GIL\n";
+        text += "; it held the GIL\n";
+        return std::ranges::any_of(threads,
+                                   [&](thread_seen const& other) {
+                                       return other.id != thread->id &&
+                                              users_frame(other.frames) != nullptr;
+                                   })
+                   ? text +
+                         "  do: another thread may have damaged what this one reads, by a call "
+                         "without the GIL: `python3 -m gilcheck` names each such call\n"
+                   : text;
     }
     text += "; it did not hold the GIL, which ";
     text += (holder == threads.end() ? "nobody" : named(*holder)) + " held\n";
