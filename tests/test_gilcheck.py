@@ -794,6 +794,14 @@ class LeftOut(Checked):
                     self.assertEqual((outcome.code, outcome.stdout), (2, ""))
                     self.assertIn(said, outcome.stderr)
 
+    @unittest.skipIf(os.geteuid() == 0, "root may read every file")
+    def test_that_may_not_be_read_are_refused(self):
+        self.write("rules", "function:f  # r\n").chmod(0)
+        for way, outcome in self.checked("print(1)", "suppressions=rules"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                self.assertIn("Permission denied; name a file that may be read", outcome.stderr)
+
 
 class Started(Checked):
     """By gilcheck.start(), perhaps where it checks already."""
@@ -909,7 +917,13 @@ class Program(InFolder):
             (("--log", "a,b", "-c", "1"), "--log: 'a,b' has a comma"),
             (("--includes", "--log", "x"), "--includes runs nothing: give it alone"),
             (("--baseline", "a", "--write-baseline", "b", "-c", "1"), "either --baseline, "),
-            (("--write-baseline", "no/b", "-c", "1"), "no/b' cannot be written: No such file"),
+            (
+                ("--write-baseline", "no/b", "-c", "1"),
+                "no/b' cannot be written: No such file or directory; name a file in a folder that ",
+            ),
+            (("--python-locks", "-c", "1"), "--python-locks goes with --deadlocks: give both"),
+            (("--no-calls", "-c", "1"), "--no-calls needs --deadlocks, --budget or --statistics"),
+            (("--settings", "no-calls", "-c", "1"), "no-calls needs deadlocks, a budget or "),
         ):
             with self.subTest(arguments):
                 outcome = self.run_with("", "-m", "gilcheck", *arguments)

@@ -1376,6 +1376,16 @@ class Refused(Traced):
     def test_an_unknown_ending(self):
         self.assert_refused("print(1)", "trace.txt", "'trace.txt'", ".json, .html or .svg")
 
+    def test_no_output(self):
+        for command, said in (
+            ((STOCK, "-c", "import giltrace; giltrace.start('')"), "giltrace: no file was named: "),
+            ((HOST, "-X", "giltrace", "-c", "pass"), "giltrace: no file was named: name one that "),
+            ((STOCK, "-m", "giltrace", "-c", "pass"), "giltrace: no output is named: give -o "),
+            ((STOCK, "-m", "giltrace", "-o", "", "-c", "pass"), "giltrace: no output is named: "),
+        ):
+            with self.subTest(command):
+                self.assertIn(said, self.run_command(*command).stderr)
+
     def test_a_second_recording(self):
         code = (
             "import giltrace\n"

@@ -692,6 +692,7 @@ class Help(Watched):
         for tool, option, said in (
             ("gilwatch", "--afte", "--afte (did you mean --after?)"),
             ("gilwatch", "--nonesuch", "--nonesuch"),
+            ("gilwatch", "--nope", "--nope"),
             ("gilcheck", "--deadlock", "--deadlock (did you mean --deadlocks?)"),
             ("giltrace", "--secs=3", "--secs=3 (did you mean --seconds?)"),
         ):

@@ -366,9 +366,20 @@ class Makefile(Packages):
             ("PYTHON=", "no python3, which everything needs: apt-get install python3"),
             ("PYTHON=./old_python", "is Python 3.10.2, and Handoff needs Python 3.11 or later: "),
             ("CXX=nonesuch -O2", "no C++ compiler, nonesuch -O2: install it, or,"),
+            ("BUILD_TYPE=debug", "no build type debug: BUILD_TYPE= is Release, Debug or RelWith"),
         ):
             with self.subTest(lacking):
                 self.assertIn(said, self.refuse("build", lacking))
+        self.assertIn("nor a file nosuch: `make help` lists the targets\n", self.refuse("nosuch"))
+
+    def test_refuses_a_prefix_that_is_none(self):
+        self.copy_what_make_reads()
+        for prefix, said in (
+            ("", "PREFIX is empty: name the folder to install into, as in PREFIX=$HOME/.local"),
+            ("~/x", "PREFIX=~/x begins with a ~ that the shell has not expanded: write $HOME"),
+        ):
+            with self.subTest(prefix):
+                self.assertIn(said, self.refuse("install", f"PREFIX={prefix}"))
 
     def test_refuses_a_system_that_is_not_supported(self):
         self.copy_what_make_reads()
@@ -410,12 +421,25 @@ class Makefile(Packages):
         self.program(".venv/bin/cmake", f'[ "$1" != --install ] || {there_is_none}')
         self.succeed("make", "install", "PREFIX=prefix")
 
+    def test_says_what_to_type_next_wherever_it_has_installed(self):
+        self.set_up_nothing()
+        for prefix, typed in (("my prefix", '"{}"'), ("prefix", "{}")):
+            with self.subTest(prefix):
+                installed = self.folder / prefix
+                said = self.succeed("make", "install", f"PREFIX={prefix}").stdout
+                self.assertIn(f"  {typed.format(installed / 'bin/handoff')} script.py ", said)
+                self.assertIn(f" -DCMAKE_PREFIX_PATH={typed.format(installed)} ", said)
+
     def test_that_may_not_install_there_says_what_root_has_to_run(self):
+        """Before it builds anything."""
         self.set_up_nothing()
         said = self.refuse("install", "PREFIX=/proc/nonesuch")
         self.assertIn("you may not write into /proc/nonesuch. Choose another folder", said)
-        command = f"  sudo {self.folder}/.venv/bin/cmake --install {self.folder}/build/Release "
-        self.assertIn(f"{command}--prefix /proc/nonesuch\n", said)
+        self.assertFalse((self.folder / "build").exists())
+        cmake = f"sudo {self.folder}/.venv/bin/cmake --install {self.folder}/build/Release"
+        self.assertIn(
+            f"  make to_install PREFIX=/proc/nonesuch && {cmake} --prefix /proc/nonesuch\n", said
+        )
 
 
 class CMakeInstall(Packages):

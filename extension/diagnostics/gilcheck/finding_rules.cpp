@@ -147,9 +147,11 @@ void for_each_line(std::string const& path, char const* what, Read const& read) 
     std::error_code is_none;
     bool const is_folder = std::filesystem::is_directory(path, is_none);
     if (!file || is_folder) {
-        throw std::invalid_argument(
-            "gilcheck: the " + std::string(what) + " '" + path + "' cannot be read: " +
-            std::strerror(is_folder ? EISDIR : failure) + "; name a file that is there");
+        int const reason = is_folder ? EISDIR : failure;
+        throw std::invalid_argument("gilcheck: the " + std::string(what) + " '" + path +
+                                    "' cannot be read: " + std::strerror(reason) +
+                                    "; name a file that " +
+                                    (reason == EACCES ? "may be read" : "is there"));
     }
     for (std::size_t number = 1; std::getline(file, line); ++number) {
         if (std::string_view const text = trimmed(line); !text.empty()) {

@@ -481,7 +481,7 @@ settings settings_from(std::string_view text) {
         if (auto const budget = after("budget=", word)) {
             if (!is_time(*budget, read.budget)) {
                 throw std::invalid_argument(
-                    "gilcheck: a budget is a time from 100us to 1000000s, as 5ms, not '" +
+                    "gilcheck: a budget is a time from 100us to 1000000s, such as 5ms, not '" +
                     std::string(*budget) + "'");
             }
             continue;

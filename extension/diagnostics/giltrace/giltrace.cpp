@@ -196,6 +196,16 @@ void remove_earlier_snapshots(std::string const& output) {
 }
 
 /// Throws: std::invalid_argument.
+void check_output(std::string_view output) {
+    if (output.empty()) {
+        throw std::invalid_argument(
+            "giltrace: no file was named: name one that ends with .html, .json or .svg "
+            "(-o trace.html, -X giltrace=trace.html)");
+    }
+    static_cast<void>(format_of(output));
+}
+
+/// Throws: std::invalid_argument.
 void check(options const& how) {
     for (auto const& [name, value] :
          {std::pair("stack_after", how.stack_after.count()), std::pair("last", how.last.count()),
@@ -288,7 +298,7 @@ settings settings_from(std::string_view text) {
 }
 
 void start(std::string_view wanted, options const& how) {
-    static_cast<void>(format_of(wanted));
+    check_output(wanted);
     check(how);
     one_at_a_time const change(changes, refusal);
     if (current_phase() > phase::records) {
@@ -373,7 +383,7 @@ void stop(summary told) {
 }
 
 void snapshot(std::string_view output) {
-    static_cast<void>(format_of(output));
+    check_output(output);
     write_snapshot([output](std::string const& /*recording*/) { return std::string(output); });
 }
 
@@ -392,7 +402,7 @@ void finish() noexcept {
 }
 
 void write(std::string const& recording, std::string const& output) {
-    static_cast<void>(format_of(output));
+    check_output(output);
     write(recording, output, summary::on_stderr);
 }
 

@@ -67,7 +67,26 @@ def _begin_baseline(parser: argparse.ArgumentParser, asked: argparse.Namespace) 
         try:
             asked.write_baseline.write_bytes(b"")
         except OSError as failure:
-            parser.error(f"the baseline {failure.filename!r} cannot be written: {failure.strerror}")
+            parser.exit(
+                2,
+                f"gilcheck: the baseline {failure.filename!r} cannot be written: "
+                f"{failure.strerror}; name a file in a folder that is there and may be written\n",
+            )
+
+
+def _refuse_what_is_alone(
+    parser: argparse.ArgumentParser, asked: argparse.Namespace, settings: list[str]
+) -> None:
+    """By the names of the options; the library does so by those of the settings."""
+    deadlocks = "deadlocks" in settings
+    if asked.python_locks and not deadlocks:
+        parser.error("--python-locks goes with --deadlocks: give both, or leave it out")
+    figures = any(each.startswith(("budget=", "statistics=")) for each in settings)
+    if asked.no_calls and not deadlocks and not figures:
+        parser.error(
+            "--no-calls needs --deadlocks, --budget or --statistics as well, else nothing is "
+            "checked"
+        )
 
 
 def main(prog: str = "gilcheck") -> None:
@@ -98,6 +117,7 @@ def main(prog: str = "gilcheck") -> None:
     settings += [f"budget={asked.budget}"] * (asked.budget is not None)
     settings += [f"{name}={file}" for name, file in _files(asked).items() if file is not None]
     wanted = ",".join(settings)
+    _refuse_what_is_alone(parser, asked, wanted.split(","))
     if asked.pid is not None:
         _begin_baseline(parser, asked)
         command_line.attach(

@@ -15,6 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+# How like an option a word must be, from 0 to 1: --secs is like --seconds, --nope is like none.
+_LIKENESS = 0.7
+
 # What python3 -m itself calls.
 _RUN_AS_MAIN: Callable[..., None] = runpy._run_module_as_main  # type: ignore[attr-defined]
 
@@ -36,7 +39,9 @@ class Parser(argparse.ArgumentParser):
         """Exits with 2 for an unknown option, and names the one that is like it."""
         asked, unknown = self.parse_known_args()
         for word in unknown[:1]:
-            like = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
+            like = difflib.get_close_matches(
+                word.partition("=")[0], self._option_string_actions, 1, _LIKENESS
+            )
             others = f" (did you mean {like[0]}?)" if like else ""
             self.error(f"there is no option {word}{others}")
         return asked

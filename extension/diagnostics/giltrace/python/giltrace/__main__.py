@@ -48,8 +48,8 @@ def options(prog: str) -> program.Parser:
 def main(prog: str = "giltrace") -> None:
     parser = options(prog)
     asked = parser.parse()
-    if asked.output is None:
-        parser.error("where is it to be written? -o OUTPUT, before the program")
+    if not asked.output:
+        parser.error("no output is named: give -o trace.html before the program")
     if asked.pid is not None:
         command_line.attach(parser, asked, lambda: attached.record(asked))
     if asked.recording is not None and command_line.has_program(asked):
