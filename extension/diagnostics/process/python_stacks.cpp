@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <type_traits>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -146,11 +147,26 @@ std::string python_stack_of(pthread_t thread, std::string const& stacks) {
     return without_our_own(stacks.substr(begin, end - begin));
 }
 
+namespace {
+
+/// Between a test and its runner lie some thirty functions, which say nothing.
+bool is_of_pytest(std::string_view file) noexcept {
+    return file.find("/_pytest/") != file.npos || file.find("/pluggy/") != file.npos;
+}
+
+}  // namespace
+
 std::vector<std::string> python_lines(std::string const& stack) {
     static constexpr std::string_view begin = "  File \"";
     static constexpr std::string_view before_number = "\", line ";
     static constexpr std::string_view before_name = " in ";
     std::vector<std::string> found;
+    unsigned of_pytest = 0;
+    auto const end_of_pytest = [&] {
+        if (of_pytest > 0) {
+            found.push_back("… " + std::to_string(std::exchange(of_pytest, 0)) + " of pytest's");
+        }
+    };
     std::istringstream lines(stack);
     for (std::string line; std::getline(lines, line);) {
         auto const number = line.rfind(before_number);
@@ -161,12 +177,19 @@ std::vector<std::string> python_lines(std::string const& stack) {
             }
             continue;
         }
+        std::string_view const file(line.data() + begin.size(), number - begin.size());
+        if (is_of_pytest(file)) {
+            ++of_pytest;
+            continue;
+        }
+        end_of_pytest();
         std::string place = line.substr(name + before_name.size());
         place += place.ends_with('>') ? " at " : "() at ";
-        place.append(line, begin.size(), number - begin.size()).append(":");
+        place.append(file).append(":");
         auto const digits = number + before_number.size();
         found.push_back(place.append(line, digits, name - digits));
     }
+    end_of_pytest();
     return found;
 }
 

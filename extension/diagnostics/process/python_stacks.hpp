@@ -27,7 +27,8 @@ void ask_for_python_stacks(bool held);
 /// `  File "f.py", line 1 in f`; without those of `python3 -m`. Empty: it is not a Python thread.
 [[nodiscard]] std::string python_stack_of(pthread_t thread, std::string const& stacks);
 
-/// Those of these lines that are Python code, each in the form "f() at f.py:1".
+/// Those of these lines that are Python code, each in the form "f() at f.py:1". In place of
+/// pytest's own there is their number: "… 29 of pytest's".
 [[nodiscard]] std::vector<std::string> python_lines(std::string const& stack);
 
 /// The Python thread with that number in the system; nothing: it is not a Python thread, or glibc
