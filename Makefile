@@ -215,7 +215,7 @@ install: may_install to_install ## Install the host and its libraries below PREF
 	@$(VENV)/cmake --install $(BUILD) --prefix '$(PREFIX)' > $(BUILD)/install.log
 	@echo 'Installed into $(DESTDIR)$(PREFIX): $(BUILD)/install_manifest.txt lists the files. Next:'
 	@echo '  $(call typed,$(DESTDIR)$(PREFIX)/bin/handoff) script.py          # python3 with Foo built in'
-	@echo '  cmake -B build -DCMAKE_PREFIX_PATH=$(call typed,$(DESTDIR)$(PREFIX))    # find_package(handoff) in your' \
+	@echo '  cmake -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=$(call typed,$(DESTDIR)$(PREFIX))  # find_package(handoff) in your' \
 	    "project; by the system's cmake, or by $(VENV)/cmake"
 
 to_install: $(BUILD)/configured

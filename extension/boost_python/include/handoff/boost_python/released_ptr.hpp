@@ -27,7 +27,8 @@ struct delete_without_gil {
 ///     class_<pool, handoff::released_ptr<pool>, boost::noncopyable>("Pool", init<job>());
 ///
 /// Python may drop that reference anywhere, also in a garbage collection while the thread holds a
-/// mutex. The destructor then waits with that mutex held: the joined threads must not want it.
+/// mutex. The destructor then waits with that mutex held: neither the joined threads nor a thread
+/// that holds the GIL may wait for it.
 template <class T>
 class released_ptr {
 public:
