@@ -234,22 +234,23 @@ told_answer answer(timeline const& shown) {
     static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
-        return {"nobody waited for the GIL"};
+        return {.what = "nobody waited for the GIL"};
     }
     if (std::string hung = hang(shown); !hung.empty()) {
-        return {hung};
+        return {.what = hung};
     }
     worst_cause const cause = worst_cause_of(shown);
     std::uint64_t const whole = shown.end - shown.begin;
     if (cause.waited < whole / 100 && worst[0].length() < long_wait) {
-        return {"nobody waited for the GIL for long: for " + in_words(worst[0].length()) +
-                " at most, and " + in_words(cause.waited) + " of " + in_words(whole) + " in all"};
+        return {.what = "nobody waited for the GIL for long: for " + in_words(worst[0].length()) +
+                        " at most, and " + in_words(cause.waited) + " of " + in_words(whole) +
+                        " in all"};
     }
     if (cause.held < cause.nobody || cause.holder == nullptr || cause.waiter == nullptr) {
-        return {in_words(*worst[0].who) + " waited longest for the GIL, for " +
-                in_words(worst[0].length()) + "; of the " + in_words(cause.waited) +
-                " in which threads waited, " + nobody(shown.lost != 0) + " held it for " +
-                in_words(cause.nobody) + (shown.lost != 0 ? "" : why_nobody)};
+        return {.what = in_words(*worst[0].who) + " waited longest for the GIL, for " +
+                        in_words(worst[0].length()) + "; of the " + in_words(cause.waited) +
+                        " in which threads waited, " + nobody(shown.lost != 0) + " held it for " +
+                        in_words(cause.nobody) + (shown.lost != 0 ? "" : why_nobody)};
     }
     auto const& activity = shown.activities[cause.activity];
     std::string name = activity.name;
@@ -267,7 +268,8 @@ told_answer answer(timeline const& shown) {
         told += " (" + std::to_string(cause.holds) + " holds, the longest " +
                 in_words(cause.longest) + ")";
     }
-    return {told, activity.what == timeline::activity::kind::native ? cure_of_native_code : ""};
+    return {.what = told,
+            .cure = activity.what == timeline::activity::kind::native ? cure_of_native_code : ""};
 }
 
 }  // namespace

@@ -151,7 +151,8 @@ namespace {
 
 /// Between a test and its runner lie some thirty functions, which say nothing.
 bool is_of_pytest(std::string_view file) noexcept {
-    return file.find("/_pytest/") != file.npos || file.find("/pluggy/") != file.npos;
+    return file.find("/_pytest/") != std::string_view::npos ||
+           file.find("/pluggy/") != std::string_view::npos;
 }
 
 }  // namespace

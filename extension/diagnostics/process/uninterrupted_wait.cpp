@@ -57,8 +57,9 @@ char state_of(pid_t thread) noexcept {
     close(file);
     std::string_view const said(text.data(), size < 0 ? 0 : static_cast<std::size_t>(size));
     auto const end_of_name = said.rfind(')');
-    return end_of_name == said.npos || end_of_name + 2 >= said.size() ? char{}
-                                                                      : said[end_of_name + 2];
+    return end_of_name == std::string_view::npos || end_of_name + 2 >= said.size()
+               ? char{}
+               : said[end_of_name + 2];
 }
 
 }  // namespace handoff::detail
