@@ -333,15 +333,21 @@ struct detached {
     };
 };
 
+/// Of each thread: an ended one's number may be a new one's.
+thread_local bool is_elsewhere = false;
+
 /// Adds up what two coroutines return, and says where it goes on.
 detached add(python_loop loop, handoff::gil_shared<py::object> function, told to) {
     int const one = co_await run_coroutine<int>(loop, function, 1);
     bool const held = handoff::gil_held();
-    auto const loops_thread = std::this_thread::get_id();
     auto other = run_coroutine<int>(loop, function, 2);
-    auto elsewhere = [](std::coroutine_handle<> rest) { std::thread(rest).detach(); };
+    auto elsewhere = [](std::coroutine_handle<> rest) {
+        std::thread([rest] {
+            is_elsewhere = true;
+            rest();
+        }).detach();
+    };
     int const two = co_await other.resume_on(elsewhere);
-    bool const is_elsewhere = std::this_thread::get_id() != loops_thread;
     to(std::to_string(one + two) + (held ? " with" : " without") +
        (is_elsewhere ? " elsewhere" : " here"));
 }
