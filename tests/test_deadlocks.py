@@ -244,20 +244,27 @@ class Happens(Checked):
         )
 
     def test_of_a_join_that_was_possible_before(self):
+        """A baseline has the possible one; the other is told of all the same."""
         folder = str(MODULES / "c")
         code = (
-            f"import sys; sys.path.append({folder!r})\nimport lock_orders; lock_orders.join_hangs()"
+            f"import sys; sys.path[:0] = [{folder!r}]; import lock_orders; lock_orders.join_hangs()"
         )
-        command = (STOCK, "-m", "gilcheck", "--deadlocks", "-c", code)
-        process = start(*command, cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
-        try:
-            lines = (line.decode() for line in process.stderr)
-            first = [next(each for each in lines if each.startswith("gilcheck: ")) for _ in "12"]
-        finally:
-            process.kill()
-            process.communicate()
-        self.assertRegex(first[0], "^gilcheck: possible deadlock: .* that thread takes the GIL$")
-        self.assertRegex(first[1], "^gilcheck: deadlock: .* that thread waits for the GIL$")
+        possible = "^gilcheck: possible deadlock: .* that thread takes the GIL$"
+        happens = "^gilcheck: deadlock: .* that thread waits for the GIL$"
+        for settings, expected in (
+            ("deadlocks", (possible, happens)),
+            ("deadlocks,write-baseline=known", (happens,)),
+        ):
+            command = (STOCK, "-m", "gilcheck", "--settings", settings, "-c", code)
+            process = start(*command, cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+            try:
+                lines = (line.decode() for line in process.stderr)
+                for each in expected:
+                    told = next(line for line in lines if line.startswith("gilcheck: "))
+                    self.assertRegex(told, each)
+            finally:
+                process.kill()
+                process.communicate()
 
     def test_of_a_join_that_is_the_last_thing_its_function_does(self):
         """Compilers make a jump of such a call, and the function is on no stack."""

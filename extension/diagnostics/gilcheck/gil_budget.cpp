@@ -65,7 +65,9 @@ struct long_hold {
 
     [[nodiscard]] std::string where() const {
         if (call_frame const* const users = users_frame(frames)) {
-            return in_words(*users);
+            return in_words(*users) + (users->source.empty() && !python.empty()
+                                           ? ", called by " + python.front() + ','
+                                           : "");
         }
         if (!waits_in.empty()) {
             return "a wait in " + waits_in + "()" +

@@ -354,6 +354,8 @@ timeline timeline::read(std::string const& path, moment const* until) {
                                     .ended_in_a_take = false});
         }
     }
+    auto const main = threads.find(made.process);
+    std::string const programs = main == threads.end() ? "" : main->second;
     // If a thread's id was used again, the last thread has the name.
     for (auto each = made.lanes.rbegin(); each != made.lanes.rend(); ++each) {
         if (auto const named = threads.extract(each->thread)) {
@@ -361,6 +363,8 @@ timeline timeline::read(std::string const& path, moment const* until) {
         }
         if (each->thread == made.process) {
             each->name = "MainThread";  // Python's name for it; the system has the program's name
+        } else if (each->name == programs) {
+            each->name = "native thread";  // it has none of its own: Python's threads have
         }
     }
     if (head.kept != 0 && made.end - made.begin > head.kept) {

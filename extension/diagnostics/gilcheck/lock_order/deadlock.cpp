@@ -132,6 +132,9 @@ described_place described(acting_place const& place) {
     std::span<call_frame const> const of_interest = called_by_python(told.frames);
     if (call_frame const* const users = users_frame(of_interest)) {
         told.users = in_words(*users);
+        if (users->source.empty() && !told.python.empty()) {
+            told.users += ", called by " + told.python + ',';
+        }
     } else if (!told.python.empty()) {
         told.users = "Python's " + told.python;
         if (auto const call = find_call_without_caller(of_interest)) {

@@ -60,7 +60,9 @@ void write_at_once(lock_finding const& happening) {
 
 void write(lock_finding const& found) {
     if (found.happens) {
+        reports.write(reports.json ? json_of(found) : text_of(found));
         write_at_once(found);
+        return;
     }
     reports.end([&found] { return facts_of(found); },
                 [&found] { return reports.json ? json_of(found) : text_of(found); });
