@@ -175,6 +175,16 @@ class Trace(Traced):
                     r"'(spinner|MainThread)' \d+ held it for .* most of it in spin \(<string>:4\)",
                 )
 
+    def test_of_a_native_thread_without_a_name_does_not_call_it_as_the_program(self):
+        folder = str(Path(os.environ["MODULES_FOLDER"]) / "lock_orders" / "c")
+        code = (
+            f"import sys; sys.path[:0] = [{folder!r}]; import lock_orders; lock_orders.join_right()"
+        )
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertRegex(outcome.stderr, r"\n'native thread' \d+ +\d+ ")
+                self.assertRegex(outcome.stderr, r"\n'MainThread' \d+ +\d+ ")
+
     def test_begins_with_what_cost_most(self):
         code = LastSeconds.LONG_WAIT + "hold(); hold(); over.set(); thread.join()\n"
         for way, outcome in self.traced(code):
