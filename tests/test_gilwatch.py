@@ -681,7 +681,7 @@ class Help(Watched):
             ("--executable", "x", "-c", "pass"): "--executable goes with --core",
             ("--pid", "1x"): "argument --pid: '1x' is not a number",
             ("--signal", "usr1", "-c", "pass"): "argument --signal: 'usr1' is not a number",
-            ("--signal", "0", "-c", "pass"): "--signal: 0 is no signal",
+            ("--signal", "0", "-c", "pass"): "argument --signal: 0 is no signal",
         }.items():
             with self.subTest(options):
                 command = (STOCK, "-m", "gilwatch", *options)

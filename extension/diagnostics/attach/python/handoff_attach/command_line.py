@@ -29,6 +29,14 @@ def number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
+def signal_number(text: str) -> int:
+    """For argparse. Raises ArgumentTypeError."""
+    given = number(text)
+    if given == 0:
+        raise argparse.ArgumentTypeError("0 is no signal: give one that can be handled, such as 12")
+    return given
+
+
 def seconds(text: str) -> float:
     """For argparse. Raises ArgumentTypeError."""
     try:

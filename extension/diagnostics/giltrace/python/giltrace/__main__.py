@@ -36,7 +36,7 @@ def options(prog: str) -> program.Parser:
     for each in ("last", "when-wait-exceeds"):
         parser.add_argument(f"--{each}", type=command_line.seconds, default=0.0)  # 0: not wanted
     parser.add_argument("--stack-after", type=float, default=0.01)
-    parser.add_argument("--signal", type=command_line.number)
+    parser.add_argument("--signal", type=command_line.signal_number, default=0)
     parser.add_argument("--recording")
     parser.add_argument("--seconds", type=command_line.seconds)
     command_line.add_arguments(parser)
@@ -56,8 +56,6 @@ def main(prog: str = "giltrace") -> None:
         parser.error("either --recording, or a program to run")
     if asked.within is not None:
         parser.error("--within goes with --pid: leave it out where a program is run")
-    if asked.signal == 0:
-        parser.error("--signal: 0 is no signal: give one that can be handled, such as 12")
     if asked.seconds is not None:
         parser.error("--seconds goes with --pid; --last keeps the last seconds of a program")
     run = program.find(parser, asked) if asked.recording is None else None
@@ -68,7 +66,7 @@ def main(prog: str = "giltrace") -> None:
                 stack_after=asked.stack_after,
                 last=asked.last,
                 when_wait_exceeds=asked.when_wait_exceeds,
-                signal=asked.signal or 0,
+                signal=asked.signal,
             )
         else:
             write(asked.recording, asked.output)

@@ -33,7 +33,7 @@ A hang in which no thread wants the GIL is reported only for --signal and --pid.
 def main(prog: str = "gilwatch") -> None:
     parser = program.Parser(prog, _HELP)
     parser.add_argument("--after", type=command_line.seconds, default=5.0)
-    parser.add_argument("--signal", type=command_line.number)
+    parser.add_argument("--signal", type=command_line.signal_number, default=0)
     command_line.add_arguments(parser)
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--core")
@@ -49,11 +49,9 @@ def main(prog: str = "gilwatch") -> None:
         parser.error("--watch goes with --pid")
     if asked.executable is not None:
         parser.error("--executable goes with --core")
-    if asked.signal == 0:
-        parser.error("--signal: 0 is no signal: give one that can be handled, such as 12")
     run = program.find(parser, asked)
     try:
-        start(asked.after, signal=asked.signal or 0)
+        start(asked.after, signal=asked.signal)
     except (RuntimeError, ValueError) as failure:
         text = str(failure).removeprefix("gilwatch's ").removeprefix("gilwatch ")
         parser.exit(2, f"gilwatch: {text}\n")
