@@ -52,16 +52,17 @@ finding_queue* queue = nullptr;
 constexpr auto long_enough = std::chrono::seconds(1);
 constexpr auto between_looks = std::chrono::milliseconds(200);
 
-/// Not what the rules leave out: they do not apply to it.
-void write_at_once(lock_finding const& happening) {
-    std::string text("\n");  // behind what the program has written so far
-    write_to_deadlock_log(text.append(text_of(happening)));
+/// A deadlock that happens: the rules do not leave it out.
+void write_happening(lock_finding const& found) {
+    std::string const text = text_of(found);
+    reports.write(reports.json ? json_of(found) : text);
+    std::string apart("\n");  // from what the program has written so far
+    write_to_deadlock_log(apart.append(text));
 }
 
 void write(lock_finding const& found) {
     if (found.happens) {
-        reports.write(reports.json ? json_of(found) : text_of(found));
-        write_at_once(found);
+        write_happening(found);
         return;
     }
     reports.end([&found] { return facts_of(found); },
@@ -108,8 +109,7 @@ bool find_deadlock(lock_finding& found) {
 void write_deadlock(lock_finding& written) {
     written = {};
     if (find_deadlock(written) && reports.begin()) {
-        reports.write(reports.json ? json_of(written) : text_of(written));
-        write_at_once(written);
+        write_happening(written);
     }
 }
 
