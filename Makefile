@@ -58,7 +58,7 @@ SPHINX := PYTHONPATH='$(CURDIR)/$(BUILD)/python' $(VENV)/python -m sphinx --quie
           --keep-going --conf-dir docs --doctree-dir $(BUILDS)/docs/doctrees
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all build style check docs sanitize matrix stress exits detect \
+.PHONY: help run test test-all build style types check docs sanitize matrix stress exits detect \
         attach falsealarms selfcheck packages fuzz rebound bench wheel foo-wheel \
         install to_install may_install clean
 .DELETE_ON_ERROR:
@@ -105,8 +105,10 @@ style: .venv/check ## Check formatting, ruff, and the English: what a commit is 
 	@$(VENV)/ruff format --check
 	@$(VENV)/python docs/prose.py
 
-check: $(BUILD)/with_tests style ## Check style and types, and by clang-tidy
+types: .venv/check ## Check the types of the Python code by mypy
 	@$(VENV)/mypy --no-error-summary
+
+check: $(BUILD)/with_tests style types ## Check style and types, and by clang-tidy
 	@$(WITH_TOOLS) run-clang-tidy.py -quiet -p $(BUILD) -j $(JOBS) '/(app|bench|extension|tests)/.*\.cpp$$'
 
 docs: doxygen .venv/docs $(BUILD)/configured ## Build the site, build/docs/html/index.html, and run its examples

@@ -128,6 +128,13 @@ def run(*command, stdin=None, **options):
     return finish(start(*command, **options), stdin)
 
 
+def of_each_thread(process, file):
+    """What /proc's file of that name says of each thread; one that ends meanwhile is left out."""
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield (thread / file).read_text()
+
+
 def wait_until_asleep(process):
     """Until each thread waits for something. A signal that comes just before that is seen late.
 
@@ -135,9 +142,8 @@ def wait_until_asleep(process):
     last look and a call that blocks does not interrupt the call, in no python3.
     """
     deadline = time.monotonic() + TIMEOUT
-    threads = Path(f"/proc/{process.pid}/task")
     while any(
-        stat.read_text().rpartition(")")[2].split()[0] != "S" for stat in threads.glob("*/stat")
+        stat.rpartition(")")[2].split()[0] != "S" for stat in of_each_thread(process, "stat")
     ):
         if time.monotonic() > deadline:
             raise AssertionError("the program does not wait for anything")

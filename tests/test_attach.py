@@ -16,7 +16,17 @@ import unittest
 import unittest.mock
 from pathlib import Path
 
-from host import HOST, STOCK, TIMEOUT, InFolder, environment, finish, start, wait_until_asleep
+from host import (
+    HOST,
+    STOCK,
+    TIMEOUT,
+    InFolder,
+    environment,
+    finish,
+    of_each_thread,
+    start,
+    wait_until_asleep,
+)
 from test_gilwatch import DEADLOCK, HANGS, RELOCK
 
 MODULES = os.environ["MODULES_FOLDER"]
@@ -747,7 +757,7 @@ class Unharmed(Attached):
         for _ in range(3):
             outcome = self.attach("gilcheck", process, "--within", "0.3")
             self.assert_refused(outcome, "ran no Python code")
-            names = [each.read_text() for each in Path(f"/proc/{process.pid}/task").glob("*/comm")]
+            names = list(of_each_thread(process, "comm"))
             self.assertEqual(names.count("handoff-attach\n"), 1, names)
         self.assertEqual(self.assert_unharmed(process), "")
         self.assertEqual(list(self.folder.iterdir()), [])

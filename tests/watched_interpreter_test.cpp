@@ -24,6 +24,7 @@
 #include <mutex>
 #include <optional>
 #include <pthread.h>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -119,13 +120,28 @@ TEST(WatchedInterpreterDeathTest, SaysForWhomItsStopWaits) {
                       "<string>:2"));
 }
 
+/// Whether the kernel has begun to end that thread: pthread_join() returns before it is no longer
+/// listed (PF_EXITING in the ninth field of /proc/…/stat, proc_pid_stat(5)).
+bool is_ending(std::filesystem::path const& thread) {
+    std::string text;
+    std::getline(std::ifstream(thread / "stat"), text);
+    std::istringstream fields(text.substr(text.rfind(')') + 1));
+    std::string skipped;
+    for (int field = 3; field < 9; ++field) {
+        fields >> skipped;
+    }
+    unsigned flags = 0;
+    constexpr unsigned exiting = 0x4;
+    return !(fields >> flags) || (flags & exiting) != 0;
+}
+
 /// How many threads of this process are gilwatch's.
 int watching_threads() {
     int count = 0;
     for (auto const& each : std::filesystem::directory_iterator("/proc/self/task")) {
         std::string name;
         std::getline(std::ifstream(each.path() / "comm"), name);
-        count += name == "gilwatch" ? 1 : 0;
+        count += name == "gilwatch" && !is_ending(each.path()) ? 1 : 0;
     }
     return count;
 }
