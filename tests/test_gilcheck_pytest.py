@@ -148,7 +148,7 @@ class Finding(Tested):
             """)
         outcome = self.run_pytest("--gil-budget=50ms")
         self.assert_results(outcome, right="passed", faulty="failure")
-        folded = r"\n  Python: test_faulty\(\) at .*\n  Python: … \d+ of pytest's\n"
+        folded = r"\n  Python   test_faulty\(\) at .*\n           … \d+ of pytest's\n"
         self.assert_text("faulty", r"^gilcheck: over budget: .*simulate", folded, "\n  do  ")
         outcome = self.run_pytest("--gil-budget=5")
         self.assertIn("a budget is a time from", outcome.stdout + outcome.stderr)

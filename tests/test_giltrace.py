@@ -1085,8 +1085,8 @@ time.sleep(60)
                 told = self.run_command(STOCK, "-m", "giltrace", *left).stderr
                 self.assertRegex(
                     told,
-                    r"^giltrace: 'MainThread' \d+ waited for the GIL in the end, for .*, while "
-                    r"'hangs' \d+ held it: a hold that did not end\n",
+                    r"^giltrace: 'MainThread' \d+ was still waiting for the GIL at the end, for .*"
+                    r", while 'hangs' \d+ held it: a hold that did not end\n  do: release the GIL ",
                 )
                 unfinished = re.search(
                     r"\nwaited for the GIL when the process was killed, or left\n"

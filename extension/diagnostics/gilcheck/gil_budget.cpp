@@ -6,6 +6,7 @@
 #include "finding_rules.hpp"
 #include "gil_events.hpp"
 #include "gil_statistics.hpp"
+#include "handoff_pieces.hpp"
 #include "json.hpp"
 #include "python_stacks.hpp"
 #include "stack_lines.hpp"
@@ -78,22 +79,24 @@ struct long_hold {
     }
 };
 
-constexpr auto advice =
-    "Release the GIL around work and waits that do not touch Python: handoff::gil_release; "
-    "handoff::without_gil(&f) where Boost.Python binds it; "
-    "pybind11::call_guard<pybind11::gil_scoped_release>(); or Py_BEGIN_ALLOW_THREADS.";
+std::string advice(long_hold const& hold) {
+    std::string_view const piece = piece_that_releases(hold.frames);
+    return "Release the GIL around work and waits that do not touch Python: " + std::string(piece) +
+           (piece.empty() ? "" : "; or by hand: ") + guards_that_release(hold.frames) + ".";
+}
 
 std::string text_of(long_hold const& hold) {
     std::string text = "gilcheck: over budget: " + hold.where() + " has held the GIL for " +
                        in_milliseconds(hold.so_far) + ", and " + in_milliseconds(allowed) +
                        " are allowed\n  thread   " + thread_in_words(hold.id, hold.name) + "\n";
+    char const* label = "  Python   ";
     for (std::string const& each : hold.python) {
-        text += "  Python: " + each + '\n';
+        text += std::exchange(label, "           ") + each + '\n';
     }
     if (!hold.unknown.empty()) {
         text += "  C++      its stack is not known: " + hold.unknown + '\n';
     }
-    return text + stack_lines(hold.frames) + "  do       " + advice + '\n';
+    return text + stack_lines(hold.frames) + "  do       " + advice(hold) + '\n';
 }
 
 std::string json_of(long_hold const& hold) {
@@ -115,7 +118,7 @@ std::string json_of(long_hold const& hold) {
            list(hold.frames, [](call_frame const& frame) { return in_full(frame); }) +
            ", \"no_stack_because\": " +
            (hold.unknown.empty() ? "null" : json_string(hold.unknown)) +
-           ", \"what_to_do\": " + json_string(advice) + "}\n";
+           ", \"what_to_do\": " + json_string(advice(hold)) + "}\n";
 }
 
 /// Identified by its C++, or by the Python function if no C++ of the user's is on the stack.

@@ -441,6 +441,13 @@ std::string_view where_a_comma_may_not_be(std::string_view before) {
                : "";
 }
 
+/// Of those that take no value.
+bool is_setting(std::string_view word) {
+    static constexpr std::array words = std::to_array<std::string_view>(
+        {"abort", "warn", "once", "json", "deadlocks", "python-locks", "no-calls"});
+    return std::ranges::find(words, word) != words.end();
+}
+
 /// False for a NaN, too.
 bool is_within(double nanoseconds) { return nanoseconds >= 1e5 && nanoseconds <= 1e15; }
 
@@ -491,7 +498,9 @@ settings settings_from(std::string_view text) {
         if (!is_json && !is_deadlocks && !is_python_locks && !is_no_calls && !is_reaction &&
             !reads_file_setting(word, read)) {
             throw std::invalid_argument(
-                "gilcheck: the settings are abort, warn or once; deadlocks; python-locks; "
+                "gilcheck: '" + std::string(word) + "' is " +
+                (is_setting(word) ? "one too many" : "no setting") +
+                ": the settings are abort, warn or once; deadlocks; python-locks; "
                 "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, "
                 "deadlock-log=FILE, suppressions=FILE, baseline=FILE "
                 "or write-baseline=FILE; with commas between (warn,deadlocks,json), not '" +

@@ -67,8 +67,9 @@ bool write_to_log(std::string_view report) noexcept {
 }
 
 void log_deadlocks_to(std::string const& path) {
-    deadlock_log_path.store(path.empty() ? nullptr : strdup(path.c_str()),
-                            std::memory_order_release);
+    char const* const whole =
+        path.empty() ? nullptr : strdup(file_to_append_to(path, "log of deadlocks").c_str());
+    deadlock_log_path.store(whole, std::memory_order_release);
 }
 
 void write_to_deadlock_log(std::string_view report) noexcept {

@@ -24,7 +24,8 @@ void log_to(std::string const& path);
 /// opened. Threads: any. GIL: any; not touched.
 [[nodiscard]] bool write_to_log(std::string_view report) noexcept;
 
-/// From now on write_to_deadlock_log() appends to that file; empty: to none. Threads: as log_to().
+/// From now on write_to_deadlock_log() appends to that file; empty: to none. Threads and errors: as
+/// log_to().
 void log_deadlocks_to(std::string const& path);
 
 /// Does nothing if no file is named, or it cannot be opened. Threads: any. GIL: any; not touched.

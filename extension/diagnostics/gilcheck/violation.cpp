@@ -145,13 +145,9 @@ std::string violation::advice() const {
         piece.empty() ? "" : " Or use " + std::string(piece) + ", which takes it where needed.";
     switch (why) {
         case because::never_acquired:
-            return std::string(
-                       "This thread never acquired the GIL. Acquire it around what touches Python, "
-                       "for as long as that takes: handoff::gil_acquire, "
-                       "pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, or "
-                       "PyGILState_Ensure() and "
-                       "PyGILState_Release().") +
-                   by_piece;
+            return "This thread never acquired the GIL. Acquire it around what touches Python, for "
+                   "as long as that takes (" +
+                   guards_that_acquire(stack) + ")." + by_piece;
         case because::released:
             return "This thread has released the GIL" +
                    (released_at.empty() ? std::string() : ", in " + briefly(released_at[0]) + ",") +
@@ -166,9 +162,10 @@ std::string violation::advice() const {
                        "new, and do not delete it. Or keep it in a handoff::gil_owned, which knows "
                        "whether Python is running.";
             }
-            return "Python is ending, or has ended. End this thread before that: join it in an "
-                   "atexit function, or let it ask each time whether it may still enter "
-                   "(handoff::gil_try_acquire; from Python 3.15 on PyThreadState_Ensure()).";
+            return "Python is ending, or has ended, and this thread has not acquired the GIL. End "
+                   "it before that: join it in an atexit function, or let it ask each time whether "
+                   "it may still enter (handoff::gil_try_acquire; from Python 3.15 on "
+                   "PyThreadState_Ensure()). And let it acquire the GIL for each call.";
     }
     return {};
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdarg>
 #include <functional>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -146,28 +147,6 @@ std::string and_more(std::size_t count) {
     return count > 1 ? " and " + std::to_string(count - 1) + " more" : "";
 }
 
-/// For a process that hung, or hangs: which threads waited at the end, if none waited longer
-/// before. Empty: one did.
-std::string hang(timeline const& shown) {
-    auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
-    auto const [unfinished, hung] = longest_waits(shown, [&](timeline::wait const& each) {
-        return !each.ended_in_a_take && each.end == shown.end;
-    });
-    if (shown.was_ended || unfinished.empty() || unfinished[0].length() < worst[0].length()) {
-        return {};
-    }
-    std::string told = in_words(*unfinished[0].who) + and_more(hung) +
-                       (shown.goes_on ? " waited for the GIL when this was written, for "
-                                      : " waited for the GIL in the end, for ") +
-                       in_words(unfinished[0].length()) + ", while ";
-    for (timeline::lane const& each : shown.lanes) {
-        if (!each.holds.empty() && each.holds.back().end == shown.end) {
-            return told + in_words(each) + " held it: " + shown.name_of(each.holds.back());
-        }
-    }
-    return told + nobody(shown.is_incomplete(*unfinished[0].how_long)) + " held it";
-}
-
 /// What is missing in the recording.
 std::string faults(timeline const& shown) {
     std::string told;
@@ -230,14 +209,44 @@ constexpr auto cure_of_native_code =
     "  do: release the GIL around what does not touch Python: handoff::gil_release, "
     "pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS\n";
 
+/// What to do if that held the GIL for long; empty: not known.
+char const* cure_of(timeline::activity const& held) {
+    return held.what == timeline::activity::kind::native ? cure_of_native_code : "";
+}
+
+/// For a process that hung, or hangs: which threads waited at the end, if none waited longer
+/// before. Nothing: one did.
+std::optional<told_answer> hang(timeline const& shown) {
+    auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
+    auto const [unfinished, hung] = longest_waits(shown, [&](timeline::wait const& each) {
+        return !each.ended_in_a_take && each.end == shown.end;
+    });
+    if (shown.was_ended || unfinished.empty() || unfinished[0].length() < worst[0].length()) {
+        return std::nullopt;
+    }
+    std::string told = in_words(*unfinished[0].who) + and_more(hung) +
+                       (shown.goes_on ? " was waiting for the GIL when this was written, for "
+                                      : " was still waiting for the GIL at the end, for ") +
+                       in_words(unfinished[0].length()) + ", while ";
+    for (timeline::lane const& each : shown.lanes) {
+        if (!each.holds.empty() && each.holds.back().end == shown.end) {
+            auto const& activity = shown.activities.at(each.holds.back().activity);
+            return told_answer{.what = told + in_words(each) + " held it: " + activity.name,
+                               .cure = cure_of(activity)};
+        }
+    }
+    return told_answer{.what = told + nobody(shown.is_incomplete(*unfinished[0].how_long)) +
+                               " held it"};
+}
+
 told_answer answer(timeline const& shown) {
     static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
         return {.what = "nobody waited for the GIL"};
     }
-    if (std::string hung = hang(shown); !hung.empty()) {
-        return {.what = hung};
+    if (std::optional<told_answer> hung = hang(shown)) {
+        return *std::move(hung);
     }
     worst_cause const cause = worst_cause_of(shown);
     std::uint64_t const whole = shown.end - shown.begin;
@@ -268,8 +277,7 @@ told_answer answer(timeline const& shown) {
         told += " (" + std::to_string(cause.holds) + " holds, the longest " +
                 in_words(cause.longest) + ")";
     }
-    return {.what = told,
-            .cure = activity.what == timeline::activity::kind::native ? cure_of_native_code : ""};
+    return {.what = told, .cure = cure_of(activity)};
 }
 
 }  // namespace

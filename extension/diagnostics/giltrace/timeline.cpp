@@ -54,7 +54,9 @@ public:
                        is_file ? "is empty, and no recording" : "is no file, and no recording");
             }
             throw std::system_error(failure, std::generic_category(),
-                                    "giltrace: cannot read '" + path + "'");
+                                    "giltrace: cannot read '" + path +
+                                        "' (a process that was killed leaves its recording beside "
+                                        "its output, OUTPUT.recording)");
         }
         begin_ = static_cast<std::byte const*>(mapped);
     }

@@ -34,8 +34,12 @@ timeline_format format_of(std::string_view path) {
 namespace {
 
 [[noreturn]] void refuse(std::string const& path, int error) {
-    throw std::system_error(error, std::generic_category(),
-                            "giltrace: cannot write '" + path + "'");
+    bool const is_of_folder =
+        error == ENOENT || error == ENOTDIR || error == EACCES || error == EROFS;
+    throw std::system_error(
+        error, std::generic_category(),
+        "giltrace: cannot write '" + path + "'" +
+            (is_of_folder ? " (name a file in a folder that is there and may be written)" : ""));
 }
 
 /// What a name leads to, if a file cannot be written there. Empty: it can. A device is written as

@@ -128,13 +128,15 @@ most most_of(std::vector<std::uint64_t> const& sums, timeline const& shown) {
 worst_cause worst_cause_of(timeline const& shown) {
     coverage const waited(somebody_waits(shown));
     std::vector<std::uint64_t> held(shown.activities.size());
+    std::uint64_t by_giltrace = 0;  // which is not the program's
     for (auto const& [who, what] : shown.all_holds()) {
-        held[what->activity] += waited.within(what->begin, what->end);
+        std::uint64_t const took = waited.within(what->begin, what->end);
+        (who->is_giltraces() ? by_giltrace : held[what->activity]) += took;
     }
     auto const worst = std::ranges::max_element(held);
     worst_cause found{.activity = static_cast<std::uint32_t>(worst - held.begin()),
                       .held = *worst,
-                      .waited = waited.sum()};
+                      .waited = waited.sum() - by_giltrace};
     std::uint64_t all = 0;
     for (std::uint64_t const each : held) {
         all += each;
@@ -145,8 +147,9 @@ worst_cause worst_cause_of(timeline const& shown) {
     std::vector<std::uint64_t> by_holder(shown.lanes.size());
     std::map<std::string_view, std::uint64_t> by_end;
     for (auto const& [who, what] : shown.all_holds()) {
-        std::uint64_t const took =
-            what->activity == found.activity ? waited.within(what->begin, what->end) : 0;
+        std::uint64_t const took = what->activity == found.activity && !who->is_giltraces()
+                                       ? waited.within(what->begin, what->end)
+                                       : 0;
         if (took > 0) {
             its.push_back({.begin = what->begin, .end = what->end});
             by_holder[static_cast<std::size_t>(who - shown.lanes.data())] += took;

@@ -58,7 +58,7 @@ struct worst_cause {
     timeline::lane const* waiter = nullptr;  // the thread that waited most for it
     std::size_t waiters = 0;
 
-    std::uint64_t waited = 0;  // while at least one thread waited, whoever held the GIL
+    std::uint64_t waited = 0;  // while at least one thread waited; not for giltrace itself
     std::uint64_t nobody = 0;  // of that: nobody held it
 };
 

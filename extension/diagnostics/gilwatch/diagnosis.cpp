@@ -258,16 +258,12 @@ std::string_view cure_of(activity does) {
     }
 }
 
-constexpr std::string_view by_hand =
-    "handoff::gil_release, pybind11::gil_scoped_release, nanobind::gil_scoped_release, "
-    "Py_BEGIN_ALLOW_THREADS";
-
 /// How a thread can release the GIL.
 std::string how_to_release(thread_seen const& thread) {
     std::string_view const piece = piece_that_releases(called_by_python(thread.frames));
     std::string how(" (");
     how.append(piece).append(piece.empty() ? "" : "; or by hand: ");
-    return how.append(by_hand).append(")");
+    return how.append(guards_that_release(called_by_python(thread.frames))).append(")");
 }
 
 /// The part of the report on one thread.
@@ -345,6 +341,13 @@ std::string_view cure_of_mutex(thread_seen const& thread, threads_seen const& th
                : "";
 }
 
+/// Whether it waits in a lock.acquire() or `with lock` of the user's: that of a queue or a
+/// condition is the standard library's.
+bool locks_one_of_python(thread_seen const& thread) {
+    return activity_of(thread) == activity::waits_for_a_lock_of_python && !thread.python.empty() &&
+           !is_of_the_library(thread.python.substr(0, thread.python.find('\n')));
+}
+
 /// If no thread holds the GIL: the threads that Python knows, and those that keep each other
 /// waiting.
 std::string words_of_all(threads_seen const& threads) {
@@ -365,6 +368,11 @@ std::string words_of_all(threads_seen const& threads) {
             text += "; " + named(each) + " " + doing(each, threads) + " in " + place_of(each);
             cure = cure.empty() ? cure_of_mutex(each, threads) : cure;
         }
+    }
+    if (cure.empty() && std::ranges::count_if(threads, &locks_one_of_python) > 1) {
+        cure =
+            "if each has the lock that the other waits for: take these locks in the same order "
+            "everywhere; `python3 -m gilcheck --deadlocks --python-locks` shows the orders";
     }
     return cure.empty() ? text : text.append("\n  do: ").append(cure);
 }
@@ -393,7 +401,7 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
         text.append(
             "\n  do: where many threads compute in Python, each waits for all others: use "
             "processes, or release the GIL in what is native");
-        text.append(" (").append(by_hand).append(")\n");
+        text.append(" (").append(guards_that_release({})).append(")\n");
     } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
         text = named(*holder) + " holds the GIL and " + doing(*holder, threads) + " in " +
                place_of(*holder);
@@ -445,14 +453,13 @@ bool calls_python(std::span<call_frame const> frames) {
 }
 
 /// What to do if a thread called Python without the GIL.
-std::string_view cure_of_call(std::span<call_frame const> frames) {
+std::string cure_of_call(std::span<call_frame const> frames) {
     return drops_shared_ptr_of_python(frames)
                ? "this std::shared_ptr is of a Python object, which its last copy drops: give its "
                  "class_<…> .def(handoff::drop_shared_ptr_anywhere()), or acquire the GIL before "
                  "it is dropped (handoff::gil_acquire, PyGILState_Ensure)"
-               : "acquire the GIL before Python is called (handoff::gil_acquire, "
-                 "pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, PyGILState_Ensure); "
-                 "`python3 -m gilcheck` names each call without it";
+               : "acquire the GIL before Python is called (" + guards_that_acquire(frames) +
+                     "); `python3 -m gilcheck` names each call without it";
 }
 
 std::string words_of_crash(threads_seen const& threads, crash const& died) {

@@ -1,5 +1,5 @@
-// handoff_pieces: by the names of Boost.Python's functions on the stack. Source: its headers
-// make_holder.hpp, override.hpp, call.hpp and object_call.hpp.
+// handoff_pieces: by the names of the binding libraries' functions on the stack. Source:
+// Boost.Python's headers make_holder.hpp, override.hpp, call.hpp and object_call.hpp.
 #include "handoff_pieces.hpp"
 
 #include <algorithm>
@@ -15,14 +15,44 @@ bool has_name(std::span<call_frame const> frames, std::string_view part) noexcep
     });
 }
 
-bool is_of_boost_python(std::span<call_frame const> frames) noexcept {
-    return std::ranges::any_of(frames, [](call_frame const& each) {
-        return each.function.find("boost::python::") != std::string::npos ||
-               each.source.find("/boost/python/") != std::string::npos;
+bool is_of(std::span<call_frame const> frames, std::string_view name_space,
+           std::string_view folder) noexcept {
+    return std::ranges::any_of(frames, [name_space, folder](call_frame const& each) {
+        return each.function.find(name_space) != std::string::npos ||
+               each.source.find(folder) != std::string::npos;
     });
 }
 
+bool is_of_boost_python(std::span<call_frame const> frames) noexcept {
+    return is_of(frames, "boost::python::", "/boost/python/");
+}
+
+/// pybind11's and nanobind's guards have the same names.
+std::string guards(std::span<call_frame const> frames, std::string_view handoffs,
+                   std::string_view bindings, std::string_view of_the_c_api) {
+    bool const is_of_pybind11 = is_of(frames, "pybind11::", "/pybind11/");
+    bool const is_of_nanobind = is_of(frames, "nanobind::", "/nanobind/");
+    std::string names;
+    if (is_of_pybind11 != is_of_nanobind) {
+        names.append(is_of_pybind11 ? "pybind11::" : "nanobind::").append(bindings).append(", ");
+    }
+    names.append(handoffs).append(", ");
+    if (is_of_pybind11 == is_of_nanobind && !is_of_boost_python(frames)) {
+        names.append("pybind11::").append(bindings).append(", ");
+        names.append("nanobind::").append(bindings).append(", ");
+    }
+    return names.append(of_the_c_api);
+}
+
 }  // namespace
+
+std::string guards_that_release(std::span<call_frame const> frames) {
+    return guards(frames, "handoff::gil_release", "gil_scoped_release", "Py_BEGIN_ALLOW_THREADS");
+}
+
+std::string guards_that_acquire(std::span<call_frame const> frames) {
+    return guards(frames, "handoff::gil_acquire", "gil_scoped_acquire", "PyGILState_Ensure");
+}
 
 std::string_view piece_that_releases(std::span<call_frame const> frames) noexcept {
     auto const outermost =

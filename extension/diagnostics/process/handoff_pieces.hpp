@@ -1,12 +1,21 @@
-// handoff_pieces: which piece of Handoff is the cure for what a Boost.Python module does.
+// handoff_pieces: what is the cure for what a module does: the guards of the library that binds it,
+// or a piece of Handoff.
 #pragma once
 
 #include "call_frames.hpp"
 
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace handoff::detail {
+
+/// The guards that release the GIL, with commas between: first that of the binding library on the
+/// stack, and those of all where none is, or two are.
+[[nodiscard]] std::string guards_that_release(std::span<call_frame const> frames);
+
+/// The same for those that acquire it.
+[[nodiscard]] std::string guards_that_acquire(std::span<call_frame const> frames);
 
 /// The piece through which Python should call the user's outermost function without the GIL: for a
 /// class's destructor, its constructor, or a function. Empty: Boost.Python has not called it, or no

@@ -171,14 +171,24 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
-/// waits: the stack of the thread that waits for another thread. Empty if the finding is a cycle.
-std::string advice(lock_finding const& found, std::span<call_frame const> waits) {
+/// Where a thread waits with the GIL held, or would; of a cycle without the GIL, its first side.
+acting_place const& place_with_gil(lock_finding const& found) {
+    auto const sides = std::span(found.cycle.edges).first(found.cycle.count);
+    for (std::size_t each = 0; each < sides.size(); ++each) {
+        if (found.cycle.locks.at(each).kind == lock_kind::gil) {
+            return sides[each].wanted;
+        }
+    }
+    return sides.empty() ? found.waits : sides[0].wanted;
+}
+
+std::string advice(lock_finding const& found) {
+    auto const frames = frames_of(place_with_gil(found).stack);
+    auto const stack = called_by_python(frames);
     if (found.what != lock_finding::kind::cycle) {
-        std::string const piece(piece_that_releases(called_by_python(waits)));
+        std::string const piece(piece_that_releases(stack));
         return "Release the GIL before you wait for a thread that takes it: " +
-               (piece.empty() ? "" : piece + "; or by hand: ") +
-               "handoff::gil_release while_waiting; pybind11::gil_scoped_release and nanobind's; "
-               "Py_BEGIN_ALLOW_THREADS.";
+               (piece.empty() ? "" : piece + "; or by hand: ") + guards_that_release(stack) + ".";
     }
     bool of_gil = false;
     bool of_mutex = false;
@@ -202,9 +212,9 @@ std::string advice(lock_finding const& found, std::span<call_frame const> waits)
                (of_mutex ? "handoff::gil_lock in place of std::scoped_lock, wherever it is locked; "
                            "or by hand: "
                          : "") +
-               "handoff::gil_release, pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS). Or do "
-               "not touch Python while you hold it: copy under the lock what the call needs, "
-               "unlock, and call then.";
+               guards_that_release(stack) +
+               "). Or do not touch Python while you hold it: copy under the lock what the call "
+               "needs, unlock, and call then.";
     }
     if (of_python) {
         return "Take these locks in the same order everywhere; or, while you hold one of them, do "
@@ -406,7 +416,7 @@ std::string text_of(lock_finding const& found) {
             told.line(how_often.data(), "");
             told.stack(takes_gil, is_cut(found.took_gil.first));
         }
-        told.line("do       ", advice(found, waits.frames));
+        told.line("do       ", advice(found));
         return told.text;
     }
     lock_cycle const& cycle = found.cycle;
@@ -434,7 +444,7 @@ std::string text_of(lock_finding const& found) {
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames, places[each].is_cut);
     }
-    told.line("do       ", advice(found, {}));
+    told.line("do       ", advice(found));
     return told.text;
 }
 
@@ -522,7 +532,7 @@ std::string json_of(lock_finding const& found) {
     }
     return R"({"tool": "gilcheck", "finding": )" + json_string(kind_of(found)) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
-           "], \"what_to_do\": " + json_string(advice(found, frames_of(found.waits.stack))) + "}\n";
+           "], \"what_to_do\": " + json_string(advice(found)) + "}\n";
 }
 
 }  // namespace handoff::detail

@@ -170,7 +170,7 @@ def _start(process: Process, injected: Injected, script: Path, deadline: float) 
         process.require_same_program()
         where = "" if process.version >= (3, 12) else " in its main thread"
         raise RefusedError(
-            f"process {process.pid} ran no Python code{where} for {time.monotonic() - begins:.0f} "
+            f"process {process.pid} ran no Python code{where} for {time.monotonic() - begins:.1f} "
             f"s, and was left as it was: `python3 -m gilwatch --pid {process.pid}` says where it "
             f"hangs or waits{'' if has_gdb() else _NEEDS_GDB}"
         )

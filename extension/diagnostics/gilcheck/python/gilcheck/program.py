@@ -48,6 +48,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         tool = self.prog.rpartition(" ")[2]
+        message = message.removeprefix("argument ")
+        message = message.replace(": expected one argument", " wants a value after it")
         self.exit(2, f"{tool}: {message}; `{self.prog} --help` lists the options\n")
 
 

@@ -56,7 +56,10 @@ class Core:
                 self._require_header(header)
                 self._bytes = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as failure:
-            raise RefusedError(f"{file} cannot be read: {failure.strerror}") from None
+            raise RefusedError(
+                f"{file} cannot be read: {failure.strerror}; name the file that `coredumpctl dump "
+                "PID -o core`, or `gcore PID`, has written"
+            ) from None
         (at,) = struct.unpack_from("<Q", header, 32)
         entry, count = struct.unpack_from("<HH", header, 54)
         table = self._bytes[at : at + entry * count]
