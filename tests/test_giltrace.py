@@ -936,6 +936,10 @@ for each in threads: each.join()
             (("--when-wait-exceeds", "nan"), "'nan' is not a positive number of seconds"),
             (("--signal", "9"), "signal 9 cannot be used: it cannot be handled"),
             (("--signal", "99"), "signal 99 cannot be used: it cannot be handled"),
+            (("--signal", "0"), "--signal: 0 is no signal: give one that can be handled"),
+            (("--within", "3"), "--within goes with --pid: leave it out"),
+            (("--seconds", "3"), "--seconds goes with --pid; --last keeps the last seconds"),
+            (("-o", "none/t.svg"), "none/t.svg' (name a file in a folder that is there and may be"),
         ):
             wanted = ("-o", "trace.json", *option, "-c", "pass")
             outcome = self.run_command(STOCK, "-m", "giltrace", *wanted)
