@@ -4,6 +4,7 @@
 #include "startup.hpp"
 #include "watch.hpp"
 #include <handoff/boost_python/python_error.hpp>
+#include <handoff/gil/detail/fork_tie.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gilwatch.hpp>
 #include <handoff/interpreter.hpp>
@@ -35,13 +36,9 @@ namespace py = boost::python;
 /// What start() makes and stop() takes apart.
 struct interpreter::life {
     explicit life(options given) : chosen(std::move(given)) {}
-    ~life();
 
     life(life const&) = delete;
     life& operator=(life const&) = delete;
-
-    /// From now on its calls stay whole in the child of a fork(). Once in a process.
-    void tie_to_fork();
 
     /// Refuses further calls and waits for those in progress. Returns whether all have ended; if
     /// not, stderr names those that have not. GIL: not held.
@@ -63,13 +60,13 @@ struct interpreter::life {
     std::shared_ptr<redirection::calls> const outputs = std::make_shared<redirection::calls>();
 
 private:
-    static void before_fork();
-    static void in_parent();
-    static void in_child();
-
-    static inline std::atomic<life*> tied_to_fork = nullptr;
-
     static void tell(call_in_progress const& late, std::string const& until);
+
+    friend detail::fork_tie<life>;
+    void lock_for_fork() { mutex.lock(); }
+    void begin_in_child();
+    void unlock_after_fork() { mutex.unlock(); }
+    detail::fork_tie<life> const tie{*this};
 };
 
 namespace {
@@ -380,7 +377,6 @@ void interpreter::start() {
         throw cannot_start(failure.what());
     }
 
-    life_->tie_to_fork();
     life_->started_by = std::this_thread::get_id();
     life_->main_thread = PyEval_SaveThread();
     std::scoped_lock const held(life_->mutex);
@@ -496,37 +492,10 @@ py::object interpreter::find(std::string_view module, std::string_view function)
     }
 }
 
-interpreter::life::~life() {
-    life* current = this;
-    tied_to_fork.compare_exchange_strong(current, nullptr);
-}
-
-void interpreter::life::tie_to_fork() {
-    tied_to_fork = this;
-    [[maybe_unused]] static bool const once =
-        pthread_atfork(&before_fork, &in_parent, &in_child) == 0;
-}
-
-void interpreter::life::before_fork() {
-    if (life* const current = tied_to_fork) {
-        current->mutex.lock();
-    }
-}
-
-void interpreter::life::in_parent() {
-    if (life* const current = tied_to_fork) {
-        current->mutex.unlock();
-    }
-}
-
 /// The child has the calling thread alone, and its calls.
-void interpreter::life::in_child() {
-    life* const current = tied_to_fork;
-    if (current == nullptr) {
-        return;
-    }
+void interpreter::life::begin_in_child() {
     call_in_progress* kept = nullptr;
-    for (call_in_progress* each = std::exchange(current->calls, nullptr); each != nullptr;) {
+    for (call_in_progress* each = std::exchange(calls, nullptr); each != nullptr;) {
         call_in_progress* const next = each->next_;
         if (pthread_equal(each->thread_, pthread_self()) != 0) {
             each->previous_ = nullptr;
@@ -538,10 +507,9 @@ void interpreter::life::in_child() {
         }
         each = next;
     }
-    current->calls = kept;
-    std::construct_at(&current->call_ended);  // it may have had waiting threads
-    current->outputs->forget_other_threads();
-    current->mutex.unlock();
+    calls = kept;
+    std::construct_at(&call_ended);  // it may have had waiting threads
+    outputs->forget_other_threads();
 }
 
 std::chrono::duration<double> interpreter::life::grace() const {

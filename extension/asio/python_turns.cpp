@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <pthread.h>
 #include <thread>
 #include <utility>
 
@@ -80,71 +79,25 @@ struct python_turns::turn {
 
 constinit thread_local python_turns::turn const* python_turns::turn::innermost = nullptr;
 
-/// All queues, for fork(): none is changed while the process is copied.
-struct python_turns::all {
-    static void add(python_turns& added) {
-        [[maybe_unused]] static bool const tied_to_fork =
-            pthread_atfork(&before_fork, &in_parent, &in_child) == 0;
-        std::scoped_lock const held(guard);
-        added.next_ = first;
-        if (first != nullptr) {
-            first->previous_ = &added;
-        }
-        first = &added;
-    }
+void python_turns::lock_for_fork() { guard_.lock(); }
 
-    static void remove(python_turns const& removed) noexcept {
-        std::scoped_lock const held(guard);
-        (removed.previous_ != nullptr ? removed.previous_->next_ : first) = removed.next_;
-        if (removed.next_ != nullptr) {
-            removed.next_->previous_ = removed.previous_;
-        }
-    }
+void python_turns::unlock_after_fork() { guard_.unlock(); }
 
-private:
-    static void before_fork() {
-        guard.lock();
-        for (auto* each = first; each != nullptr; each = each->next_) {
-            each->guard_.lock();
-        }
-    }
-
-    static void in_parent() {
-        for (auto* each = first; each != nullptr; each = each->next_) {
-            each->guard_.unlock();
-        }
-        guard.unlock();
-    }
-
-    static void in_child() {
-        for (auto* each = first; each != nullptr; each = each->next_) {
-            each->of_parent_.take_all_of(each->taken_);
-            each->of_parent_.take_all_of(each->queue_);
-            each->on_its_way_ = each->has_taken_ = each->is_refused_ = false;
-            each->turns_ = each->dropped_ = 0;
-            each->run_ = 0;
-        }
-        in_parent();
-    }
-
-    static constinit mutex guard;  // taken before a queue's
-    static constinit python_turns* first;
-};
-
-constinit mutex python_turns::all::guard;
-constinit python_turns* python_turns::all::first = nullptr;
+void python_turns::begin_in_child() {
+    of_parent_.take_all_of(taken_);
+    of_parent_.take_all_of(queue_);
+    on_its_way_ = has_taken_ = is_refused_ = false;
+    turns_ = dropped_ = 0;
+    run_ = 0;
+}
 
 python_turns::python_turns(error_function on_error) : on_error_(std::move(on_error)) {
     if (gil_held() && !gil_gate::was_opened() && !gil_gate::open()) {
         throw python_error::fetch();
     }
-    all::add(*this);
 }
 
-python_turns::~python_turns() {
-    all::remove(*this);
-    drop_queued();
-}
+python_turns::~python_turns() { drop_queued(); }
 
 bool python_turns::in_turn() const noexcept {
     for (auto const* each = turn::innermost; each != nullptr; each = each->outer) {

@@ -1,69 +1,27 @@
 // python_streambuf: whole lines go to the sink, outside the buffer's own lock; and fork().
 #include <handoff/logging/python_streambuf.hpp>
 
-#include <algorithm>
 #include <mutex>
-#include <pthread.h>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace handoff {
 
-/// All of them, for fork(): no thread that the child lacks holds one's lock there.
-struct python_streambuf::all {
-    static void add(python_streambuf& added) {
-        [[maybe_unused]] static bool const tied_to_fork =
-            pthread_atfork(&before_fork, &in_parent, &in_child) == 0;
-        std::scoped_lock const held(guard());
-        buffers().push_back(&added);
-    }
+void python_streambuf::lock_for_fork() { mutex_.lock(); }
 
-    static void remove(python_streambuf& removed) noexcept {
-        std::scoped_lock const held(guard());
-        std::erase(buffers(), &removed);
-    }
+void python_streambuf::unlock_after_fork() { mutex_.unlock(); }
 
-private:
-    // Never destroyed: a thread may write as the process ends.
-    static mutex& guard() {  // taken before a buffer's
-        static auto& only = *new mutex();
-        return only;
-    }
-    static std::vector<python_streambuf*>& buffers() {
-        static auto& only = *new std::vector<python_streambuf*>();
-        return only;
-    }
-
-    static void before_fork() {
-        guard().lock();
-        for (python_streambuf* const each : buffers()) {
-            each->mutex_.lock();
-        }
-    }
-    static void in_parent() {
-        for (python_streambuf* const each : buffers()) {
-            each->mutex_.unlock();
-        }
-        guard().unlock();
-    }
-    static void in_child() {
-        for (python_streambuf* const each : buffers()) {
-            each->line_.clear();  // the parent prints it
-        }
-        in_parent();
-    }
-};
+void python_streambuf::begin_in_child() {
+    line_.clear();  // the parent prints it
+}
 
 python_streambuf::python_streambuf(std::ostream& redirected, log_sink to, python_stream stream)
     : redirected_(redirected), former_(redirected.rdbuf()), sink_(std::move(to)), stream_(stream) {
-    all::add(*this);
     redirected.rdbuf(this);
 }
 
 python_streambuf::~python_streambuf() {
     redirected_.rdbuf(former_);
-    all::remove(*this);
     hand_over(line_);
 }
 

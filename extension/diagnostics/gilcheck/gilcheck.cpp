@@ -498,9 +498,10 @@ settings settings_from(std::string_view text) {
         if (!is_json && !is_deadlocks && !is_python_locks && !is_no_calls && !is_reaction &&
             !reads_file_setting(word, read)) {
             throw std::invalid_argument(
-                "gilcheck: '" + std::string(word) + "' is " +
-                (is_setting(word) ? "one too many" : "no setting") +
-                ": the settings are abort, warn or once; deadlocks; python-locks; "
+                "gilcheck: '" + std::string(word) +
+                (is_setting(word) ? "' is one too many: the settings are "
+                                  : "' is no setting: the settings are ") +
+                "abort, warn or once; deadlocks; python-locks; "
                 "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, "
                 "deadlock-log=FILE, suppressions=FILE, baseline=FILE "
                 "or write-baseline=FILE; with commas between (warn,deadlocks,json), not '" +

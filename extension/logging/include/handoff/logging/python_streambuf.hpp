@@ -1,6 +1,7 @@
 // python_streambuf: sends what C++ writes to std::cout or std::cerr to sys.stdout or sys.stderr.
 #pragma once
 
+#include <handoff/gil/detail/fork_tie.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/logging/log_sink.hpp>
 
@@ -44,8 +45,6 @@ protected:
     int sync() override;
 
 private:
-    struct all;
-
     void hand_over(std::string const& text) const noexcept;
 
     std::ostream& redirected_;
@@ -54,6 +53,12 @@ private:
     python_stream const stream_;
     mutex mutex_;
     std::string line_;  // guarded by the mutex: an incomplete line
+
+    friend detail::fork_tie<python_streambuf>;
+    void lock_for_fork();
+    void begin_in_child();
+    void unlock_after_fork();
+    detail::fork_tie<python_streambuf> const tie_{*this};
 };
 
 }  // namespace handoff

@@ -1,6 +1,7 @@
 // python_turns: a queue of handlers that run with the GIL held, many in one hold. Without Asio.
 #pragma once
 
+#include <handoff/gil/detail/fork_tie.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/mutex.hpp>
 #include <handoff/python_error.hpp>
@@ -135,14 +136,13 @@ public:
     [[nodiscard]] python_executor_counts counts() const;
 
 protected:
-    ~python_turns();
+    virtual ~python_turns();
 
     /// Requests that take_turn() or drop_turn() is called once, later.
     virtual void schedule() = 0;
 
 private:
     struct turn;
-    struct all;
 
     bool run_ready_until(clock::time_point end);
     [[nodiscard]] queued_handler* take_next(bool turn_begins);
@@ -164,8 +164,11 @@ private:
     handler_list taken_;  // guarded by the GIL; without one by guard_
     std::atomic<std::size_t> run_ = 0;
 
-    python_turns* next_ = nullptr;  // in the list of all queues
-    python_turns* previous_ = nullptr;
+    friend fork_tie<python_turns>;
+    void lock_for_fork();
+    void begin_in_child();
+    void unlock_after_fork();
+    fork_tie<python_turns> const tie_{*this};
 };
 
 }  // namespace detail
