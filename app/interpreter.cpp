@@ -36,6 +36,7 @@ namespace py = boost::python;
 /// What start() makes and stop() takes apart.
 struct interpreter::life {
     explicit life(options given) : chosen(std::move(given)) {}
+    ~life() = default;
 
     life(life const&) = delete;
     life& operator=(life const&) = delete;
@@ -66,7 +67,7 @@ private:
     void lock_for_fork() { mutex.lock(); }
     void begin_in_child();
     void unlock_after_fork() { mutex.unlock(); }
-    detail::fork_tie<life> const tie{*this};
+    detail::fork_tie<life> const tie_{*this};
 };
 
 namespace {

@@ -135,8 +135,13 @@ public:
 
     [[nodiscard]] python_executor_counts counts() const;
 
+    /// For fork_tie.
+    void lock_for_fork();
+    void begin_in_child();
+    void unlock_after_fork();
+
 protected:
-    virtual ~python_turns();
+    ~python_turns();
 
     /// Requests that take_turn() or drop_turn() is called once, later.
     virtual void schedule() = 0;
@@ -164,10 +169,6 @@ private:
     handler_list taken_;  // guarded by the GIL; without one by guard_
     std::atomic<std::size_t> run_ = 0;
 
-    friend fork_tie<python_turns>;
-    void lock_for_fork();
-    void begin_in_child();
-    void unlock_after_fork();
     fork_tie<python_turns> const tie_{*this};
 };
 
