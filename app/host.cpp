@@ -84,6 +84,11 @@ bool start_diagnostics() {
             auto const wanted = giltrace::settings_from(*output);
             giltrace::start(wanted.output, wanted.how);
         }
+        // After Ctrl-C Python ends by the signal, without exit().
+        Py_AtExit([] {
+            giltrace::finish();
+            gilcheck::finish();
+        });
         if (auto const settings = watch_asked_for()) {
             gilwatch::start(*settings);
         }

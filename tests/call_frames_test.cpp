@@ -83,6 +83,26 @@ TEST(CallFrames, OfAFileThatIsGoneAreSaidToBeWithoutLines) {
     EXPECT_FALSE(handoff::detail::line_information_in(known.file).is_read);
 }
 
+/// Its name is also that of a type, float, as C++ encodes types.
+extern "C" [[gnu::visibility("default")]] int f();
+extern "C" [[gnu::noinline]] int f() { return 1; }
+
+TEST(CallFrames, OfCFunctionsKeepTheirNames) {
+    EXPECT_EQ(f(), 1);
+    std::array<void const*, 1> const instructions{reinterpret_cast<void const*>(&f)};
+    EXPECT_EQ(handoff::detail::call_frames(instructions).back().function, "f");
+}
+
+TEST(CallFrames, OfStrippedModulesAreTheUsersIfTheyHaveAName) {
+    call_frame const unknown{
+        .function = {}, .source = {}, .file = "/home/you/module.so", .offset = 64};
+    call_frame known = unknown;
+    known.function = "feed::start(pybind11::function)::{lambda()#1}";
+    std::array<call_frame, 2> const frames{unknown, known};
+    EXPECT_EQ(handoff::detail::users_frame(frames), &frames[1]);
+    EXPECT_EQ(handoff::detail::users_frame(std::span(frames).first(1)), frames.data());
+}
+
 [[gnu::noinline]] handoff::detail::walked_stack walk_from(std::size_t levels,
                                                           std::span<void*> frames) {
     auto walked = levels == 0 ? handoff::detail::walk_stack(frames) : walk_from(levels - 1, frames);
@@ -135,6 +155,19 @@ TEST(HandoffPieces, AreByWhatBoostPythonCalls) {
     // The outermost is what Python has called.
     EXPECT_THAT(piece_of({"pool::~pool()", "stop_all(pools&)", call}),
                 testing::HasSubstr("handoff::without_gil(&f)"));
+}
+
+TEST(HandoffPieces, NameTheGuardsOfTheLibraryThatIsThere) {
+    auto const guards = [](std::vector<std::string> const& functions) {
+        return handoff::detail::guards_that_acquire(stack_of(functions));
+    };
+    EXPECT_EQ(guards({"run()", "pybind11::cpp_function::dispatcher(_object*, _object*, _object*)"}),
+              "pybind11::gil_scoped_acquire, handoff::gil_acquire, PyGILState_Ensure");
+    EXPECT_EQ(guards({"run()", "boost::python::objects::function::call(_object*, _object*) const"}),
+              "handoff::gil_acquire, PyGILState_Ensure");
+    EXPECT_EQ(guards({"run()"}),
+              "handoff::gil_acquire, pybind11::gil_scoped_acquire, nanobind::gil_scoped_acquire, "
+              "PyGILState_Ensure");
 }
 
 TEST(HandoffPieces, AreNoneWhereBoostPythonHasNotCalled) {

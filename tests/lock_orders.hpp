@@ -140,6 +140,22 @@ inline spin_lock of_queue;
 inline void spin_faulty() { both_orders(of_queue); }
 inline void spin_right() { one_order(of_queue); }
 
+/// Spin locks that are made again at the same places. They need not be destroyed before.
+inline void reused_spin_right() {
+    std::array<pthread_spinlock_t, 2> locks{};
+    for (std::size_t turn = 0; turn < 2; ++turn) {
+        for (pthread_spinlock_t& each : locks) {
+            pthread_spin_init(&each, PTHREAD_PROCESS_PRIVATE);
+        }
+        elsewhere([&] {
+            pthread_spin_lock(&locks.at(turn));
+            pthread_spin_lock(&locks.at(1 - turn));
+            pthread_spin_unlock(&locks.at(1 - turn));
+            pthread_spin_unlock(&locks.at(turn));
+        });
+    }
+}
+
 /// A semaphore that is used as a mutex.
 class slot {
 public:
@@ -699,6 +715,7 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"semaphore_right", &semaphore_right},
     {"permits_right", &permits_right},
     {"reused_once_right", &reused_once_right},
+    {"reused_spin_right", &reused_spin_right},
     {"signals_right", &signals_right},
     {"forks_right", &forks_right},
     {"hook_under_lock", &hook_under_lock},

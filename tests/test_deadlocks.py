@@ -651,7 +651,7 @@ class Locks(Checked):
         self.assert_silent("import lock_orders; lock_orders.signals_right()")
 
     def test_that_let_several_pass_or_are_another_at_the_same_place(self):
-        for kind in ("permits", "reused_once"):
+        for kind in ("permits", "reused_once", "reused_spin"):
             with self.subTest(kind):
                 self.assert_silent(f"import lock_orders; lock_orders.{kind}_right()")
 

@@ -904,6 +904,39 @@ class Program(InFolder):
         )
         return finish(process, stdin.encode(), aborts=True)
 
+    def test_a_file_of_somebody_elses_is_left_as_it_is(self):
+        for option, setting, name in (
+            ("--write-baseline", "write-baseline", "notes.py"),
+            ("--statistics", "statistics", "notes.txt"),
+        ):
+            self.write(name, "print('mine')\n")
+            for arguments in (
+                (option, name),
+                ("--settings", f"warn,{setting}={name}"),
+            ):
+                with self.subTest(arguments):
+                    outcome = self.run_with("", "-m", "gilcheck", *arguments, "-c", "pass")
+                    self.assertEqual(outcome.code, 2, outcome)
+                    self.assertRegex(
+                        outcome.stderr,
+                        rf"\Agilcheck: '.*{name}' is there, and is no .* of gilcheck's: it is left "
+                        r"as it is; name another file\n\Z",
+                    )
+                    self.assertEqual((self.folder / name).read_text(), "print('mine')\n")
+
+    def test_its_own_files_are_written_again(self):
+        for name in "figures.txt", "figures.json", "figures.prom":
+            for _ in range(2):
+                arguments = ("--statistics", name, "-c", "pass")
+                outcome = self.run_with("", "-m", "gilcheck", *arguments)
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_statistics_are_written_after_ctrl_c_too(self):
+        arguments = ("--statistics", "figures.json", "-c", "raise KeyboardInterrupt")
+        outcome = self.run_with("", "-m", "gilcheck", *arguments)
+        self.assertEqual(outcome.code, -signal.SIGINT, outcome)
+        self.assertIn('"takes": ', (self.folder / "figures.json").read_text())
+
     def test_that_is_none_is_refused(self):
         for arguments, said in (
             ((), "nothing to run"),

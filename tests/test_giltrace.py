@@ -1206,6 +1206,27 @@ time.sleep(60)
                 self.assertEqual(list(self.folder.glob("*.recording")), [])
 
 
+class Interrupted(Traced):
+    """Python ends by the signal then, without exit()."""
+
+    def test_by_ctrl_c_is_written_nevertheless(self):
+        for what in "raise KeyboardInterrupt", "import signal; signal.raise_signal(signal.SIGINT)":
+            for way, outcome in self.traced(f"{TWO_BUSY_THREADS}{what}"):
+                with self.subTest(way, what=what):
+                    self.assertEqual(outcome.code, -signal.SIGINT, outcome)
+                    self.assertIn("written to ", outcome.stderr)
+                    self.assertIn("spinner", self.lanes())
+                    self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
+                    (self.folder / "trace.json").unlink()
+
+    def test_by_ctrl_c_after_a_stop_says_nothing(self):
+        code = "import giltrace; giltrace.stop(summary=False); raise KeyboardInterrupt"
+        for way, outcome in self.traced(code):
+            if way == "module":  # the host's recording is its own
+                self.assertEqual(outcome.code, -signal.SIGINT, outcome)
+                self.assertNotIn("giltrace:", outcome.stderr)
+
+
 class NoRoom(Traced):
     def test_for_the_output_is_told_and_leaves_the_recording(self):
         (self.folder / "trace.json").symlink_to("/dev/full")

@@ -538,6 +538,12 @@ class SparesWaits(Watched):
             "waits for input or output",
             "ctypes.CDLL(None).poll(None, ctypes.c_ulong(0), -1)",
         ),
+        "recv of a socket with a time limit": (
+            "waits for input or output",
+            "import socket, struct; one, other = socket.socketpair(); "
+            "one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 3600, 0)); "
+            "ctypes.CDLL(None).recv(one.fileno(), ctypes.create_string_buffer(1), 1, 0)",
+        ),
     }
 
     def test_of_the_main_thread(self):
@@ -779,7 +785,7 @@ class BadInput(Watched):
                 command = (STOCK, "-m", "gilwatch", f"--signal={int(bad)}", "-c", "pass")
                 outcome = finish(start(*command, env=paths))
                 self.assertEqual(outcome.code, 2)
-                called = said.replace("gilwatch's", "gilwatch:")
+                called = said.replace("gilwatch's ", "gilwatch: --")
                 self.assertEqual(outcome.stderr, f"{called} {int(bad)}\n")
         for bad in ("True", "'USR1'", "1.0"):
             with self.subTest(bad):

@@ -346,7 +346,9 @@ class Makefile(Packages):
     def refuse(self, *arguments, **variables):
         """What `make` says, with these programs of ours in front of the system's, and stops."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
-        refused = run("make", *arguments, cwd=self.folder, env=environment(PATH=path, **variables))
+        # Not the variables of the `make test` that runs this.
+        variables = environment(PATH=path, MAKEFLAGS="", **variables)
+        refused = run("make", *arguments, cwd=self.folder, env=variables)
         self.assertEqual(refused.code, 2, refused)
         return refused.stderr
 

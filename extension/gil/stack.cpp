@@ -21,7 +21,11 @@ std::uintptr_t address(void const* instruction) noexcept {
     return reinterpret_cast<std::uintptr_t>(instruction);
 }
 
+/// A C function's name is also that of a type: "f" would become "float".
 std::string demangled(std::string const& name) {
+    if (!name.starts_with("_Z")) {
+        return name;
+    }
     int status = 0;
     std::unique_ptr<char, decltype(&std::free)> const text(
         abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), &std::free);

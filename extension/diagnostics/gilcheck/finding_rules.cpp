@@ -107,10 +107,16 @@ struct rules {
 
 std::atomic<rules const*> current = nullptr;  // older ones are kept: a thread may be reading them
 
+/// As much of a line as a message has room for.
+std::string shown(std::string_view line) {
+    static constexpr std::size_t most = 60;
+    return "'" + std::string(line.substr(0, most)) + (line.size() > most ? "…'" : "'");
+}
+
 suppression suppression_from(std::string_view line, std::string const& place) {
     auto const wrong = [&](std::string_view part, std::string const& what) {
-        return std::invalid_argument("gilcheck: " + place + ": '" + std::string(part) + "' " +
-                                     what + ", as in 'function:legacy::poll  # upstream bug 123'");
+        return std::invalid_argument("gilcheck: " + place + ": " + shown(part) + " " + what +
+                                     ", as in 'function:legacy::poll  # upstream bug 123'");
     };
     // A lambda's name contains a #.
     std::size_t reason = line.find('#');
@@ -247,14 +253,15 @@ void use_rules(rule_files const& files) {
                       [&](std::string_view line, std::string const& place) {
                           if (!line.starts_with(beginning_of_signature)) {
                               throw std::invalid_argument(
-                                  "gilcheck: " + place + ": '" + std::string(line) +
-                                  "' is no finding of a baseline: write the file anew, by "
+                                  "gilcheck: " + place + ": " + shown(line) +
+                                  " is no finding of a baseline: write the file anew, by "
                                   "gilcheck --write-baseline");
                           }
                           read->known.emplace(line);
                       });
     }
     if (!files.write_baseline.empty()) {
+        require_own_file(files.write_baseline, "baseline", std::span(&beginning_of_signature, 1));
         read->write_baseline = file_to_append_to(files.write_baseline, "baseline");
     }
     current.store(read->is_empty() ? nullptr : read.release(), std::memory_order_release);

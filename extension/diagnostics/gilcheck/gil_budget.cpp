@@ -50,9 +50,14 @@ bool holds_gil() noexcept { return handoff_gil_held; }
 /// "5.2 ms".
 std::string in_milliseconds(duration time) {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.3g ms",
-                  std::chrono::duration<double, std::milli>(time).count());
+    double const milliseconds = std::chrono::duration<double, std::milli>(time).count();
+    std::snprintf(text.data(), text.size(), milliseconds < 999.5 ? "%.3g ms" : "%.0f ms",
+                  milliseconds);
     return text.data();
+}
+
+auto has_owner(code_of whose) {
+    return [whose](call_frame const& each) { return each.whose == whose; };
 }
 
 struct long_hold {
@@ -64,6 +69,13 @@ struct long_hold {
     std::string waits_in;  // a system call, without a known stack; else empty
     std::string unknown;  // why the stack of a computing holder is unknown; else empty
 
+    /// Whether nobody else's code is on its stack.
+    [[nodiscard]] bool is_pythons_own() const {
+        return std::ranges::any_of(frames, has_owner(code_of::python)) &&
+               std::ranges::none_of(frames, has_owner(code_of::user)) &&
+               std::ranges::none_of(frames, has_owner(code_of::binding));
+    }
+
     [[nodiscard]] std::string where() const {
         if (call_frame const* const users = users_frame(frames)) {
             return in_words(*users) + (users->source.empty() && !python.empty()
@@ -74,12 +86,18 @@ struct long_hold {
             return "a wait in " + waits_in + "()" +
                    (python.empty() ? "" : ", by " + python.front());
         }
-        return (frames.empty() ? std::string("native code") : in_words(frames.front())) +
+        return (is_pythons_own() ? "Python's own " : "") +
+               (frames.empty() ? std::string("native code") : briefly(frames.front())) +
                (python.empty() ? "" : ", called by " + python.front());
     }
 };
 
 std::string advice(long_hold const& hold) {
+    if (hold.is_pythons_own()) {
+        return "This is Python's own code, which keeps the GIL until it is done: give it less to "
+               "do "
+               "at a time, or have another process do it.";
+    }
     std::string_view const piece = piece_that_releases(hold.frames);
     return "Release the GIL around work and waits that do not touch Python: " + std::string(piece) +
            (piece.empty() ? "" : "; or by hand: ") + guards_that_release(hold.frames) + ".";
@@ -87,7 +105,7 @@ std::string advice(long_hold const& hold) {
 
 std::string text_of(long_hold const& hold) {
     std::string text = "gilcheck: over budget: " + hold.where() + " has held the GIL for " +
-                       in_milliseconds(hold.so_far) + ", and " + in_milliseconds(allowed) +
+                       in_milliseconds(hold.so_far) + " so far, and " + in_milliseconds(allowed) +
                        " are allowed\n  thread   " + thread_in_words(hold.id, hold.name) + "\n";
     char const* label = "  Python   ";
     for (std::string const& each : hold.python) {
@@ -141,9 +159,20 @@ finding_facts facts_of(long_hold const& hold) {
     return known;
 }
 
+/// Whether one of the tools works there: as a library is loaded, for example.
+bool is_tools_own(std::span<call_frame const> frames) {
+    return std::ranges::any_of(frames, [](call_frame const& each) {
+        std::string_view const file = std::string_view(each.file).substr(each.file.rfind('/') + 1);
+        return file.starts_with("libgilcheck") || file.starts_with("libgiltrace") ||
+               file.starts_with("libgilwatch");
+    });
+}
+
 /// known: the signatures of what was reported. A function is reported once, wherever the thread was
 /// in it.
-void look(stack_signal const& asking, current_hold const& now, std::set<std::string>& known) {
+/// begun: when it began to run native code, in nanoseconds; or the hold, if no more is known.
+void look(stack_signal const& asking, current_hold const& now, std::uint64_t begun,
+          std::set<std::string>& known) {
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
     std::uint64_t const at = nanoseconds();
     bool const is_known =
@@ -153,7 +182,7 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
     }
     long_hold hold{.id = now.thread,
                    .name = answer.name,
-                   .so_far = std::chrono::nanoseconds(at - now.since),
+                   .so_far = std::chrono::nanoseconds(at - begun),
                    .frames = {},
                    .python = {},
                    .waits_in = {},
@@ -173,8 +202,8 @@ void look(stack_signal const& asking, current_hold const& now, std::set<std::str
     auto const frames = call_frames(instructions);
     auto const of_interest = called_by_python(frames);
     hold.frames.assign(of_interest.begin(), of_interest.end());
-    if (answer.silent.empty() && hold.frames.empty()) {
-        return;  // it was in the evaluation loop by then
+    if (answer.silent.empty() && (hold.frames.empty() || is_tools_own(hold.frames))) {
+        return;  // it was in the evaluation loop by then, or in one of the tools
     }
     if (answer.blocks && hold_of_now().number != now.number) {
         hold.python.clear();  // it was elsewhere by the time that the Python lines were read
@@ -215,6 +244,10 @@ public:
             waiters_.begin(hold);
         }
     }
+    /// When it last ran Python code, as far as is known: when it answered, or the hold began.
+    [[nodiscard]] static std::uint64_t last_answer_in(current_hold const& hold) {
+        return hold.thread == getpid() ? std::max(hold.since, answered.load()) : hold.since;
+    }
     /// Whether the holder does not answer this thread, or a thread that waits for the GIL.
     [[nodiscard]] bool is_unanswered(current_hold const& hold) const {
         return (is_asked && ours_.is_over(hold)) || (hold.asked != 0 && waiters_.is_over(hold));
@@ -238,11 +271,13 @@ private:
     };
 
     static int answer(void* /*unused*/) {
+        answered = nanoseconds();
         is_asked = false;
         return 0;
     }
 
     static inline std::atomic<bool> is_asked = false;
+    static inline std::atomic<std::uint64_t> answered = 0;  // when
     asked ours_;
     asked waiters_;
 };
@@ -260,7 +295,8 @@ void* watch(void* /*unused*/) {
                                 .tv_nsec = pause.count() % 1'000'000'000};
             clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, nullptr);
             current_hold const now = hold_of_now();
-            duration const lasts(now.number == 0 ? 0 : nanoseconds() - now.since);
+            std::uint64_t const begun = question::last_answer_in(now);
+            duration const lasts(now.number == 0 ? 0 : nanoseconds() - begun);
             if (lasts < allowed / 2 || now.number == looked_at) {
                 continue;
             }
@@ -268,7 +304,7 @@ void* watch(void* /*unused*/) {
             if (lasts > allowed && to_holder.is_unanswered(now)) {
                 looked_at = now.number;
                 is_looking = true;
-                look(asking, now, known);
+                look(asking, now, begun, known);
                 is_looking = false;
             }
         }

@@ -5,8 +5,10 @@
 
 #include "running_python.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 
 namespace handoff::detail {
@@ -41,5 +43,9 @@ enum class statistics_format : std::uint8_t {
 /// All figures so far. Threads of one name are added up. A hold counts for the Python function that
 /// was executed at its end, and otherwise for native code. GIL: any; not touched. Threads: any.
 [[nodiscard]] std::string gil_statistics(statistics_format format);
+
+/// With what its text begins, in each of the formats.
+constexpr std::array beginnings_of_statistics = std::to_array<std::string_view>(
+    {"gilcheck: the GIL was taken ", R"({"takes": )", "# HELP python_gil_"});
 
 }  // namespace handoff::detail

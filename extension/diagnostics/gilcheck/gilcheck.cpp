@@ -376,6 +376,7 @@ bool is_the_only_checker() noexcept {
 /// Throws: std::invalid_argument: a file cannot be read, or not be written.
 void adopt(settings wanted) {
     if (!wanted.statistics.empty()) {
+        require_own_file(wanted.statistics, "file of the statistics", beginnings_of_statistics);
         wanted.statistics = file_to_append_to(wanted.statistics, "file of the statistics");
     }
     use_rules({.suppressions = wanted.suppressions,
@@ -561,6 +562,11 @@ std::string statistics() {
 }
 
 void flush() { finish_reports(); }
+
+void finish() {
+    finish_reports();
+    write_statistics();
+}
 
 void start_with_python(settings const& wanted) {
     if (!is_the_only_checker()) {

@@ -23,6 +23,9 @@ extern "C" [[gnu::visibility("default")]] char const* gilcheck_statistics() {
 /// For ctypes.CDLL: as handoff::gilcheck::flush(). GIL: released.
 extern "C" [[gnu::visibility("default")]] void gilcheck_flush() { handoff::gilcheck::flush(); }
 
+/// For ctypes.CDLL: as handoff::gilcheck::finish(). GIL: released.
+extern "C" [[gnu::visibility("default")]] void gilcheck_finish() { handoff::gilcheck::finish(); }
+
 namespace {
 
 [[gnu::constructor]] void start_where_preloaded() {

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
+#include <ios>
 #include <stdexcept>
 #include <string_view>
 #include <unistd.h>
@@ -38,6 +40,20 @@ std::string file_to_append_to(std::string const& path, char const* what) {
     std::error_code is_none;
     std::string const whole = std::filesystem::absolute(path, is_none);
     return is_none ? path : whole;
+}
+
+void require_own_file(std::string const& path, char const* what,
+                      std::span<std::string_view const> beginnings) {
+    std::string begin(64, '\0');
+    std::ifstream file(path, std::ios::binary);
+    file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+    begin.resize(static_cast<std::size_t>(file.gcount()));
+    if (!begin.empty() && std::ranges::none_of(beginnings, [&begin](std::string_view each) {
+            return begin.starts_with(each);
+        })) {
+        throw std::invalid_argument("gilcheck: '" + path + "' is there, and is no " + what +
+                                    " of gilcheck's: it is left as it is; name another file");
+    }
 }
 
 bool append(char const* path, std::string_view text) noexcept {

@@ -1,6 +1,7 @@
 // report_log: a file for reports, instead of stderr.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,11 @@ namespace handoff::detail {
 /// not exist. what: the file is, for the message. Throws: std::invalid_argument, with the path and
 /// the system's reason: it cannot be appended to.
 [[nodiscard]] std::string file_to_append_to(std::string const& path, char const* what);
+
+/// Throws: std::invalid_argument: the file has something in it, and begins with none of these: it
+/// is somebody else's, which is not to be changed. what: the file is to become, for the message.
+void require_own_file(std::string const& path, char const* what,
+                      std::span<std::string_view const> beginnings);
 
 /// Appends the text to a file, in one piece, also when other processes append to it. The file is
 /// opened each time: the program may close every descriptor, and reuse the number for its own file.

@@ -33,6 +33,9 @@ extern "C" {
         [=] { handoff::giltrace::write_ended(with_summary ? summary::on_stderr : summary::none); });
 }
 
+// As handoff::giltrace::finish(). GIL: held.
+[[gnu::visibility("default")]] void giltrace_finish() { handoff::giltrace::finish(); }
+
 [[gnu::visibility("default")]] char const* giltrace_write(char const* recording,
                                                           char const* output) {
     return failure_of([=] { handoff::giltrace::write(recording, output); });

@@ -341,7 +341,7 @@ timeline timeline::read(std::string const& path, moment const* until) {
     auto const unfinished = made.was_ended ? 0 : static_cast<std::uint32_t>(made.activities.size());
     if (!made.was_ended) {
         made.activities.push_back(
-            {.name = made.goes_on ? "a hold that goes on" : "a hold that did not end"});
+            {.name = made.goes_on ? "a hold that goes on" : timeline::unfinished});
     }
     for (auto const& [number, state] : readings) {
         lane& thread = made.lanes[state.lane];

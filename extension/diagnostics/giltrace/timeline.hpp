@@ -57,6 +57,9 @@ struct timeline {
     std::uint64_t gap_end = 0;  // ... to the last: who held the GIL then is not all known
     std::string disorder;  // empty; else the first event that cannot follow the one before it
     std::vector<lane> lanes;  // in the order of their first event
+    /// The name of what held the GIL when the process was killed: no more is known.
+    static constexpr char const* unfinished = "a hold that did not end";
+
     std::vector<activity> activities;
 
     /// Throws: std::system_error, std::runtime_error: it cannot be read, or is no recording.

@@ -75,7 +75,8 @@ constexpr std::array python_names = std::to_array<std::string_view>(
      "PyTuple_",     "PyType_",     "PyUFunc_",   "PyUnicode_",        "PyUnstable_",
      "PyWeakref_",   "PyErr_",      "PyGILState", "PyThreadState_",    "PyVectorcall_"});
 constexpr std::array binding_libraries =
-    std::to_array<std::string_view>({"libboost_python", "libnanobind"});
+    std::to_array<std::string_view>({"libboost_python", "libnanobind", "libgilcheck", "libgiltrace",
+                                     "libgilwatch", "libhandoff_attach"});
 constexpr std::array standard_libraries = std::to_array<std::string_view>(
     {"libc.so", "libc-", "libpthread", "libm.so", "libm-", "libdl", "librt", "libstdc++", "libc++",
      "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi", "libasan", "liblsan",
@@ -280,8 +281,14 @@ std::span<call_frame const> called_by_python(std::span<call_frame const> frames)
 }
 
 call_frame const* users_frame(std::span<call_frame const> frames) noexcept {
-    auto const found = std::ranges::find(frames, code_of::user, &call_frame::whose);
-    return found == frames.end() ? nullptr : &*found;
+    call_frame const* unnamed = nullptr;  // in a stripped module it may be a library's
+    for (call_frame const& each : frames) {
+        if (each.whose == code_of::user && !(each.function.empty() && each.source.empty())) {
+            return &each;
+        }
+        unnamed = unnamed == nullptr && each.whose == code_of::user ? &each : unnamed;
+    }
+    return unnamed;
 }
 
 bool drops_shared_ptr_of_python(std::span<call_frame const> frames) noexcept {

@@ -62,7 +62,8 @@ struct code_place {
 [[nodiscard]] std::span<call_frame const> called_by_python(
     std::span<call_frame const> frames) noexcept;
 
-/// The first frame that is the user's: where to look. Null: there is none.
+/// The first frame that is the user's: where to look. One whose function is known comes before one
+/// that has no name. Null: there is none.
 [[nodiscard]] call_frame const* users_frame(std::span<call_frame const> frames) noexcept;
 
 /// A call with which the user's function ended, and to which it gave its frame. The next frame is

@@ -1,4 +1,5 @@
-// uninterrupted_wait: by the numbers of the system calls. No memory is asked for by state_of().
+// uninterrupted_wait: by the numbers of the system calls, and by the time limits of their sockets.
+// No memory is asked for by state_of().
 #include "uninterrupted_wait.hpp"
 
 #include <algorithm>
@@ -6,8 +7,11 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <fstream>
+#include <ios>
 #include <string>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <utility>
 
@@ -34,15 +38,58 @@ constexpr std::array known = std::to_array<std::pair<long, wait>>({
     {SYS_msgsnd, {.name = "msgsnd", .waits = wait::for_input_or_output}},
     {SYS_nanosleep, {.name = "nanosleep", .waits = wait::for_a_time}},
     {SYS_clock_nanosleep, {.name = "clock_nanosleep", .waits = wait::for_a_time}},
+    {SYS_semop, {.name = "semop", .waits = wait::for_input_or_output}},
+    {SYS_semtimedop, {.name = "semtimedop", .waits = wait::for_input_or_output}},
+#ifdef SYS_io_uring_enter
+    {SYS_io_uring_enter, {.name = "io_uring_enter", .waits = wait::for_input_or_output}},
+#endif
 });
+
+/// A call whose first argument is a descriptor, and which such a time limit of its socket
+/// (SO_RCVTIMEO, SO_SNDTIMEO) makes one of those.
+struct limited_call {
+    long number;
+    std::string_view name;
+    int limit;
+};
+constexpr std::array limited = std::to_array<limited_call>({
+    {.number = SYS_read, .name = "read", .limit = SO_RCVTIMEO},
+    {.number = SYS_readv, .name = "readv", .limit = SO_RCVTIMEO},
+    {.number = SYS_recvfrom, .name = "recv", .limit = SO_RCVTIMEO},
+    {.number = SYS_recvmsg, .name = "recvmsg", .limit = SO_RCVTIMEO},
+    {.number = SYS_recvmmsg, .name = "recvmmsg", .limit = SO_RCVTIMEO},
+    {.number = SYS_accept, .name = "accept", .limit = SO_RCVTIMEO},
+    {.number = SYS_accept4, .name = "accept4", .limit = SO_RCVTIMEO},
+    {.number = SYS_connect, .name = "connect", .limit = SO_SNDTIMEO},
+    {.number = SYS_write, .name = "write", .limit = SO_SNDTIMEO},
+    {.number = SYS_writev, .name = "writev", .limit = SO_SNDTIMEO},
+    {.number = SYS_sendto, .name = "send", .limit = SO_SNDTIMEO},
+    {.number = SYS_sendmsg, .name = "sendmsg", .limit = SO_SNDTIMEO},
+    {.number = SYS_sendmmsg, .name = "sendmmsg", .limit = SO_SNDTIMEO},
+});
+
+bool has_limit(int descriptor, int limit) noexcept {
+    timeval given{};
+    socklen_t size = sizeof given;
+    return getsockopt(descriptor, SOL_SOCKET, limit, &given, &size) == 0 &&
+           (given.tv_sec != 0 || given.tv_usec != 0);
+}
 
 }  // namespace
 
 std::optional<uninterrupted_wait> uninterrupted_wait_of(pid_t thread) {
     long number = -1;  // "running" is none
-    std::ifstream("/proc/self/task/" + std::to_string(thread) + "/syscall") >> number;
-    auto const* const found = std::ranges::find(known, number, &std::pair<long, wait>::first);
-    return found == known.end() ? std::nullopt : std::optional(found->second);
+    unsigned long first_argument = 0;
+    std::ifstream("/proc/self/task/" + std::to_string(thread) + "/syscall") >> number >> std::hex >>
+        first_argument;
+    if (auto const* const found = std::ranges::find(known, number, &std::pair<long, wait>::first);
+        found != known.end()) {
+        return found->second;
+    }
+    auto const* const found = std::ranges::find(limited, number, &limited_call::number);
+    return found != limited.end() && has_limit(static_cast<int>(first_argument), found->limit)
+               ? std::optional(wait{.name = found->name, .waits = wait::for_input_or_output})
+               : std::nullopt;
 }
 
 char state_of(pid_t thread) noexcept {

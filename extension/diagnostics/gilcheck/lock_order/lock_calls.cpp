@@ -178,6 +178,11 @@ int unlock_spin(pthread_spinlock_t* lock) {
     return pthread_spin_unlock(lock);
 }
 
+int init_spin(pthread_spinlock_t* lock, int shared) {
+    forget(lock_kind::spin_lock, const_cast<int const*>(lock));
+    return pthread_spin_init(lock, shared);
+}
+
 int destroy_spin(pthread_spinlock_t* lock) {
     if (thread_locks* const thread = thread_locks::current()) {
         thread->gives_all(known_number_of(lock_kind::spin_lock, const_cast<int const*>(lock)));
@@ -569,6 +574,7 @@ std::span<replacement const> replacements() {
         of("pthread_spin_lock", &spin),
         of("pthread_spin_trylock", &try_spin),
         of("pthread_spin_unlock", &unlock_spin),
+        of("pthread_spin_init", &init_spin),
         of("pthread_spin_destroy", &destroy_spin),
         of("pthread_cond_wait", &wait_for_condition),
         of("pthread_cond_timedwait", &timed_wait_for_condition),

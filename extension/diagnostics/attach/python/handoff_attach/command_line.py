@@ -48,6 +48,17 @@ def seconds(text: str) -> float:
     return length
 
 
+def seconds_or_none(text: str) -> float:
+    """The same for a time that may be 0: never. Raises ArgumentTypeError."""
+    try:
+        length = float(text)
+    except ValueError:
+        length = math.nan
+    if not 0 <= length < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, from 0 on")
+    return length
+
+
 def has_program(asked: argparse.Namespace) -> bool:
     return any(each is not None for each in (asked.module, asked.code, asked.script))
 

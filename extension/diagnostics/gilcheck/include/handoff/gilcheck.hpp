@@ -70,6 +70,10 @@ void start(settings const& how);
 /// gilcheck's own. GIL: any; not touched, and better released. Threads: any.
 void flush();
 
+/// What the end of the process does, earlier: flush(), and the statistics are written. For a Python
+/// that ends by a signal, as after Ctrl-C. GIL: any; not touched. Threads: any.
+void finish();
+
 /// Like start(), as soon as an interpreter is loaded, which may never happen: for a library that is
 /// preloaded into any program.
 void start_with_python(settings const& how);

@@ -40,11 +40,14 @@ def start(settings: str = "warn") -> None:
         raise TypeError(f"gilcheck's settings are a str, not {settings!r}")
     import ctypes
 
+    from .ctrl_c import at_ctrl_c
+
     begin = _library(ctypes.PyDLL).gilcheck_start
     begin.restype = ctypes.c_char_p
     failure = begin(os.fsencode(settings))
     if failure is not None:
         raise RuntimeError(os.fsdecode(failure))
+    at_ctrl_c("gilcheck", _library(ctypes.CDLL).gilcheck_finish)
 
 
 def flush() -> None:

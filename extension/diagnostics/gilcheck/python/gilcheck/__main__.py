@@ -34,6 +34,7 @@ Report each call into Python that is made without the GIL. Three examples:
   --includes             print the compiler's option for gilcheck_inline.h
   --version, -h, --help
 """
+_FINDING = b'{"finding": '  # as each line of a baseline begins
 _FILES = ("--statistics", "--log", "--suppressions", "--baseline", "--write-baseline")
 
 
@@ -65,6 +66,14 @@ def _begin_baseline(parser: argparse.ArgumentParser, asked: argparse.Namespace) 
         if asked.baseline is not None:
             parser.error("either --baseline, which is known, or --write-baseline, to know it anew")
         try:
+            if asked.write_baseline.exists():
+                begin = asked.write_baseline.open("rb").read(len(_FINDING))
+                if begin and begin != _FINDING:
+                    parser.exit(
+                        2,
+                        f"gilcheck: '{asked.write_baseline}' is there, and is no baseline of "
+                        "gilcheck's: it is left as it is; name another file\n",
+                    )
             asked.write_baseline.write_bytes(b"")
         except OSError as failure:
             parser.exit(

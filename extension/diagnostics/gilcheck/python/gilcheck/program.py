@@ -49,7 +49,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         tool = self.prog.rpartition(" ")[2]
         message = message.removeprefix("argument ")
-        message = message.replace(": expected one argument", " wants a value after it")
+        option, is_it, _ = message.partition(": expected one argument")
+        if is_it:
+            message = f"{option} wants a value after it; one that begins with a - is written "
+            message += f"{option}=VALUE"
         self.exit(2, f"{tool}: {message}; `{self.prog} --help` lists the options\n")
 
 

@@ -35,7 +35,7 @@ def options(prog: str) -> program.Parser:
     parser.add_argument("-o", dest="output")
     for each in ("last", "when-wait-exceeds"):
         parser.add_argument(f"--{each}", type=command_line.seconds, default=0.0)  # 0: not wanted
-    parser.add_argument("--stack-after", type=float, default=0.01)
+    parser.add_argument("--stack-after", type=command_line.seconds_or_none, default=0.01)
     parser.add_argument("--signal", type=command_line.signal_number, default=0)
     parser.add_argument("--recording")
     parser.add_argument("--seconds", type=command_line.seconds)

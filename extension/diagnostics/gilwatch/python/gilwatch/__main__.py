@@ -54,6 +54,7 @@ def main(prog: str = "gilwatch") -> None:
         start(asked.after, signal=asked.signal)
     except (RuntimeError, ValueError) as failure:
         text = str(failure).removeprefix("gilwatch's ").removeprefix("gilwatch ")
+        text = f"--{text}" if text.startswith("signal ") else text
         text, _, _ = text.partition(", in '")  # the settings, which the library reads as one text
         parser.exit(2, f"gilwatch: {text}\n")
     run()

@@ -90,7 +90,10 @@ class Core:
                 f"{self.file} is of a program of 32 bits, which gilwatch cannot read"
             )
         if struct.unpack_from("<H", header, 16)[0] != _ET_CORE:
-            raise RefusedError(f"{self.file} is a program or a library, not a core")
+            raise RefusedError(
+                f"{self.file} is a program or a library, not a core: `coredumpctl dump PID -o "
+                "core` writes one, or `gcore PID`; --executable names a program"
+            )
 
     def _read_notes(self) -> Iterator[tuple[int, bytes]]:
         """(type, content) of those of the kernel's whose types are the same everywhere."""
