@@ -67,7 +67,8 @@ def _begin_baseline(parser: argparse.ArgumentParser, asked: argparse.Namespace) 
             parser.error("either --baseline, which is known, or --write-baseline, to know it anew")
         try:
             if asked.write_baseline.exists():
-                begin = asked.write_baseline.open("rb").read(len(_FINDING))
+                with asked.write_baseline.open("rb") as file:
+                    begin = file.read(len(_FINDING))
                 if begin and begin != _FINDING:
                     parser.exit(
                         2,

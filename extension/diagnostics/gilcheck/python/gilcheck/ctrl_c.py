@@ -10,7 +10,7 @@ _tools: set[str] = set()
 
 
 def at_ctrl_c(tool: str, finish: Callable[[], object]) -> None:
-    """Have that called, once, where a KeyboardInterrupt that nobody catches ends Python.
+    """Have that called, once a tool, where a KeyboardInterrupt that nobody catches ends Python.
 
     Python then ends by the signal, and not by exit(), at which the tools' libraries write. Source:
     exit_sigint() in CPython's Modules/main.c; PyErr_PrintEx(), which sets sys.last_type before.

@@ -16,8 +16,6 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
-from gilcheck.ctrl_c import at_ctrl_c
-
 __version__ = "@PROJECT_VERSION@"
 
 LIBRARY = Path(__file__).with_name("libgiltrace.so")
@@ -64,7 +62,6 @@ def start(
     """
     seconds = map(ctypes.c_double, (stack_after, last, when_wait_exceeds))
     _call("giltrace_start", os.fsencode(output), *seconds, ctypes.c_int(signal), summary)
-    at_ctrl_c("giltrace", ctypes.PyDLL(str(LIBRARY)).giltrace_finish)
 
 
 def stop(*, summary: bool = True) -> None:
