@@ -192,7 +192,10 @@ named_function named(call_frame const& frame) {
 
 void finding_facts::add_side(std::span<call_frame const> stack, std::size_t most) {
     std::vector<named_function> side;
-    for (call_frame const& each : stack) {
+    call_frame const* const users = users_frame(stack);
+    for (call_frame const& each :
+         users == nullptr ? stack.first(0)
+                          : stack.subspan(static_cast<std::size_t>(users - stack.data()))) {
         if (each.whose == code_of::user && side.size() < most) {
             side.push_back(named(each));
         }
