@@ -1,5 +1,6 @@
 """fast(): overloads of one name, fast and plain, from two modules, with aliases between them."""
 
+import ctypes
 import os
 import random
 import sys
@@ -10,6 +11,13 @@ sys.path.insert(0, os.environ["MODULES_FOLDER"])
 
 import overloads_one
 import overloads_two
+
+# An operator's function that is never dropped. When there is none any more, Boost.Python destroys
+# an object of its own after Python's end, which crashes with CPython 3.15, plain functions alone as
+# well. Source: `keeper` in not_implemented_function(), Boost.Python's src/object/function.cpp.
+KEPT = types.ModuleType("kept")
+overloads_one.define(KEPT, "__add__", 0, False, False)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(KEPT.__add__))
 
 KINDS = 5
 NAMES = ("f", "g", "__add__")

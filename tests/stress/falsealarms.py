@@ -37,13 +37,9 @@ TESTS = (
 # Packages whose tests come with them, and which of those are left out: they compile Fortran.
 SUITES = {"numpy": "/*/f2py/*"}
 # Tests that call Python without the GIL on purpose, or deadlock; this project's have a tool in them
-# already. What test_fast_overloads defines ends again, and Boost.Python drops an object of its own
-# after Python's end: the `keeper` of not_implemented_function(), in its function.cpp.
+# already.
 MISUSES = ("test_no_FatalError_infinite_loop",)
-OWN_MISUSES = (
-    "test_gil|test_deadlocks|test_attach|test_packages|WatchedInterpreter"
-    "|CanaryDeathTest|test_fast_overloads"
-)
+OWN_MISUSES = "test_gil|test_deadlocks|test_attach|test_packages|WatchedInterpreter|CanaryDeath"
 KNOWN = Path(__file__).resolve().parent.parent / "known_findings.txt"
 
 
