@@ -426,6 +426,33 @@ class Contended(Watched):
                 )
                 self.assertRegex(report[1], "^  do: .*release the GIL")
 
+    def test_one_hold_that_ends_while_the_report_is_made_is_told_apart_from_them(self):
+        """It blocks all signals, so that it is asked in vain for a while."""
+        module = MODULES.parent / "long_holds" / "lines"
+        code = (
+            f"import sys; sys.path.insert(0, {str(module)!r})\n"
+            "import long_holds, signal, threading, time\n"
+            "done = threading.Event()\n"
+            "def want():\n"
+            "    while not done.is_set(): time.sleep(0.0005)\n"
+            "waiter = threading.Thread(target=want); waiter.start()\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+            "long_holds.works()\n"
+            "done.set(); waiter.join()\n"
+        )
+        for after in "0.15", "0.25", "0.35":
+            command = (STOCK, "-m", "gilwatch", "--after", after, "-c", code)
+            outcome = finish(start(*command, env=environment(PYTHONPATH=PACKAGES)))
+            with self.subTest(after=after):
+                self.assertEqual(outcome.code, 0, outcome)
+                # None, where it ended before it was looked at.
+                for first in re.findall("^gilwatch: .*", outcome.stderr, re.MULTILINE):
+                    self.assertRegex(
+                        first,
+                        r"the main thread (?:holds the GIL and does not answer "
+                        r"|held the GIL for \S+ m?s or longer, and released it while)",
+                    )
+
     def test_threads_that_compute_are_told_apart_from_a_hang(self):
         code = (
             "import threading\n"

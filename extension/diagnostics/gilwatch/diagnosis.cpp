@@ -377,6 +377,18 @@ std::string words_of_all(threads_seen const& threads) {
     return cure.empty() ? text : text.append("\n  do: ").append(cure);
 }
 
+/// The hold ended while the report was made, so that its C++ stack is not known.
+std::string words_of_ended_hold(thread_seen const& holder, times_seen const& times,
+                                std::size_t count, std::chrono::duration<double> longest) {
+    std::string text = named(holder) + " held the GIL for " + in_seconds(times.held) +
+                       " or longer, and released it while this report was made";
+    text += holder.silent.empty() ? "" : " (" + holder.silent + ")";
+    std::string const place = python_place(users_line(holder.python));
+    text += place.empty() ? "" : "; it was last seen in " + place;
+    return text + "; " + std::to_string(count) + (count == 1 ? " thread" : " threads") +
+           " waited for it, " + in_seconds(longest);
+}
+
 /// Which thread keeps which from the GIL, or from something else.
 std::string words_of_waits(threads_seen const& threads, times_seen const& times) {
     auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
@@ -393,7 +405,12 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
     std::string text;
     bool const was_held_long = times.held_long >= longest / 2;
     bool const is_handed_over = holder == threads.end() && times.so_long.count() > 0;
-    if (count > 0 && (!was_held_long || is_handed_over)) {
+    thread_seen const* const held_it =
+        is_handed_over && times.held >= longest / 2 ? find_thread(threads, times.held_by) : nullptr;
+    if (count > 0 && held_it != nullptr) {
+        text = words_of_ended_hold(*held_it, times, count, longest) + waiting +
+               "\n  do: " + std::string(cure_of(activity::works)) + how_to_release(*held_it) + "\n";
+    } else if (count > 0 && (!was_held_long || is_handed_over)) {
         text.append("the GIL changes hands, ").append(std::to_string(count));
         text.append(" threads or more want it, and one has waited for ");
         text.append(in_seconds(longest));

@@ -395,6 +395,7 @@ private:
         bool const went_on = held_since.load(std::memory_order_relaxed) != since;
         times_seen times{.so_long = so_long};
         times.held = went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
+        times.held_by = went_on ? 0 : holder_of_gil().id;
         auto const oldest = std::ranges::min_element(waiting, {}, &seen_wait::since);
         if (oldest != waiting.end()) {
             times.held_long = clock::duration(held_long_until(now.time_since_epoch().count()) -
