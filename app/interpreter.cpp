@@ -64,10 +64,8 @@ private:
     static void tell(call_in_progress const& late, std::string const& until);
 
     friend detail::fork_tie<life>;
-    void lock_for_fork() { mutex.lock(); }
     void begin_in_child();
-    void unlock_after_fork() { mutex.unlock(); }
-    detail::fork_tie<life> const tie_{*this};
+    detail::fork_tie<life> const tie_{*this, mutex};
 };
 
 namespace {

@@ -38,10 +38,8 @@ private:
     bool began_ = false;
 
     friend handoff::detail::fork_tie<tied_pair>;
-    void lock_for_fork() { mutex_.lock(); }
     void begin_in_child() { began_ = true; }
-    void unlock_after_fork() { mutex_.unlock(); }
-    handoff::detail::fork_tie<tied_pair> const tie_{*this};
+    handoff::detail::fork_tie<tied_pair> const tie_{*this, mutex_};
 };
 
 /// Forks again and again beside a thread that does that, until a child finds a fault; returns how

@@ -79,10 +79,6 @@ struct python_turns::turn {
 
 constinit thread_local python_turns::turn const* python_turns::turn::innermost = nullptr;
 
-void python_turns::lock_for_fork() { guard_.lock(); }
-
-void python_turns::unlock_after_fork() { guard_.unlock(); }
-
 void python_turns::begin_in_child() {
     of_parent_.take_all_of(taken_);
     of_parent_.take_all_of(queue_);

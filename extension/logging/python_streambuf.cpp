@@ -7,10 +7,6 @@
 
 namespace handoff {
 
-void python_streambuf::lock_for_fork() { mutex_.lock(); }
-
-void python_streambuf::unlock_after_fork() { mutex_.unlock(); }
-
 void python_streambuf::begin_in_child() {
     line_.clear();  // the parent prints it
 }

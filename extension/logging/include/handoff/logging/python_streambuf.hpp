@@ -55,10 +55,8 @@ private:
     std::string line_;  // guarded by the mutex: an incomplete line
 
     friend detail::fork_tie<python_streambuf>;
-    void lock_for_fork();
     void begin_in_child();
-    void unlock_after_fork();
-    detail::fork_tie<python_streambuf> const tie_{*this};
+    detail::fork_tie<python_streambuf> const tie_{*this, mutex_};
 };
 
 }  // namespace handoff

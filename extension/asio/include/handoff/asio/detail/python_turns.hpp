@@ -136,9 +136,7 @@ public:
     [[nodiscard]] python_executor_counts counts() const;
 
     /// For fork_tie.
-    void lock_for_fork();
     void begin_in_child();
-    void unlock_after_fork();
 
 protected:
     ~python_turns();
@@ -169,7 +167,7 @@ private:
     handler_list taken_;  // guarded by the GIL; without one by guard_
     std::atomic<std::size_t> run_ = 0;
 
-    fork_tie<python_turns> const tie_{*this};
+    fork_tie<python_turns> const tie_{*this, guard_};
 };
 
 }  // namespace detail

@@ -8,12 +8,13 @@
 
 namespace handoff::detail {
 
-/// Ties a T to fork(), from here until it is destroyed: no thread changes it while the process is
-/// copied. To be T's last member, so that a T that is tied is whole. T has, for this class,
+/// Ties an object, whose data a mutex guards, to fork(), from here until it is destroyed: no thread
+/// changes it while the process is copied. To be its last member, so that an object that is tied is
+/// whole. It has
 ///
-///     void lock_for_fork();      // locks its mutex
-///     void begin_in_child();     // the thread that called fork() is the only one; the mutex is
-///     locked void unlock_after_fork();  // unlocks it, in the parent and in the child
+///     void begin_in_child();
+///
+/// which is called with the mutex locked, in a child that has no other thread.
 ///
 /// All T of a module are locked at a fork(), in any order: a thread may not hold the mutexes of
 /// two. Nor may it make or destroy a T with such a mutex held.
@@ -22,7 +23,7 @@ namespace handoff::detail {
 template <class T>
 class fork_tie {
 public:
-    explicit fork_tie(T& tied) : tied_(tied) {
+    fork_tie(T& tied, mutex& guards) : tied_(tied), guards_(guards) {
         [[maybe_unused]] static bool const is_registered =
             pthread_atfork(&lock_all, &unlock_all, &begin_all_in_child) == 0;
         std::scoped_lock const held(guard);
@@ -48,13 +49,13 @@ private:
     static void lock_all() {
         guard.lock();
         for (auto* each = first; each != nullptr; each = each->next_) {
-            each->tied_.lock_for_fork();
+            each->guards_.lock();
         }
     }
 
     static void unlock_all() {
         for (auto* each = first; each != nullptr; each = each->next_) {
-            each->tied_.unlock_after_fork();
+            each->guards_.unlock();
         }
         guard.unlock();
     }
@@ -71,6 +72,7 @@ private:
     static inline constinit fork_tie* first = nullptr;
 
     T& tied_;
+    mutex& guards_;  // its data
     fork_tie* next_ = nullptr;
     fork_tie* previous_ = nullptr;
 };
