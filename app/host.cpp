@@ -79,16 +79,13 @@ bool start_diagnostics() {
     try {
         if (auto const settings = option("gilcheck")) {
             gilcheck::start(gilcheck::settings_from(*settings));
+            Py_AtExit(&gilcheck::finish);  // after Ctrl-C Python ends by the signal, without exit()
         }
         if (auto const output = option("giltrace")) {
             auto const wanted = giltrace::settings_from(*output);
             giltrace::start(wanted.output, wanted.how);
+            Py_AtExit(&giltrace::finish);
         }
-        // After Ctrl-C Python ends by the signal, without exit().
-        Py_AtExit([] {
-            giltrace::finish();
-            gilcheck::finish();
-        });
         if (auto const settings = watch_asked_for()) {
             gilwatch::start(*settings);
         }

@@ -95,8 +95,7 @@ struct long_hold {
 std::string advice(long_hold const& hold) {
     if (hold.is_pythons_own()) {
         return "This is Python's own code, which keeps the GIL until it is done: give it less to "
-               "do "
-               "at a time, or have another process do it.";
+               "do at a time, or have another process do it.";
     }
     std::string_view const piece = piece_that_releases(hold.frames);
     return "Release the GIL around work and waits that do not touch Python: " + std::string(piece) +
@@ -159,18 +158,9 @@ finding_facts facts_of(long_hold const& hold) {
     return known;
 }
 
-/// Whether one of the tools works there: as a library is loaded, for example.
-bool is_tools_own(std::span<call_frame const> frames) {
-    return std::ranges::any_of(frames, [](call_frame const& each) {
-        std::string_view const file = std::string_view(each.file).substr(each.file.rfind('/') + 1);
-        return file.starts_with("libgilcheck") || file.starts_with("libgiltrace") ||
-               file.starts_with("libgilwatch");
-    });
-}
-
+/// begun: when it began to run native code, in nanoseconds; or the hold, if no more is known.
 /// known: the signatures of what was reported. A function is reported once, wherever the thread was
 /// in it.
-/// begun: when it began to run native code, in nanoseconds; or the hold, if no more is known.
 void look(stack_signal const& asking, current_hold const& now, std::uint64_t begun,
           std::set<std::string>& known) {
     thread_stack const answer = asking.ask_thread(now.thread, [](pid_t) { return true; });
@@ -202,8 +192,9 @@ void look(stack_signal const& asking, current_hold const& now, std::uint64_t beg
     auto const frames = call_frames(instructions);
     auto const of_interest = called_by_python(frames);
     hold.frames.assign(of_interest.begin(), of_interest.end());
-    if (answer.silent.empty() && (hold.frames.empty() || is_tools_own(hold.frames))) {
-        return;  // it was in the evaluation loop by then, or in one of the tools
+    if (answer.silent.empty() &&
+        (hold.frames.empty() || std::ranges::any_of(hold.frames, has_owner(code_of::tool)))) {
+        return;  // it was in the evaluation loop by then, or in a tool, as a library was loaded
     }
     if (answer.blocks && hold_of_now().number != now.number) {
         hold.python.clear();  // it was elsewhere by the time that the Python lines were read

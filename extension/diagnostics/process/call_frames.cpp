@@ -75,8 +75,9 @@ constexpr std::array python_names = std::to_array<std::string_view>(
      "PyTuple_",     "PyType_",     "PyUFunc_",   "PyUnicode_",        "PyUnstable_",
      "PyWeakref_",   "PyErr_",      "PyGILState", "PyThreadState_",    "PyVectorcall_"});
 constexpr std::array binding_libraries =
-    std::to_array<std::string_view>({"libboost_python", "libnanobind", "libgilcheck", "libgiltrace",
-                                     "libgilwatch", "libhandoff_attach"});
+    std::to_array<std::string_view>({"libboost_python", "libnanobind"});
+constexpr std::array tool_libraries =
+    std::to_array<std::string_view>({"libgilcheck", "libgiltrace", "libgilwatch"});
 constexpr std::array standard_libraries = std::to_array<std::string_view>(
     {"libc.so", "libc-", "libpthread", "libm.so", "libm-", "libdl", "librt", "libstdc++", "libc++",
      "libgcc_s", "ld-linux", "ld-", "linux-vdso", "libboost_", "libffi", "libasan", "liblsan",
@@ -140,6 +141,9 @@ code_of owner_of(call_frame const& frame, bool beside_python) {
     }
     if (code_of const by_name = whose_is(frame.function); by_name != code_of::user) {
         return by_name;
+    }
+    if (begins_with_one_of(library, tool_libraries)) {
+        return code_of::tool;
     }
     if (begins_with_one_of(library, binding_libraries) || made_from("/pybind11/") ||
         made_from("/nanobind/") || made_from("/boost/python/") || made_from("/include/handoff/")) {

@@ -17,6 +17,7 @@ enum class code_of {
     python,    // CPython's
     binding,   // Boost.Python, pybind11, nanobind, Handoff
     standard,  // C's and C++'s standard libraries, Boost's
+    tool,      // gilcheck, giltrace, gilwatch
 };
 
 /// One function of a stack.

@@ -171,19 +171,15 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
-/// Where a thread waits with the GIL held, or would; of a cycle without the GIL, its first side.
-acting_place const& place_with_gil(lock_finding const& found) {
-    auto const sides = std::span(found.cycle.edges).first(found.cycle.count);
-    for (std::size_t each = 0; each < sides.size(); ++each) {
-        if (found.cycle.locks.at(each).kind == lock_kind::gil) {
-            return sides[each].wanted;
-        }
-    }
-    return sides.empty() ? found.waits : sides[0].wanted;
+/// The side of a cycle that waits with the GIL held, or would; the first, if none does.
+std::size_t side_with_gil(lock_cycle const& cycle) {
+    auto const locks = std::span(cycle.locks).first(cycle.count);
+    auto const gil = std::ranges::find(locks, lock_kind::gil, &lock_seen::kind);
+    return gil == locks.end() ? 0 : static_cast<std::size_t>(gil - locks.begin());
 }
 
-std::string advice(lock_finding const& found) {
-    auto const frames = frames_of(place_with_gil(found).stack);
+/// frames: of the thread that waits with the GIL held, or would.
+std::string advice(lock_finding const& found, std::span<call_frame const> frames) {
     auto const stack = called_by_python(frames);
     if (found.what != lock_finding::kind::cycle) {
         std::string const piece(piece_that_releases(stack));
@@ -416,7 +412,7 @@ std::string text_of(lock_finding const& found) {
             told.line(how_often.data(), "");
             told.stack(takes_gil, is_cut(found.took_gil.first));
         }
-        told.line("do       ", advice(found));
+        told.line("do       ", advice(found, waits.frames));
         return told.text;
     }
     lock_cycle const& cycle = found.cycle;
@@ -444,7 +440,7 @@ std::string text_of(lock_finding const& found) {
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames, places[each].is_cut);
     }
-    told.line("do       ", advice(found));
+    told.line("do       ", advice(found, places[side_with_gil(cycle)].frames));
     return told.text;
 }
 
@@ -530,9 +526,12 @@ std::string json_of(lock_finding const& found) {
                              std::chrono::duration<double>(found.took_gil.since_first).count())) +
                   "}";
     }
+    acting_place const& with_gil = found.what == lock_finding::kind::cycle
+                                       ? found.cycle.edges.at(side_with_gil(found.cycle)).wanted
+                                       : found.waits;
     return R"({"tool": "gilcheck", "finding": )" + json_string(kind_of(found)) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
-           "], \"what_to_do\": " + json_string(advice(found)) + "}\n";
+           "], \"what_to_do\": " + json_string(advice(found, frames_of(with_gil.stack))) + "}\n";
 }
 
 }  // namespace handoff::detail

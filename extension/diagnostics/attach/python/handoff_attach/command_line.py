@@ -37,12 +37,17 @@ def signal_number(text: str) -> int:
     return given
 
 
+def _as_number(text: str) -> float:
+    """NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def seconds(text: str) -> float:
     """For argparse. Raises ArgumentTypeError."""
-    try:
-        length = float(text)
-    except ValueError:
-        length = math.nan
+    length = _as_number(text)
     if not 0 < length < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return length
@@ -50,10 +55,7 @@ def seconds(text: str) -> float:
 
 def seconds_or_none(text: str) -> float:
     """The same for a time that may be 0: never. Raises ArgumentTypeError."""
-    try:
-        length = float(text)
-    except ValueError:
-        length = math.nan
+    length = _as_number(text)
     if not 0 <= length < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, from 0 on")
     return length
