@@ -50,6 +50,12 @@ void define_object(py::object const& space, char const* name, bool is_fast) {
                           : py::object(py::make_function(&of_list)));
 }
 
+/// For ever, and where a leak checker sees that somebody still refers to it.
+void keep(py::object const& function) {
+    [[maybe_unused]] static PyObject* volatile kept = nullptr;
+    kept = py::incref(function.ptr());
+}
+
 struct holder {};
 
 }  // namespace
@@ -61,4 +67,5 @@ BOOST_PYTHON_MODULE(OVERLOADS_MODULE) {
         .staticmethod("fixed");
     py::def("define", &define);
     py::def("define_object", &define_object);
+    py::def("keep", &keep);
 }

@@ -1,6 +1,5 @@
 """fast(): overloads of one name, fast and plain, from two modules, with aliases between them."""
 
-import ctypes
 import os
 import random
 import sys
@@ -17,7 +16,7 @@ import overloads_two
 # well. Source: `keeper` in not_implemented_function(), Boost.Python's src/object/function.cpp.
 KEPT = types.ModuleType("kept")
 overloads_one.define(KEPT, "__add__", 0, False, False)
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(KEPT.__add__))
+overloads_one.keep(KEPT.__add__)
 
 KINDS = 5
 NAMES = ("f", "g", "__add__")

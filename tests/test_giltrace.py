@@ -1220,6 +1220,15 @@ class Interrupted(Traced):
                     self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
                     (self.folder / "trace.json").unlink()
 
+    def test_by_ctrl_c_is_written_where_the_script_began_it(self):
+        code = "import giltrace; giltrace.start('trace.json'); raise KeyboardInterrupt"
+        for python in STOCK, HOST:
+            with self.subTest(python):
+                outcome = self.run_command(python, "-c", code)
+                self.assertEqual(outcome.code, -signal.SIGINT, outcome)
+                self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
+                (self.folder / "trace.json").unlink()
+
     def test_by_ctrl_c_after_a_stop_says_nothing(self):
         code = "import giltrace; giltrace.stop(summary=False); raise KeyboardInterrupt"
         for way, outcome in self.traced(code):

@@ -41,7 +41,7 @@ def start(
     signal: int = 0,
     summary: bool = True,
 ) -> None:
-    """Record every take, drop and wait of the GIL, of every thread, until stop() or the exit.
+    """Record every take, drop and wait of the GIL, of every thread, until stop(), the exit or Ctrl-C.
 
     output: a file that ends with .json (Chrome's Trace Event Format, for Perfetto, vizviewer and
     chrome://tracing), .html or .svg. Until it is written there is a file output + ".recording",
@@ -60,8 +60,11 @@ def start(
     Raises RuntimeError if a file cannot be written, for another ending, a pipe, while there is a
     recording, and where this Python's GIL cannot be recorded.
     """
+    from gilcheck.ctrl_c import at_ctrl_c
+
     seconds = map(ctypes.c_double, (stack_after, last, when_wait_exceeds))
     _call("giltrace_start", os.fsencode(output), *seconds, ctypes.c_int(signal), summary)
+    at_ctrl_c("giltrace", ctypes.PyDLL(str(LIBRARY)).giltrace_finish)
 
 
 def stop(*, summary: bool = True) -> None:

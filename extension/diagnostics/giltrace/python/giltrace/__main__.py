@@ -1,12 +1,9 @@
 """python3 -m giltrace -o OUTPUT (SCRIPT | - | -m MODULE | -c CODE | --pid PID) [ARGUMENT ...]."""
 
-import ctypes
-
 from gilcheck import program
-from gilcheck.ctrl_c import at_ctrl_c
 from handoff_attach import command_line
 
-from . import LIBRARY, __version__, attached, start, write
+from . import __version__, attached, start, write
 
 _HELP = """\
 usage: {prog} -o OUTPUT [OPTION ...] PROGRAM
@@ -71,7 +68,6 @@ def main(prog: str = "giltrace") -> None:
                 when_wait_exceeds=asked.when_wait_exceeds,
                 signal=asked.signal,
             )
-            at_ctrl_c("giltrace", ctypes.PyDLL(str(LIBRARY)).giltrace_finish)
         else:
             write(asked.recording, asked.output)
     except RuntimeError as failure:
