@@ -650,18 +650,22 @@ thread.join()
                 )
                 self.assertRegex(outcome.stderr, rf"\n.* long_holds\.so.*: .*{hint}")
 
-    def test_without_symbols_is_one_function_wherever_in_it_the_thread_was(self):
-        code = self.code("works_in_turns", "stripped").replace(
-            "\ncall()\n", "\ncall(); call(); call()\n"
-        )
-        for way, outcome in self.traced(code):
-            with self.subTest(way):
-                self.assertEqual(outcome.code, 0, outcome)
-                holds = self.lanes()["MainThread"].holds
-                names = [name for begin, end, name in holds if end - begin > 300_000]
-                self.assertEqual(len(names), 3)
-                self.assertRegex(names[0], r"^a function in long_holds\.so\+0x\w+, called by call ")
-                self.assertEqual(set(names), {names[0]})
+    def test_is_of_one_function_wherever_in_it_the_thread_was(self):
+        for kind, named in (
+            ("lines", r"^simulate_in_turns\(\) at long_holds\.cpp:\d+, called by call "),
+            ("stripped", r"^a function in long_holds\.so\+0x\w+, called by call "),
+        ):
+            code = self.code("works_in_turns", kind).replace(
+                "\ncall()\n", "\ncall(); call(); call()\n"
+            )
+            for way, outcome in self.traced(code):
+                with self.subTest(way, kind=kind):
+                    self.assertEqual(outcome.code, 0, outcome)
+                    holds = self.lanes()["MainThread"].holds
+                    names = [name for begin, end, name in holds if end - begin > 300_000]
+                    self.assertEqual(len(names), 3)
+                    self.assertRegex(names[0], named)
+                    self.assertEqual(set(names), {names[0]})
 
     def test_is_shown_with_its_stack(self):
         for output in "trace.json", "trace.html":

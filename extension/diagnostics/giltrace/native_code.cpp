@@ -117,6 +117,23 @@ stack_in_words const* most_common(std::vector<stack_in_words const*> const& stac
     return nullptr;
 }
 
+/// Of each function the stack at whose line its holds took longest: it names them all, or one
+/// function would be several, each of which holds the GIL for less.
+std::map<std::string, stack_in_words const*> names_of(
+    std::map<timeline::hold*, std::vector<stack_in_words const*>> const& of_holds) {
+    std::map<std::string, std::map<std::string, std::uint64_t>> held;
+    std::map<std::string, stack_in_words const*> longest;
+    for (auto const& [hold, stacks] : of_holds) {
+        if (stack_in_words const* const stack = most_common(stacks)) {
+            auto& of_lines = held[stack->function];
+            of_lines[stack->name] += hold->end - hold->begin;
+            auto& best = longest.try_emplace(stack->function, stack).first->second;
+            best = of_lines[stack->name] > of_lines[best->name] ? stack : best;
+        }
+    }
+    return longest;
+}
+
 }  // namespace
 
 void timeline::name_native_code(stacks_seen const& seen) {
@@ -145,10 +162,11 @@ void timeline::name_native_code(stacks_seen const& seen) {
             of_holds[held].push_back(&stack->second);
         }
     }
+    auto const names = names_of(of_holds);
     std::map<std::string, std::uint32_t> known;
     for (auto const& [held, stacks] : of_holds) {
         activity const before = activities.at(held->activity);
-        stack_in_words const* const stack = most_common(stacks);
+        stack_in_words const* stack = most_common(stacks);
         bool const is_explained = before.what != activity::kind::native || stacks[0]->hint.empty();
         if (before.what == activity::kind::label || (stack == nullptr && is_explained)) {
             continue;
@@ -157,6 +175,7 @@ void timeline::name_native_code(stacks_seen const& seen) {
         if (stack == nullptr) {
             now.hint = stacks[0]->hint;
         } else {
+            stack = names.at(stack->function);
             now.name = stack->name;
             now.hint = stack->hint;
             now.stack = stack->text;

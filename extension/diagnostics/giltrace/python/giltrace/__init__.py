@@ -41,7 +41,9 @@ def start(
     signal: int = 0,
     summary: bool = True,
 ) -> None:
-    """Record every take, drop and wait of the GIL, of every thread, until stop(), the exit or Ctrl-C.
+    """Record each take, drop and wait of the GIL, of each thread, until stop() or the exit.
+
+    The output is also written where Ctrl-C ends Python.
 
     output: a file that ends with .json (Chrome's Trace Event Format, for Perfetto, vizviewer and
     chrome://tracing), .html or .svg. Until it is written there is a file output + ".recording",
