@@ -313,8 +313,9 @@ TEST(PythonErrors, NameAModuleOrAFunctionThatIsNotThere) {
 }
 
 TEST(PythonErrors, AResultThatCannotBeConvertedIsATypeError) {
-    EXPECT_EQ(error_of([] { python().call<int>("os.path", "join", "a", "b"); }).type(),
-              "TypeError");
+    python_error const error = error_of([] { python().call<int>("os.path", "join", "a", "b"); });
+    EXPECT_EQ(error.type(), "TypeError");
+    EXPECT_THAT(error.what(), HasSubstr("os.path.join() returned 'a/b': No registered converter"));
 }
 
 TEST(PythonErrors, AreNotMixedUpWithErrorsOfCpp) {

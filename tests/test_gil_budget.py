@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import textwrap
 import unittest
@@ -101,6 +102,18 @@ class Budget(Measured):
         for way, outcome in self.every_way(PYTHON_CODE, "budget=100ms"):
             with self.subTest(way):
                 self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+
+    def test_says_nothing_of_an_import_and_of_the_end_but_of_other_code_of_pythons_own(self):
+        large = "\n".join(
+            f"def f{n}(a, b): return [a + {n}, b, (a, b), str(a)]" for n in range(20_000)
+        )
+        (self.folder / "large.py").write_text(large)
+        for way, outcome in self.every_way(BESIDE_A_WAITER.format("import large"), "budget=20ms"):
+            with self.subTest(way):
+                self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+            shutil.rmtree(self.folder / "__pycache__")
+        work = "compile(open('large.py').read(), 'large.py', 'exec')"
+        self.assert_one_report(work, r"Python's own code \(.*\), called by .* has held the GIL for")
 
     @unittest.skipIf(sys.version_info < (3, 13), "no pending call is made before Python 3.13")
     def test_needs_nobody_who_waits(self):

@@ -42,6 +42,23 @@ class Guides(unittest.TestCase):
                 outcome = finish(start(path, DOCS / "threads/use.py", env=variables))
                 self.assertEqual(outcome, (0, "[100.0, 101.0, 102.0]\n", ""))
 
+    def test_whose_callback_stops_or_drops_the_object_of_its_thread(self):
+        """A thread that joined itself would end the process."""
+        for ends in "made[0].stop(); made[0].stop()", "made.clear()":
+            code = (
+                "import feed, threading\n"
+                "made, ready, ended = [], threading.Event(), threading.Event()\n"
+                "def on_price(price):\n"
+                f"    ready.wait(); {ends}; ended.set()\n"
+                "made.append(feed.Feed(on_price))\n"
+                "ready.set(); ended.wait(); made.clear(); print('ended')\n"
+            )
+            for interpreter, path in INTERPRETERS.items():
+                with self.subTest(interpreter, ends=ends):
+                    variables = environment(PYTHONPATH=os.environ["THREADS_FOLDER"])
+                    outcome = finish(start(path, "-c", code, env=variables))
+                    self.assertEqual(outcome, (0, "ended\n", ""))
+
 
 class Application(InFolder):
     SAID = (

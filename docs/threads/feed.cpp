@@ -20,8 +20,18 @@ public:
               }
           }) {}
 
+    ~feed() {
+        thread_.request_stop();
+        if (is_its_own_thread()) {  // on_price dropped the last reference
+            thread_.detach();       // it uses nothing of this object
+        }
+    }  // the jthread joins
+
     void stop() {
         thread_.request_stop();
+        if (is_its_own_thread()) {  // on_price called stop()
+            return;
+        }
         std::scoped_lock const one_caller(joining_);
         if (thread_.joinable()) {
             thread_.join();
@@ -29,8 +39,11 @@ public:
     }
 
 private:
+    bool is_its_own_thread() const { return std::this_thread::get_id() == id_; }
+
     std::mutex joining_;
-    std::jthread thread_;  // the destructor stops and joins it
+    std::jthread thread_;
+    std::thread::id const id_ = thread_.get_id();
 };
 
 HANDOFF_PYTHON_MODULE(feed) {

@@ -161,7 +161,12 @@ public:
             boost::python::object const result =
                 detail::call_with(find(module, function), arguments...);
             if constexpr (!std::is_void_v<Result>) {
-                return detail::from_python<Result>(result);
+                try {
+                    return detail::from_python<Result>(result);
+                } catch (boost::python::error_already_set const&) {
+                    detail::name_result(result, module, function);
+                    throw;
+                }
             }
         });
     }

@@ -76,6 +76,15 @@ struct long_hold {
                std::ranges::none_of(frames, has_owner(code_of::binding));
     }
 
+    /// Whether Python starts, ends, or imports a module, and runs nobody else's code for it: there
+    /// is nothing that could release the GIL.
+    [[nodiscard]] bool is_of_start_import_or_end() const {
+        return is_pythons_own() &&
+               (python.empty() || std::ranges::any_of(python, [](std::string const& line) {
+                    return line.find("<frozen importlib") != std::string::npos;
+                }));
+    }
+
     [[nodiscard]] std::string where() const {
         if (call_frame const* const users = users_frame(frames)) {
             return in_words(*users) + (users->source.empty() && !python.empty()
@@ -86,8 +95,9 @@ struct long_hold {
             return "a wait in " + waits_in + "()" +
                    (python.empty() ? "" : ", by " + python.front());
         }
-        return (is_pythons_own() ? "Python's own " : "") +
-               (frames.empty() ? std::string("native code") : briefly(frames.front())) +
+        std::string const inner =
+            frames.empty() ? std::string("native code") : briefly(frames.front());
+        return (is_pythons_own() ? "Python's own code (" + inner + ')' : inner) +
                (python.empty() ? "" : ", called by " + python.front());
     }
 };
@@ -198,6 +208,9 @@ void look(stack_signal const& asking, current_hold const& now, std::uint64_t beg
     }
     if (answer.blocks && hold_of_now().number != now.number) {
         hold.python.clear();  // it was elsewhere by the time that the Python lines were read
+    }
+    if (hold.is_of_start_import_or_end()) {
+        return;
     }
     if (known.insert(facts_of(hold).signature()).second && reports.begin()) {
         reports.end([&hold] { return facts_of(hold); },

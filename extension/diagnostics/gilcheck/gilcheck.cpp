@@ -240,7 +240,11 @@ void tell_of_crash(std::string_view signal) noexcept {
             {"gilcheck: the program dies of ", signal,
              ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) "
              "without the GIL, that is seen only in modules that were compiled with $(gilcheck "
-             "--includes) -include handoff/gilcheck_inline.h\n"});
+             "--includes) -include handoff/gilcheck_inline.h",
+             signal == "SIGABRT" ? ". If pybind11 says above that the GIL is not held, it ends the "
+                                   "program before gilcheck sees the call: compile with -DNDEBUG, "
+                                   "and gilcheck names the line\n"
+                                 : "\n"});
     }
 }
 

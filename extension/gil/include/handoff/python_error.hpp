@@ -78,7 +78,7 @@ private:
 /// Thrown when C++ code needs Python, and Python has not started, is ending or has ended.
 class [[gnu::visibility("default")]] no_python : public std::runtime_error {
 public:
-    /// `wanted`: what cannot be done, for example "handoff::callback cannot be called".
+    /// `wanted`: what cannot be done, for example "a callback cannot be called".
     explicit no_python(std::string const& wanted);
 };
 

@@ -18,9 +18,9 @@ namespace handoff {
 /// What a callback does if the call fails.
 template <class R>
 struct callback_options {
-    /// Called with the exception of the callable, so that the caller gets none. The GIL is as the
-    /// caller has it. &python_error::report passes it to sys.unraisablehook. Empty: the caller gets
-    /// a python_error.
+    /// Called with the exception of the callable. The caller then gets `otherwise`; if there is
+    /// none, it gets the exception as well. The GIL is as the caller has it. &python_error::report
+    /// passes it to sys.unraisablehook. Empty: the caller gets a python_error.
     std::function<void(python_error const&)> on_error = nullptr;
     /// Returned instead of a result after on_error was called, or if Python is not running. Empty:
     /// the caller gets the python_error, or no_python.
