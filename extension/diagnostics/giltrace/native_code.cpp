@@ -119,12 +119,13 @@ stack_in_words const* most_common(std::vector<stack_in_words const*> const& stac
 
 /// Of each function the stack at whose line its holds took longest: it names them all, or one
 /// function would be several, each of which holds the GIL for less.
+/// of_holds: the most common stack of each; null: none.
 std::map<std::string, stack_in_words const*> names_of(
-    std::map<timeline::hold*, std::vector<stack_in_words const*>> const& of_holds) {
+    std::map<timeline::hold*, stack_in_words const*> const& of_holds) {
     std::map<std::string, std::map<std::string, std::uint64_t>> held;
     std::map<std::string, stack_in_words const*> longest;
-    for (auto const& [hold, stacks] : of_holds) {
-        if (stack_in_words const* const stack = most_common(stacks)) {
+    for (auto const& [hold, stack] : of_holds) {
+        if (stack != nullptr) {
             auto& of_lines = held[stack->function];
             of_lines[stack->name] += hold->end - hold->begin;
             auto& best = longest.try_emplace(stack->function, stack).first->second;
@@ -162,11 +163,15 @@ void timeline::name_native_code(stacks_seen const& seen) {
             of_holds[held].push_back(&stack->second);
         }
     }
-    auto const names = names_of(of_holds);
+    std::map<hold*, stack_in_words const*> common;
+    for (auto const& [held, stacks] : of_holds) {
+        common[held] = most_common(stacks);
+    }
+    auto const names = names_of(common);
     std::map<std::string, std::uint32_t> known;
     for (auto const& [held, stacks] : of_holds) {
         activity const before = activities.at(held->activity);
-        stack_in_words const* stack = most_common(stacks);
+        stack_in_words const* stack = common.at(held);
         bool const is_explained = before.what != activity::kind::native || stacks[0]->hint.empty();
         if (before.what == activity::kind::label || (stack == nullptr && is_explained)) {
             continue;
