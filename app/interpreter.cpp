@@ -610,22 +610,6 @@ std::filesystem::path path_of(py::object const& path_like) {
                        static_cast<std::size_t>(PyBytes_GET_SIZE(encoded)));
 }
 
-void name_result(py::object const& result, std::string_view module, std::string_view function) {
-    PyObject* type = nullptr;
-    PyObject* value = nullptr;
-    PyObject* traceback = nullptr;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (type != PyExc_TypeError && type != PyExc_OverflowError) {  // a converter's own
-        return PyErr_Restore(type, value, traceback);
-    }
-    std::string const called = std::string(module) + "." + std::string(function);
-    PyErr_Format(type, "%s() returned %.200R: %S", called.c_str(), result.ptr(), value);
-    Py_DECREF(type);
-    Py_DECREF(value);
-    Py_XDECREF(traceback);
-}
-
 py::object call_with_values(py::object const& callable, std::vector<py::object> const& values,
                             std::vector<std::string_view> const& names) {
     std::vector<PyObject*> arguments;

@@ -155,9 +155,16 @@ TEST(Callback, OfTheWrongArityOrTypesSaysSo) {
     EXPECT_THAT([] { callback_of<void(int)>("lambda: None")(1); },
                 ThrowsMessage<python_error>(HasSubstr("takes 0 positional arguments")));
     EXPECT_THAT([] { callback_of<int()>("lambda: 'text'")(); },
-                ThrowsMessage<python_error>(HasSubstr("No registered converter")));
-    EXPECT_THAT([] { callback_of<signed char()>("lambda: 1000")(); },
-                ThrowsMessage<python_error>(HasSubstr("OverflowError")));
+                ThrowsMessage<python_error>(
+                    HasSubstr("TypeError: <lambda>() returned 'text': No registered converter")));
+    EXPECT_THAT(
+        [] { callback_of<int()>("__import__('functools').partial(int.__add__, 2**40, 0)")(); },
+        ThrowsMessage<python_error>(
+            HasSubstr("OverflowError: functools.partial(<slot wrapper '__add__' of 'int' "
+                      "objects>, 1099511627776, 0) returned 1099511627776: ")));
+    EXPECT_THAT(
+        [] { callback_of<signed char()>("lambda: 1000")(); },
+        ThrowsMessage<python_error>(HasSubstr("OverflowError: <lambda>() returned 1000: ")));
     struct unknown {};
     EXPECT_THAT([] { callback_of<void(unknown)>("lambda it: None")({}); },
                 ThrowsMessage<python_error>(HasSubstr("No to_python")));
@@ -382,6 +389,14 @@ TEST_F(OverrideOf, ThatRaisesReachesTheCallerAndPythonAsItself) {
     cost& c = made("    def eval(self, x): raise KeyError('it')");
     EXPECT_EQ(on_another_thread([&] { return error_of([&] { c.eval(1); }).type(); }), "KeyError");
     run("try: apply(mine, 1)\nexcept KeyError: pass\nelse: assert False");
+}
+
+TEST_F(OverrideOf, ThatReturnsAnotherTypeIsNamed) {
+    cost& c = made("    def eval(self, x): return 'text'\n    def scale(self): return {}");
+    EXPECT_THAT([&] { c.eval(1); },
+                ThrowsMessage<python_error>(HasSubstr("TypeError: Mine.eval() returned 'text': ")));
+    EXPECT_THAT([&] { c.scale(); },
+                ThrowsMessage<python_error>(HasSubstr("TypeError: Mine.scale() returned {}: ")));
 }
 
 TEST_F(OverrideOf, WherePythonIsGoneCallsTheBase) {

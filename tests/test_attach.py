@@ -593,6 +593,19 @@ class Starts(Attached):
         self.assertTrue((self.folder / "trace.html").exists())
 
     @with_either
+    def test_the_timeline_of_what_ctrl_c_ends_meanwhile(self):
+        process = self.target(BUSY.replace("print('end')", "raise KeyboardInterrupt"))
+        command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")
+        attached = start(*map(str, command), cwd=self.folder, env=environment(PYTHONPATH=PACKAGES))
+        self.assertIn(b"records process", attached.stderr.readline())
+        process.stdin.close()
+        self.assertEqual(process.wait(TIMEOUT), -signal.SIGINT)
+        self.assertEqual(process.stderr.read().splitlines()[-1], b"KeyboardInterrupt")
+        outcome = finish(attached)
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertRegex(outcome.stderr, r"^giltrace: .*\nGIL of ")
+
+    @with_either
     def test_the_watchdog(self):
         code = BUSY.replace("print('end')", "ctypes.PyDLL(None).usleep(10**9)")
         process = self.target(code)

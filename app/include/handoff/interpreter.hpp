@@ -5,6 +5,7 @@
 #error "Link the target handoff::interpreter: target_link_libraries(... handoff::interpreter)"
 #endif
 
+#include <handoff/boost_python/detail/name_result.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/detail/conversion.hpp>
 #include <handoff/detail/linked_python.hpp>
@@ -164,7 +165,9 @@ public:
                 try {
                     return detail::from_python<Result>(result);
                 } catch (boost::python::error_already_set const&) {
-                    detail::name_result(result, module, function);
+                    detail::name_result(result.ptr(), [&] {
+                        return std::string(module) + "." + std::string(function) + "()";
+                    });
                     throw;
                 }
             }

@@ -446,11 +446,34 @@ std::string_view where_a_comma_may_not_be(std::string_view before) {
                : "";
 }
 
-/// Of those that take no value.
-bool is_setting(std::string_view word) {
-    static constexpr std::array words = std::to_array<std::string_view>(
-        {"abort", "warn", "once", "json", "deadlocks", "python-locks", "no-calls"});
-    return std::ranges::find(words, word) != words.end();
+struct flag {
+    std::string_view word;
+    bool settings::* member;
+    bool value;
+};
+constexpr std::array flags = std::to_array<flag>({
+    {.word = "json", .member = &settings::json, .value = true},
+    {.word = "deadlocks", .member = &settings::deadlocks, .value = true},
+    {.word = "python-locks", .member = &settings::python_locks, .value = true},
+    {.word = "no-calls", .member = &settings::calls, .value = false},
+});
+constexpr std::array reactions = std::to_array<std::pair<std::string_view, reaction>>(
+    {{"abort", reaction::abort}, {"warn", reaction::warn}, {"once", reaction::once}});
+
+/// Reads a setting that takes no value. `reacts`: whether a reaction was read before.
+/// Returns: nothing if the word is no such setting; false if it was given before.
+std::optional<bool> reads_flag(std::string_view word, settings& read, bool& reacts) {
+    if (auto const* const found = std::ranges::find(flags, word, &flag::word);
+        found != flags.end()) {
+        return std::exchange(read.*found->member, found->value) != found->value;
+    }
+    auto const* const found =
+        std::ranges::find(reactions, word, &std::pair<std::string_view, reaction>::first);
+    if (found == reactions.end()) {
+        return std::nullopt;
+    }
+    read.then = found->second;
+    return !std::exchange(reacts, true);
 }
 
 /// False for a NaN, too.
@@ -485,11 +508,6 @@ settings settings_from(std::string_view text) {
         auto const comma = std::min(rest.find(','), rest.size());
         std::string_view const word = rest.substr(0, comma);
         rest.remove_prefix(std::min(comma + 1, rest.size()));
-        bool const is_json = word == "json" && !std::exchange(read.json, true);
-        bool const is_deadlocks = word == "deadlocks" && !std::exchange(read.deadlocks, true);
-        bool const is_python_locks =
-            word == "python-locks" && !std::exchange(read.python_locks, true);
-        bool const is_no_calls = word == "no-calls" && std::exchange(read.calls, false);
         if (auto const budget = after("budget=", word)) {
             if (!is_time(*budget, read.budget)) {
                 throw std::invalid_argument(
@@ -498,26 +516,18 @@ settings settings_from(std::string_view text) {
             }
             continue;
         }
-        bool const is_reaction =
-            (word == "abort" || word == "warn" || word == "once") && !std::exchange(reacts, true);
-        if (!is_json && !is_deadlocks && !is_python_locks && !is_no_calls && !is_reaction &&
-            !reads_file_setting(word, read)) {
+        std::optional<bool> const is_first = reads_flag(word, read, reacts);
+        if (is_first ? !*is_first : !reads_file_setting(word, read)) {
             throw std::invalid_argument(
                 "gilcheck: '" + std::string(word) +
-                (is_setting(word) ? "' is one too many: the settings are "
-                                  : "' is no setting: the settings are ") +
-                "abort, warn or once; deadlocks; python-locks; "
+                (is_first ? "' is one too many" : "' is no setting") +
+                (word == text ? "" : " (in '" + std::string(text) + "')") +
+                ": the settings are abort, warn or once; deadlocks; python-locks; "
                 "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, "
                 "deadlock-log=FILE, suppressions=FILE, baseline=FILE "
-                "or write-baseline=FILE; with commas between (warn,deadlocks,json), not '" +
-                std::string(text) + "'" +
+                "or write-baseline=FILE; with commas between (warn,deadlocks,json)" +
                 std::string(where_a_comma_may_not_be(
                     text.substr(0, static_cast<std::size_t>(word.data() - text.data())))));
-        }
-        if (is_reaction) {
-            read.then = word == "abort"  ? reaction::abort
-                        : word == "once" ? reaction::once
-                                         : reaction::warn;
         }
     }
     if (read.python_locks && !read.deadlocks) {

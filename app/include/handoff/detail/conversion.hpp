@@ -144,11 +144,6 @@ T from_python(boost::python::object const& result) {
     }
 }
 
-/// Begins the text of the TypeError or OverflowError that is set with what module.function()
-/// returned. GIL: held.
-void name_result(boost::python::object const& result, std::string_view module,
-                 std::string_view function);
-
 /// Calls it with these values, the last of which have the names. See PyObject_Vectorcall.
 [[nodiscard]] boost::python::object call_with_values(
     boost::python::object const& callable, std::vector<boost::python::object> const& values,

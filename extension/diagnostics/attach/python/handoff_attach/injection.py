@@ -20,7 +20,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,13 @@ def started(
     *arguments: Any,
     within: float,
     until_ended: bool = False,
+    needs: Sequence[str] = (),
     **keywords: Any,
 ) -> Generator[Injected, None, None]:
     """Starts a tool in the process: what TOOL.start(*arguments, **keywords) does in a script.
 
     within: seconds that the process has to come to a place where it may begin.
+    needs: packages that start() imports, which that process's own path need not have.
     until_ended: it is stopped by TOOL.stop(summary=False) after end(), or this process's end.
 
     Raises RefusedError; the process goes on as before then.
@@ -128,6 +130,7 @@ def started(
     parameters = {
         "pid": process.pid,
         "tool": tool,
+        "needs": [*needs],
         "folder": str(_HERE.parent),
         "arguments": arguments,
         "keywords": keywords,

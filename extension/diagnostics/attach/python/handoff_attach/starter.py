@@ -26,7 +26,8 @@ def main(
     answer: str,  # pipes: to the attaching process,
     end: str,  # and from it; empty: the tool goes on without it
     tool: str,
-    folder: str,  # where the tool is
+    needs: list[str],  # packages that the tool imports
+    folder: str,  # where they all are
     arguments: tuple[object, ...],
     keywords: dict[str, object],
     loader_locks: list[int],  # addresses
@@ -43,6 +44,8 @@ def main(
         if holder:
             tell(to_attaching, f"loader {holder}")
             return
+        for package in needs:
+            load(package, folder)
         start_and_stop(to_attaching, end, load(tool, folder), arguments, keywords)
 
     def in_own_thread() -> None:
@@ -118,24 +121,26 @@ def loader_holder(loader_locks: list[int]) -> int:
     return 0
 
 
-def load(tool: str, folder: str) -> types.ModuleType:
+def load(package: str, folder: str) -> types.ModuleType:
     import sys
 
-    if tool in sys.modules:
-        return sys.modules[tool]
+    if package in sys.modules:
+        return sys.modules[package]
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(
-        tool, f"{folder}/{tool}/__init__.py", submodule_search_locations=[f"{folder}/{tool}"]
+        package,
+        f"{folder}/{package}/__init__.py",
+        submodule_search_locations=[f"{folder}/{package}"],
     )
     if spec is None or spec.loader is None:
-        raise ImportError(f"there is no {folder}/{tool}")
+        raise ImportError(f"there is no {folder}/{package}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[tool] = module
+    sys.modules[package] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[tool]
+        del sys.modules[package]
         raise
     return module
 

@@ -88,6 +88,11 @@ def _refuse_what_is_alone(
     parser: argparse.ArgumentParser, asked: argparse.Namespace, settings: list[str]
 ) -> None:
     """By the names of the options; the library does so by those of the settings."""
+    if asked.budget is not None and asked.budget.isdecimal():
+        parser.error(
+            f"--budget is a time with its unit, such as {asked.budget}ms (or us, or s), "
+            f"not '{asked.budget}'"
+        )
     deadlocks = "deadlocks" in settings
     if asked.python_locks and not deadlocks:
         parser.error("--python-locks goes with --deadlocks: give both, or leave it out")

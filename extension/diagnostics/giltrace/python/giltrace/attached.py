@@ -34,6 +34,7 @@ def record(asked: argparse.Namespace) -> None:
             str(output),
             within=asked.within,
             until_ended=True,
+            needs=["gilcheck"],
             stack_after=asked.stack_after,
             last=asked.last,
             when_wait_exceeds=asked.when_wait_exceeds,

@@ -1,6 +1,7 @@
 // in_python(): C++ code calls Python from any thread, and gets the result.
 #pragma once
 
+#include <handoff/boost_python/detail/name_result.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/boost_python/detail/read_number.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
@@ -10,6 +11,7 @@
 #include <boost/python/converter/arg_to_python.hpp>
 #include <boost/python/converter/return_from_python.hpp>
 #include <boost/python/errors.hpp>
+#include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
 
 #include <boost/numeric/conversion/cast.hpp>
@@ -63,6 +65,31 @@ R result_from_python(PyObject* result) {
 struct python_callee {
     boost::python::object object;
     PyObject* method = nullptr;  // borrowed
+
+    /// For an error: "on_price()", "Strategy.on_price()", or its repr(). GIL: held.
+    [[nodiscard]] std::string name() const noexcept {
+        PyObject* const text =
+            method != nullptr
+                ? PyUnicode_FromFormat("%.200s.%U()", Py_TYPE(object.ptr())->tp_name, method)
+                : text_of(object.ptr());
+        char const* const utf8 = text != nullptr ? PyUnicode_AsUTF8(text) : nullptr;
+        std::string found = utf8 != nullptr ? utf8 : "the callable";
+        PyErr_Clear();
+        Py_XDECREF(text);
+        return found;
+    }
+
+private:
+    static PyObject* text_of(PyObject* callable) noexcept {
+        PyObject* const name = PyObject_GetAttrString(callable, "__qualname__");
+        if (name == nullptr) {
+            PyErr_Clear();
+            return PyObject_Repr(callable);
+        }
+        PyObject* const text = PyUnicode_FromFormat("%S()", name);
+        Py_DECREF(name);
+        return text;
+    }
 };
 
 /// object(arguments…) or object.method(arguments…), with the conversions of
@@ -86,7 +113,21 @@ R call_python(python_callee const& callee, Args const&... arguments) {
                                              nullptr);
         },
         converted);
-    return result_from_python<R>(result);
+    if constexpr (std::is_void_v<R>) {
+        return result_from_python<R>(result);
+    } else {
+        boost::python::handle<> const kept(boost::python::xincref(result));
+        try {
+            return result_from_python<R>(result);
+        } catch (boost::python::error_already_set const&) {
+            name_result(kept.get(), [&] { return callee.name(); });
+            throw;
+        } catch (boost::numeric::bad_numeric_cast const& failure) {  // from Boost.Python
+            PyErr_SetString(PyExc_OverflowError, failure.what());
+            name_result(kept.get(), [&] { return callee.name(); });
+            throw boost::python::error_already_set();
+        }
+    }
 }
 
 /// Calls `work` with the GIL held. `what` says in an error what was called.
@@ -103,10 +144,6 @@ auto in_python(char const* what, Work const& work) {
     try {
         return rather_hang(work);
     } catch (boost::python::error_already_set const&) {
-        throw python_error::fetch();
-    } catch (boost::numeric::bad_numeric_cast const& failure) {  // from Boost.Python, for a result
-        PyErr_Format(PyExc_OverflowError, "what %s returned does not fit the result's C++ type: %s",
-                     what, failure.what());
         throw python_error::fetch();
     }
 }

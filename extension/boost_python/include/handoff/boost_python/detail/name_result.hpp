@@ -1,0 +1,31 @@
+// name_result(): an error says what was called in Python, and what that returned.
+#pragma once
+
+#include <handoff/gil/python.hpp>
+
+#include <string>
+
+namespace handoff::detail {
+
+/// Begins the text of the TypeError or OverflowError that is set with "CALLED returned RESULT: ".
+/// Another exception is a converter's own, and stays as it is.
+///
+/// called: returns for example "Strategy.on_price()". No error is set while it runs.
+/// GIL:    held.
+template <class Called>
+void name_result(PyObject* result, Called const& called) {
+    PyObject* type = nullptr;
+    PyObject* value = nullptr;
+    PyObject* traceback = nullptr;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (type != PyExc_TypeError && type != PyExc_OverflowError) {
+        return PyErr_Restore(type, value, traceback);
+    }
+    PyErr_Format(type, "%s returned %.200R: %S", std::string(called()).c_str(), result, value);
+    Py_DECREF(type);
+    Py_DECREF(value);
+    Py_XDECREF(traceback);
+}
+
+}  // namespace handoff::detail
