@@ -47,7 +47,7 @@ void add_module(std::string_view name, PyObject* (*init)()) {
         throw std::logic_error(quoted + " comes too late: modules are added before Python starts");
     }
     if (!is_identifier(name)) {
-        throw std::invalid_argument(quoted + " cannot be imported: its name is no identifier");
+        throw std::invalid_argument(quoted + " cannot be imported: its name is not an identifier");
     }
     if (init == nullptr) {
         throw std::invalid_argument(quoted + " has no init function");

@@ -106,7 +106,7 @@ std::string refusal(Work const& work) {
 TEST(LogSink, NamesWhatIsWrong) {
     handoff::log_sink const sink;
     EXPECT_THAT(refusal([] { static_cast<void>(handoff::log_level_from("LOUD")); }),
-                HasSubstr("\"LOUD\" is no log level: use DEBUG"));
+                HasSubstr("\"LOUD\" is not a log level: use DEBUG"));
     EXPECT_THAT(refusal([] { static_cast<void>(handoff::log_level_from(0)); }),
                 HasSubstr("positive number, not 0"));
     EXPECT_THAT(refusal([&] { sink.set_level(static_cast<handoff::log_level>(-3)); }),

@@ -771,8 +771,11 @@ class LeftOut(Checked):
             ("\nfunction:f\n", "rules:2: 'function:f' has no reason: write it behind the pattern"),
             ("function:f  #\n", "rules:1: 'function:f' has no reason"),
             ("function:f#1\n", "rules:1: 'function:f#1' has no reason"),
-            ("race:f  # r\n", "rules:1: 'race' is no kind of suppression: write function, file or"),
-            ("f  # r\n", "rules:1: 'f' is no kind of suppression"),
+            (
+                "race:f  # r\n",
+                "rules:1: 'race' is not a kind of suppression: write function, file or",
+            ),
+            ("f  # r\n", "rules:1: 'f' is not a kind of suppression"),
             ("function:  # r\n", "rules:1: 'function:' names nothing"),
         ):
             self.write("rules", text)
@@ -785,7 +788,7 @@ class LeftOut(Checked):
             ("suppressions=none", "the suppressions 'none' cannot be read: No such file"),
             ("suppressions=.", "the suppressions '.' cannot be read: Is a directory"),
             ("baseline=none", "the baseline 'none' cannot be read: No such file"),
-            ("baseline=known", "known:2: '{}' is no finding of a baseline: write the file anew"),
+            ("baseline=known", "known:2: '{}' is not a finding of a baseline: write the file anew"),
             ("write-baseline=no/b", "the baseline 'no/b' cannot be written: No such file"),
             ("baseline=known,write-baseline=b", "give one of them, not 'write-baseline=b' as well"),
         ):
@@ -919,7 +922,7 @@ class Program(InFolder):
                     self.assertEqual(outcome.code, 2, outcome)
                     self.assertRegex(
                         outcome.stderr,
-                        rf"\Agilcheck: '.*{name}' is there, and is no .* of gilcheck's: it is left "
+                        rf"\Agilcheck: '.*{name}' is there, and is not a .* of gilcheck's: it is left "
                         r"as it is; name another file\n\Z",
                     )
                     self.assertEqual((self.folder / name).read_text(), "print('mine')\n")
@@ -946,8 +949,8 @@ class Program(InFolder):
             (("--includes", "script.py"), "--includes runs nothing: give it alone"),
             (("--includes", "--settings", "warn"), "--includes runs nothing: give it alone"),
             (("--within", "3", "script.py"), "--within goes with --pid"),
-            (("--settings", "loud", "-c", "1"), "'loud' is no setting: the settings are abort"),
-            (("--settings", "warn,jsn", "-c", "1"), "'jsn' is no setting (in 'warn,jsn'): the "),
+            (("--settings", "loud", "-c", "1"), "'loud' is not a setting: the settings are abort"),
+            (("--settings", "warn,jsn", "-c", "1"), "'jsn' is not a setting (in 'warn,jsn'): the "),
             (("--settings", "warn,once", "-c", "1"), "'once' is one too many (in 'warn,once'): "),
             (("--budget", "5", "ms", "script.py"), "gilcheck: --budget is a time with its unit, "),
             (("--budget",), "--budget wants a value after it; "),

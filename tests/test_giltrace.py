@@ -767,7 +767,7 @@ thread.join()
             *(STOCK, "-m", "giltrace", "-o", "trace.json", "--stack-after", "-1", "-c", "pass")
         )
         self.assertEqual(outcome.code, 2)
-        self.assertIn("--stack-after: '-1' is no number of seconds, from 0 on", outcome.stderr)
+        self.assertIn("--stack-after: '-1' is not a number of seconds (0 or more)", outcome.stderr)
 
 
 class LastSeconds(Traced):
@@ -940,7 +940,7 @@ for each in threads: each.join()
             (("--when-wait-exceeds", "nan"), "'nan' is not a positive number of seconds"),
             (("--signal", "9"), "signal 9 cannot be used: it cannot be handled"),
             (("--signal", "99"), "signal 99 cannot be used: it cannot be handled"),
-            (("--signal", "0"), "--signal: 0 is no signal: give one that can be handled"),
+            (("--signal", "0"), "--signal: 0 is not a signal: give one that can be handled"),
             (("--within", "3"), "--within goes with --pid: leave it out"),
             (("--seconds", "3"), "--seconds goes with --pid; --last keeps the last seconds"),
             (("-o", "none/t.svg"), "none/t.svg' (name a file in a folder that is there and may be"),
@@ -1420,7 +1420,7 @@ class Refused(Traced):
         left = ("-o", "late.html", "--recording", "beside.html.recording")
         outcome = self.run_command(STOCK, "-m", "giltrace", *left)
         self.assertEqual(outcome.code, 2)
-        self.assertIn("beside.html.recording' is no file", outcome.stderr)
+        self.assertIn("beside.html.recording' is not a file", outcome.stderr)
 
     def test_an_unknown_ending(self):
         self.assert_refused("print(1)", "trace.txt", "'trace.txt'", ".json, .html or .svg")
@@ -1459,7 +1459,7 @@ class Refused(Traced):
             self.assertIn(f"{package}/lib{package}.so: `make build` makes it", outcome.stderr)
 
     def test_what_is_no_recording(self):
-        for content, said in (("", "is empty"), ("x" * 5000, "is no recording")):
+        for content, said in (("", "is empty"), ("x" * 5000, "is not a recording")):
             (self.folder / "other").write_text(content)
             left = ("-o", "late.json", "--recording", "other")
             outcome = self.run_command(STOCK, "-m", "giltrace", *left)

@@ -271,6 +271,18 @@ class OnDemand(Watched):
         )
         self.assertRegex(report[1], "^  do: if each has the lock .* --deadlocks --python-locks` ")
 
+    def test_of_two_threads_of_one_name_gives_their_numbers(self):
+        self.assert_by_signal(
+            "taken = threading.Semaphore(0)\n"
+            "def take_again():\n"
+            "    lock = threading.Lock(); lock.acquire(); taken.release()\n"
+            "    lock.acquire()\n"
+            "workers = [threading.Thread(target=take_again, name='worker') for _ in range(2)]\n"
+            "for each in workers: each.start(); taken.acquire()\n"
+            "print('ready', flush=True); workers[0].join()",
+            r"(?:; thread 'worker', tid \d+ waits for a lock of Python's in take_again\(\) .*){2}",
+        )
+
     def test_of_idle_workers_gives_no_advice(self):
         report = self.assert_by_signal(
             "import queue\n"
@@ -750,7 +762,7 @@ class Help(Watched):
             ("--executable", "x", "-c", "pass"): "--executable goes with --core",
             ("--pid", "1x"): "--pid: '1x' is not a number",
             ("--signal", "usr1", "-c", "pass"): "--signal: 'usr1' is not a number",
-            ("--signal", "0", "-c", "pass"): "--signal: 0 is no signal",
+            ("--signal", "0", "-c", "pass"): "--signal: 0 is not a signal",
         }.items():
             with self.subTest(options):
                 command = (STOCK, "-m", "gilwatch", *options)

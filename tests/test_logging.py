@@ -146,7 +146,7 @@ class Records(Logging):
                     print(refused)
             """,
             "True False True False True\n"
-            '"LOUD" is no log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, '
+            '"LOUD" is not a log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, '
             "or the number of the level\n"
             "a log level must be a positive number, not 0\n",
         )

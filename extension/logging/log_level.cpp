@@ -35,7 +35,7 @@ log_level log_level_from(std::string_view name) {
         }
     }
     throw std::invalid_argument("\"" + std::string(name) +
-                                "\" is no log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, "
+                                "\" is not a log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, "
                                 "or the number of the level");
 }
 

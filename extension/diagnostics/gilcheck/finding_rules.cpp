@@ -130,7 +130,7 @@ suppression suppression_from(std::string_view line, std::string const& place) {
     static constexpr std::array kinds{"function", "file", "lock"};
     auto const* const of = std::ranges::find(kinds, kind);
     if (of == kinds.end()) {
-        throw wrong(kind, "is no kind of suppression: write function, file or lock, and a colon");
+        throw wrong(kind, "is not a kind of suppression: write function, file or lock, and a colon");
     }
     std::string_view const pattern =
         colon == std::string_view::npos ? "" : trimmed(rule.substr(colon + 1));
@@ -257,7 +257,7 @@ void use_rules(rule_files const& files) {
                           if (!line.starts_with(beginning_of_signature)) {
                               throw std::invalid_argument(
                                   "gilcheck: " + place + ": " + shown(line) +
-                                  " is no finding of a baseline: write the file anew, by "
+                                  " is not a finding of a baseline: write the file anew, by "
                                   "gilcheck --write-baseline");
                           }
                           read->known.emplace(line);

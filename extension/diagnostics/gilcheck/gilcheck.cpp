@@ -520,7 +520,7 @@ settings settings_from(std::string_view text) {
         if (is_first ? !*is_first : !reads_file_setting(word, read)) {
             throw std::invalid_argument(
                 "gilcheck: '" + std::string(word) +
-                (is_first ? "' is one too many" : "' is no setting") +
+                (is_first ? "' is one too many" : "' is not a setting") +
                 (word == text ? "" : " (in '" + std::string(text) + "')") +
                 ": the settings are abort, warn or once; deadlocks; python-locks; "
                 "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, "

@@ -51,7 +51,7 @@ void require_own_file(std::string const& path, char const* what,
     if (!begin.empty() && std::ranges::none_of(beginnings, [&begin](std::string_view each) {
             return begin.starts_with(each);
         })) {
-        throw std::invalid_argument("gilcheck: '" + path + "' is there, and is no " + what +
+        throw std::invalid_argument("gilcheck: '" + path + "' is there, and is not a " + what +
                                     " of gilcheck's: it is left as it is; name another file");
     }
 }

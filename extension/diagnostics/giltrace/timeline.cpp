@@ -50,8 +50,8 @@ public:
         }
         if (mapped == MAP_FAILED) {
             if (file >= 0 && size_ == 0) {
-                refuse(path,
-                       is_file ? "is empty, and no recording" : "is no file, and no recording");
+                refuse(path, is_file ? "is empty: it is not a recording"
+                                     : "is not a file: it is not a recording");
             }
             throw std::system_error(failure, std::generic_category(),
                                     "giltrace: cannot read '" + path +
@@ -254,7 +254,7 @@ timeline timeline::read(std::string const& path, moment const* until) {
     mapped_file const file(path);
     auto const bytes = file.bytes();
     if (bytes.size() < page || std::memcmp(bytes.data(), "giltrace", 8) != 0) {
-        refuse(path, "is no recording");
+        refuse(path, "is not a recording");
     }
     if (at<header>(bytes).version != version) {
         throw std::runtime_error("giltrace: '" + path +

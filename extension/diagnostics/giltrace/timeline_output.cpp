@@ -72,7 +72,7 @@ std::filesystem::path make_sure_of(std::string const& path) {
     bool const is_new = stat(path.c_str(), &before) != 0;
     if (auto const what = what_is_no_file(before.st_mode); !is_new && !what.empty()) {
         throw std::invalid_argument("giltrace: '" + path + "' is " + std::string(what) +
-                                    ", and no file that can be written: choose another name");
+                                    ", and not a file that can be written: choose another name");
     }
     int const file =
         open(path.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
@@ -86,8 +86,8 @@ std::filesystem::path make_sure_of(std::string const& path) {
         std::filesystem::remove(itself, unknown);
     } else if (S_ISREG(before.st_mode) && !is_ours(path)) {
         throw std::invalid_argument(
-            "giltrace: only what it has written itself is replaced, and it has not written '" +
-            path + "': remove that, or choose another name");
+            "giltrace: '" + path +
+            "' exists, and giltrace has not written it: it is left as it is. Choose another name");
     }
     return itself.empty() ? std::filesystem::path(path) : itself;
 }

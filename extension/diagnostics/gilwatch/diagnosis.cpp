@@ -144,9 +144,11 @@ std::string in_seconds(std::chrono::duration<double> time) {
 }
 
 std::string named(thread_seen const& thread) {
-    return thread.is_main        ? "the main thread"
-           : thread.name.empty() ? "thread " + std::to_string(thread.id)
-                                 : "thread '" + thread.name + "'";
+    std::string const id = std::to_string(thread.id);
+    return thread.is_main                ? "the main thread"
+           : thread.name.empty()         ? "thread " + id
+           : thread.another_has_its_name ? "thread '" + thread.name + "', tid " + id
+                                         : "thread '" + thread.name + "'";
 }
 
 std::string_view words_of(activity does) {
@@ -566,7 +568,10 @@ std::string place_of(thread_seen const& thread) {
     return place_in(called_by_python(thread.frames), thread.python);
 }
 
-std::string diagnosis(threads_seen const& threads, times_seen const& times, crash const* died) {
+std::string diagnosis(threads_seen threads, times_seen const& times, crash const* died) {
+    for (thread_seen& each : threads) {
+        each.another_has_its_name = std::ranges::count(threads, each.name, &thread_seen::name) > 1;
+    }
     std::string text = died == nullptr ? ""
                        : died->sender  ? words_of_sender(*died)
                                        : words_of_crash(threads, *died);

@@ -17,6 +17,7 @@ namespace handoff::detail {
 struct thread_seen {
     pid_t id = 0;
     std::string name;  // as `top -H` and gdb show it; empty: it has none of its own
+    bool another_has_its_name = false;  // of those that are seen; diagnosis() sets it
     std::string silent;  // why its stack is not known; empty: it is
     std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
@@ -76,7 +77,7 @@ struct times_seen {
 
 /// The first line is the answer, without a name before it; the second, if any, says what to do;
 /// then come the stacks. died: the crash that left a core; null: none did, or the process went on.
-[[nodiscard]] std::string diagnosis(std::vector<thread_seen> const& threads,
-                                    times_seen const& times, crash const* died = nullptr);
+[[nodiscard]] std::string diagnosis(std::vector<thread_seen> threads, times_seen const& times,
+                                    crash const* died = nullptr);
 
 }  // namespace handoff::detail

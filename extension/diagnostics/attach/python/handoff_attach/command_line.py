@@ -33,7 +33,9 @@ def signal_number(text: str) -> int:
     """For argparse. Raises ArgumentTypeError."""
     given = number(text)
     if given == 0:
-        raise argparse.ArgumentTypeError("0 is no signal: give one that can be handled, such as 12")
+        raise argparse.ArgumentTypeError(
+            "0 is not a signal: give one that can be handled, such as 12"
+        )
     return given
 
 
@@ -57,7 +59,7 @@ def seconds_or_none(text: str) -> float:
     """The same for a time that may be 0: never. Raises ArgumentTypeError."""
     length = _as_number(text)
     if not 0 <= length < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (0 or more)")
     return length
 
 

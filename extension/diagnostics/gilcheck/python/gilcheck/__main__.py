@@ -72,7 +72,7 @@ def _begin_baseline(parser: argparse.ArgumentParser, asked: argparse.Namespace) 
                 if begin and begin != _FINDING:
                     parser.exit(
                         2,
-                        f"gilcheck: '{asked.write_baseline}' is there, and is no baseline of "
+                        f"gilcheck: '{asked.write_baseline}' is there, and is not a baseline of "
                         "gilcheck's: it is left as it is; name another file\n",
                     )
             asked.write_baseline.write_bytes(b"")
