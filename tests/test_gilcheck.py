@@ -575,11 +575,16 @@ class Settings(Checked):
                 self.assertEqual((outcome.code, outcome.stdout), (66, "0\nend\n"), outcome)
 
     def test_that_are_unknown_are_refused(self):
-        for wrong in ("loud", "warn,once", "json,json", "warn,,json"):
+        for wrong, said in (
+            ("loud", "'loud' is not a setting: "),
+            ("warn,once", "'once' is one too many (in 'warn,once'): "),
+            ("json,json", "'json' is one too many (in 'json,json'): "),
+            ("warn,,json", "'' is not a setting (in 'warn,,json'): "),
+        ):
             for way, outcome in self.checked("print(1)", wrong):
                 with self.subTest(way, wrong=wrong):
                     self.assertEqual((outcome.code, outcome.stdout), (2, ""))
-                    self.assertIn(f"not '{wrong}'", outcome.stderr)
+                    self.assertIn(f"gilcheck: {said}the settings are ", outcome.stderr)
 
     def test_colours_are_for_a_terminal_that_shows_them(self):
         code = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c as m; m.released([])"
@@ -952,7 +957,7 @@ class Program(InFolder):
             (("--settings", "loud", "-c", "1"), "'loud' is not a setting: the settings are abort"),
             (("--settings", "warn,jsn", "-c", "1"), "'jsn' is not a setting (in 'warn,jsn'): the "),
             (("--settings", "warn,once", "-c", "1"), "'once' is one too many (in 'warn,once'): "),
-            (("--budget", "5", "ms", "script.py"), "gilcheck: --budget is a time with its unit, "),
+            (("--budget", "5", "ms", "script.py"), "--budget is a time with its unit, "),
             (("--budget",), "--budget wants a value after it; "),
             (("--log", "a,b", "-c", "1"), "--log: 'a,b' has a comma"),
             (("--includes", "--log", "x"), "--includes runs nothing: give it alone"),
