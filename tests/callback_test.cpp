@@ -151,6 +151,19 @@ TEST(Callback, ThatExitsIsAnErrorLikeOthers) {
     EXPECT_EQ(error_of(interrupted).type(), "KeyboardInterrupt");
 }
 
+TEST(Callback, WhoseResultsConverterRaisesHasThatError) {
+    struct even {};
+    py::converter::registry::push_back(
+        [](PyObject* object) -> void* { return object; },
+        [](PyObject*, py::converter::rvalue_from_python_stage1_data*) {
+            PyErr_SetString(PyExc_ValueError, "that is odd");
+            throw py::error_already_set();
+        },
+        py::type_id<even>());
+    EXPECT_THAT([] { callback_of<even()>("lambda: 3")(); },
+                ThrowsMessage<python_error>("ValueError: that is odd"));
+}
+
 TEST(Callback, OfTheWrongArityOrTypesSaysSo) {
     EXPECT_THAT([] { callback_of<void(int)>("lambda: None")(1); },
                 ThrowsMessage<python_error>(HasSubstr("takes 0 positional arguments")));

@@ -4,6 +4,7 @@
 #include <handoff/boost_python/detail/name_result.hpp>
 #include <handoff/boost_python/detail/python_object.hpp>
 #include <handoff/boost_python/detail/read_number.hpp>
+#include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/detail/unwinding.hpp>
 #include <handoff/gil/try_acquire.hpp>
 #include <handoff/python_error.hpp>
@@ -67,28 +68,27 @@ struct python_callee {
     PyObject* method = nullptr;  // borrowed
 
     /// For an error: "on_price()", "Strategy.on_price()", or its repr(). GIL: held.
-    [[nodiscard]] std::string name() const noexcept {
-        PyObject* const text =
-            method != nullptr
-                ? PyUnicode_FromFormat("%.200s.%U()", Py_TYPE(object.ptr())->tp_name, method)
-                : text_of(object.ptr());
-        char const* const utf8 = text != nullptr ? PyUnicode_AsUTF8(text) : nullptr;
-        std::string found = utf8 != nullptr ? utf8 : "the callable";
-        PyErr_Clear();
-        Py_XDECREF(text);
-        return found;
+    [[nodiscard]] std::string name() const {
+        reference const text = in_words();
+        char const* const utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
+        if (utf8 == nullptr) {
+            PyErr_Clear();
+            return "the callable";
+        }
+        return utf8;
     }
 
 private:
-    static PyObject* text_of(PyObject* callable) noexcept {
-        PyObject* const name = PyObject_GetAttrString(callable, "__qualname__");
-        if (name == nullptr) {
-            PyErr_Clear();
-            return PyObject_Repr(callable);
+    [[nodiscard]] reference in_words() const noexcept {
+        if (method != nullptr) {
+            return reference(
+                PyUnicode_FromFormat("%.200s.%U()", Py_TYPE(object.ptr())->tp_name, method));
         }
-        PyObject* const text = PyUnicode_FromFormat("%S()", name);
-        Py_DECREF(name);
-        return text;
+        if (reference const name(PyObject_GetAttrString(object.ptr(), "__qualname__")); name) {
+            return reference(PyUnicode_FromFormat("%S()", name.get()));
+        }
+        PyErr_Clear();
+        return reference(PyObject_Repr(object.ptr()));
     }
 };
 

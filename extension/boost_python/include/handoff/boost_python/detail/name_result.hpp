@@ -1,8 +1,10 @@
 // name_result(): an error says what was called in Python, and what that returned.
 #pragma once
 
+#include <handoff/gil/detail/reference.hpp>
 #include <handoff/gil/python.hpp>
 
+#include <array>
 #include <string>
 
 namespace handoff::detail {
@@ -22,10 +24,8 @@ void name_result(PyObject* result, Called const& called) {
     if (type != PyExc_TypeError && type != PyExc_OverflowError) {
         return PyErr_Restore(type, value, traceback);
     }
+    std::array const dropped{reference(type), reference(value), reference(traceback)};
     PyErr_Format(type, "%s returned %.200R: %S", std::string(called()).c_str(), result, value);
-    Py_DECREF(type);
-    Py_DECREF(value);
-    Py_XDECREF(traceback);
 }
 
 }  // namespace handoff::detail
