@@ -34,9 +34,10 @@ log_level log_level_from(std::string_view name) {
             return level;
         }
     }
-    throw std::invalid_argument("\"" + std::string(name) +
-                                "\" is not a log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, "
-                                "or the number of the level");
+    throw std::invalid_argument(
+        "\"" + std::string(name) +
+        "\" is not a log level: use DEBUG, INFO, WARNING, ERROR or CRITICAL, "
+        "or the number of the level");
 }
 
 log_level log_level_from(int number) {
