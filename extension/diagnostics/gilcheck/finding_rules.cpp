@@ -130,7 +130,8 @@ suppression suppression_from(std::string_view line, std::string const& place) {
     static constexpr std::array kinds{"function", "file", "lock"};
     auto const* const of = std::ranges::find(kinds, kind);
     if (of == kinds.end()) {
-        throw wrong(kind, "is not a kind of suppression: write function, file or lock, and a colon");
+        throw wrong(kind,
+                    "is not a kind of suppression: write function, file or lock, and a colon");
     }
     std::string_view const pattern =
         colon == std::string_view::npos ? "" : trimmed(rule.substr(colon + 1));
