@@ -168,7 +168,7 @@ class Budget(Measured):
                 self.assertEqual(outcome.code, 2)
                 self.assertRegex(
                     outcome.stderr,
-                    rf"^gilcheck: (?:a budget|--budget) is a time .*, such as 5ms\b.*, not '{wrong}'",
+                    rf"^gilcheck: (?:a |--)budget is a time .*, such as 5ms\b.*, not '{wrong}'",
                 )
 
 

@@ -927,8 +927,8 @@ class Program(InFolder):
                     self.assertEqual(outcome.code, 2, outcome)
                     self.assertRegex(
                         outcome.stderr,
-                        rf"\Agilcheck: '.*{name}' is there, and is not a .* of gilcheck's: it is left "
-                        r"as it is; name another file\n\Z",
+                        rf"\Agilcheck: '.*{name}' is there, and is not a .* of gilcheck's: it is "
+                        r"left as it is; name another file\n\Z",
                     )
                     self.assertEqual((self.folder / name).read_text(), "print('mine')\n")
 
