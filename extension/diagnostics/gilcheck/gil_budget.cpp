@@ -25,6 +25,7 @@
 #include <ctime>
 #include <pthread.h>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <unistd.h>
@@ -60,6 +61,20 @@ auto has_owner(code_of whose) {
     return [whose](call_frame const& each) { return each.whose == whose; };
 }
 
+bool is_of_python_alone(std::span<call_frame const> frames) {
+    return std::ranges::any_of(frames, has_owner(code_of::python)) &&
+           std::ranges::none_of(frames, has_owner(code_of::user)) &&
+           std::ranges::none_of(frames, has_owner(code_of::binding));
+}
+
+bool starts_or_ends_python(call_frame const& each) {
+    static constexpr std::array names = std::to_array<std::string_view>(
+        {"Py_RunMain", "Py_Initialize", "Py_Finalize", "Py_NewInterpreter", "Py_EndInterpreter"});
+    return each.whose == code_of::python && std::ranges::any_of(names, [&](std::string_view name) {
+               return each.function.starts_with(name);
+           });
+}
+
 struct long_hold {
     pid_t id = 0;
     std::string name;
@@ -70,16 +85,14 @@ struct long_hold {
     std::string unknown;  // why the stack of a computing holder is unknown; else empty
 
     /// Whether nobody else's code is on its stack.
-    [[nodiscard]] bool is_pythons_own() const {
-        return std::ranges::any_of(frames, has_owner(code_of::python)) &&
-               std::ranges::none_of(frames, has_owner(code_of::user)) &&
-               std::ranges::none_of(frames, has_owner(code_of::binding));
-    }
+    [[nodiscard]] bool is_pythons_own() const { return is_of_python_alone(frames); }
 
     /// Whether Python starts, ends, or imports a module, and runs nobody else's code for it: there
-    /// is nothing that could release the GIL.
+    /// is nothing that could release the GIL. What has called that, such as main(), may be
+    /// anybody's.
     [[nodiscard]] bool is_of_start_import_or_end() const {
-        return is_pythons_own() &&
+        auto const begin = std::ranges::find_if(frames, starts_or_ends_python);
+        return is_of_python_alone({frames.begin(), begin == frames.end() ? begin : begin + 1}) &&
                (python.empty() || std::ranges::any_of(python, [](std::string const& line) {
                     return line.find("<frozen importlib") != std::string::npos;
                 }));
