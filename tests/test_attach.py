@@ -734,6 +734,35 @@ class Unharmed(Attached):
         self.assertEqual(self.assert_unharmed(process), "")
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    @unittest.skipIf(shutil.which("gdb") is None, "there is no gdb")
+    def test_one_in_which_what_it_is_asked_to_run_raises(self):
+        loop = "while not ended.is_set(): sum(range(100))\n"
+        for name, refuses in UNWILLING.items():
+            code = BUSY.replace(loop, f"{refuses}{loop}").replace(
+                "print('end')", "if 'its' in vars(): builtins.__import__ = its\nprint('end')"
+            )
+            for tool, *options in (("gilcheck",), ("gilwatch", "--watch")):
+                with self.subTest(name, tool=tool):
+                    process = self.target(code)
+                    outcome = self.attach(tool, process, *options, "--within", "1")
+                    self.assert_refused(outcome, "was asked to begin, and an exception came first")
+                    self.assertEqual(self.assert_unharmed(process), "")
+
+    @unittest.skipIf(shutil.which("gdb") is None, "there is no gdb")
+    def test_one_that_is_traced(self):
+        """Its trace function is not called for what is not the program's."""
+        code = BUSY.replace(
+            "while not",
+            "def trace(frame, event, argument):\n"
+            "    if 'handoff' in frame.f_code.co_filename: print('foreign', flush=True)\n"
+            "sys.settrace(trace)\n"
+            "while not",
+        )
+        process = self.target(code)
+        outcome = self.attach("gilwatch", process, "--watch")
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual(self.assert_unharmed(process), "")
+
     @unittest.skipUnless(needs_no_gdb(), "needs sys.remote_exec()")
     def test_one_that_sleeps_while_there_is_no_gdb(self):
         """The request is taken back: what the signal's handler raises later is not lost in it."""
@@ -895,6 +924,25 @@ class Unharmed(Attached):
                 self.assertLess(time.monotonic(), deadline, "gdb does not let go")
                 os.sched_yield()
             self.assertEqual(self.assert_unharmed(process), "")
+
+
+# Programs in which whatever another has them run raises at once.
+UNWILLING = {
+    "that_is_deep": "sys.setrecursionlimit(70)\n"
+    "def run(depth):\n"
+    "    if depth: return run(depth - 1)\n"
+    "    while not ended.is_set(): pass\n"
+    "depth = 80\n"
+    "while depth:\n"  # as deep as it can
+    "    try: run(depth); break\n"
+    "    except RecursionError: depth -= 1\n",
+    "whose_audit_refuses": "def refuse(event, arguments):\n"
+    "    if event == 'compile': raise RuntimeError('refused')\n"
+    "sys.addaudithook(refuse)\n",
+    "with_another_import": "import builtins\n"
+    "def refuse(*arguments, **keywords): raise ImportError('refused')\n"
+    "its, builtins.__import__ = builtins.__import__, refuse\n",
+}
 
 
 class Refuses(Attached):

@@ -8,7 +8,7 @@ takes a lock for a few instructions, and CPython's own signal handlers call it a
 pthread_create() is called on a thread that waits in one of the system's calls: libc holds no lock
 of its own there.
 
-HANDOFF_ASKED names a file with what queued_call.py asks for; without content, nothing is called.
+HANDOFF_ASKED names a file with what queued_call.py asks for; without contents, nothing is called.
 The last line that it writes is "handoff-attach: " and JSON: {"result": NUMBER}, or {"thread": TID,
 "inside": NAME} where a thread sleeps within what holds a lock that all need.
 """
@@ -140,7 +140,7 @@ def work() -> dict[str, Any]:
         inside = next((each.function for each in stacks[number] if each.function in HOLD_LOCKS), "")
         if inside:
             return {"thread": number, "inside": inside}
-    if not parameters["content"]:
+    if not parameters["contents"]:
         return {"result": 0}
     memory = Memory(main)
     waiting = [
@@ -167,22 +167,22 @@ def work() -> dict[str, Any]:
         parameters["mmap"], parameters["page"], readable_and_writable
     ):
         return {"result": -2}
-    write(parameters["page"], parameters["content"])
-    if parameters["thread"] is not None and main in asleep and waiting:
+    code = parameters["code"]
+    has_code = code is not None and write_code(code, parameters["mmap"], memory)
+    write(parameters["page"], parameters["contents"][has_code])
+    if has_code and main in asleep and waiting:
         may_hold = [
             threads[number]
             for number in sorted(asleep & set(threads))
             if is_in_python(stacks[number], parameters["python"], memory)
         ]
-        if not is_held(may_hold, parameters["thread"]) and begin_thread(
-            threads[waiting[0]], parameters, memory
-        ):
+        if not is_held(may_hold, code) and begin_thread(threads[waiting[0]], parameters):
             return {"result": 0}
         threads[caller].switch()
     if parameters["is_queued"]:
         return {"result": 0}
     gdb.execute("set scheduler-locking off")  # the lock's holder continues, and releases it
-    arguments = (parameters["run"], parameters["page"])
+    arguments = (code["call"] if has_code else parameters["run"], parameters["page"])
     if parameters["interpreter"]:  # from 3.12 on: whichever thread runs Python's code
         interpreter = call(parameters["interpreter"], "long(*)()")
         kind = "int(*)(long,long,long,int)"
@@ -225,25 +225,28 @@ def call_on(thread: Any, function: int) -> int:
     return call(function, "long(*)()")
 
 
-def begin_thread(caller: Any, parameters: dict[str, Any], memory: Memory) -> bool:
-    """Whether there is a thread that runs the call, as soon as it has the GIL."""
-    thread = parameters["thread"]
-    caller.switch()
-    if call(thread["finalizing"], "int(*)()"):
-        return False
-    page, content = thread["page"], bytes.fromhex(thread["content"])
+def write_code(code: dict[str, Any], mmap: int, memory: Memory) -> bool:
+    """Whether it is there now."""
+    page, content = code["page"], bytes.fromhex(code["content"])
     if memory.is_mapped(page):  # since the last time; or the program uses it
-        if bytes(gdb.selected_inferior().read_memory(page, len(content))) != content:
-            return False
-    else:
-        readable_and_executable = 5
-        if not map_page(parameters["mmap"], page, readable_and_executable):
-            return False
-        write(page, thread["content"])
-    write(parameters["state"], thread["on_thread"])
+        return bytes(gdb.selected_inferior().read_memory(page, len(content))) == content
+    readable_and_executable = 5
+    if not map_page(mmap, page, readable_and_executable):
+        return False
+    write(page, code["content"])
+    return True
+
+
+def begin_thread(caller: Any, parameters: dict[str, Any]) -> bool:
+    """Whether there is a thread that runs the call, as soon as it has the GIL."""
+    code = parameters["code"]
+    caller.switch()
+    if call(code["finalizing"], "int(*)()"):
+        return False
+    write(parameters["state"], code["on_thread"])
     gdb.execute("set scheduler-locking off")  # others may hold locks that it needs
     kind = "int(*)(long,long,long,long)"
-    if call(thread["create"], kind, thread["handle"], 0, thread["begin"], 0) == 0:
+    if call(code["create"], kind, code["handle"], 0, code["thread"], 0) == 0:
         return True
     write(parameters["state"], parameters["queued"])
     return False

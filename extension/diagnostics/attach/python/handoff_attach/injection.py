@@ -26,7 +26,7 @@ from typing import Any
 
 from .loader_locks import loader_locks
 from .process import Process, RefusedError, cannot_write, what_allows_ptrace
-from .queued_call import has_gdb, queue_call, require_no_lock_held
+from .queued_call import has_failed, has_gdb, queue_call, require_no_lock_held
 
 _HERE = Path(__file__).parent
 _NEEDS_GDB = "; if it only waits, in a sleep or for input, install gdb (`apt-get install gdb`)"
@@ -171,6 +171,12 @@ def _start(process: Process, injected: Injected, script: Path, deadline: float) 
             break
     else:
         process.require_same_program()
+        if has_failed(process):
+            raise RefusedError(
+                f"process {process.pid} was asked to begin, and an exception came first: its "
+                "recursion is too deep just now, an audit hook forbids it, or it has another "
+                "__import__(). It was left as it was: attach later, or start the tool with it"
+            )
         where = "" if process.version >= (3, 12) else " in its main thread"
         raise RefusedError(
             f"process {process.pid} ran no Python code{where} for {time.monotonic() - begins:.1f} "

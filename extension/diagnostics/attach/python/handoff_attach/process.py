@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .elf_symbols import exported, is_of_32_bits
-from .thread_code import Functions
+from .thread_code import Functions, Python
 
 OLDEST = (3, 11)  # whose frames and GIL the tools know
 
@@ -25,7 +25,8 @@ _IN_PYTHON = frozenset(
     {
         *("Py_Version", "Py_GetVersion", "PyRun_SimpleString", "PyInterpreterState_Main"),
         *("Py_AddPendingCall", "_PyEval_AddPendingCall", "Py_IsInitialized", "_PyRuntime"),
-        *("PyGILState_Ensure", "PyGILState_Release", "PyGILState_GetThisThreadState"),
+        *Python._fields,
+        "PyGILState_GetThisThreadState",
         # From 3.13 on, and before.
         *("PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"),
         *("Py_IsFinalizing", "_Py_IsFinalizing"),

@@ -3,7 +3,8 @@
 One page of the process's memory, always at the same address, contains the source of that call,
 which never changes; whether the call is pending; and which file it will run. So a process that
 hangs has one call queued, however often a tool attaches to it; and the call does nothing once that
-file is gone. The next page, if there is one, contains the machine code of the thread.
+file is gone. The next page, if there is one, contains machine code: of the call, so that an error
+of its own does not become the program's, and of the thread.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .process import Process, RefusedError, cannot_write, what_allows_ptrace
-from .thread_code import CONSTANTS, thread_code
+from .thread_code import CONSTANTS, Python, call_code, thread_code
 
 _IN_GDB = Path(__file__).with_name("in_gdb.py")
 _ATTACHING = 60.0  # seconds that gdb may take until it calls something
@@ -30,7 +31,7 @@ _PAGE = 0x68616E640000  # "hand"; one page of 4 KiB
 _STATE = _PAGE + 2048
 _HANDLE = _STATE - 8  # a pthread_t, which nobody reads
 _CODE_PAGE = _PAGE + 4096
-_QUEUED, _ON_THREAD, _DONE = b"q", b"t", b"d"
+_QUEUED, _ON_THREAD, _DONE, _FAILED = b"q", b"t", b"d", b"f"
 _CALL = f"""
 try:
     with __import__("_io").open("/proc/self/mem", "r+b", 0) as memory:
@@ -43,13 +44,20 @@ try:
             source = file.read()
         exec(compile(source, "handoff_attach/starter.py", "exec"), {{}})
 except Exception:
-    pass
+    ON_ERROR
 except BaseException:
     __import__("_thread").interrupt_main()
 """
-# The program may call something else exec() or open().
-_SOURCE = f"__import__('builtins').exec({_CALL!r}, {{'__builtins__': __import__('builtins')}})\n"
-_MARK = _SOURCE.encode()[:40]
+
+
+def _source(on_error: str) -> bytes:
+    call = _CALL.replace("ON_ERROR", on_error)
+    # The program may call something else exec() or open().
+    source = f"__import__('builtins').exec({call!r}, {{'__builtins__': __import__('builtins')}})\n"
+    return source.encode()
+
+
+_MARK = _source("pass")[:40]
 
 
 def queue_call(process: Process, script: Path, deadline: float) -> None:
@@ -71,15 +79,23 @@ def queue_call(process: Process, script: Path, deadline: float) -> None:
     if state == _ON_THREAD:  # it waits for the GIL, since an earlier request
         process.write(_STATE + 1, path)
         return
-    content = _SOURCE.encode().ljust(_STATE - _PAGE, b"\0") + _QUEUED + path
+    contents = [
+        (_source(on_error).ljust(_STATE - _PAGE, b"\0") + _QUEUED + path).hex()
+        for on_error in ("pass", "raise")
+    ]
     _by_gdb(
         process,
         script.parent,
         deadline,
-        content=content.hex(),
+        contents=contents,  # without the machine code, and with it
         is_there=is_there,
         is_queued=state == _QUEUED,  # since an earlier request, while it hung
     )
+
+
+def has_failed(process: Process) -> bool:
+    """Whether the call has been made and has raised before it began with the file."""
+    return _page_is_there(process) and process.read(_STATE, 1) == _FAILED
 
 
 def has_gdb() -> bool:
@@ -88,7 +104,7 @@ def has_gdb() -> bool:
 
 def require_no_lock_held(process: Process, folder: Path, deadline: float) -> None:
     """Checks by gdb that no thread sleeps within malloc() and the like. Raises RefusedError."""
-    _by_gdb(process, folder, deadline, content="")
+    _by_gdb(process, folder, deadline, contents=[])
 
 
 def _page_is_there(process: Process) -> bool:
@@ -165,7 +181,7 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
         "mmap": process.mmap,
         "state": _STATE,
         "queued": _QUEUED.hex(),
-        "thread": _by_thread(process),
+        "code": _code(process),
         **parameters,
     }
     if process.version >= (3, 12):
@@ -215,40 +231,33 @@ def _gdb(process: Process, folder: Path, parameters: dict[str, Any]) -> dict[str
     raise RefusedError(f"gdb could not attach to process {process.pid}; it said: {last}")
 
 
-def _by_thread(process: Process) -> dict[str, Any] | None:
-    """What in_gdb.py needs to have a new thread make the call. None: it cannot be done here."""
+def _code(process: Process) -> dict[str, Any] | None:
+    """The machine code, and what in_gdb.py needs besides. None: it cannot be had here."""
     functions = process.of_threads
     if functions is None or platform.machine() != "x86_64":
         return None
     since_3_13 = process.version >= (3, 13)
     names = {
-        "ensure": "PyGILState_Ensure",
-        "run": "PyRun_SimpleString",
-        "release": "PyGILState_Release",
         "current": "PyThreadState_GetUnchecked" if since_3_13 else "_PyThreadState_UncheckedGet",
         "own": "PyGILState_GetThisThreadState",
         "finalizing": "Py_IsFinalizing" if since_3_13 else "_Py_IsFinalizing",
     }
     try:
-        python = {what: process.python_symbol(name) for what, name in names.items()}
+        asked = {what: process.python_symbol(name) for what, name in names.items()}
+        python = Python(*(process.python_symbol(name) for name in Python._fields))
     except RefusedError:
         return None
-    code = thread_code(
-        functions,
-        python["ensure"],
-        python["run"],
-        python["release"],
-        source=_PAGE,
-        constants=_CODE_PAGE,
-    )
+    call = _CODE_PAGE + len(CONSTANTS)
+    of_call = call_code(python, _PAGE, _CODE_PAGE, (_STATE, _FAILED))
     return {
         "page": _CODE_PAGE,
-        "content": (CONSTANTS + code).hex(),
-        "begin": _CODE_PAGE + len(CONSTANTS),
+        "content": (CONSTANTS + of_call + thread_code(functions, python, call, _CODE_PAGE)).hex(),
+        "call": call,
+        "thread": call + len(of_call),
         "on_thread": _ON_THREAD.hex(),
         "create": functions.pthread_create,
         "handle": _HANDLE,
-        **{what: python[what] for what in ("current", "own", "finalizing")},
+        **asked,
         "is_of_process": process.version < (3, 12),  # the current thread state; later the thread's
     }
 

@@ -1,7 +1,10 @@
-"""The machine code of a thread that makes a call of Python's, for x86-64 (System V ABI).
+"""The machine code that runs Python statements in a process, for x86-64 (System V ABI).
 
-It leaves signals to the program's own threads, has a name, is joined by nobody, takes the GIL as
-every native thread does, runs the statements, and ends.
+A pending call runs them between two instructions of a thread, whose trace function is not called
+meanwhile. If they raise, the error is cleared and noted: it is none of the program's.
+
+A thread leaves signals to the program's own threads, has a name, is joined by nobody, takes the GIL
+as every native thread does, runs the statements in the same way, and ends.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-# What it refers to: a sigset_t, of which glibc leaves out what it needs itself, and its name.
-CONSTANTS = b"\xff" * 128 + b"handoff-attach\0\0"
+# What it refers to: a sigset_t, of which glibc leaves out what it needs itself; its name; a module.
+CONSTANTS = b"\xff" * 128 + b"handoff-attach\0\0" + b"__main__".ljust(16, b"\0")
 
 _NAME = 128
+_MODULE = 144
 _SIG_SETMASK = 2
 
 
@@ -26,38 +30,100 @@ class Functions(NamedTuple):
     pthread_setname_np: int
 
 
-def thread_code(
-    libc: Functions, ensure: int, run: int, release: int, source: int, constants: int
-) -> bytes:
+class Python(NamedTuple):
+    """Its functions that are called, by their names: their addresses in the process."""
+
+    PyThreadState_Get: int
+    PyThreadState_EnterTracing: int
+    PyThreadState_LeaveTracing: int
+    PyImport_AddModule: int
+    PyModule_GetDict: int
+    PyRun_StringFlags: int
+    Py_DecRef: int
+    PyErr_Clear: int
+    PyGILState_Ensure: int
+    PyGILState_Release: int
+
+
+def _call(function: int) -> bytes:
+    return b"\x48\xb8" + struct.pack("<Q", function) + b"\xff\xd0"  # mov rax, …; call rax
+
+
+def call_code(python: Python, source: int, constants: int, failed: tuple[int, bytes]) -> bytes:
+    """A function for Py_AddPendingCall(), wherever it is put: returns 0.
+
+    source, constants: the addresses of text that ends with a NUL, and of CONSTANTS; failed: where
+    which byte is written if the statements raise.
+    """
+    file_input = 257  # Py_file_input
+    where, byte = failed
+    if_null = b"\x48\x85\xc0\x74"  # test rax, rax; jz …
+    drop_result = b"\x48\x89\xc7" + _call(python.Py_DecRef)  # mov rdi, rax
+    note_failure = (
+        _call(python.PyErr_Clear)
+        + (b"\x48\xb8" + struct.pack("<Q", where))  # mov rax, …
+        + (b"\xc6\x00" + byte)  # mov byte ptr [rax], …
+    )
+    drop_result += b"\xeb" + bytes([len(note_failure)])  # jmp …
+    run = b"".join(
+        (
+            b"\x48\x89\xc7",  # mov rdi, rax
+            _call(python.PyModule_GetDict),
+            b"\x48\x89\xc2",  # mov rdx, rax
+            b"\x48\x89\xc1",  # mov rcx, rax
+            b"\x48\xbf" + struct.pack("<Q", source),  # mov rdi, …
+            b"\xbe" + struct.pack("<I", file_input),  # mov esi, …
+            b"\x45\x31\xc0",  # xor r8d, r8d
+            _call(python.PyRun_StringFlags),
+            if_null + bytes([len(drop_result)]),
+        )
+    )
+    return b"".join(
+        (
+            b"\x53",  # push rbx, which aligns the stack as well
+            _call(python.PyThreadState_Get),
+            b"\x48\x89\xc3",  # mov rbx, rax
+            b"\x48\x89\xc7",  # mov rdi, rax
+            _call(python.PyThreadState_EnterTracing),
+            b"\x48\xbf" + struct.pack("<Q", constants + _MODULE),  # mov rdi, …
+            _call(python.PyImport_AddModule),
+            if_null + bytes([len(run + drop_result)]),
+            run,
+            drop_result,
+            note_failure,
+            b"\x48\x89\xdf",  # mov rdi, rbx
+            _call(python.PyThreadState_LeaveTracing),
+            b"\x31\xc0",  # xor eax, eax
+            b"\x5b",  # pop rbx
+            b"\xc3",  # ret
+        )
+    )
+
+
+def thread_code(libc: Functions, python: Python, run: int, constants: int) -> bytes:
     """A start routine for pthread_create(), wherever it is put.
 
-    ensure, run, release: the addresses of Python's functions; source, constants: of text that ends
-    with a NUL, and of CONSTANTS.
+    run, constants: the addresses of what call_code() returned, and of CONSTANTS.
     """
-
-    def call(function: int) -> bytes:
-        return b"\x48\xb8" + struct.pack("<Q", function) + b"\xff\xd0"  # mov rax, …; call rax
-
     return b"".join(
         (
             b"\x53",  # push rbx, which aligns the stack as well
             b"\xbf" + struct.pack("<I", _SIG_SETMASK),  # mov edi, …
             b"\x48\xbe" + struct.pack("<Q", constants),  # mov rsi, …
             b"\x31\xd2",  # xor edx, edx
-            call(libc.pthread_sigmask),
-            call(libc.pthread_self),
+            _call(libc.pthread_sigmask),
+            _call(libc.pthread_self),
             b"\x48\x89\xc3",  # mov rbx, rax
             b"\x48\x89\xdf",  # mov rdi, rbx
             b"\x48\xbe" + struct.pack("<Q", constants + _NAME),  # mov rsi, …
-            call(libc.pthread_setname_np),
+            _call(libc.pthread_setname_np),
             b"\x48\x89\xdf",  # mov rdi, rbx
-            call(libc.pthread_detach),
-            call(ensure),
+            _call(libc.pthread_detach),
+            _call(python.PyGILState_Ensure),
             b"\x89\xc3",  # mov ebx, eax
-            b"\x48\xbf" + struct.pack("<Q", source),  # mov rdi, …
-            call(run),
+            _call(run),
             b"\x89\xdf",  # mov edi, ebx
-            call(release),
+            _call(python.PyGILState_Release),
             b"\x31\xc0",  # xor eax, eax
             b"\x5b",  # pop rbx
             b"\xc3",  # ret
