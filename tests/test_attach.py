@@ -606,6 +606,34 @@ class Starts(Attached):
         self.assertRegex(outcome.stderr, r"^giltrace: .*\nGIL of ")
 
     @with_either
+    def test_the_timeline_of_what_ends_without_a_word(self):
+        """By a signal, by _exit(), as another program: what it has recorded until then is drawn."""
+        goes_on = "print('goes on', flush=True); import time; time.sleep(3600)"
+        for how in (
+            "os.kill(os.getpid(), 9)",
+            "os._exit(3)",
+            f"os.execv(sys.executable, ['python3', '-c', {goes_on!r}])",
+        ):
+            with self.subTest(how):
+                process = self.target(BUSY.replace("print('end')", f"import os; {how}"))
+                command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.json")
+                variables = environment(PYTHONPATH=PACKAGES)
+                attached = start(*map(str, command), cwd=self.folder, env=variables)
+                self.assertIn(b"records process", attached.stderr.readline())
+                process.stdin.close()
+                outcome = finish(attached)
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertRegex(
+                    outcome.stderr,
+                    r"^giltrace: process \d+ has ended, or become another program, and .*\n"
+                    r"giltrace: .*\nGIL of ",
+                )
+                self.assertEqual(outcome.stderr.count("GIL of "), 1)
+                events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
+                self.assertTrue(events)
+                self.assertEqual([each.name for each in self.folder.iterdir()], ["trace.json"])
+
+    @with_either
     def test_the_watchdog(self):
         code = BUSY.replace("print('end')", "ctypes.PyDLL(None).usleep(10**9)")
         process = self.target(code)
@@ -745,7 +773,7 @@ class Unharmed(Attached):
                 with self.subTest(name, tool=tool):
                     process = self.target(code)
                     outcome = self.attach(tool, process, *options, "--within", "1")
-                    self.assert_refused(outcome, "was asked to begin, and an exception came first")
+                    self.assert_refused(outcome, "was asked to begin, and could not: ")
                     self.assertEqual(self.assert_unharmed(process), "")
 
     @unittest.skipIf(shutil.which("gdb") is None, "there is no gdb")
@@ -1116,6 +1144,15 @@ class Refuses(Attached):
         self.assert_unharmed(process)
 
     @with_either
+    def test_one_that_has_a_module_of_that_name(self):
+        for own in ("types.ModuleType('gilwatch')", "None"):
+            with self.subTest(own):
+                code = f"import sys, types; sys.modules['gilwatch'] = {own}\n{BUSY}"
+                process = self.target(code)
+                outcome = self.attach("gilwatch", process, "--watch")
+                self.assert_refused(outcome, "has a module of its own .* called gilwatch")
+                self.assertEqual(self.assert_unharmed(process), "")
+
     def test_two_at_once(self):
         process = self.target(BUSY)
         command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")

@@ -30,6 +30,7 @@ from .queued_call import has_failed, has_gdb, queue_call, require_no_lock_held
 
 _HERE = Path(__file__).parent
 _NEEDS_GDB = "; if it only waits, in a sleep or for input, install gdb (`apt-get install gdb`)"
+_LONGEST = 2**31 - 1  # milliseconds, as poll() takes them: 24 days
 _STARTING = 60.0  # seconds that starting a tool may take, once the process has begun with it
 
 
@@ -52,10 +53,17 @@ class Injected:
             os.close(self._end)
             self._end = None
 
+    def wait_while_it_runs(self, within: float | None) -> None:
+        """Until the process has ended, or has become another program; at most that many seconds."""
+        events = select.poll()
+        events.register(self._answer, 0)  # which tells that nobody can write there any more
+        events.register(self._process.descriptor, select.POLLIN)
+        events.poll(None if within is None else min(within * 1000, _LONGEST))
+
     def line(self, within: float) -> str | None:
         """The starter's next line. None: there is none within that many seconds.
 
-        Raises RefusedError if the process has ended.
+        Raises RefusedError if the process has ended, or has become another program.
         """
         deadline = time.monotonic() + within
         events = select.poll()
@@ -73,6 +81,7 @@ class Injected:
             if left <= 0:
                 return None
             if ready:  # the writer has gone, and another may come
+                self._process.require_same_program()
                 time.sleep(0.01)
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode(errors="backslashreplace")
@@ -173,9 +182,10 @@ def _start(process: Process, injected: Injected, script: Path, deadline: float) 
         process.require_same_program()
         if has_failed(process):
             raise RefusedError(
-                f"process {process.pid} was asked to begin, and an exception came first: its "
-                "recursion is too deep just now, an audit hook forbids it, or it has another "
-                "__import__(). It was left as it was: attach later, or start the tool with it"
+                f"process {process.pid} was asked to begin, and could not: its recursion is too "
+                "deep just now, an audit hook or an __import__() of its own forbids it, or it can "
+                f"open no file (a limit; or /proc/{process.pid} is another user's). It goes on as "
+                "before: attach later, or start the tool with the program"
             )
         where = "" if process.version >= (3, 12) else " in its main thread"
         raise RefusedError(

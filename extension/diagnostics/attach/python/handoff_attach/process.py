@@ -95,6 +95,14 @@ class Process:
         if self._program() != self.program:
             raise self.has_become_another()
 
+    def has_ended_program(self) -> bool:
+        """Whether the process has ended, or has become another program."""
+        try:
+            self.require_same_program()
+        except RefusedError:
+            return True
+        return False
+
     def has_become_another(self) -> RefusedError:
         return RefusedError(
             f"process {self.pid} has ended, or started another program (exec): attach to what it is"

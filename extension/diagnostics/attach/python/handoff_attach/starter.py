@@ -125,6 +125,10 @@ def load(package: str, folder: str) -> types.ModuleType:
     import sys
 
     if package in sys.modules:
+        if not hasattr(sys.modules[package], "LIBRARY"):
+            raise RuntimeError(
+                f"the program has a module of its own that is called {package}, as the tool is"
+            )
         return sys.modules[package]
     import importlib.util
 

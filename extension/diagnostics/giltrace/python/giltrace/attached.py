@@ -7,14 +7,14 @@ import contextlib
 import html
 import json
 import re
-import select
 from pathlib import Path
 
 from handoff_attach.command_line import say
 from handoff_attach.injection import started
 from handoff_attach.process import Process, RefusedError
 
-_LONGEST = 2**31 - 1  # milliseconds, as poll() takes them: 24 days
+from . import write
+
 _BEGINNING = 2**20  # characters, which have a summary of some thousand threads
 _WRITING = 600.0  # seconds that the process has to write its recording
 
@@ -43,25 +43,43 @@ def record(asked: argparse.Namespace) -> None:
         ) as recording,
     ):
         end = f"for {asked.seconds:g} s" if asked.seconds else "until Ctrl-C"
-        ended = select.poll()
-        ended.register(process.descriptor, select.POLLIN)
         with contextlib.suppress(KeyboardInterrupt):  # which may come as soon as it is told
             say(f"giltrace: records process {asked.pid} {end}")
-            ended.poll(min(asked.seconds * 1000, _LONGEST) if asked.seconds else None)
+            recording.wait_while_it_runs(asked.seconds)
         recording.end()
         try:
-            written = recording.expect("stopped", _WRITING)
-        except RefusedError as refusal:
-            if "has ended" not in str(refusal) or not output.exists():
+            if not recording.expect("stopped", _WRITING):
+                raise RefusedError(f"process {asked.pid} has recorded, and hangs: {_left(output)}")
+        except RefusedError:
+            if not process.has_ended_program():
                 raise
-            written = True  # as it ended
-        if not written:
-            raise RefusedError(
-                f"process {asked.pid} has recorded, and hangs: its recording is {output}.recording,"
-                f" which `python3 -m giltrace -o {asked.output} --recording {output}.recording` "
-                "draws"
-            )
+            if not output.exists() and Path(f"{output}.recording").exists():
+                _draw_what_is_left(output, asked.pid)
+                return
+            if not output.exists():
+                raise
     say(f"{summary_in(output)}written to {output}")
+
+
+def _left(output: Path) -> str:
+    return (
+        f"its recording is {output}.recording, which `python3 -m giltrace -o {output.name} "
+        f"--recording {output}.recording` draws"
+    )
+
+
+def _draw_what_is_left(output: Path, pid: int) -> None:
+    """Writes the output, and says what the summary is. Raises RefusedError."""
+    say(
+        f"giltrace: process {pid} has ended, or become another program, and could not write what "
+        "it had recorded until then (a signal, _exit(), exec())"
+    )
+    recording = Path(f"{output}.recording")
+    try:
+        write(recording, output)
+    except RuntimeError as failure:
+        raise RefusedError(str(failure).removeprefix("giltrace: ")) from None
+    recording.unlink(missing_ok=True)
 
 
 def summary_in(output: Path) -> str:
