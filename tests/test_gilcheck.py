@@ -586,6 +586,19 @@ class Settings(Checked):
                     self.assertEqual((outcome.code, outcome.stdout), (2, ""))
                     self.assertIn(f"gilcheck: {said}the settings are ", outcome.stderr)
 
+    def test_that_contradict_each_other_are_refused(self):
+        for wrong, said in (
+            ("budget=5ms,budget=7ms", "'budget=7ms' is a second one: give one time"),
+            ("log=a.json,statistics=a.json", "'a.json' is given for statistics= and for log=: "),
+            ("statistics=a.json,write-baseline=a.json", "statistics= and for write-baseline=: "),
+            ("log=a,write-baseline=a", "'a' is given for log= and for write-baseline=: give each "),
+        ):
+            for way, outcome in self.checked("print(1)", wrong):
+                with self.subTest(way, wrong=wrong):
+                    self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+                    self.assertIn(said, outcome.stderr)
+                    self.assertEqual(list(self.folder.iterdir()), [])
+
     def test_colours_are_for_a_terminal_that_shows_them(self):
         code = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c as m; m.released([])"
         for variables, begins in (

@@ -9,6 +9,7 @@
 #include "handoff_pieces.hpp"
 #include "json.hpp"
 #include "python_stacks.hpp"
+#include "sleeping_stack.hpp"
 #include "stack_lines.hpp"
 #include "standard_error.hpp"
 #include "thread_names.hpp"
@@ -43,6 +44,7 @@ using duration = std::chrono::nanoseconds;
 constexpr unsigned long first_that_answers = 0x030D0000;
 
 duration allowed{};
+running_python const* watched = nullptr;
 std::atomic<bool> is_looking = false;
 finding_reports reports;
 
@@ -207,16 +209,23 @@ void look(stack_signal const& asking, current_hold const& now, std::uint64_t beg
     if (auto const handle = python_thread(now.thread, stacks)) {
         hold.python = python_lines(python_stack_of(*handle, stacks));
     }
+    std::vector<void*> const found = answer.spared ? sleeping_stack(now.thread) : answer.frames;
+    if (hold_of_now().number != now.number) {
+        return;  // it woke meanwhile
+    }
+    if (answer.spared && found.empty()) {
+        hold.unknown = answer.silent;
+    }
     std::vector<void const*> instructions;
-    instructions.reserve(answer.frames.size());
-    for (void* const frame : answer.frames) {
+    instructions.reserve(found.size());
+    for (void* const frame : found) {
         instructions.push_back(static_cast<char const*>(frame) - (instructions.empty() ? 0 : 1));
     }
     auto const frames = call_frames(instructions);
     auto const of_interest = called_by_python(frames);
     hold.frames.assign(of_interest.begin(), of_interest.end());
-    if (answer.silent.empty() &&
-        (hold.frames.empty() || std::ranges::any_of(hold.frames, has_owner(code_of::tool)))) {
+    if ((answer.silent.empty() && hold.frames.empty()) ||
+        std::ranges::any_of(hold.frames, has_owner(code_of::tool))) {
         return;  // it was in the evaluation loop by then, or in a tool, as a library was loaded
     }
     if (answer.blocks && hold_of_now().number != now.number) {
@@ -307,11 +316,18 @@ void* watch(void* /*unused*/) {
         std::set<std::string> known;  // not static: this thread runs on while those are destroyed
         auto const pause = std::max<duration>(allowed / 4, std::chrono::microseconds(100));
         std::uint64_t looked_at = 0;
+        bool is_prepared = false;
         for (;;) {
             timespec const rest{.tv_sec = pause.count() / 1'000'000'000,
                                 .tv_nsec = pause.count() % 1'000'000'000};
             clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, nullptr);
             current_hold const now = hold_of_now();
+            if (!is_prepared && now.number != 0 && watched->is_initialized() != 0) {
+                is_prepared =
+                    true;  // of a Python that has begun since, in a program that embeds it
+                ask_for_python_stacks(false);
+                name_threads(*watched, false);
+            }
             std::uint64_t const begun = question::last_answer_in(now);
             duration const lasts(now.number == 0 ? 0 : nanoseconds() - begun);
             if (lasts < allowed / 2 || now.number == looked_at) {
@@ -341,6 +357,7 @@ void start_gil_budget(running_python const& python, std::chrono::nanoseconds bud
         python.look_up(question::add_pending_call, "Py_AddPendingCall");
     }
     allowed = budget;
+    watched = &python;
     reports = wanted;
     if (!begin_thread()) {
         throw std::runtime_error("gilcheck: no thread can be started to watch the budget");

@@ -446,6 +446,19 @@ std::string_view where_a_comma_may_not_be(std::string_view before) {
                : "";
 }
 
+/// Throws: std::invalid_argument: what is written into the file would destroy the other.
+void refuse_one_file_for_two(settings const& read) {
+    for (file_setting const& one : file_settings) {
+        for (file_setting const& other : file_settings) {
+            if (&one < &other && !(read.*one.path).empty() && read.*one.path == read.*other.path) {
+                throw std::invalid_argument("gilcheck: '" + read.*one.path + "' is given for " +
+                                            std::string(one.name) + " and for " +
+                                            std::string(other.name) + ": give each its own file");
+            }
+        }
+    }
+}
+
 struct flag {
     std::string_view word;
     bool settings::* member;
@@ -509,6 +522,10 @@ settings settings_from(std::string_view text) {
         std::string_view const word = rest.substr(0, comma);
         rest.remove_prefix(std::min(comma + 1, rest.size()));
         if (auto const budget = after("budget=", word)) {
+            if (read.budget.count() != 0) {
+                throw std::invalid_argument("gilcheck: '" + std::string(word) +
+                                            "' is a second one: give one time");
+            }
             if (!is_time(*budget, read.budget)) {
                 throw std::invalid_argument(
                     "gilcheck: a budget is a time from 100us to 1000000s, such as 5ms, not '" +
@@ -530,6 +547,7 @@ settings settings_from(std::string_view text) {
                     text.substr(0, static_cast<std::size_t>(word.data() - text.data())))));
         }
     }
+    refuse_one_file_for_two(read);
     if (read.python_locks && !read.deadlocks) {
         throw std::invalid_argument(
             "gilcheck: python-locks goes with deadlocks: give both, or leave it out");

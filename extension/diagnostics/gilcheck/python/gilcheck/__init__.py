@@ -38,6 +38,8 @@ def start(settings: str = "warn") -> None:
     """
     if not isinstance(settings, str):
         raise TypeError(f"gilcheck's settings are a str, not {settings!r}")
+    if "\0" in settings:
+        raise RuntimeError(f"gilcheck: a setting has no NUL character in it: {settings!r}")
     import ctypes
 
     from .ctrl_c import at_ctrl_c

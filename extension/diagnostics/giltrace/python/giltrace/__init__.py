@@ -27,6 +27,8 @@ def _call(function: str, *arguments: object, with_gil: bool = True) -> None:
     library = ctypes.PyDLL(str(LIBRARY)) if with_gil else ctypes.CDLL(str(LIBRARY))
     called = getattr(library, function)
     called.restype = ctypes.c_char_p
+    if any(isinstance(each, bytes) and b"\0" in each for each in arguments):
+        raise RuntimeError("giltrace: a file's name has no NUL character in it")
     failure = called(*arguments)
     if failure is not None:
         raise RuntimeError(os.fsdecode(failure))
