@@ -1381,7 +1381,7 @@ class Refused(Traced):
             (self.folder / output).write_text(precious)
             asked = output.removesuffix(".recording")
             self.assert_refused(
-                "print(1)", asked, f"{output}'", "remove that, or choose another name"
+                "print(1)", asked, f"{output}'", "remove it, or choose another name"
             )
             self.assertEqual((self.folder / output).read_text(), precious)
             self.assertEqual([each.name for each in self.folder.iterdir()], [output])

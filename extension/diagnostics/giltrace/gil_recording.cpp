@@ -213,8 +213,9 @@ void make_sure_of_recording(std::string const& path) {
     }
     if (!is_file || (length > 0 && std::string_view(std::data(begin.magic), sizeof begin.magic) !=
                                        recording_signature)) {
-        throw std::invalid_argument("giltrace: only its own recordings are replaced, and '" + path +
-                                    "' is none: remove that, or choose another name");
+        throw std::invalid_argument("giltrace: '" + path +
+                                    "' exists, and is not a recording: it is left as it is: remove "
+                                    "it, or choose another name");
     }
 }
 

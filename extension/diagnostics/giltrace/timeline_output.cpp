@@ -85,9 +85,9 @@ std::filesystem::path make_sure_of(std::string const& path) {
     if (is_new) {
         std::filesystem::remove(itself, unknown);
     } else if (S_ISREG(before.st_mode) && !is_ours(path)) {
-        throw std::invalid_argument(
-            "giltrace: '" + path +
-            "' exists, and giltrace has not written it: it is left as it is. Choose another name");
+        throw std::invalid_argument("giltrace: '" + path +
+                                    "' exists, and giltrace has not written it: it is left as it "
+                                    "is: remove it, or choose another name");
     }
     return itself.empty() ? std::filesystem::path(path) : itself;
 }
