@@ -564,6 +564,23 @@ thread.join()
         """How long, in microseconds, and what it is called."""
         return max((end - begin, name) for begin, end, name in self.lanes()[thread].holds)
 
+    def test_that_is_not_known_is_not_called_the_users(self):
+        """Python threads that are shorter than the switch interval end in no Python function."""
+        code = (
+            "import threading, time\n"
+            "def work():\n"
+            "    until = time.thread_time() + .003\n"
+            "    while time.thread_time() < until: pass\n"
+            "for _ in range(30):\n"
+            "    both = [threading.Thread(target=work) for _ in range(4)]\n"
+            "    for each in both: each.start()\n"
+            "    for each in both: each.join()\n"
+        )
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, 0, outcome)
+                self.assertNotIn("release the GIL around", outcome.stderr)
+
     def assert_named(self, name, thread, said, kind="lines"):
         answer = (
             rf"{said}.* held the GIL for \d+ ms at once, in '{thread}' \d+, while 'waiter' \d+ "

@@ -209,14 +209,21 @@ constexpr auto cure_of_native_code =
     "  do: release the GIL around what does not touch Python: handoff::gil_release, "
     "pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS\n";
 
+// Of a hold that ended in no Python function, and whose stack was not taken.
+constexpr auto cure_of_unknown_code =
+    "  do: this is native code, or threads that ended in these holds: --stack-after 0.001 takes "
+    "the "
+    "stacks of shorter holds as well\n";
+
 constexpr auto cure_of_hang =
     "  do: run it with `python3 -m gilwatch`, which says in which line the holder is\n";
 
 /// What to do if that held the GIL for long; empty: not known.
 char const* cure_of(timeline::activity const& held) {
     return held.name == timeline::unfinished               ? cure_of_hang
-           : held.what == timeline::activity::kind::native ? cure_of_native_code
-                                                           : "";
+           : held.what != timeline::activity::kind::native ? ""
+           : held.stack.empty()                            ? cure_of_unknown_code
+                                                           : cure_of_native_code;
 }
 
 /// For a process that hung, or hangs: which threads waited at the end, if none waited longer
