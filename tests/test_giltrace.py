@@ -1431,7 +1431,7 @@ class Refused(Traced):
         for output, said in (
             ("pipe.html", "pipe.html' is a pipe"),
             ("socket.html", "socket.html' is a socket"),
-            ("beside.html", "beside.html.recording' is none"),
+            ("beside.html", "beside.html.recording' exists, and is not a recording"),
         ):
             self.assert_refused("print(1)", output, said, "choose another name")
         left = ("-o", "late.html", "--recording", "beside.html.recording")
