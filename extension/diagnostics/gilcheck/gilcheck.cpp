@@ -284,6 +284,7 @@ void begin_checking() {
     bool const held = python->is_initialized() != 0;
     was_initialized = held;
     has_stderr = fcntl(STDERR_FILENO, F_GETFD) >= 0;
+    remember_stderr();
     if (!python->is_free_threaded) {
         try {
             listen_to_gil(*python, listener);

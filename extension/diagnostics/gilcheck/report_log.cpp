@@ -1,7 +1,10 @@
 // report_log: opens, appends and closes.
 #include "report_log.hpp"
 
+#include "standard_error.hpp"
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -96,9 +99,9 @@ void write_to_deadlock_log(std::string_view report) noexcept {
 
 bool shows_colours() noexcept {
     char const* const terminal = std::getenv("TERM");
-    return log_path.load(std::memory_order_acquire) == nullptr && isatty(STDERR_FILENO) != 0 &&
-           std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
-           std::string_view(terminal) != "dumb";
+    return log_path.load(std::memory_order_acquire) == nullptr &&
+           isatty(stderr_descriptor()) != 0 && std::getenv("NO_COLOR") == nullptr &&
+           terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 }  // namespace handoff::detail
