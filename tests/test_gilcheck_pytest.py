@@ -121,6 +121,32 @@ class Finding(Tested):
             process.communicate()
         self.assertRegex(told.decode(), "^gilcheck: deadlock: .*join_worker.* with the GIL held")
 
+    def test_before_a_crash_is_on_stderr_and_leaves_no_folder(self):
+        self.write_tests("""
+            def test_call(): misuse_c.never_acquired([])
+            def test_crash():
+                if os.fork() == 0: os.kill(os.getpid(), signal.SIGSEGV)
+                os.wait()
+                misuse_c.released([])
+                os.kill(os.getpid(), signal.SIGSEGV)
+            """)
+        (self.folder / "temporary").mkdir()
+        for options in ("--gilcheck",), ("--gil-deadlocks",), ("--gilcheck", "-s"):
+            with self.subTest(options):
+                process = self.start_pytest(*options, TMPDIR=str(self.folder / "temporary"))
+                outcome = finish(process, aborts=True)
+                self.assertEqual(outcome.code, -signal.SIGSEGV, outcome)
+                names = re.findall(r"(?m)^gilcheck: PyList_Size.*\b(\w+)\(_object", outcome.stderr)
+                expected = ["never_acquired", "released"] * ("--gilcheck" in options)
+                self.assertEqual(names, expected, outcome)
+                self.assertEqual(list((self.folder / "temporary").iterdir()), [])
+
+    def test_before_a_crash_that_may_be_what_gilcheck_does_not_see(self):
+        self.write_tests("def test_crash(): os.kill(os.getpid(), signal.SIGSEGV)")
+        outcome = finish(self.start_pytest("--gilcheck"), aborts=True)
+        said = "(?m)^.*gilcheck: the program dies of SIGSEGV, and nothing was reported"
+        self.assertRegex(outcome.stderr, said)
+
     def test_is_no_note_that_there_is_no_more_room(self):
         self.write_tests(
             """
@@ -329,11 +355,16 @@ class Workers(Tested):
         self.assertNotIn("gilcheck", outcome.stdout)
 
     def test_that_crash_leave_what_they_have_found(self):
-        self.write_tests("def test_crash(): misuse_c.never_acquired([]); os.kill(os.getpid(), 9)")
-        outcome = self.run_pytest("-n1", "--gilcheck")
-        self.assertEqual(outcome.code, 1, outcome)
-        told = outcome.stdout.partition("gilcheck: found between tests")[2]
-        self.assertRegex(told, r"gilcheck: .*\bnever_acquired\(")
+        for number in signal.SIGKILL, signal.SIGSEGV:
+            self.write_tests(f"""
+                def test_crash(): misuse_c.never_acquired([]); os.kill(os.getpid(), {number:d})
+                """)
+            with self.subTest(number):
+                outcome = self.run_pytest("-n1", "--gilcheck")
+                self.assertEqual(outcome.code, 1, outcome)
+                told = outcome.stdout.partition("gilcheck: found between tests")[2]
+                self.assertRegex(told, r"gilcheck: .*\bnever_acquired\(")
+                self.assertNotIn("gilcheck", outcome.stderr)  # once is enough
 
 
 class Options(Tested):

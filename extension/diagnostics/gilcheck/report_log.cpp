@@ -25,6 +25,14 @@ namespace {
 std::atomic<char const*> log_path = nullptr;
 std::atomic<char const*> deadlock_log_path = nullptr;
 
+/// Its folder's path is made beforehand, because a signal's handler may not allocate.
+struct temporary_log {
+    char const* path;
+    char const* folder;
+    pid_t of;
+};
+std::atomic<temporary_log const*> temporary = nullptr;
+
 int open_to_append(char const* path) noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
@@ -74,10 +82,34 @@ bool append(char const* path, std::string_view text) noexcept {
     return !failed;
 }
 
-void log_to(std::string const& path) {
+void log_to(std::string const& path, bool is_temporary) {
     char const* const whole =
         path.empty() ? nullptr : strdup(file_to_append_to(path, "log").c_str());
     log_path.store(whole, std::memory_order_release);
+    temporary = whole == nullptr || !is_temporary
+                    ? nullptr
+                    : new temporary_log{
+                          .path = whole,
+                          .folder = strdup(std::filesystem::path(whole).parent_path().c_str()),
+                          .of = getpid()};
+}
+
+void end_temporary_log() noexcept {
+    temporary_log const* const ended = temporary.exchange(nullptr);
+    if (ended == nullptr || ended->of != getpid()) {
+        return;
+    }
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
+    int const file = open(ended->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    std::array<char, 4096> piece{};
+    std::string_view before = "\n";  // apart from what the program has written so far
+    for (ssize_t got = 0; (got = read(file, piece.data(), piece.size())) > 0; before = "") {
+        write_stderr(before);
+        write_stderr({piece.data(), static_cast<std::size_t>(got)});
+    }
+    close(file);
+    unlink(ended->path);
+    rmdir(ended->folder);
 }
 
 bool write_to_log(std::string_view report) noexcept {
