@@ -982,6 +982,7 @@ class Program(InFolder):
             (("--python-locks", "-c", "1"), "--python-locks goes with --deadlocks: give both"),
             (("--no-calls", "-c", "1"), "--no-calls needs --deadlocks, --budget or --statistics"),
             (("--settings", "no-calls", "-c", "1"), "no-calls needs deadlocks, a budget or "),
+            (("--settings", "temporary-log", "-c", "1"), "temporary-log goes with log=FILE"),
         ):
             with self.subTest(arguments):
                 outcome = self.run_with("", "-m", "gilcheck", *arguments)

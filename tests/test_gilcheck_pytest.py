@@ -2,16 +2,19 @@
 
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import unittest
 import xml.etree.ElementTree
 from pathlib import Path
 
-from host import HOST, STOCK, InFolder, environment, finish, start
+from host import HOST, STOCK, TIMEOUT, InFolder, environment, finish, start
 
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
+LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
 
 
 def folder_with(module):
@@ -35,10 +38,10 @@ PATH = f"{PACKAGES}:{MODULES}:{MODULES}/lock_orders/c:{PYTEST}"
 class Tested(InFolder):
     """Each test writes tests, and runs them."""
 
-    def start_pytest(self, *options, program=STOCK, **variables):
+    def start_pytest(self, *options, program=(STOCK,), **variables):
         plugins = ("-p", "gilcheck.pytest_plugin", "-p", "no:cacheprovider")
         return start(
-            *(program, "-m", "pytest", *plugins, "--junitxml=results.xml", *options, "tests"),
+            *(*program, "-m", "pytest", *plugins, "--junitxml=results.xml", *options, "tests"),
             cwd=self.folder,
             env=environment(PYTHONPATH=PATH, COLUMNS="200", **variables),
         )
@@ -47,7 +50,7 @@ class Tested(InFolder):
         return finish(self.start_pytest(*options, **how))
 
     def write_tests(self, code, name="test_it"):
-        imports = "import os, subprocess, sys, lock_orders, misuse_c, pytest\n"
+        imports = "import os, signal, subprocess, sys, lock_orders, misuse_c, pytest\n"
         self.write(f"tests/{name}.py", imports + self.write("code", code).read_text())
 
     def results(self):
@@ -117,6 +120,32 @@ class Finding(Tested):
             process.kill()
             process.communicate()
         self.assertRegex(told.decode(), "^gilcheck: deadlock: .*join_worker.* with the GIL held")
+
+    def test_before_a_crash_is_on_stderr_and_leaves_no_folder(self):
+        self.write_tests("""
+            def test_call(): misuse_c.never_acquired([])
+            def test_crash():
+                if os.fork() == 0: os.kill(os.getpid(), signal.SIGSEGV)
+                os.wait()
+                misuse_c.released([])
+                os.kill(os.getpid(), signal.SIGSEGV)
+            """)
+        (self.folder / "temporary").mkdir()
+        for options in ("--gilcheck",), ("--gil-deadlocks",), ("--gilcheck", "-s"):
+            with self.subTest(options):
+                process = self.start_pytest(*options, TMPDIR=str(self.folder / "temporary"))
+                outcome = finish(process, aborts=True)
+                self.assertEqual(outcome.code, -signal.SIGSEGV, outcome)
+                names = re.findall(r"(?m)^gilcheck: PyList_Size.*\b(\w+)\(_object", outcome.stderr)
+                expected = ["never_acquired", "released"] * ("--gilcheck" in options)
+                self.assertEqual(names, expected, outcome)
+                self.assertEqual(list((self.folder / "temporary").iterdir()), [])
+
+    def test_before_a_crash_that_may_be_what_gilcheck_does_not_see(self):
+        self.write_tests("def test_crash(): os.kill(os.getpid(), signal.SIGSEGV)")
+        outcome = finish(self.start_pytest("--gilcheck"), aborts=True)
+        said = "(?m)^.*gilcheck: the program dies of SIGSEGV, and nothing was reported"
+        self.assertRegex(outcome.stderr, said)
 
     def test_is_no_note_that_there_is_no_more_room(self):
         self.write_tests(
@@ -326,11 +355,16 @@ class Workers(Tested):
         self.assertNotIn("gilcheck", outcome.stdout)
 
     def test_that_crash_leave_what_they_have_found(self):
-        self.write_tests("def test_crash(): misuse_c.never_acquired([]); os.kill(os.getpid(), 9)")
-        outcome = self.run_pytest("-n1", "--gilcheck")
-        self.assertEqual(outcome.code, 1, outcome)
-        told = outcome.stdout.partition("gilcheck: found between tests")[2]
-        self.assertRegex(told, r"gilcheck: .*\bnever_acquired\(")
+        for number in signal.SIGKILL, signal.SIGSEGV:
+            self.write_tests(f"""
+                def test_crash(): misuse_c.never_acquired([]); os.kill(os.getpid(), {number:d})
+                """)
+            with self.subTest(number):
+                outcome = self.run_pytest("-n1", "--gilcheck")
+                self.assertEqual(outcome.code, 1, outcome)
+                told = outcome.stdout.partition("gilcheck: found between tests")[2]
+                self.assertRegex(told, r"gilcheck: .*\bnever_acquired\(")
+                self.assertNotIn("gilcheck", outcome.stderr)  # once is enough
 
 
 class Options(Tested):
@@ -383,12 +417,103 @@ class Options(Tested):
 
     def test_go_with_the_host_but_not_with_its_own_checker(self):
         self.write_tests("def test_call(): misuse_c.never_acquired([])")
-        outcome = self.run_pytest("--gilcheck", program=HOST)
+        outcome = self.run_pytest("--gilcheck", program=(HOST,))
         self.assert_results(outcome, call="failure")
         command = ("-X", "gilcheck", "-m", "pytest", "-p", "gilcheck.pytest_plugin", "--gilcheck")
         refused = self.host(*command, env=environment(PYTHONPATH=PATH))
         self.assertEqual(refused.code, 4, refused)
         self.assertIn("-X gilcheck has this process checked by the host", refused.stderr)
+
+
+class Commands(Tested):
+    """Reports of a tool that runs pytest, or is preloaded, are not lost in what pytest captures."""
+
+    def ways(self, settings="warn"):
+        """Of gilcheck: the command that runs pytest, and its variables."""
+        yield (STOCK, "-m", "gilcheck", "--settings", settings), {}
+        yield (HOST, "-X", f"gilcheck={settings}"), {}
+        yield (STOCK,), {"LD_PRELOAD": LIBRARY, "GILCHECK": settings}
+
+    def test_tell_of_a_finding_on_stderr(self):
+        self.write_tests("def test_call(): misuse_c.never_acquired([])")
+        for program, variables in self.ways():
+            with self.subTest(program):
+                outcome = self.run_pytest(program=program, **variables)
+                self.assertEqual(outcome.code, 66, outcome)
+                self.assert_results(outcome, call="passed")
+                self.assertRegex(outcome.stderr, r"^gilcheck: PyList_Size.*\bnever_acquired\(")
+
+    def test_tell_of_a_finding_before_a_crash(self):
+        self.write_tests("""
+            def test_crash():
+                if os.fork() == 0: misuse_c.never_acquired([]); os._exit(0)
+                os.wait()
+                misuse_c.released([])
+                os.kill(os.getpid(), signal.SIGSEGV)
+            """)
+        for program, variables in self.ways():
+            with self.subTest(program):
+                process = self.start_pytest(program=program, **variables)
+                outcome = finish(process, aborts=True)
+                self.assertEqual(outcome.code, -signal.SIGSEGV, outcome)
+                names = re.findall(r"(?m)^gilcheck: PyList_Size.*\b(\w+)\(_object", outcome.stderr)
+                self.assertEqual(names, ["never_acquired", "released"], outcome)
+
+    def test_tell_of_a_hang_that_gilwatch_sees(self):
+        self.write_tests("""
+            import ctypes, threading, time
+            def test_hangs_a_while():
+                threading.Thread(target=time.sleep, args=(0.1,)).start()
+                ctypes.PyDLL(None).sleep(3)
+            """)
+        outcome = self.run_pytest(program=(STOCK, "-m", "gilwatch", "--after", "0.3"))
+        self.assert_results(outcome, hangs_a_while="passed")
+        self.assertRegex(outcome.stderr, r"^gilwatch: the main thread holds .*test_it.py:\d+")
+
+    def test_have_pytest_warn_of_no_module_that_is_imported_already(self):
+        """It wants to rewrite the asserts of all that is installed together with a plugin."""
+        self.write("giltools-1.dist-info/METADATA", "Name: giltools\nVersion: 1\n")
+        self.write(
+            "giltools-1.dist-info/RECORD", "gilcheck/__init__.py,,\ngilwatch/__init__.py,,\n"
+        )
+        self.write(
+            "giltools-1.dist-info/entry_points.txt",
+            "[pytest11]\ngilcheck = gilcheck.pytest_plugin\n",
+        )
+        self.write_tests("def test_right(): pass")
+        for tool in "gilcheck", "gilwatch":
+            with self.subTest(tool):
+                outcome = self.succeed(
+                    *(STOCK, "-m", tool, "-m", "pytest", "tests"),
+                    PYTHONPATH=f"{self.folder}:{PATH}",
+                )
+                self.assertNotIn("warning", outcome.stdout)
+
+    def test_write_where_the_program_has_its_stderr_if_that_is_no_capture(self):
+        """As a daemon: into its log; and nobody keeps the pipe open that it has left."""
+        code = (
+            "import os, sys, misuse_c\n"
+            "log = os.open('daemon.log', os.O_RDWR | os.O_CREAT)\n"
+            "for each in 1, 2: os.dup2(log, each)\n"
+            "os.close(log)\n"
+            "misuse_c.never_acquired([])\n"
+            "sys.stdin.read()"
+        )
+        for program, variables in self.ways():
+            with self.subTest(program):
+                process = start(
+                    *(*program, "-c", code),
+                    cwd=self.folder,
+                    env=environment(PYTHONPATH=PATH, **variables),
+                    stdin=subprocess.PIPE,
+                )
+                closed, _, _ = select.select([process.stderr], [], [], TIMEOUT)
+                outcome = finish(process)
+                self.assertTrue(closed, outcome)
+                self.assertEqual((outcome.code, outcome.stderr), (66, ""), outcome)
+                log = self.folder / "daemon.log"
+                self.assertRegex(log.read_text(), r"^gilcheck: PyList_Size.*\bnever_acquired\(")
+                log.unlink()
 
 
 if __name__ == "__main__":

@@ -221,9 +221,9 @@ bool find_python() {
     return python != nullptr;
 }
 
-/// Before the process dies of a fault: waits a while for a report that another thread makes.
-/// Returns: whether there is none. Called in a signal's handler.
-bool nothing_is_reported() noexcept {
+/// Before the process dies of a fault: waits a while for a report that another thread makes. Called
+/// in a signal's handler.
+void wait_for_reports() noexcept {
     constexpr timespec moment{.tv_sec = 0, .tv_nsec = 10'000'000};
     constexpr int most_moments = 500;
     for (int waited = 0;
@@ -231,11 +231,14 @@ bool nothing_is_reported() noexcept {
          ++waited) {
         nanosleep(&moment, nullptr);
     }
-    return how().calls && reports == 0 && unfinished == 0 && has_stderr;
 }
 
 void tell_of_crash(std::string_view signal) noexcept {
-    if (nothing_is_reported()) {
+    wait_for_reports();
+    if (has_stderr) {
+        end_temporary_log();
+    }
+    if (how().calls && reports == 0 && unfinished == 0 && has_stderr) {
         write_in_one_piece(
             {"gilcheck: the program dies of ", signal,
              ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) "
@@ -284,6 +287,7 @@ void begin_checking() {
     bool const held = python->is_initialized() != 0;
     was_initialized = held;
     has_stderr = fcntl(STDERR_FILENO, F_GETFD) >= 0;
+    remember_stderr();
     if (!python->is_free_threaded) {
         try {
             listen_to_gil(*python, listener);
@@ -386,7 +390,7 @@ void adopt(settings wanted) {
     use_rules({.suppressions = wanted.suppressions,
                .baseline = wanted.baseline,
                .write_baseline = wanted.write_baseline});
-    log_to(wanted.log);
+    log_to(wanted.log, wanted.temporary_log);
     log_deadlocks_to(wanted.deadlock_log);
     how() = std::move(wanted);
 }
@@ -468,6 +472,7 @@ constexpr std::array flags = std::to_array<flag>({
     {.word = "json", .member = &settings::json, .value = true},
     {.word = "deadlocks", .member = &settings::deadlocks, .value = true},
     {.word = "python-locks", .member = &settings::python_locks, .value = true},
+    {.word = "temporary-log", .member = &settings::temporary_log, .value = true},
     {.word = "no-calls", .member = &settings::calls, .value = false},
 });
 constexpr std::array reactions = std::to_array<std::pair<std::string_view, reaction>>(
@@ -540,7 +545,7 @@ settings settings_from(std::string_view text) {
                 (is_first ? "' is one too many" : "' is not a setting") +
                 (word == text ? "" : " (in '" + std::string(text) + "')") +
                 ": the settings are abort, warn or once; deadlocks; python-locks; "
-                "budget=TIME; statistics=FILE; no-calls; json; and log=FILE, "
+                "budget=TIME; statistics=FILE; no-calls; json; temporary-log; and log=FILE, "
                 "deadlock-log=FILE, suppressions=FILE, baseline=FILE "
                 "or write-baseline=FILE; with commas between (warn,deadlocks,json)" +
                 std::string(where_a_comma_may_not_be(
@@ -551,6 +556,10 @@ settings settings_from(std::string_view text) {
     if (read.python_locks && !read.deadlocks) {
         throw std::invalid_argument(
             "gilcheck: python-locks goes with deadlocks: give both, or leave it out");
+    }
+    if (read.temporary_log && read.log.empty()) {
+        throw std::invalid_argument(
+            "gilcheck: temporary-log goes with log=FILE: give both, or leave it out");
     }
     if (!read.calls && !read.deadlocks && read.budget.count() == 0 && read.statistics.empty()) {
         throw std::invalid_argument(

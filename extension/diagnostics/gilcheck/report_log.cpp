@@ -1,7 +1,10 @@
 // report_log: opens, appends and closes.
 #include "report_log.hpp"
 
+#include "standard_error.hpp"
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -21,6 +24,14 @@ namespace {
 // Older ones are kept: a thread may be reading them.
 std::atomic<char const*> log_path = nullptr;
 std::atomic<char const*> deadlock_log_path = nullptr;
+
+/// Its folder's path is made beforehand, because a signal's handler may not allocate.
+struct temporary_log {
+    char const* path;
+    char const* folder;
+    pid_t of;
+};
+std::atomic<temporary_log const*> temporary = nullptr;
 
 int open_to_append(char const* path) noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
@@ -71,10 +82,34 @@ bool append(char const* path, std::string_view text) noexcept {
     return !failed;
 }
 
-void log_to(std::string const& path) {
+void log_to(std::string const& path, bool is_temporary) {
     char const* const whole =
         path.empty() ? nullptr : strdup(file_to_append_to(path, "log").c_str());
     log_path.store(whole, std::memory_order_release);
+    temporary = whole == nullptr || !is_temporary
+                    ? nullptr
+                    : new temporary_log{
+                          .path = whole,
+                          .folder = strdup(std::filesystem::path(whole).parent_path().c_str()),
+                          .of = getpid()};
+}
+
+void end_temporary_log() noexcept {
+    temporary_log const* const ended = temporary.exchange(nullptr);
+    if (ended == nullptr || ended->of != getpid()) {
+        return;
+    }
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): open's own
+    int const file = open(ended->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    std::array<char, 4096> piece{};
+    std::string_view before = "\n";  // apart from what the program has written so far
+    for (ssize_t got = 0; (got = read(file, piece.data(), piece.size())) > 0; before = "") {
+        write_stderr(before);
+        write_stderr({piece.data(), static_cast<std::size_t>(got)});
+    }
+    close(file);
+    unlink(ended->path);
+    rmdir(ended->folder);
 }
 
 bool write_to_log(std::string_view report) noexcept {
@@ -96,9 +131,9 @@ void write_to_deadlock_log(std::string_view report) noexcept {
 
 bool shows_colours() noexcept {
     char const* const terminal = std::getenv("TERM");
-    return log_path.load(std::memory_order_acquire) == nullptr && isatty(STDERR_FILENO) != 0 &&
-           std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
-           std::string_view(terminal) != "dumb";
+    return log_path.load(std::memory_order_acquire) == nullptr &&
+           isatty(stderr_descriptor()) != 0 && std::getenv("NO_COLOR") == nullptr &&
+           terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 }  // namespace handoff::detail

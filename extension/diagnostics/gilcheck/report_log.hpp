@@ -22,13 +22,19 @@ void require_own_file(std::string const& path, char const* what,
 /// Returns: whether it could. Threads: any. GIL: any; not touched.
 [[nodiscard]] bool append(char const* path, std::string_view text) noexcept;
 
-/// From now on reports go to that file; empty: to stderr. Threads: one at a time, except with the
-/// others. Throws: as file_to_append_to(); then nothing changes.
-void log_to(std::string const& path);
+/// From now on reports go to that file; empty: to stderr. is_temporary: for end_temporary_log().
+/// Threads: one at a time, except with the others. Throws: as file_to_append_to(); then nothing
+/// changes.
+void log_to(std::string const& path, bool is_temporary);
 
 /// Returns: whether the report is in the file: not where none is named, or it can no longer be
 /// opened. Threads: any. GIL: any; not touched.
 [[nodiscard]] bool write_to_log(std::string_view report) noexcept;
+
+/// Writes a temporary log to stderr and removes it, together with its folder if that is empty then.
+/// Does nothing in a child of the process that named the log, because the log is that process's.
+/// Threads: any. GIL: any; not touched. May be called in a signal's handler.
+void end_temporary_log() noexcept;
 
 /// From now on write_to_deadlock_log() appends to that file; empty: to none. Threads and errors: as
 /// log_to().

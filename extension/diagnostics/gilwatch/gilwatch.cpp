@@ -568,6 +568,7 @@ void exit_after_report(int /*code*/, void* /*unused*/) {
 void prepare_once() {
     static constinit std::atomic<bool> is_prepared = false;
     if (!is_prepared.exchange(true)) {
+        remember_stderr();
         sem_init(&wake_up, 0, 0);
         on_exit(&exit_after_report, nullptr);
         pthread_atfork(&pause_for_fork, [] { life.unlock(); }, &begin_anew_in_child);

@@ -1,23 +1,26 @@
 // standard_error: a tool's messages, past the program's own buffers.
 #pragma once
 
-#include <algorithm>
-#include <cerrno>
-#include <cstddef>
 #include <string_view>
-#include <unistd.h>
 
 namespace handoff::detail {
 
+/// Remembers which file is descriptor 2 now, for stderr_descriptor(). Only the first call does
+/// something. Threads: one at a time. GIL: any; not touched.
+void remember_stderr() noexcept;
+
+/// Where messages go: to descriptor 2, whatever the program has put there; a daemon wants its
+/// stderr in its log.
+///
+/// Except if that is now a file without a name, as while pytest captures the output. Nobody can
+/// read such a file once the program has crashed or hangs. Messages then go to the remembered file,
+/// if the program keeps a duplicate of it, as pytest does. The tool keeps none itself: it would
+/// hold a pipe open that the program has closed.
+///
+/// Threads: any. GIL: any; not touched. May be called in a signal's handler.
+[[nodiscard]] int stderr_descriptor() noexcept;
+
 /// Writes all of it, unless writing fails. GIL: any; not touched. May raise SIGPIPE.
-inline void write_stderr(std::string_view text) noexcept {
-    while (!text.empty()) {
-        ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
-        if (written < 0 && errno != EINTR) {
-            return;
-        }
-        text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-    }
-}
+void write_stderr(std::string_view text) noexcept;
 
 }  // namespace handoff::detail

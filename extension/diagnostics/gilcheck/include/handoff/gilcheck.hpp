@@ -24,6 +24,9 @@ struct settings {
     // Files; empty: none. A relative path is relative to the current folder.
     std::string statistics{};  // for the statistics of the GIL when the process ends
     std::string log{};  // reports are appended to it, and not written to stderr
+    // With log: if the process that starts this dies of a fault, the log is written to stderr and
+    // removed, and so is its folder if that is empty then. Nobody else would read it.
+    bool temporary_log = false;
     // With log, deadlocks that happen are appended to it as well, as text: a process that hangs may
     // never get to reading its log. If it cannot be opened, they are in the log alone.
     std::string deadlock_log{};
@@ -38,8 +41,9 @@ inline constexpr int exit_code = 66;
 /// From words with commas between: "abort", "warn" or "once" (default: warn); "json";
 /// "deadlocks", with or without "python-locks"; "budget=TIME", in us, ms or s;
 /// "statistics=FILE", whose name ends in .txt, .json or .prom; "no-calls" together with one of
-/// these three; "log=FILE", "deadlock-log=FILE", "suppressions=FILE", "baseline=FILE" or
-/// "write-baseline=FILE". Throws: std::invalid_argument, with the text and the accepted words.
+/// these three; "log=FILE", with or without "temporary-log"; "deadlock-log=FILE",
+/// "suppressions=FILE", "baseline=FILE" or "write-baseline=FILE". Throws: std::invalid_argument,
+/// with the text and the accepted words.
 [[nodiscard]] settings settings_from(std::string_view text);
 
 /// From now on, and for as long as the process lives, checks each call that a loaded object makes

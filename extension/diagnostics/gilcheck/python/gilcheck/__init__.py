@@ -3,6 +3,8 @@
     python3 -m gilcheck script.py
 
 Or, where the program is another's and embeds Python: LD_PRELOAD=libgilcheck.so program.
+
+PYTEST_DONT_REWRITE, which would warn that this is imported already if `gilcheck -m pytest` runs it.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class _Checked:
         told = f"deadlock-log=/proc/{os.getpid()}/fd/{self._stderr}"
         checked = ",".join(["warn", *words, f"log={self._file}", told])
         try:
-            start(checked)
+            start(checked if worker is not None else f"{checked},temporary-log")
         except RuntimeError as failure:
             raise pytest.UsageError(str(failure)) from None
         preloaded = os.environ.get("LD_PRELOAD")

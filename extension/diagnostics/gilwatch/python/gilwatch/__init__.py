@@ -3,6 +3,8 @@
     python3 -m gilwatch --after 5 script.py
 
 For any program that embeds Python: LD_PRELOAD=libgilwatch.so program.
+
+PYTEST_DONT_REWRITE, which would warn that this is imported already if `gilwatch -m pytest` runs it.
 """
 
 from __future__ import annotations  # on a Python that is too old, the library says so
