@@ -473,18 +473,18 @@ class Commands(Tested):
     def test_have_pytest_warn_of_no_module_that_is_imported_already(self):
         """It wants to rewrite the asserts of all that is installed together with a plugin."""
         self.write("giltools-1.dist-info/METADATA", "Name: giltools\nVersion: 1\n")
-        self.write(
-            "giltools-1.dist-info/RECORD", "gilcheck/__init__.py,,\ngilwatch/__init__.py,,\n"
-        )
+        packages = ("gilcheck", "giltrace", "gilwatch", "handoff_attach")
+        files = [f"{each}/__init__.py,,\n" for each in packages]
+        self.write("giltools-1.dist-info/RECORD", "".join(files))
         self.write(
             "giltools-1.dist-info/entry_points.txt",
             "[pytest11]\ngilcheck = gilcheck.pytest_plugin\n",
         )
         self.write_tests("def test_right(): pass")
-        for tool in "gilcheck", "gilwatch":
+        for tool, *options in ("gilcheck",), ("gilwatch",), ("giltrace", "-o", "trace.html"):
             with self.subTest(tool):
                 outcome = self.succeed(
-                    *(STOCK, "-m", tool, "-m", "pytest", "tests"),
+                    *(STOCK, "-m", tool, *options, "-m", "pytest", "tests"),
                     PYTHONPATH=f"{self.folder}:{PATH}",
                 )
                 self.assertNotIn("warning", outcome.stdout)

@@ -6,6 +6,8 @@ For a part of a program:
 
     with giltrace.record("trace.html"):
         work()
+
+PYTEST_DONT_REWRITE, which would warn that this is imported already if `giltrace -m pytest` runs it.
 """
 
 from __future__ import annotations  # on a Python that is too old, the library says so
