@@ -60,26 +60,37 @@ class Guides(unittest.TestCase):
                     self.assertEqual(outcome, (0, "ended\n", ""))
 
     def test_ends_in_a_child_of_fork_where_its_thread_is_not(self):
-        for ends in ("inherited.stop()", "del inherited"):
-            code = (
-                "import feed, os, threading\n"
-                "def first_price():\n"
-                "    called = threading.Event()\n"
-                "    made = feed.Feed(lambda price: called.set())\n"
-                "    called.wait()\n"
-                "    return made\n"
-                "inherited = first_price()\n"
-                "if (child := os.fork()) == 0:\n"
-                f"    {ends}\n"
-                "    first_price().stop()\n"
-                "    os._exit(7)\n"
-                "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])); inherited.stop()"
-            )
-            for interpreter, path in INTERPRETERS.items():
-                with self.subTest(interpreter, ends=ends):
-                    variables = environment(PYTHONPATH=os.environ["THREADS_FOLDER"])
-                    outcome = finish(start(path, "-W", "ignore", "-c", code, env=variables))
-                    self.assertEqual(outcome, (0, "7\n", ""))
+        """Also when a thread of the child has the handle that the parent's thread had."""
+        for ends in ("inherited.stop()", "inherited.stop(); del inherited", "del inherited"):
+            for steps in ((ends, "new = first_price()"), ("new = first_price()", ends)):
+                code = (
+                    "import feed, os, threading\n"
+                    "def first_price():\n"
+                    "    called = threading.Event()\n"
+                    "    made = feed.Feed(lambda price: called.set())\n"
+                    "    called.wait()\n"
+                    "    return made\n"
+                    "inherited = first_price()\n"
+                    "if (child := os.fork()) == 0:\n"
+                    f"    {steps[0]}\n"
+                    f"    {steps[1]}\n"
+                    "    new.stop()\n"
+                    "    os._exit(7)\n"
+                    "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])); inherited.stop()"
+                )
+                for interpreter, path in INTERPRETERS.items():
+                    with self.subTest(interpreter, steps=steps):
+                        variables = environment(PYTHONPATH=os.environ["THREADS_FOLDER"])
+                        outcome = finish(start(path, "-W", "ignore", "-c", code, env=variables))
+                        self.assertEqual(outcome, (0, "7\n", ""))
+
+    def test_refuses_none_in_place_of_a_function(self):
+        code = "import feed\ntry: feed.Feed(None)\nexcept ValueError as error: print(error)"
+        for interpreter, path in INTERPRETERS.items():
+            with self.subTest(interpreter):
+                variables = environment(PYTHONPATH=os.environ["THREADS_FOLDER"])
+                outcome = finish(start(path, "-c", code, env=variables))
+                self.assertEqual(outcome, (0, "on_price must be a function, not None\n", ""))
 
 
 class Application(InFolder):
