@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import unittest
 from pathlib import Path
 
@@ -116,6 +117,22 @@ class Application(InFolder):
         folder = self.folder / "env"
         self.succeed(STOCK, "-m", "venv", "--without-pip", folder)
         self.assert_says("prepared, with an environment", folder)
+
+    def test_goes_on_when_a_function_raises_that_its_threads_call(self):
+        folder = Path(shutil.copytree(DOCS / "embed", self.folder / "embed"))
+        geometry = (folder / "geometry.py").read_text()
+        raises = (
+            "    if side in (2, 10):\n        raise ValueError(f'not {side}')\n    global _total\n"
+        )
+        self.assertIn("    global _total\n", geometry)
+        (folder / "geometry.py").write_text(geometry.replace("    global _total\n", raises))
+        outcome = finish(start(os.environ["EMBED_APPLICATION"], folder, env=environment()))
+        self.assertEqual(outcome.code, 0, outcome)
+        self.assertEqual(
+            re.findall(r"^ValueError: not \d+$", outcome.stderr, re.M),
+            ["ValueError: not 2", "ValueError: not 10"],
+        )
+        self.assertEqual(outcome.stdout.count("total 4\n"), 2)
 
     def test_receives_what_python_prints(self):
         outcome = finish(start(os.environ["EMBED_WINDOW"], env=environment()))
