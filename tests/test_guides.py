@@ -1,4 +1,4 @@
-"""docs/embed.md and docs/threads.md: their examples are compiled and run, and do what they say."""
+"""The guides: their examples are compiled and run, and do what they say."""
 
 import os
 import re
@@ -18,6 +18,18 @@ CODE = (
     ("threads.md", "cpp", "threads/feed.cpp"),
     ("threads.md", "python", "threads/use.py"),
 )
+# Pages, one of whose blocks is a part of a file that another test runs.
+PARTS = (
+    ("logging.md", "cpp", "logging/reader.cpp"),
+    ("logging.md", "python", "logging/read.py"),
+    ("channel.md", "python", "../scripts/await_samples.py"),
+)
+
+
+def blocks_of(page, language):
+    """What a page shows in that language."""
+    pattern = rf"^```{language}\n(.*?)^```"
+    return re.findall(pattern, (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def lines(text):
@@ -29,12 +41,18 @@ class Guides(unittest.TestCase):
     def test_show_what_is_compiled_or_run(self):
         for page, language, *files in CODE:
             tested = lines("".join((DOCS / file).read_text() for file in files))
-            pattern = rf"^```{language}\n(.*?)^```"
-            blocks = re.findall(pattern, (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+            blocks = blocks_of(page, language)
             self.assertTrue(blocks)
             for line in lines("".join(blocks)):
                 with self.subTest(page=page, line=line):
                     self.assertIn(line, tested)
+
+    def test_show_a_part_of_a_file_that_runs(self):
+        """Literally, so that it is also seen where nobody renders the page."""
+        for page, language, file in PARTS:
+            with self.subTest(page=page, file=file):
+                text = (DOCS / file).read_text()
+                self.assertTrue(any(block in text for block in blocks_of(page, language)))
 
     def test_call_a_python_function_from_a_native_thread(self):
         for interpreter, path in INTERPRETERS.items():
