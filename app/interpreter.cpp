@@ -171,8 +171,20 @@ bool can_be_run(std::filesystem::path const& program) {
 
 /// The python of a virtual environment. Throws: std::runtime_error, which names the folder.
 std::filesystem::path python_of(std::filesystem::path const& environment) {
-    std::string const named = "the virtual environment \"" + environment.string() + "\" ";
     std::error_code unknown;
+    std::string named = "the virtual environment \"" + environment.string() + "\" ";
+    if (environment.is_relative()) {
+        named += "in the folder \"" + std::filesystem::current_path(unknown).string() + "\" ";
+    }
+    auto const kind = std::filesystem::status(environment, unknown).type();
+    if (kind == std::filesystem::file_type::not_found) {
+        throw cannot_start(named + "does not exist: make one with `python" + this_version() +
+                           " -m venv`, or name another folder");
+    }
+    if (kind != std::filesystem::file_type::directory && !unknown) {
+        throw cannot_start(named + "is not a folder: name the one that `python" + this_version() +
+                           " -m venv` has made");
+    }
     auto const settings = environment / "pyvenv.cfg";
     if (!std::filesystem::exists(settings, unknown)) {
         throw cannot_start(named + "has no pyvenv.cfg: make one there with `python" +

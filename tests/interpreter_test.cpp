@@ -136,13 +136,16 @@ TEST(Interpreter, CallsAMethodByItsDottedName) {
 }
 
 TEST(Results, ThatDoNotFitTheTypeAreAnErrorOfPythons) {
-    try {
-        python().call<int>("builtins", "pow", 2, 40);
-        FAIL();
-    } catch (handoff::python_error const& error) {
-        EXPECT_EQ(error.type(), "OverflowError");
-        EXPECT_THAT(error.message(), testing::HasSubstr("1099511627776"));
-    }
+    python_error const one = error_of([] { python().call<int>("builtins", "pow", 2, 40); });
+    EXPECT_EQ(one.type(), "OverflowError");
+    EXPECT_THAT(one.message(),
+                StartsWith("builtins.pow() returned 1099511627776: it does not fit the result's "
+                           "C++ type: bad numeric conversion: "));
+    python_error const of_several = error_of(
+        [] { python().call<std::vector<short>>("builtins", "list", std::vector<int>{1, 70000}); });
+    EXPECT_THAT(of_several.message(),
+                StartsWith("builtins.list() returned [1, 70000]: the element 70000 does not fit "
+                           "its C++ type: bad numeric conversion: "));
 }
 
 TEST(Results, MayBeVectorsOptionalsAndPaths) {

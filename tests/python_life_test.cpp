@@ -646,6 +646,24 @@ TEST_F(VirtualEnvironment, WithoutSettingsIsRefused) {
                    "\"" + folder.string() + "\" has no pyvenv.cfg");
 }
 
+TEST_F(VirtualEnvironment, ThatDoesNotExistIsRefused) {
+    auto const missing = folder / "missing";
+    expect_refusal({.virtual_environment = missing},
+                   "\"" + missing.string() + "\" does not exist: ");
+}
+
+TEST_F(VirtualEnvironment, ThatIsAFileIsRefused) {
+    auto const file = folder / "pyvenv.cfg";
+    expect_refusal({.virtual_environment = file}, "\"" + file.string() + "\" is not a folder: ");
+}
+
+TEST_F(VirtualEnvironment, ARelativePathIsNamedWithTheFolderInWhichItWasLookedFor) {
+    std::filesystem::current_path(folder);
+    expect_refusal({.virtual_environment = "missing"},
+                   R"("missing" in the folder ")" + std::filesystem::current_path().string() +
+                       "\" does not exist: ");
+}
+
 TEST_F(VirtualEnvironment, ForAnotherPythonIsRefused) {
     set_version("version = 3.1.4");
     expect_refusal({.virtual_environment = folder},

@@ -27,13 +27,21 @@ void compute(handoff::interpreter& python, std::filesystem::path const& folder) 
 
     std::vector<std::jthread> workers;
     for (int side = 1; side <= 3; ++side) {
-        workers.emplace_back([&python, side] { python.call("geometry", "add", side); });
+        workers.emplace_back([&python, side] {
+            try {
+                python.call("geometry", "add", side);
+            } catch (handoff::python_error const& error) {
+                error.report();  // to sys.unraisablehook, which prints it on stderr
+            }
+        });
     }
     workers.clear();  // joins them: the GIL is not held here
     std::cout << "total " << python.call<int>("geometry", "total") << '\n';
 
-    std::function<void(int)> const add = python.invoke(
-        [] { return handoff::callback<void(int)>(boost::python::import("geometry").attr("add")); });
+    std::function<void(int)> const add = python.invoke([] {
+        return handoff::callback<void(int)>(boost::python::import("geometry").attr("add"),
+                                            {.on_error = &handoff::python_error::report});
+    });
     std::jthread([&add] { add(10); }).join();
     std::cout << "total " << python.call<int>("geometry", "total") << '\n';
 

@@ -100,22 +100,30 @@ constexpr void refuse_unless_it_owns() {
                   "of std::span<T>");
 }
 
+/// The whole of what Python returned, or an element of it.
+enum class part : unsigned char { whole, element };
+
 /// Boost.Python's own conversion. If the type cannot hold a number, it throws a Boost exception,
-/// which becomes Python's OverflowError here.
+/// which becomes Python's OverflowError here. name_result() puts the whole result before its text.
 template <class T>
-T extracted(boost::python::object const& result) {
+T extracted(boost::python::object const& result, part which) {
     try {
         return boost::python::extract<T>(result)();
     } catch (boost::numeric::bad_numeric_cast const& failure) {
-        PyErr_Format(PyExc_OverflowError, "%.80R does not fit the type of the result: %s",
-                     result.ptr(), failure.what());
+        if (which == part::whole) {
+            PyErr_Format(PyExc_OverflowError, "it does not fit the result's C++ type: %s",
+                         failure.what());
+        } else {
+            PyErr_Format(PyExc_OverflowError, "the element %.80R does not fit its C++ type: %s",
+                         result.ptr(), failure.what());
+        }
         throw boost::python::error_already_set();
     }
 }
 
 /// GIL: held. Throws: boost::python::error_already_set.
 template <class T>
-T from_python(boost::python::object const& result) {
+T from_python(boost::python::object const& result, part which = part::whole) {
     refuse_unless_it_owns<T>();
     if constexpr (std::is_same_v<T, std::filesystem::path>) {
         if (boost::python::extract<T> registered(result); registered.check()) {
@@ -126,7 +134,7 @@ T from_python(boost::python::object const& result) {
         if (result.is_none()) {
             return std::nullopt;
         }
-        return from_python<typename T::value_type>(result);
+        return from_python<typename T::value_type>(result, which);
     } else if constexpr (is_vector<T>) {
         if (boost::python::extract<T> registered(result); registered.check()) {
             return registered();
@@ -135,12 +143,12 @@ T from_python(boost::python::object const& result) {
         T elements;
         elements.reserve(static_cast<std::size_t>(boost::python::len(all)));
         for (Py_ssize_t i = 0; i < boost::python::len(all); ++i) {
-            elements.push_back(from_python<typename T::value_type>(all[i]));
+            elements.push_back(from_python<typename T::value_type>(all[i], part::element));
         }
         return elements;
     } else if constexpr (!holds_python_object<T> && !std::is_reference_v<T> &&
                          !std::is_pointer_v<T>) {  // otherwise it was refused above
-        return extracted<T>(result);
+        return extracted<T>(result, which);
     }
 }
 
