@@ -7,6 +7,7 @@
 #include "json.hpp"
 #include "mapped_array.hpp"
 #include "mixed.hpp"
+#include "python_code.hpp"
 #include "thread_names.hpp"
 #include "tick_clock.hpp"
 
@@ -296,7 +297,7 @@ std::vector<row> rows_of_functions(seconds_of const& seconds) {
     std::string const folder = folder_of_package();
     auto const is_own = [&](std::string_view written) {
         std::string_view const place = written.substr(written.find('\n') + 1);
-        return place.starts_with(file_of_thread_names) ||
+        return place.starts_with(file_of_python_code) ||
                (!folder.empty() && place.starts_with(folder));
     };
     auto const put = [&](std::string_view name, of_function const& its) {

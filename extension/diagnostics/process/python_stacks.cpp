@@ -3,6 +3,7 @@
 
 #include "gil_events.hpp"
 #include "own_memory.hpp"
+#include "python_code.hpp"
 #include "thread_stacks.hpp"
 #include "unnoticed_child.hpp"
 
@@ -29,7 +30,6 @@ namespace {
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool ended_python = false;
 
 // Set once, before the first report.
-int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
 int (*add_pending_call)(int (*)(void*), void*) = nullptr;
 int (*at_exit)(void (*)()) = nullptr;  // Py_AtExit()
 std::atomic<int> stacks_signal = 0;  // faulthandler answers it, on standard output
@@ -60,11 +60,10 @@ int ask_faulthandler(void* /*unused*/) {
         std::signal(number, &do_nothing);
         std::array<char, 160> code{};
         std::snprintf(code.data(), code.size(),
-                      "import faulthandler as _f\n"
-                      "_f.register(%d, file=%d, all_threads=True, chain=False)\n"
-                      "del _f\n",
+                      "import faulthandler\n"
+                      "faulthandler.register(%d, file=%d, all_threads=True, chain=False)\n",
                       number, STDOUT_FILENO);
-        bool const is_registered = number != 0 && run(code.data(), nullptr) == 0 &&
+        bool const is_registered = number != 0 && run_python(code.data()) &&
                                    sigaction(number, nullptr, &stacks_answer) == 0;
         stacks_signal = is_registered ? number : -1;  // and it is known which handler answers it
     }
@@ -112,9 +111,9 @@ void prepare_python_stacks(loaded_object const& interpreter) {
         function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
             interpreter.find(name).address);
     };
-    look_up(run, "PyRun_SimpleStringFlags");
     look_up(add_pending_call, "Py_AddPendingCall");
     look_up(at_exit, "Py_AtExit");
+    prepare_python_code(interpreter);
 }
 
 void ask_for_python_stacks(bool held) {

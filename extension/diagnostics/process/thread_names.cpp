@@ -1,6 +1,8 @@
 // thread_names: adds to what `threading` calls when a thread begins.
 #include "thread_names.hpp"
 
+#include "python_code.hpp"
+
 #include <atomic>
 #include <fstream>
 #include <string>
@@ -10,10 +12,8 @@ namespace handoff::detail {
 
 namespace {
 
-int (*run)(char const*, void*) = nullptr;  // PyRun_SimpleStringFlags()
-
-/// In a namespace of its own. Changes nothing if `threading` is being imported just now.
-constexpr auto code = R"(exec(compile('''
+/// Follows a line that sets is_main. Changes nothing if `threading` is being imported just now.
+constexpr auto code = R"(
 import posix, sys
 
 def name_threads(threading):
@@ -57,11 +57,13 @@ if is_main:
         pass
 if hasattr(sys.modules.get("threading"), "_DummyThread"):
     name_threads(sys.modules["threading"])
-''', "<gil tools>", "exec"), {"is_main": )";
+)";
 
 /// GIL: held.
 void run_code(bool is_main) {
-    run((code + std::string(is_main ? "True" : "False") + "})").c_str(), nullptr);
+    // If it raises, the threads keep the names that they have.
+    static_cast<void>(
+        run_python((std::string(is_main ? "is_main = True" : "is_main = False") + code).c_str()));
 }
 
 }  // namespace
@@ -91,7 +93,7 @@ void name_threads(running_python const& python, bool held) {
         return;
     }
     int (*add_pending_call)(int (*)(void*), void*) = nullptr;
-    python.look_up(run, "PyRun_SimpleStringFlags");
+    prepare_python_code(python.object);
     python.look_up(add_pending_call, "Py_AddPendingCall");
     if (held) {
         run_code(false);  // the main thread may be busy for long

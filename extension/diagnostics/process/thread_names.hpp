@@ -4,13 +4,9 @@
 #include "running_python.hpp"
 
 #include <string>
-#include <string_view>
 #include <sys/types.h>
 
 namespace handoff::detail {
-
-/// The file of the functions of name_threads(), as Python sees it.
-inline constexpr std::string_view file_of_thread_names = "<gil tools>";
 
 /// The name that the system has for a thread of this process; empty: it has ended. Threads: any.
 [[nodiscard]] std::string system_name_of(pid_t thread);

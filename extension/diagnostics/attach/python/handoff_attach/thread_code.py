@@ -12,7 +12,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-# What it refers to: a sigset_t, of which glibc leaves out what it needs itself; its name; a module.
+# What it refers to: a sigset_t, of which glibc leaves out what it needs itself; its name, which is
+# also that of the statements' file; a module.
 CONSTANTS = b"\xff" * 128 + b"handoff-attach\0\0" + b"__main__".ljust(16, b"\0")
 
 _NAME = 128
@@ -38,7 +39,8 @@ class Python(NamedTuple):
     PyThreadState_LeaveTracing: int
     PyImport_AddModule: int
     PyModule_GetDict: int
-    PyRun_StringFlags: int
+    Py_CompileString: int
+    PyEval_EvalCode: int
     Py_DecRef: int
     PyErr_Clear: int
     PyGILState_Ensure: int
@@ -57,43 +59,61 @@ def call_code(python: Python, source: int, constants: int, failed: tuple[int, by
     """
     file_input = 257  # Py_file_input
     where, byte = failed
-    if_null = b"\x48\x85\xc0\x74"  # test rax, rax; jz …
-    drop_result = b"\x48\x89\xc7" + _call(python.Py_DecRef)  # mov rdi, rax
+
+    def unless_null(test: bytes, then: bytes) -> bytes:
+        return test + b"\x74" + bytes([len(then)]) + then  # jz …
+
+    drop_result = b"\x4c\x89\xe7" + _call(python.Py_DecRef)  # mov rdi, r12
     note_failure = (
         _call(python.PyErr_Clear)
         + (b"\x48\xb8" + struct.pack("<Q", where))  # mov rax, …
         + (b"\xc6\x00" + byte)  # mov byte ptr [rax], …
     )
     drop_result += b"\xeb" + bytes([len(note_failure)])  # jmp …
+    # Not PyRun_String(), which forgets that a KeyboardInterrupt is ending Python.
+    evaluate = b"".join(
+        (
+            b"\x49\x89\xc5",  # mov r13, rax
+            b"\x48\x89\xc7",  # mov rdi, rax
+            b"\x4c\x89\xe6",  # mov rsi, r12
+            b"\x4c\x89\xe2",  # mov rdx, r12
+            _call(python.PyEval_EvalCode),
+            b"\x49\x89\xc4",  # mov r12, rax
+            b"\x4c\x89\xef",  # mov rdi, r13
+            _call(python.Py_DecRef),
+            unless_null(b"\x4d\x85\xe4", drop_result),  # test r12, r12
+        )
+    )
     run = b"".join(
         (
             b"\x48\x89\xc7",  # mov rdi, rax
             _call(python.PyModule_GetDict),
-            b"\x48\x89\xc2",  # mov rdx, rax
-            b"\x48\x89\xc1",  # mov rcx, rax
+            b"\x49\x89\xc4",  # mov r12, rax
             b"\x48\xbf" + struct.pack("<Q", source),  # mov rdi, …
-            b"\xbe" + struct.pack("<I", file_input),  # mov esi, …
-            b"\x45\x31\xc0",  # xor r8d, r8d
-            _call(python.PyRun_StringFlags),
-            if_null + bytes([len(drop_result)]),
+            b"\x48\xbe" + struct.pack("<Q", constants + _NAME),  # mov rsi, …
+            b"\xba" + struct.pack("<I", file_input),  # mov edx, …
+            _call(python.Py_CompileString),
+            unless_null(b"\x48\x85\xc0", evaluate),  # test rax, rax
         )
     )
     return b"".join(
         (
-            b"\x53",  # push rbx, which aligns the stack as well
+            b"\x53",  # push rbx
+            b"\x41\x54",  # push r12
+            b"\x41\x55",  # push r13, which aligns the stack as well
             _call(python.PyThreadState_Get),
             b"\x48\x89\xc3",  # mov rbx, rax
             b"\x48\x89\xc7",  # mov rdi, rax
             _call(python.PyThreadState_EnterTracing),
             b"\x48\xbf" + struct.pack("<Q", constants + _MODULE),  # mov rdi, …
             _call(python.PyImport_AddModule),
-            if_null + bytes([len(run + drop_result)]),
-            run,
-            drop_result,
+            unless_null(b"\x48\x85\xc0", run),  # test rax, rax
             note_failure,
             b"\x48\x89\xdf",  # mov rdi, rbx
             _call(python.PyThreadState_LeaveTracing),
             b"\x31\xc0",  # xor eax, eax
+            b"\x41\x5d",  # pop r13
+            b"\x41\x5c",  # pop r12
             b"\x5b",  # pop rbx
             b"\xc3",  # ret
         )
