@@ -305,7 +305,7 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
         }
         std::string const place =
             callee.empty() ? in_words(*users) : callee + ", called by " + in_words(*users);
-        return users->source.empty() && !python.empty() ? python + ": " + place : place;
+        return users->source.empty() && !python.empty() ? place + ", called by " + python : place;
     }
     std::string call;
     if (auto const found = find_call_without_caller(frames)) {
@@ -313,7 +313,7 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
                std::string(call_without_caller::reason);
     }
     if (!python.empty()) {
-        return call.empty() ? python : python + ": " + call;
+        return call.empty() ? python : call + ", called by " + python;
     }
     if (!call.empty()) {
         return call;
