@@ -164,6 +164,29 @@ class Report(Checked):
                 self.assertEqual(report["because"], "released")
                 self.assertEqual(len(report["released_at"]), 1)
 
+    def test_of_a_call_after_the_end_of_a_python_that_began_after_the_check(self):
+        """By the thread that ended it, in a program that loads nothing meanwhile."""
+        program = self.folder / "program"
+        program.with_suffix(".c").write_text(
+            "#include <Python.h>\n"
+            "int main(void) {\n"
+            "    Py_Initialize();\n"
+            "    PyObject* kept = PyList_New(3);\n"
+            "    Py_FinalizeEx();\n"
+            "    return (int)PyObject_Size(kept) == 99;\n"
+            "}\n"
+        )
+        asked = "import sysconfig as s; print(s.get_path('include'), s.get_config_var('LDVERSION'))"
+        headers, version = self.run_command(STOCK, "-c", asked).stdout.split()
+        command = ("cc", program.with_suffix(".c"), f"-I{headers}", f"-lpython{version}")
+        made = self.run_command(*map(str, command), "-o", str(program))
+        if made.code:
+            self.skipTest(f"there is no C compiler, or no shared libpython: {made.stderr}")
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILCHECK": "abort,json"}
+        outcome = self.run_command(str(program), **preloaded)
+        report = json.loads(outcome.stderr.splitlines()[0])
+        self.assertEqual((report["function"], report["because"]), ("PyObject_Size", "finalized"))
+
     def test_of_a_thread_that_outlives_python(self):
         for way, outcome in self.checked("import misuse_c; misuse_c.finalized()"):
             with self.subTest(way):

@@ -35,6 +35,9 @@ extern "C" {
 [[gnu::visibility("hidden"), gnu::used]] void handoff_not_at_once(
     handoff::detail::checked_call const* call, void* return_address, void* const* arguments) {
     if (handoff_gil_held) {
+        if (auto const prepare = handoff::detail::on_early_call.load(std::memory_order_acquire)) {
+            prepare();
+        }
         if (auto const handler = handoff::detail::on_slow_call.load(std::memory_order_acquire)) {
             handler(call->name, arguments);
         }
@@ -47,6 +50,7 @@ extern "C" {
 namespace handoff::detail {
 
 std::atomic<violation_handler> on_violation = nullptr;
+std::atomic<void (*)() noexcept> on_early_call = nullptr;
 std::atomic<slow_call_handler> on_slow_call = nullptr;
 
 namespace {

@@ -28,7 +28,9 @@ using violation_handler = void (*)(checked_call const& call, void* return_addres
 extern std::atomic<violation_handler> on_violation;
 
 /// Called for each call by a thread that holds the GIL, while its handoff_calls_go_on is false.
-/// arguments: the first six, as the registers have them.
+extern std::atomic<void (*)() noexcept> on_early_call;
+
+/// The same, after on_early_call. arguments: the first six, as the registers have them.
 using slow_call_handler = void (*)(char const* name, void* const* arguments) noexcept;
 extern std::atomic<slow_call_handler> on_slow_call;
 

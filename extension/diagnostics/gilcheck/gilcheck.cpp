@@ -263,6 +263,20 @@ void on_take() noexcept {
     was_initialized.store(true, std::memory_order_relaxed);
     note_held();
     begin_to_tell_of_crashes();
+    if (on_early_call.load(std::memory_order_relaxed) != nullptr) {
+        handoff_calls_go_on = false;
+    }
+}
+
+/// Of a Python that begins after the check, nothing tells when it is initialised: a call by a
+/// thread that holds its GIL does.
+void prepare_python_that_has_begun() noexcept {
+    if (python->is_initialized() == 0 || on_early_call.exchange(nullptr) == nullptr) {
+        return;
+    }
+    ask_for_python_stacks(false);
+    name_threads(*python, false);
+    handoff_calls_go_on = on_slow_call.load(std::memory_order_relaxed) == nullptr;
 }
 
 constinit gil_listener const listener{.takes = &on_take};
@@ -301,6 +315,8 @@ void begin_checking() {
         ask_for_python_stacks(held);
         name_threads(*python, held);
         begin_to_tell_of_crashes();
+    } else {
+        on_early_call.store(&prepare_python_that_has_begun, std::memory_order_release);
     }
     on_violation.store(&on_call_without_gil, std::memory_order_release);
     pthread_atfork(nullptr, nullptr, [] {
