@@ -167,7 +167,8 @@ class Budget(Measured):
                 self.assertEqual(outcome.code, 2)
                 self.assertRegex(
                     outcome.stderr,
-                    rf"^gilcheck: (?:a |--)budget is a time .*, such as 5ms\b.*, not '{wrong}'",
+                    rf"^gilcheck: (?:a budget is a time .*, such as 5ms, not '{wrong}'"
+                    rf"|--budget is a time .*, such as 5ms .*, not '{wrong}'; .* the options)$",
                 )
 
 

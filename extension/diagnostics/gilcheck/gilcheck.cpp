@@ -495,7 +495,7 @@ constexpr std::array reactions = std::to_array<std::pair<std::string_view, react
     {{"abort", reaction::abort}, {"warn", reaction::warn}, {"once", reaction::once}});
 
 /// Reads a setting that takes no value. `reacts`: whether a reaction was read before.
-/// Returns: nothing if the word is no such setting; false if it was given before.
+/// Returns: nothing if the word is not such a setting; false if it was given before.
 std::optional<bool> reads_flag(std::string_view word, settings& read, bool& reacts) {
     if (auto const* const found = std::ranges::find(flags, word, &flag::word);
         found != flags.end()) {

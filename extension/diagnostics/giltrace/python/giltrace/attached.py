@@ -53,18 +53,24 @@ def record(asked: argparse.Namespace) -> None:
         except RefusedError:
             if not process.has_ended_program():
                 raise
-            if not output.exists() and Path(f"{output}.recording").exists():
+            if not output.exists():
+                if not _recording_of(output).exists():
+                    raise
                 _draw_what_is_left(output, asked.pid)
                 return
-            if not output.exists():
-                raise
     say(f"{summary_in(output)}written to {output}")
 
 
+def _recording_of(output: Path) -> Path:
+    """What giltrace writes until the output is there."""
+    return Path(f"{output}.recording")
+
+
 def _left(output: Path) -> str:
+    recording = _recording_of(output)
     return (
-        f"its recording is {output}.recording, which `python3 -m giltrace -o {output.name} "
-        f"--recording {output}.recording` draws"
+        f"its recording is {recording}, which `python3 -m giltrace -o {output.name} "
+        f"--recording {recording}` draws"
     )
 
 
@@ -74,7 +80,7 @@ def _draw_what_is_left(output: Path, pid: int) -> None:
         f"giltrace: process {pid} has ended, or become another program, and could not write what "
         "it had recorded until then (a signal, _exit(), exec())"
     )
-    recording = Path(f"{output}.recording")
+    recording = _recording_of(output)
     try:
         write(recording, output)
     except RuntimeError as failure:
