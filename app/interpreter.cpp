@@ -187,6 +187,10 @@ std::filesystem::path python_of(std::filesystem::path const& environment) {
     }
     auto const settings = environment / "pyvenv.cfg";
     if (!std::filesystem::exists(settings, unknown)) {
+        if (unknown) {
+            throw cannot_start(named + "cannot be read (" + unknown.message() +
+                               "): run as a user who may read it, or name another folder");
+        }
         throw cannot_start(named + "has no pyvenv.cfg: make one there with `python" +
                            this_version() + " -m venv`, or name another folder");
     }

@@ -646,6 +646,14 @@ TEST_F(VirtualEnvironment, WithoutSettingsIsRefused) {
                    "\"" + folder.string() + "\" has no pyvenv.cfg");
 }
 
+TEST_F(VirtualEnvironment, WhoseSettingsCannotBeReadIsRefused) {
+    std::filesystem::remove(folder / "pyvenv.cfg");
+    std::filesystem::create_symlink("pyvenv.cfg", folder / "pyvenv.cfg");  // also root is refused
+    expect_refusal(
+        {.virtual_environment = folder},
+        "\"" + folder.string() + "\" cannot be read (Too many levels of symbolic links)");
+}
+
 TEST_F(VirtualEnvironment, ThatDoesNotExistIsRefused) {
     auto const missing = folder / "missing";
     expect_refusal({.virtual_environment = missing},

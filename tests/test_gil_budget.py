@@ -83,6 +83,13 @@ class Budget(Measured):
             "long_holds.dozes()", r".*dozes?\(.*\) at long_holds\.cpp:\d+ has held the GIL for"
         )
 
+    def test_says_how_ctypes_calls_without_the_gil(self):
+        code = BESIDE_A_WAITER.format("import ctypes; ctypes.PyDLL(None).usleep(900_000)")
+        for way, outcome in self.every_way(code, "budget=100ms"):
+            with self.subTest(way):
+                self.assertRegex(outcome.stderr, r"over budget: a wait in clock_nanosleep\(\), by ")
+                self.assertIn("\n  do       Call it through ctypes.CDLL, ", outcome.stderr)
+
     def test_names_the_line_of_a_holder_that_blocks_all_signals(self):
         """Its C++ stack is not to be had."""
         self.assert_one_report(

@@ -613,6 +613,14 @@ class Settings(Checked):
         ):
             self.assert_refused(wrong, f"gilcheck: {said}: the settings are ")
 
+    def test_that_are_empty_are_refused(self):
+        command = (STOCK, "-m", "gilcheck", "--settings", "", "-c", "print(1)")
+        outcome = self.run_command(*command, PYTHONPATH=PACKAGES)
+        self.assertEqual((outcome.code, outcome.stdout), (2, ""))
+        self.assertEqual(
+            outcome.stderr, 'gilcheck: the settings are empty: give "warn", or leave them out\n'
+        )
+
     def test_that_contradict_each_other_are_refused(self):
         for wrong, said in (
             ("budget=5ms,budget=7ms", "'budget=7ms' is a second one: give one time"),

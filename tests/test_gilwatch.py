@@ -368,6 +368,20 @@ class OnDemand(Watched):
         self.assertEqual((outcome.code, outcome.stdout), (0, "end\n"), outcome)
         self.assertRegex(outcome.stderr, r"^gilwatch: .* main thread .* in <string>:3")
 
+    def test_leaves_out_the_threads_of_the_other_tools(self):
+        code = (
+            "import ctypes, gilcheck, gilwatch, threading\n"
+            "gilcheck.start('warn,deadlocks,budget=9s')\n"
+            "gilwatch.start(0.3)\n"
+            "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+            "ctypes.PyDLL(None).pause()"
+        )
+        report = "\n".join(self.first_report(STOCK, "-c", code))
+        self.assertIn(
+            "do: release the GIL around what it waits in: call it through ctypes.CDLL", report
+        )
+        self.assertEqual(len(re.findall(r"\n.*, tid \d+", report)), 2, report)
+
 
 class Silent(Watched):
     """A program that has nothing wrong is told nothing, and goes as without."""

@@ -44,7 +44,7 @@ using duration = std::chrono::nanoseconds;
 constexpr unsigned long first_that_answers = 0x030D0000;
 
 duration allowed{};
-running_python const* watched = nullptr;
+void (*prepare_python)() noexcept = nullptr;
 std::atomic<bool> is_looking = false;
 finding_reports reports;
 
@@ -83,7 +83,7 @@ struct long_hold {
     duration so_far{};
     std::vector<call_frame> frames;  // as far as the Python function that called it
     std::vector<std::string> python;
-    std::string waits_in;  // a system call, without a known stack; else empty
+    std::string waits_in;  // a system call that a question would end; else empty
     std::string unknown;  // why the stack of a computing holder is unknown; else empty
 
     /// Whether nobody else's code is on its stack.
@@ -118,7 +118,10 @@ struct long_hold {
 };
 
 std::string advice(long_hold const& hold) {
-    if (hold.is_pythons_own()) {
+    if (users_frame(hold.frames) == nullptr && calls_by_pydll(hold.frames)) {
+        return "Call it through ctypes.CDLL, which releases the GIL, in place of ctypes.PyDLL.";
+    }
+    if (hold.is_pythons_own() && hold.waits_in.empty()) {
         return "This is Python's own code, which keeps the GIL until it is done: give it less to "
                "do at a time, or have another process do it.";
     }
@@ -316,18 +319,12 @@ void* watch(void* /*unused*/) {
         std::set<std::string> known;  // not static: this thread runs on while those are destroyed
         auto const pause = std::max<duration>(allowed / 4, std::chrono::microseconds(100));
         std::uint64_t looked_at = 0;
-        bool is_prepared = false;
         for (;;) {
             timespec const rest{.tv_sec = pause.count() / 1'000'000'000,
                                 .tv_nsec = pause.count() % 1'000'000'000};
             clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, nullptr);
             current_hold const now = hold_of_now();
-            if (!is_prepared && now.number != 0 && watched->is_initialized() != 0) {
-                is_prepared =
-                    true;  // of a Python that has begun since, in a program that embeds it
-                ask_for_python_stacks(false);
-                name_threads(*watched, false);
-            }
+            prepare_python();
             std::uint64_t const begun = question::last_answer_in(now);
             duration const lasts(now.number == 0 ? 0 : nanoseconds() - begun);
             if (lasts < allowed / 2 || now.number == looked_at) {
@@ -352,12 +349,12 @@ bool begin_thread() noexcept { return begin_lasting_tool_thread(&watch, "gilchec
 }  // namespace
 
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
-                      finding_reports const& wanted) {
+                      finding_reports const& wanted, void (*prepare)() noexcept) {
     if (python.version >= first_that_answers) {
         python.look_up(question::add_pending_call, "Py_AddPendingCall");
     }
     allowed = budget;
-    watched = &python;
+    prepare_python = prepare;
     reports = wanted;
     if (!begin_thread()) {
         throw std::runtime_error("gilcheck: no thread can be started to watch the budget");

@@ -18,12 +18,14 @@ namespace handoff::detail {
 /// The holder is asked with a signal, unless it is in a system call that the signal would end
 /// early. Then only the call that it waits in, and its Python function, are known.
 ///
+/// prepare: called again and again, by that thread without the GIL: whether a Python that has begun
+/// since, in a program that embeds it, is still to be prepared.
 /// REQUIRES: start_gil_statistics() and prepare_python_stacks() were called.
 /// GIL:     held, and also on return; or Python is not initialized.
 /// Threads: one at a time.
 /// Throws:  std::runtime_error: no signal is free, or no thread can be started.
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
-                      finding_reports const& reports);
+                      finding_reports const& reports, void (*prepare)() noexcept);
 
 /// Waits until the hold that is being looked at is reported, or found to be known; five seconds at
 /// most. GIL: any; not touched.

@@ -268,15 +268,16 @@ void on_take() noexcept {
     }
 }
 
-/// Of a Python that begins after the check, nothing tells when it is initialised: a call by a
-/// thread that holds its GIL does.
+/// Of a Python that begins after the check, nothing tells when it is initialised: the first call by
+/// a thread that holds its GIL does, or the thread that watches the budget. GIL: any; unchanged.
 void prepare_python_that_has_begun() noexcept {
     if (python->is_initialized() == 0 || on_early_call.exchange(nullptr) == nullptr) {
         return;
     }
     ask_for_python_stacks(false);
     name_threads(*python, false);
-    handoff_calls_go_on = on_slow_call.load(std::memory_order_relaxed) == nullptr;
+    handoff_calls_go_on =
+        handoff_gil_held && on_slow_call.load(std::memory_order_relaxed) == nullptr;
 }
 
 constinit gil_listener const listener{.takes = &on_take};
@@ -348,7 +349,7 @@ void take_figures_if_wanted() {
     }
     static bool begun = false;
     if (how().budget.count() > 0 && !std::exchange(begun, true)) {
-        start_gil_budget(*python, how().budget, reports_from_now());
+        start_gil_budget(*python, how().budget, reports_from_now(), &prepare_python_that_has_begun);
     }
 }
 

@@ -262,10 +262,14 @@ std::string_view cure_of(activity does) {
 
 /// How a thread can release the GIL.
 std::string how_to_release(thread_seen const& thread) {
-    std::string_view const piece = piece_that_releases(called_by_python(thread.frames));
+    auto const frames = called_by_python(thread.frames);
+    if (calls_by_pydll(frames) && users_frame(frames) == nullptr) {
+        return ": call it through ctypes.CDLL, which does so, in place of ctypes.PyDLL";
+    }
+    std::string_view const piece = piece_that_releases(frames);
     std::string how(" (");
     how.append(piece).append(piece.empty() ? "" : "; or by hand: ");
-    return how.append(guards_that_release(called_by_python(thread.frames))).append(")");
+    return how.append(guards_that_release(frames)).append(")");
 }
 
 /// The part of the report on one thread.

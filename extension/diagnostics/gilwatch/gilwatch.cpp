@@ -195,7 +195,8 @@ void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
     holder.holds_gil = holder_of_gil().id == holder.id;
 }
 
-/// All threads except the caller; the length of their waits is counted up to `now`.
+/// All threads except the caller and other tools'; the length of their waits is counted up to
+/// `now`.
 std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
                                          clock::time_point now, std::string const& stacks,
@@ -204,6 +205,9 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
     auto owners = mutex_owners();
     auto answers = asking.ask_every_thread(known, [](pid_t) { return true; });
+    std::erase_if(answers, [](thread_stack const& answer) {
+        return answer.blocks && is_name_of_tool_thread(answer.name);
+    });
     for (auto& answer : answers) {
         if (answer.spared && answer.id == holder_of_gil().id) {
             look_at_sleeping_holder(asking, answer);

@@ -72,6 +72,13 @@ std::string_view piece_that_releases(std::span<call_frame const> frames) noexcep
                : "handoff::without_gil(&f) where f is bound";
 }
 
+bool calls_by_pydll(std::span<call_frame const> frames) noexcept {
+    return std::ranges::any_of(frames, [](call_frame const& each) {
+        return each.whose != code_of::user && (each.function.starts_with("ffi_call") ||
+                                               each.file.find("/libffi.") != std::string::npos);
+    });
+}
+
 std::string_view piece_that_calls(std::string_view called,
                                   std::span<call_frame const> frames) noexcept {
     if (has_name(frames, "get_override") || has_name(frames, "boost::python::override")) {

@@ -22,6 +22,10 @@ namespace handoff::detail {
 /// function of the user's is seen. frames: not further out than the Python function that called.
 [[nodiscard]] std::string_view piece_that_releases(std::span<call_frame const> frames) noexcept;
 
+/// Whether ctypes calls a function and keeps the GIL. frames: of a thread that holds it, not
+/// further out than the Python function that called.
+[[nodiscard]] bool calls_by_pydll(std::span<call_frame const> frames) noexcept;
+
 /// The piece that takes the GIL for what Boost.Python calls: an override, or a Python function.
 /// Empty: it calls none. called: the function of the C API.
 [[nodiscard]] std::string_view piece_that_calls(std::string_view called,

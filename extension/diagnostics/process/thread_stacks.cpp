@@ -177,7 +177,7 @@ thread_stack stack_signal::ask_thread(pid_t id, bool (*spare)(pid_t thread)) con
         asked.silent = "it blocks signal " + std::to_string(number_);
         asked.blocks = true;
     } else if (auto const wait = detail::uninterrupted_wait_of(id); wait && spare(id)) {
-        asked.silent.append("a question would end its ").append(wait->name).append("()");
+        asked.silent.append("asking it would end its ").append(wait->name).append("() early");
         asked.spared = wait;
     } else {
         ask(asked);

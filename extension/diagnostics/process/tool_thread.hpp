@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <pthread.h>
+#include <string_view>
 
 namespace handoff::detail {
 
@@ -28,6 +29,11 @@ inline bool begin_tool_thread(pthread_t& begun, void* (*run)(void*), char const*
 inline bool begin_lasting_tool_thread(void* (*run)(void*), char const* name) noexcept {
     pthread_t begun{};
     return begin_tool_thread(begun, run, name) && pthread_detach(begun) == 0;
+}
+
+/// Whether a thread that receives no signals, and has this name, is a tool's.
+inline bool is_name_of_tool_thread(std::string_view name) noexcept {
+    return name == "gilcheck" || name == "giltrace" || name == "gilwatch";
 }
 
 /// Whether it has ended within that time, and is joined. GIL: any; not touched.

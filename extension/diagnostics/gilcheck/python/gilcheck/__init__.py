@@ -40,6 +40,8 @@ def start(settings: str = "warn") -> None:
     """
     if not isinstance(settings, str):
         raise TypeError(f"gilcheck's settings are a str, not {settings!r}")
+    if not settings:
+        raise RuntimeError('gilcheck: the settings are empty: give "warn", or leave them out')
     if "\0" in settings:
         raise RuntimeError(f"gilcheck: a setting has no NUL character in it: {settings!r}")
     import ctypes
