@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -74,6 +75,21 @@ TEST(CallFrames, OfWhatIsInlinedAreNamedByTheFunctionAround) {
     call_frame const inlined{
         .function = "(inlined in run())", .source = "/a/b.cpp:12", .file = "/a/b.so"};
     EXPECT_EQ(handoff::detail::briefly(inlined), "a function inlined in run() at b.cpp:12");
+}
+
+[[gnu::noinline]] void const* place_of_caller() {
+    return static_cast<char const*>(__builtin_return_address(0)) - 1;
+}
+
+TEST(CallFrames, OfALambdaThatIsInlinedInTheLibraryAreNamedByWhereItWasMade) {
+    void const* inside = nullptr;
+    std::thread([&]() __attribute__((always_inline)) { inside = place_of_caller(); }).join();
+    auto const frames = handoff::detail::call_frames(std::array{inside});
+    call_frame const* const users = handoff::detail::users_frame(frames);
+    ASSERT_NE(users, nullptr);
+    EXPECT_NE(users->source, "");
+    EXPECT_THAT(users->function, testing::AnyOf(testing::HasSubstr("TestBody()::{lambda()#1}"),
+                                                testing::HasSubstr("TestBody()::$_0")));
 }
 
 TEST(CallFrames, OfAFileThatIsGoneAreSaidToBeWithoutLines) {

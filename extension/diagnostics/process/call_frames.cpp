@@ -188,6 +188,37 @@ void find_owners_of_inlined(std::span<call_frame> frames) {
     }
 }
 
+bool is_of_a_library(source_line const& place) {
+    return whose_is(place.function) != code_of::user ||
+           place.line.find("/c++/") != std::string::npos ||
+           place.line.find("/include/boost/") != std::string::npos;
+}
+
+/// The name of the innermost inlined function, as far as it is known from what is around it. It is
+/// the lambda for which the place's function was made, if only the library's code is around it.
+std::string name_of_innermost(std::span<source_line const> lines, std::string const& function) {
+    std::string lambda = lambda_in(function);
+    auto const around = lines.subspan(1);
+    auto const users = std::ranges::find_if_not(around, is_of_a_library);
+    if (users == around.end() && !lambda.empty()) {
+        return lambda;
+    }
+    std::string const& outer = (users == around.end() ? around.front() : *users).function;
+    return "(inlined in " + (outer == "operator()" && !lambda.empty() ? lambda : outer) + ")";
+}
+
+/// The debug information calls each lambda "operator()". The outermost one that is inlined in a
+/// library's template is the one that the template was made for.
+void name_inlined_lambda(std::span<call_frame> frames, std::string const& function) {
+    std::string const lambda = lambda_in(function);
+    auto const inlined = frames.first(frames.size() - 1);
+    auto const outermost =
+        std::ranges::find(inlined.rbegin(), inlined.rend(), code_of::user, &call_frame::whose);
+    if (!lambda.empty() && outermost != inlined.rend() && outermost->function == "operator()") {
+        outermost->function = lambda;
+    }
+}
+
 /// A place's frames: those inlined there, the innermost first, and the function's own. function:
 /// its name in the file's symbols.
 std::vector<call_frame> frames_at(code_place const& place, std::string const& function,
@@ -202,7 +233,7 @@ std::vector<call_frame> frames_at(code_place const& place, std::string const& fu
             // Only the symbol's name has the function's parameters. binutils uses that name for the
             // innermost inlined function, which is a different one.
             if (is_inlined && nth == 0 && lines[nth].function == function) {
-                frame.function = "(inlined in " + lines[nth + 1].function + ")";
+                frame.function = name_of_innermost(lines, function);
             } else if (is_inlined || frame.function.empty()) {
                 frame.function = lines[nth].function;
             }
@@ -211,6 +242,7 @@ std::vector<call_frame> frames_at(code_place const& place, std::string const& fu
         frames.push_back(std::move(frame));
     }
     find_owners_of_inlined(frames);
+    name_inlined_lambda(frames, function);
     return frames;
 }
 
