@@ -41,9 +41,9 @@ struct interpreter::life {
     life(life const&) = delete;
     life& operator=(life const&) = delete;
 
-    /// Refuses further calls and waits for those in progress. Returns whether all have ended; if
-    /// not, stderr names those that have not. GIL: not held.
-    bool await_calls();
+    /// Refuses further calls and waits for those in progress. Returns a description of those that
+    /// have not ended, one after the other, which is also on stderr. GIL: not held.
+    std::string await_calls();
 
     /// How long stop() waits; and until when, from now.
     [[nodiscard]] std::chrono::duration<double> grace() const;
@@ -61,7 +61,7 @@ struct interpreter::life {
     std::shared_ptr<redirection::calls> const outputs = std::make_shared<redirection::calls>();
 
 private:
-    static void tell(call_in_progress const& late, std::string const& until);
+    static std::string describe(call_in_progress const& late, std::string const& until);
 
     friend detail::fork_tie<life>;
     void begin_in_child();
@@ -413,13 +413,12 @@ void interpreter::stop() {
             "stop() with the GIL held would wait for those who wait for it: "
             "release the GIL first (gil_release while_stopping;)");
     }
-    if (!life_->await_calls()) {
+    if (std::string const late = life_->await_calls(); !late.empty()) {
         life_->main_thread = nullptr;
         // A call that is still in progress may use what a destructor would destroy, for example
         // Boost.Python's registry.
         on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
-        throw std::runtime_error(
-            "Python was not finalized: calls into it are still in progress, as was said on stderr");
+        throw std::runtime_error("Python was not finalized: " + late);
     }
     detail::await_gil([this] { PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr)); });
     // The first steps of Py_FinalizeEx(), so that it can be seen whether the rest is safe.
@@ -536,7 +535,7 @@ std::chrono::steady_clock::time_point interpreter::life::deadline() const {
     return detail::deadline_after(std::chrono::duration_cast<std::chrono::nanoseconds>(grace()));
 }
 
-bool interpreter::life::await_calls() {
+std::string interpreter::life::await_calls() {
     auto const ends = deadline();
     ctrl_c const keyboard(chosen.signal_handlers);
     std::unique_lock held(mutex);
@@ -545,7 +544,7 @@ bool interpreter::life::await_calls() {
     for (;;) {
         auto const now = std::chrono::steady_clock::now();
         if (call_ended.wait_until(held, std::min(ends, now + detail::signal_check), all_ended)) {
-            return true;
+            return {};
         }
         bool const interrupted = ctrl_c::was_pressed();
         if (!interrupted && now < ends) {
@@ -553,14 +552,19 @@ bool interpreter::life::await_calls() {
         }
         std::array<char, 32> seconds{};
         std::snprintf(seconds.data(), seconds.size(), "after %g s", grace().count());
+        std::string all;
         for (call_in_progress const* each = calls; each != nullptr; each = each->next_) {
-            tell(*each, interrupted ? "at Ctrl-C" : seconds.data());
+            std::string const late = describe(*each, interrupted ? "at Ctrl-C" : seconds.data());
+            std::fprintf(stderr,
+                         "handoff: at stop(), %s; it goes on, and Python is not finalized\n",
+                         late.c_str());
+            all += (all.empty() ? "" : "; ") + late;
         }
-        return false;
+        return all;
     }
 }
 
-void interpreter::life::tell(call_in_progress const& late, std::string const& until) {
+std::string interpreter::life::describe(call_in_progress const& late, std::string const& until) {
     std::array<char, 16> thread{};
     pthread_getname_np(late.thread_, thread.data(), thread.size());
     auto const& [kind, first, second] = late.name_;
@@ -572,11 +576,8 @@ void interpreter::life::tell(call_in_progress const& late, std::string const& un
     } else {
         name.append("(\"").append(first).append("\")");
     }
-    std::fprintf(
-        stderr,
-        "handoff: at stop(), %s in thread \"%s\" was still in progress %s; it goes on, and "
-        "Python is not finalized\n",
-        name.c_str(), thread.data(), until.c_str());
+    return name.append(" in thread \"").append(thread.data()).append("\" was still in progress ") +
+           until;
 }
 
 interpreter::call_in_progress::call_in_progress(interpreter const& called, call_name const& name)

@@ -385,7 +385,8 @@ TEST_F(LateCallDeathTest, IsNamedWhenItIsAFunctionThenStopThrows) {
                 testing::ExitedWithCode(3),
                 AllOf(HasSubstr("handoff: at stop(), __main__.serve() in thread \"server\" was "
                                 "still in progress after 0.05 s"),
-                      HasSubstr("thrown: Python was not finalized: calls into it")));
+                      HasSubstr("thrown: Python was not finalized: __main__.serve() in thread "
+                                "\"server\" was still in progress after 0.05 s")));
 }
 
 TEST_F(LateCallDeathTest, IsNamedWhenItIsAString) {
