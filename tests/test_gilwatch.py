@@ -382,6 +382,31 @@ class OnDemand(Watched):
         )
         self.assertEqual(len(re.findall(r"\n.*, tid \d+", report)), 2, report)
 
+    def test_of_another_waiter_repeats_no_stack_that_is_unchanged(self):
+        code = (
+            "import ctypes, os, threading, time\n"
+            "def works():\n    while True: time.sleep(.01)\n"
+            "def reads(): os.read(0, 1)\n"
+            "for each in (works, reads): threading.Thread(target=each, daemon=True).start()\n"
+            "ctypes.PyDLL(None).pause()"
+        )
+        variables = environment(PYTHONPATH=PACKAGES)
+        command = (STOCK, "-m", "gilwatch", "--after", "0.3", "-c", code)
+        process = start(*command, stdin=subprocess.PIPE, cwd=self.folder, env=variables)
+        try:
+            self.assertIn("1 thread waits for it", self.report_of(process)[0])
+            process.stdin.write(b"x")
+            process.stdin.flush()
+            lines = iter(lambda: process.stderr.readline().decode(), "")
+            self.assertTrue(any("2 threads wait for it" in line for line in lines))
+            self.assertRegex(next(lines), r"^  do: ")
+            self.assertEqual(next(lines), "\n")
+            self.assertRegex(next(lines), r"^the main thread, tid \d+, holds the GIL$")
+            self.assertEqual(next(lines), "  the stack is unchanged since the last report\n")
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
 
 class Silent(Watched):
     """A program that has nothing wrong is told nothing, and goes as without."""
@@ -389,15 +414,15 @@ class Silent(Watched):
     def test_of_busy_threads_and_of_idle_ones(self):
         code = (
             "import threading, time\n"
-            "end = time.monotonic() + 1.5\n"
+            "end = time.monotonic() + 2.5\n"
             "def work():\n    while time.monotonic() < end: sum(range(1000))\n"
             "workers = [threading.Thread(target=work) for _ in range(3)]\n"
             "for each in workers: each.start()\n"
             "for each in workers: each.join()\n"
-            "time.sleep(1)\n"
+            "time.sleep(2)\n"
             "print('end')"
         )
-        self.assert_silent(code, "0.5")
+        self.assert_silent(code, "1")
 
     def assert_silent(self, code, after):
         paths = {"PYTHONPATH": PACKAGES}

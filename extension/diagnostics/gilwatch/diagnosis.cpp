@@ -290,6 +290,9 @@ std::string stack_of(thread_seen const& thread, crash const* died) {
                     : ", waits for the GIL";
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
+    if (thread.is_unchanged) {
+        return text + "  the stack is unchanged since the last report\n";
+    }
     text += stack_lines(thread.frames);
     if (thread.left_out > 0) {
         text += "      " + more_frames(thread.left_out) + "\n";

@@ -26,6 +26,7 @@ struct thread_seen {
     std::vector<call_frame> frames{};  // the innermost first
     std::size_t left_out = 0;  // frames further out
     std::string python{};  // as faulthandler writes it
+    bool is_unchanged = false;  // both stacks, since the last report
     pid_t mutex_owner = 0;  // of the mutex that it waits for, if it is one; 0: not known
 
     [[nodiscard]] bool waits_for_gil() const noexcept { return waits.has_value(); }

@@ -21,6 +21,7 @@
 #include <charconv>
 #include <cmath>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <fcntl.h>
 #include <fstream>
@@ -195,12 +196,15 @@ void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
     holder.holds_gil = holder_of_gil().id == holder.id;
 }
 
+/// Each thread's stack, and whether it holds the GIL or waits for it; to compare two reports.
+using stacks_seen = std::map<pid_t, std::string>;
+
 /// All threads except the caller and other tools'; the length of their waits is counted up to
 /// `now`.
 std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
                                          clock::time_point now, std::string const& stacks,
-                                         std::string& signature) {
+                                         stacks_seen& seen_stacks) {
     std::vector<pid_t> known{getpid(), holder_of_gil().id};
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
     auto owners = mutex_owners();
@@ -249,12 +253,12 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         if (auto const owner = owners.find(answer.id); owner != owners.end()) {
             seen.mutex_owner = owner->second;
         }
-        signature +=
-            std::to_string(answer.id) + (seen.holds_gil ? "h" : "") + (seen.waits ? "w" : "") + ":";
+        std::string& stack = seen_stacks[answer.id];
+        stack.append(seen.holds_gil ? "h" : "").append(seen.waits ? "w" : "").append(":");
         for (std::size_t frame = 0; frame < answer.frames.size(); ++frame) {
-            auto const place = places.at(call_at(answer, frame));
-            signature += std::to_string(place) + ",";
-            std::ranges::copy(of_each[place], std::back_inserter(seen.frames));
+            void const* const call = call_at(answer, frame);
+            stack += std::to_string(reinterpret_cast<std::uintptr_t>(call)) + ",";
+            std::ranges::copy(of_each[places.at(call)], std::back_inserter(seen.frames));
         }
         pthread_t const handle = answer.silent.empty() ? answer.handle
                                  : seen.holds_gil
@@ -264,7 +268,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         if (seen.python.find("File \"") == std::string::npos) {
             seen.python.clear();  // Python knows the thread, which executes nothing
         }
-        signature += seen.python;
+        stack += seen.python;
         threads.push_back(std::move(seen));
     }
     return threads;
@@ -408,10 +412,10 @@ private:
         if (went_on && so_long.count() > 0 && waiting.empty()) {
             return {};
         }
-        std::string signature;
+        stacks_seen seen_stacks;
         unsigned const pauses_before = pauses;
         bool const is_pausing = pausing;
-        auto const threads = look_at_threads(asking_, waiting, now, stacks, signature);
+        auto threads = look_at_threads(asking_, waiting, now, stacks, seen_stacks);
         if (is_pausing ||
             pauses != pauses_before) {  // a thread waited for this one's end, to fork()
             return {};
@@ -427,12 +431,17 @@ private:
         if (is_over && so_long.count() > 0) {
             return {};
         }
-        std::string text = "gilwatch: " + diagnosis(threads, times);
-        if (signature == signature_) {
+        for (thread_seen& each : threads) {
+            auto const last = last_stacks_.find(each.id);
+            each.is_unchanged =
+                last != last_stacks_.end() && last->second == seen_stacks.at(each.id);
+        }
+        std::string text = "gilwatch: " + diagnosis(std::move(threads), times);
+        if (seen_stacks == last_stacks_) {
             text.resize(std::min(text.find("\n\n"), text.size() - 1) + 1);
             text += "  the stacks are unchanged since the last report\n";
         }
-        signature_ = std::move(signature);
+        last_stacks_ = std::move(seen_stacks);
         return text;
     }
 
@@ -445,7 +454,7 @@ private:
 
     stack_signal asking_{&holds_gil};
     hold last_{};
-    std::string signature_;
+    stacks_seen last_stacks_;
     bool asked_for_stacks_ = false;
 };
 
