@@ -198,7 +198,10 @@ def test(row, folder):
         root = make_root(row, folder, log)
         copy_sources(root / "handoff")
         code = call_inside(root, ("make", "-C", "/handoff", "test", *row.settings), log)
-    text = (folder / "log").read_text(errors="replace")
+    set_up = root / "handoff/build/Release/set_up.log"  # what CMake said
+    text = "".join(
+        each.read_text(errors="replace") for each in (set_up, folder / "log") if each.exists()
+    )
 
     def last(pattern, otherwise="?"):
         return (re.findall(pattern, text, re.MULTILINE) or [otherwise])[-1]
