@@ -30,12 +30,18 @@ TEST(BoostLogBackend, LogsToPython) {
         log::sources::severity_channel_logger<log::trivial::severity_level, std::string> camera(
             log::keywords::channel = "camera");
         BOOST_LOG_SEV(camera, log::trivial::error) << "lost";
+        camera.channel(std::string("bad\0name", 8));
+        BOOST_LOG_SEV(camera, log::trivial::error) << "kept";
     }).join();
     log::core::get()->remove_sink(frontend);
     EXPECT_TRUE(sink.flush());
     python.run_string(R"python(
 told = [(r.name, r.levelno, r.getMessage()) for r in kept]
-assert told == [("device", 30, "late by 3"), ("camera", 40, "lost")], told
+assert told == [
+    ("device", 30, "late by 3"),
+    ("camera", 40, "lost"),
+    ("device", 40, "kept"),
+], told
 )python");
 }
 

@@ -508,6 +508,37 @@ TEST(PythonExecutor, AtPythonsEndWhatALongTurnHasTakenIsDropped) {
     EXPECT_EQ(alive.use_count(), 1);
 }
 
+/// Can be moved into the queue, but not out of it.
+class moved_twice {
+public:
+    explicit moved_twice(std::shared_ptr<int> held) : held_(std::move(held)) {}
+    moved_twice(moved_twice&& other) : held_(other.held_), moves_(other.moves_ + 1) {
+        if (moves_ > 1) {
+            throw std::runtime_error("moved");
+        }
+    }
+    ~moved_twice() = default;
+    moved_twice(moved_twice const&) = delete;
+    moved_twice& operator=(moved_twice const&) = delete;
+    moved_twice& operator=(moved_twice&&) = delete;
+
+    void operator()() const { FAIL() << "it was not moved"; }
+
+private:
+    std::shared_ptr<int> held_;
+    int moves_ = 0;
+};
+
+TEST(PythonExecutor, AHandlerWhoseMoveThrowsIsDestroyedAndToldOf) {
+    unraisable const told;
+    loop own;
+    auto const alive = std::make_shared<int>();
+    own.python.execute(moved_twice(alive));
+    own.run();
+    EXPECT_EQ(alive.use_count(), 1);
+    EXPECT_THAT(told.texts(), ElementsAre(HasSubstr("moved")));
+}
+
 TEST(PythonExecutor, AfterPythonsEndHandlersAreDroppedAndCounted) {
     loop own;
     auto const alive = std::make_shared<int>();

@@ -24,6 +24,7 @@ TEST(SpdlogSink, LogsToPython) {
         camera.warn("{} frames were late", 3);
         camera.log(spdlog::source_loc{__FILE__, 7, "grab"}, spdlog::level::err, "lost");
     }).join();
+    spdlog::logger("\xff", camera.sinks().front()).info("kept");
     EXPECT_TRUE(sink.flush());
     python.run_string(R"python(
 told = [(r.name, r.levelno, r.getMessage(), r.filename, r.lineno, r.funcName) for r in kept]
@@ -31,6 +32,7 @@ assert told == [
     ("camera", 5, "t", "(unknown file)", 0, "(unknown function)"),
     ("camera", 30, "3 frames were late", "(unknown file)", 0, "(unknown function)"),
     ("camera", 40, "lost", "spdlog_sink_test.cpp", 7, "grab"),
+    ("root", 20, "kept", "(unknown file)", 0, "(unknown function)"),
 ], told
 )python");
 }

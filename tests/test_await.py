@@ -593,6 +593,35 @@ asyncio.run(main()) if {loop} else without()
             with self.subTest(loop=loop):
                 self.assertEqual(self.outcome(script), (3, "", ""))
 
+    def test_exit_with_a_loop_that_goes_on_settles_a_coroutine_once(self):
+        """An atexit function has its task end when it was said already that it will not."""
+        script = """
+import asyncio, atexit
+
+def finish():
+    loop.run_until_complete(asyncio.sleep(0.2))
+    print(told)
+
+atexit.register(finish)  # called after what was registered later: what event_loop.py registers
+import awaitables
+told = []
+
+async def work(number):
+    await asyncio.sleep(0.1)
+    return number
+
+async def begin():
+    awaitables.run_int(loop, work, 7, told.append)
+    await asyncio.sleep(0.03)
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(begin())
+"""
+        outcome = self.outcome(script)
+        self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+        # The callback may find Python's gate closed.
+        self.assertRegex(outcome.stdout, r"^\[('the event loop [^']*')?\]\n$")
+
     def test_exit_with_a_loop_that_is_not_closed_asks_the_threads_to_stop(self):
         script = """
 import asyncio, atexit, awaitables, time

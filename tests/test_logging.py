@@ -151,6 +151,24 @@ class Records(Logging):
             "a log level must be a positive number, not 0\n",
         )
 
+    def test_the_level_can_be_pythons_while_loggers_are_made(self):
+        self.prints(
+            """
+            sink = opened()
+            ends = threading.Event()
+            def make():
+                number = 0
+                while not ends.is_set():
+                    logging.getLogger(f"new{number % 5000}")
+                    number += 1
+            other = threading.Thread(target=make)
+            other.start()
+            for _ in range(50): sink.follow_python_levels()
+            ends.set()
+            other.join()
+            """
+        )
+
     def test_those_of_four_threads_come_in_order_and_none_is_lost(self):
         self.prints(
             """
@@ -267,6 +285,34 @@ class Flush(Logging):
                 """
             ),
             "interrupted 1\nTrue\n",
+        )
+
+    def test_waits_for_what_was_written_before_though_later_records_are_dropped(self):
+        """Dropped ones are no substitute for those that were taken from the queue before them."""
+        self.prints(
+            """
+            enters, ends = threading.Event(), threading.Event()
+            class Slow(logging.Handler):
+                def emit(self, record):
+                    enters.set()
+                    ends.wait()
+            logging.getLogger().addHandler(Slow())
+            sink = logs.Sink(100, "drop_oldest", 10_000)
+            for number in range(100): sink.log("a", 20, "before")
+            sink.open()  # so that they are taken at once
+            enters.wait()
+            def overflow():
+                time.sleep(0.05)
+                for number in range(300): sink.log("a", 20, "after")
+                time.sleep(0.3)
+                ends.set()
+            other = threading.Thread(target=overflow)
+            other.start()
+            flushed = sink.flush(10)
+            print(flushed, ends.is_set(), len(texts()) >= 100)
+            other.join()
+            """,
+            "True True True\n",
         )
 
     def test_goes_on_in_any_other_thread(self):
@@ -519,6 +565,33 @@ class Forks(Logging):
             print(texts() == ["held"] + ["parent"] * 100 or texts())
             """,
             "True\n",
+        )
+
+    def test_a_child_of_a_handler_delivers_its_own_and_ends(self):
+        """It has the delivering thread alone, whose handler returns there."""
+        self.prints(
+            """
+            import os
+            class Forks(logging.Handler):
+                def createLock(self): self.lock = None  # logging makes it anew in the child
+                def emit(self, record):
+                    global child
+                    if record.getMessage() != "fork": return
+                    child = os.fork()
+                    if child == 0:
+                        logging.getLogger().handlers = [logging.StreamHandler(sys.stdout)]
+                        for number in range(3): sink.log("a", 20, f"child {number}")
+            logging.getLogger().addHandler(Forks())
+            sink = opened()
+            sink.log("a", 20, "fork")
+            assert sink.flush(10)
+            end = time.monotonic() + 20
+            while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+                time.sleep(0.01)
+            print(ended[0] == child, ended[1])
+            """,
+            "child 0\nchild 1\nchild 2\nTrue 0\n",
+            runs=3,
         )
 
     def test_a_child_that_python_does_not_know_of_is_refused(self):

@@ -63,7 +63,9 @@ print("done")
         self.assertRegex(report, r"^.*thread 'Foo' in handoff::.*\n")
         self.assertIn(f'File "{self.folder}/script.py", line 5 in hold\n', report)
         self.assertIn(f'File "{self.folder}/script.py", line 11 in <module>\n', report)
-        self.assertIn("\n  do: release the GIL around what it waits in: call it through ctypes", report)
+        self.assertIn(
+            "\n  do: release the GIL around what it waits in: call it through ctypes", report
+        )
 
     def test_the_line_of_a_call_that_the_report_interrupts(self):
         """Asked for its C++ stack, the main thread is woken, and goes on while others are asked."""

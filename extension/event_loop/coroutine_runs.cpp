@@ -28,7 +28,15 @@ namespace py = boost::python;
 
 namespace detail {
 
+bool coroutine_run::claim() noexcept {
+    std::scoped_lock const held(guard_);
+    return !std::exchange(is_claimed_, true);
+}
+
 void coroutine_run::end(py::object const& task) {
+    if (!claim()) {
+        return;
+    }
     std::exception_ptr error;
     try {
         succeed(task.attr("result")());
@@ -45,12 +53,18 @@ void coroutine_run::end(py::object const& task) {
 }
 
 void coroutine_run::fail_with(py::object const& error) {
+    if (!claim()) {
+        return;
+    }
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
     fail(std::make_exception_ptr(python_error::fetch()));
     call_next();
 }
 
 void coroutine_run::fail_elsewhere(std::exception_ptr error) noexcept {
+    if (!claim()) {
+        return;
+    }
     fail(std::move(error));
     if (auto const next = take_next()) {
         run_elsewhere(next);

@@ -58,9 +58,8 @@ def flush():
 def lowest_level():
     """The lowest level that any of Python's loggers lets through now."""
     root = logging.getLogger()
-    loggers = [
-        each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)
-    ]
+    known = list(root.manager.loggerDict.values())  # at once: other threads add to it
+    loggers = [each for each in known if isinstance(each, logging.Logger)]
     lowest = min(each.getEffectiveLevel() for each in [root, *loggers])
     return max(lowest, root.manager.disable + 1)
 

@@ -4,6 +4,7 @@
 #include "delivery.hpp"
 #include <handoff/channel/short_lock.hpp>
 #include <handoff/gil/acquire.hpp>
+#include <handoff/gil/attachment.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/registration.hpp>
@@ -17,6 +18,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <mutex>
 #include <new>
@@ -76,17 +78,36 @@ std::chrono::steady_clock::time_point in(std::chrono::nanoseconds time) noexcept
     return clock::now() + std::min<std::chrono::nanoseconds>(time, a_day * 365);
 }
 
-/// Whether it is UTF-8, without a null byte.
+/// Whether the next character is one that a name may have: none that is not UTF-8, nor a null byte.
+/// Goes behind it.
+bool skip_character_of_name(std::string_view::iterator& next, std::string_view::iterator end) {
+    auto const code = boost::locale::utf::utf_traits<char>::decode(next, end);
+    return code != 0 && code != boost::locale::utf::illegal &&
+           code != boost::locale::utf::incomplete;
+}
+
 bool is_name(std::string_view text) noexcept {
-    using utf8 = boost::locale::utf::utf_traits<char>;
     for (auto next = text.begin(); next != text.end();) {
-        auto const code = utf8::decode(next, text.end());
-        if (code == 0 || code == boost::locale::utf::illegal ||
-            code == boost::locale::utf::incomplete) {
+        if (!skip_character_of_name(next, text.end())) {
             return false;
         }
     }
     return true;
+}
+
+/// With \x00 in place of the bytes that make it no name.
+std::string escaped(std::string_view text) {
+    std::string shown;
+    for (auto next = text.begin(); next != text.end();) {
+        auto const begin = next;
+        bool const is_known = skip_character_of_name(next, text.end());
+        for (auto each = begin; each != next; ++each) {
+            std::array<char, 5> byte{};
+            std::snprintf(byte.data(), byte.size(), "\\x%02x", static_cast<unsigned char>(*each));
+            shown += is_known ? std::string(1, *each) : byte.data();
+        }
+    }
+    return shown;
 }
 
 log_record record_of(writing_thread const& by, std::string const* name, char const* stream,
@@ -133,13 +154,16 @@ log_queue::log_queue(log_sink::options const& chosen)
 }
 
 log_queue::~log_queue() {
-    for (kept_name* each = names_; each != nullptr;) {
-        delete std::exchange(each, each->next);
+    for (kept_name* each : names_) {
+        while (each != nullptr) {
+            delete std::exchange(each, each->next);
+        }
     }
 }
 
 log_name log_queue::name(std::string_view of_logger) {
-    kept_name* const first = names_.load(std::memory_order_acquire);
+    auto& names = names_.at(std::hash<std::string_view>()(of_logger) % names_.size());
+    kept_name* const first = names.load(std::memory_order_acquire);
     for (kept_name* each = first; each != nullptr; each = each->next) {
         if (each->text == of_logger) {
             return log_name(each->text);
@@ -148,13 +172,21 @@ log_name log_queue::name(std::string_view of_logger) {
     if (!is_name(of_logger)) {
         throw std::invalid_argument(
             "a logger's name must be UTF-8 without a null byte, which this is not: \"" +
-            std::string(of_logger) + "\"");
+            escaped(of_logger) + "\"");
     }
     auto added =
         std::make_unique<kept_name>(kept_name{.text = std::string(of_logger), .next = first});
-    while (!names_.compare_exchange_weak(added->next, added.get(), std::memory_order_acq_rel)) {
+    while (!names.compare_exchange_weak(added->next, added.get(), std::memory_order_acq_rel)) {
     }
     return log_name(added.release()->text);
+}
+
+log_name log_queue::name_or(std::string_view of_logger, log_name otherwise) noexcept {
+    try {
+        return name(of_logger);
+    } catch (std::exception const&) {  // it is no name, or there is no memory
+        return otherwise;
+    }
 }
 
 pushed log_queue::write(log_entry const& entry) noexcept {
@@ -249,26 +281,51 @@ void log_queue::start_thread(generation& of) noexcept {
 
 void log_queue::run(generation& of) noexcept {
     pthread_setname_np(pthread_self(), "log sink");
-    known_thread();
+    unsigned const process = forks();
     try {
         gil_registration const python("log sink");
         std::stop_callback const when_the_gate_closes(python.stop_token(),
                                                       [&] { of.records.close(); });
         deliver_all(of);
+        if (forks() != process) {
+            deliver_in_child();
+            return;
+        }
     } catch (std::bad_alloc const&) {
         of.lost += of.records.counts().size;
         of.records.close();
     }
-    if (forks() != this_thread.in_process) {
-        return;  // in the child of a fork() by a handler: the parent's thread delivers the rest
-    }
     std::scoped_lock const held(of.lock);
-    of.has_ended = true;
+    of.has_ended = of.records.ended();
     of.changed.notify_all();
 }
 
+bool log_queue::leaves(generation& of) noexcept {
+    if (!of.ends_when_empty || of.records.size() > 0) {
+        return false;
+    }
+    of.has_thread = false;
+    return of.records.size() == 0 || of.has_thread.exchange(true);
+}
+
+/// A handler has forked, and returned in the child.
+void log_queue::deliver_in_child() noexcept {
+    try {
+        // The thread state stays, also when the thread has ended: CPython 3.11 cannot make the
+        // first one of an interpreter again.
+        static_cast<void>(std::make_unique<gil_attachment>().release());
+        generation& now = *now_.load();
+        if (now.records.size() > 0 && !now.has_thread.exchange(true)) {
+            deliver_all(now);
+        }
+    } catch (std::bad_alloc const&) {
+        return;
+    }
+}
+
 void log_queue::deliver_all(generation& of) {
-    while (!of.records.ended()) {
+    unsigned const process = forks();
+    while (!of.records.ended() && !leaves(of)) {
         static_cast<void>(of.records.wait_until(clock::now() + a_day));
         auto const batch = of.records.take(most_in_a_batch);  // freed without the GIL
         if (batch.empty()) {
@@ -288,8 +345,8 @@ void log_queue::deliver_all(generation& of) {
                 if (!to.deliver(each)) {
                     ++of.raised;
                 }
-                if (forks() != this_thread.in_process) {
-                    return;
+                if (forks() != process) {
+                    return;  // a handler has forked, and this is the child
                 }
                 ++of.handled;
             }
@@ -450,7 +507,8 @@ bool log_queue::close_and_wait() noexcept {
     if (now.has_thread) {
         end = interruptible_wait(in(grace), [&](auto until) {
             std::unique_lock held(now.lock);
-            return now.changed.wait_until(held, until, [&] { return now.has_ended; });
+            return now.changed.wait_until(held, until,
+                                          [&] { return now.has_ended || !now.has_thread; });
         });
     }
     if (std::uint64_t const left = now.waiting() + now.undelivered; left > 0) {
@@ -477,6 +535,7 @@ bool log_queue::begin_in_child() noexcept {
         return false;
     }
     // A handler has forked: what it logs from now on belongs to the child.
+    owned_->ends_when_empty = this_thread.delivers;
     this_thread.delivers = false;
     this_thread.is_nested = false;
     return true;
@@ -503,8 +562,18 @@ bool log_queue::flush(std::chrono::nanoseconds at_most) {
         return false;
     }
     std::uint64_t const before = now.records.counts().pushed;
+    // The queue is in order. So when all of them have left it, those that were not dropped are
+    // among the records that have been taken by then.
+    std::optional<std::uint64_t> taken;
     auto const is_done = [&] {
-        return now.handled + now.undelivered + now.records.counts().dropped >= before;
+        if (!taken) {
+            auto const all = now.records.counts();
+            if (all.pushed - all.size < before) {
+                return false;
+            }
+            taken = all.delivered;
+        }
+        return now.handled + now.undelivered >= *taken;
     };
     auto const end = interruptible_wait(in(at_most), [&](auto until) {
         std::unique_lock held(now.lock);

@@ -9,6 +9,7 @@
 #include <handoff/gil/owned.hpp>
 #include <handoff/logging/log_sink.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -27,8 +28,11 @@ namespace handoff::detail {
 ///
 /// After a fork()
 ///   In the child, everything that a thread of the parent may have been about to change is left
-///   unchanged, and a new one is made: see `generation`. Names are kept in a list to which names
-///   are only added.
+///   unchanged, and a new one is made: see `generation`. Names are kept in lists to which names
+///   are only added. If a handler has forked, the delivering thread is the child's only one. When
+///   the handler returns there, the thread delivers what is left and ends. Another one delivers
+///   what is logged before or after, and ends as well when nothing is left: the child's process
+///   ends with its last thread.
 class log_queue : public std::enable_shared_from_this<log_queue> {
 public:
     explicit log_queue(log_sink::options const& chosen);
@@ -38,6 +42,7 @@ public:
 
     [[nodiscard]] bool open() noexcept;
     [[nodiscard]] log_name name(std::string_view of_logger);
+    [[nodiscard]] log_name name_or(std::string_view of_logger, log_name otherwise) noexcept;
     pushed write(log_entry const& entry) noexcept;
     pushed write_text(char const* stream, std::string_view text) noexcept;
     [[nodiscard]] bool follow_python_levels() noexcept;
@@ -72,6 +77,7 @@ private:
         mutex lock;
         condition_variable changed;  // batches, or has_ended
         bool has_ended = false;  // the delivering thread
+        bool ends_when_empty = false;  // that thread: in the child of a fork() by a handler
         std::atomic<bool> is_given_up = false;  // Python does not wait for the rest
         std::unique_ptr<generation> of_parent;  // not used any more
 
@@ -100,6 +106,9 @@ private:
     void start_thread(generation& of) noexcept;
     void run(generation& of) noexcept;
     void deliver_all(generation& of);
+    /// Returns: whether the thread leaves it to a later one to deliver what comes.
+    [[nodiscard]] static bool leaves(generation& of) noexcept;
+    void deliver_in_child() noexcept;
     void tell_of_dropped(generation& of, class log_delivery& to) noexcept;
 
     /// Returns: false with a Python error set.
@@ -114,7 +123,7 @@ private:
     std::atomic<generation*> now_;  // owned_
     std::atomic<bool> is_open_ = false;
     std::atomic<bool> is_closed_ = false;
-    std::atomic<kept_name*> names_ = nullptr;
+    std::array<std::atomic<kept_name*>, 1024> names_{};  // lists, by the name's hash
     gil_exclusion exclusion_;
     gil_owned<reference> delivery_;  // the names of delivery.py; set once, under it
 };

@@ -18,6 +18,10 @@ bool log_sink::open() const noexcept { return queue_->open(); }
 
 log_name log_sink::name(std::string_view of_logger) const { return queue_->name(of_logger); }
 
+log_name log_sink::name_or(std::string_view of_logger, log_name otherwise) const noexcept {
+    return queue_->name_or(of_logger, otherwise);
+}
+
 pushed log_sink::queue_record(log_entry const& entry) const noexcept {
     return queue_->write(entry);
 }

@@ -45,8 +45,7 @@ public:
     }
 
     void run() override {
-        Handler handler(std::move(handler_));
-        drop();
+        Handler handler = taken();
         std::move(handler)();
     }
 
@@ -61,6 +60,15 @@ private:
     allocated_handler(Given&& handler, Allocator const& from)
         : handler_(std::forward<Given>(handler)), from_(from) {}
     ~allocated_handler() override = default;
+
+    /// Moves the handler out, and drops the rest, also if moving it throws.
+    Handler taken() {
+        struct dropped_at_end {
+            allocated_handler& its;
+            ~dropped_at_end() { its.drop(); }
+        } const then{*this};
+        return std::move(handler_);
+    }
 
     Handler handler_;
     [[no_unique_address]] Allocator from_;

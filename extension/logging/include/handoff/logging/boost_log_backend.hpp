@@ -3,6 +3,7 @@
 
 #include <handoff/logging/log_sink.hpp>
 
+#include <boost/log/attributes/attribute_name.hpp>
 #include <boost/log/attributes/value_extraction.hpp>
 #include <boost/log/core/record_view.hpp>
 #include <boost/log/sinks/basic_sink_backend.hpp>
@@ -22,10 +23,11 @@ namespace handoff {
 ///         boost::make_shared<sinks::unlocked_sink<handoff::boost_log_backend>>(
 ///             boost::make_shared<handoff::boost_log_backend>(sink, "device")));
 ///
-/// The record's logger is the attribute "Channel", a std::string, or the name that was given here.
-/// Its level is the attribute "Severity", a boost::log::trivial::severity_level, or INFO. Its text
-/// is the text that the frontend has formatted. Its time and thread are those of the call that
-/// feeds the backend, so use a synchronous frontend.
+/// The record's logger is the attribute "Channel", a std::string. Without one, or if it is not
+/// UTF-8 or has a null byte, it is the name that was given here. Its level is the attribute
+/// "Severity", a boost::log::trivial::severity_level, or INFO. Its text is the text that the
+/// frontend has formatted. Its time and thread are those of the call that feeds the backend, so use
+/// a synchronous frontend.
 ///
 /// GIL:     any; unchanged. Threads: any number at once.
 class boost_log_backend : public boost::log::sinks::basic_formatted_sink_backend<
@@ -37,9 +39,9 @@ public:
 
     void consume(boost::log::record_view const& record, string_type const& text) {
         namespace trivial = boost::log::trivial;
-        auto const channel = boost::log::extract<std::string>("Channel", record);
-        auto const severity = boost::log::extract<trivial::severity_level>("Severity", record);
-        to_.write({.logger = channel ? to_.name(*channel) : logger_,
+        auto const channel = boost::log::extract<std::string>(channel_, record);
+        auto const severity = boost::log::extract<trivial::severity_level>(severity_, record);
+        to_.write({.logger = channel ? to_.name_or(*channel, logger_) : logger_,
                    .level = severity ? level_of(*severity) : log_level::info,
                    .text = text});
     }
@@ -64,6 +66,10 @@ private:
 
     log_sink const to_;
     log_name const logger_;
+    // Not by their text for each record: Boost.Log's table of names has a lock, and ends before the
+    // last threads do.
+    boost::log::attribute_name const channel_{"Channel"};
+    boost::log::attribute_name const severity_{"Severity"};
 };
 
 }  // namespace handoff

@@ -123,6 +123,9 @@ public:
     ///         std::bad_alloc.
     [[nodiscard]] log_name name(std::string_view of_logger) const;
 
+    /// The same; `otherwise` if that throws.
+    [[nodiscard]] log_name name_or(std::string_view of_logger, log_name otherwise) const noexcept;
+
     /// Logs, unless the level is below the sink's.
     /// Returns: taken, also if the level is too low; refused if it was dropped; closed.
     // NOLINTNEXTLINE(bugprone-exception-escape): what is thrown is caught

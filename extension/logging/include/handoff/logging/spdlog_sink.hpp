@@ -18,10 +18,11 @@ namespace handoff {
 ///
 ///     spdlog::default_logger()->sinks().push_back(std::make_shared<handoff::spdlog_sink_mt>(sink));
 ///
-/// The record has spdlog's logger name, level, time, thread and place (of the SPDLOG_INFO macros).
-/// Its text is only the message, because Python formats the rest. Level trace is Python's 5. spdlog
-/// calls the sink with its own lock held, so use a log_sink that drops, not one that blocks.
-/// spdlog's flush does nothing: everything was passed on before.
+/// The record has spdlog's logger name (the root logger, if it is not UTF-8 or has a null byte),
+/// level, time, thread and place (of the SPDLOG_INFO macros). Its text is only the message, because
+/// Python formats the rest. Level trace is Python's 5. spdlog calls the sink with its own lock
+/// held, so use a log_sink that drops, not one that blocks. spdlog's flush does nothing: everything
+/// was passed on before.
 ///
 /// GIL:     any; unchanged. Threads: as spdlog's sinks.
 template <class Mutex>
@@ -64,12 +65,13 @@ private:
     log_name name_of(std::string_view logger) {
         auto found = names_.find(logger);
         if (found == names_.end()) {
-            found = names_.emplace(std::string(logger), to_.name(logger)).first;
+            found = names_.emplace(std::string(logger), to_.name_or(logger, otherwise_)).first;
         }
         return found->second;
     }
 
     log_sink const to_;
+    log_name const otherwise_ = to_.name({});
     std::map<std::string, log_name, std::less<>> names_;  // guarded by the sink's lock
 };
 

@@ -30,6 +30,9 @@ public:
     /// What the loop runs. Throws: boost::python::error_already_set.
     [[nodiscard]] virtual boost::python::object coroutine() = 0;
 
+    // The first of these three settles the run; what comes later changes nothing. A task may end
+    // after its loop was found to be closed, for example in an atexit function.
+
     /// The task has ended: takes its result or exception, and then calls what waits, with the GIL
     /// released.
     void end(boost::python::object const& task);
@@ -49,15 +52,19 @@ public:
 protected:
     coroutine_run() = default;
 
+    // Only one of these settles it, once: succeed(), or fail(), also after succeed() has thrown.
     virtual void succeed(boost::python::object const& result) = 0;
     virtual void fail(std::exception_ptr error) noexcept = 0;
 
 private:
+    /// Whether the caller is to settle it.
+    [[nodiscard]] bool claim() noexcept;
     [[nodiscard]] std::function<void()> take_next() noexcept;
     void call_next();
 
     mutex guard_;  // of these
-    bool has_ended_ = false;
+    bool is_claimed_ = false;
+    bool has_ended_ = false;  // it is settled
     std::function<void()> next_;
 };
 
@@ -75,7 +82,7 @@ protected:
             promise.set_value(result_from_python<T>(Py_NewRef(result.ptr())));
         }
     }
-    /// Called once. The maker of the run keeps the exception, not the run. Its traceback may refer
+    /// The maker of the run keeps the exception, not the run. Its traceback may refer
     /// back to the run, in a cycle that Python's garbage collector does not see.
     void fail(std::exception_ptr error) noexcept override {
         auto settled = std::move(promise);
