@@ -1159,6 +1159,7 @@ class Refuses(Attached):
                 self.assert_refused(outcome, "has a module of its own .* called gilwatch")
                 self.assertEqual(self.assert_unharmed(process), "")
 
+    @with_either
     def test_two_at_once(self):
         process = self.target(BUSY)
         command = (STOCK, "-m", "giltrace", "--pid", process.pid, "-o", "trace.html")

@@ -87,7 +87,9 @@ class Budget(Measured):
         code = BESIDE_A_WAITER.format("import ctypes; ctypes.PyDLL(None).usleep(900_000)")
         for way, outcome in self.every_way(code, "budget=100ms"):
             with self.subTest(way):
-                self.assertRegex(outcome.stderr, r"over budget: a wait in clock_nanosleep\(\), by ")
+                self.assertRegex(
+                    outcome.stderr, r"over budget: a wait in clock_nanosleep\(\), called by "
+                )
                 self.assertIn("\n  do       Call it through ctypes.CDLL, ", outcome.stderr)
 
     def test_names_the_line_of_a_holder_that_blocks_all_signals(self):

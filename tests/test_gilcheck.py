@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 import zipfile
 from pathlib import Path
@@ -432,6 +433,36 @@ class Crash(Checked):
     def test_is_not_where_there_was_a_report(self):
         code = "import ctypes, misuse_c; misuse_c.never_acquired([]); ctypes.string_at(0)"
         self.dies(code, signal.SIGSEGV, "PyList_Size", times=0)
+
+    def test_by_sigterm_waits_for_a_report_that_is_being_made(self):
+        """As of a worker that multiprocessing terminates."""
+        begun, goes_on = self.folder / "begun", self.folder / "goes_on"
+        slow = self.write(
+            "bin/addr2line",
+            f"""\
+            #!/bin/sh
+            touch {begun}
+            while [ ! -e {goes_on} ]; do sleep 0.01; done
+            exec {shutil.which("addr2line")} "$@"
+            """,
+        )
+        slow.chmod(0o755)
+        code = (
+            f"import sys; sys.path.insert(0, {MODULES!r})\n"
+            "import misuse_c, threading, time\n"
+            "threading.Thread(target=misuse_c.never_acquired, args=([],), daemon=True).start()\n"
+            "time.sleep(60)"
+        )
+        changed = environment(PYTHONPATH=PACKAGES, PATH=f"{slow.parent}:{os.environ['PATH']}")
+        process = start(STOCK, "-m", "gilcheck", "-c", code, cwd=self.folder, env=changed)
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+        goes_on.touch()
+        outcome = finish(process)
+        self.assertEqual(outcome.code, -signal.SIGTERM, outcome)
+        self.assertRegex(outcome.stderr, r"^gilcheck: PyList_Size\(\) was called without the GIL")
+        self.assertNotRegex(outcome.stderr, self.SENTENCE)
 
     def test_beside_faulthandler(self):
         stack = "most recent call first"

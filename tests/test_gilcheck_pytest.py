@@ -182,6 +182,21 @@ class Finding(Tested):
         outcome = self.run_pytest("--gil-budget=5")
         self.assertIn("a budget is a time from", outcome.stdout + outcome.stderr)
 
+    def test_of_pytests_own_that_is_over_budget_is_none(self):
+        """It collects its garbage when the session is over, for example."""
+        self.write_tests("def test_right(): pass")
+        self.write(
+            "tests/conftest.py",
+            """
+            import ctypes
+            def pytest_configure(config):
+                config.add_cleanup(lambda: ctypes.PyDLL(None).usleep(900_000))
+            """,
+        )
+        outcome = self.run_pytest("--gil-budget=200ms")
+        self.assert_results(outcome, right="passed")
+        self.assertEqual((outcome.code, outcome.stderr), (0, ""))
+
     def test_is_waited_for(self):
         """What looks up the first line of source goes on when the plugin waits for the report."""
         os.mkfifo(self.folder / "answer")

@@ -130,6 +130,26 @@ class FirstLine(Watched):
     def test_of_a_pipe(self):
         self.assert_names("read")
 
+    def test_of_the_end_of_python_says_so(self):
+        """A thread that wants the GIL then never ends; this one has another reason."""
+        code = (
+            "import ctypes\n"
+            "c, thread = ctypes.PyDLL(None), ctypes.c_ulong()\n"
+            "c.pthread_create(ctypes.byref(thread), None, c.pause, None)\n"
+            "class Joins:\n"
+            "    join, thread = c.pthread_join, thread\n"
+            "    def __del__(self): self.join(self.thread, None)\n"
+            "kept = Joins()"
+        )
+        for way, report in self.watched(code):
+            with self.subTest(way):
+                self.assertRegex(
+                    report[0],
+                    "^gilwatch: Python is ending; the main thread holds the GIL and waits for the "
+                    "end of a thread in .* in __del__|__del__",
+                )
+                self.assertIn("  do: end that thread before Python ends: ", report[1])
+
     def assert_names_of_every(self, binding):
         """The user's function, not the binding library's that called it."""
         if not (MODULES / binding).exists():

@@ -43,7 +43,7 @@ using duration = std::chrono::nanoseconds;
 /// evaluation loop. Source: COMPUTE_EVAL_BREAKER() in CPython's Python/ceval_gil.c.
 constexpr unsigned long first_that_answers = 0x030D0000;
 
-duration allowed{};
+std::atomic<duration> allowed;
 void (*prepare_python)() noexcept = nullptr;
 std::atomic<bool> is_looking = false;
 finding_reports reports;
@@ -81,6 +81,7 @@ struct long_hold {
     pid_t id = 0;
     std::string name;
     duration so_far{};
+    duration allowed{};
     std::vector<call_frame> frames;  // as far as the Python function that called it
     std::vector<std::string> python;
     std::string waits_in;  // a system call that a question would end; else empty
@@ -102,18 +103,30 @@ struct long_hold {
 
     [[nodiscard]] std::string where() const {
         if (call_frame const* const users = users_frame(frames)) {
-            return in_words(*users) + (users->source.empty() && !python.empty()
-                                           ? ", called by " + python.front() + ','
-                                           : "");
+            return in_words(*users) +
+                   (users->source.empty() && !python.empty() ? called_by_python_line() + ',' : "");
         }
         if (!waits_in.empty()) {
-            return "a wait in " + waits_in + "()" +
-                   (python.empty() ? "" : ", by " + python.front());
+            return "a wait in " + waits_in + "()" + called_by_python_line();
         }
-        std::string const inner =
-            frames.empty() ? std::string("native code") : briefly(frames.front());
+        if (auto const call = find_call_without_caller(frames)) {
+            return in_words(*call) + called_by_python_line();
+        }
+        auto const known =
+            std::ranges::find_if_not(frames, &std::string::empty, &call_frame::function);
+        std::string const inner = frames.empty()
+                                      ? std::string("native code")
+                                      : briefly(known == frames.end() ? frames.front() : *known);
         return (is_pythons_own() ? "Python's own code (" + inner + ')' : inner) +
-               (python.empty() ? "" : ", called by " + python.front());
+               called_by_python_line();
+    }
+
+private:
+    /// Without the folded lines of a test runner.
+    [[nodiscard]] std::string called_by_python_line() const {
+        auto const line = std::ranges::find_if_not(
+            python, [](std::string const& each) { return each.starts_with("…"); });
+        return line == python.end() ? "" : ", called by " + *line;
     }
 };
 
@@ -132,8 +145,9 @@ std::string advice(long_hold const& hold) {
 
 std::string text_of(long_hold const& hold) {
     std::string text = "gilcheck: over budget: " + hold.where() + " has held the GIL for " +
-                       in_milliseconds(hold.so_far) + " so far, and " + in_milliseconds(allowed) +
-                       " are allowed\n  thread   " + thread_in_words(hold.id, hold.name) + "\n";
+                       in_milliseconds(hold.so_far) + " so far, and " +
+                       in_milliseconds(hold.allowed) + " are allowed\n  thread   " +
+                       thread_in_words(hold.id, hold.name) + "\n";
     char const* label = "  Python   ";
     for (std::string const& each : hold.python) {
         text += std::exchange(label, "           ") + each + '\n';
@@ -156,7 +170,7 @@ std::string json_of(long_hold const& hold) {
         return std::to_string(std::chrono::duration<double>(time).count());
     };
     return R"({"tool": "gilcheck", "finding": "over_budget", "at": )" + json_string(hold.where()) +
-           ", \"held\": " + seconds(hold.so_far) + ", \"budget\": " + seconds(allowed) +
+           ", \"held\": " + seconds(hold.so_far) + ", \"budget\": " + seconds(hold.allowed) +
            ", \"thread\": " + std::to_string(hold.id) +
            ", \"python\": " + list(hold.python, [](std::string const& line) { return line; }) +
            ", \"stack\": " +
@@ -201,6 +215,7 @@ void look(stack_signal const& asking, current_hold const& now, std::uint64_t beg
     long_hold hold{.id = now.thread,
                    .name = answer.name,
                    .so_far = std::chrono::nanoseconds(at - begun),
+                   .allowed = allowed,
                    .frames = {},
                    .python = {},
                    .waits_in = {},
@@ -295,7 +310,8 @@ private:
         }
         [[nodiscard]] bool is_over(current_hold const& hold) const {
             return number == hold.number &&
-                   (processor_time_of(hold.thread) - used >= allowed / 4 || sleeps(hold.thread));
+                   (processor_time_of(hold.thread) - used >= allowed.load() / 4 ||
+                    sleeps(hold.thread));
         }
     };
 
@@ -317,9 +333,11 @@ void* watch(void* /*unused*/) {
         stack_signal const asking(&holds_gil);
         question to_holder;
         std::set<std::string> known;  // not static: this thread runs on while those are destroyed
-        auto const pause = std::max<duration>(allowed / 4, std::chrono::microseconds(100));
         std::uint64_t looked_at = 0;
         for (;;) {
+            duration const budget = allowed;
+            duration const pause = std::clamp<duration>(budget / 4, std::chrono::microseconds(100),
+                                                        std::chrono::seconds(1));
             timespec const rest{.tv_sec = pause.count() / 1'000'000'000,
                                 .tv_nsec = pause.count() % 1'000'000'000};
             clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, nullptr);
@@ -327,11 +345,11 @@ void* watch(void* /*unused*/) {
             prepare_python();
             std::uint64_t const begun = question::last_answer_in(now);
             duration const lasts(now.number == 0 ? 0 : nanoseconds() - begun);
-            if (lasts < allowed / 2 || now.number == looked_at) {
+            if (lasts < budget / 2 || now.number == looked_at) {
                 continue;
             }
             to_holder.ask(now);
-            if (lasts > allowed && to_holder.is_unanswered(now)) {
+            if (lasts > budget && to_holder.is_unanswered(now)) {
                 looked_at = now.number;
                 is_looking = true;
                 look(asking, now, begun, known);
@@ -350,10 +368,14 @@ bool begin_thread() noexcept { return begin_lasting_tool_thread(&watch, "gilchec
 
 void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
                       finding_reports const& wanted, void (*prepare)() noexcept) {
+    allowed = budget;
+    static bool is_watching = false;
+    if (std::exchange(is_watching, true)) {
+        return;
+    }
     if (python.version >= first_that_answers) {
         python.look_up(question::add_pending_call, "Py_AddPendingCall");
     }
-    allowed = budget;
     prepare_python = prepare;
     reports = wanted;
     if (!begin_thread()) {

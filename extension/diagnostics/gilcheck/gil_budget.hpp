@@ -8,12 +8,12 @@
 
 namespace handoff::detail {
 
-/// From now on, once in the process's life, a separate thread checks each hold that lasts longer
-/// than the budget. It reports a hold whose holder is in native code, or waits, once for each
-/// place. A hold by Python code that computes is not a fault, because Python drops the GIL when
-/// another thread asks for it. So a hold is reported if another thread waits for the GIL and has
-/// asked for it. From Python 3.13 on, if no thread waits, it is also reported if the main thread's
-/// evaluation loop does not reach a pending call (Py_AddPendingCall()).
+/// From now on a separate thread checks each hold that lasts longer than the budget. If it does so
+/// already, it goes on with this budget. It reports a hold whose holder is in native code, or
+/// waits, once for each place. A hold by Python code that computes is not a fault, because Python
+/// drops the GIL when another thread asks for it. So a hold is reported if another thread waits for
+/// the GIL and has asked for it. From Python 3.13 on, if no thread waits, it is also reported if
+/// the main thread's evaluation loop does not reach a pending call (Py_AddPendingCall()).
 ///
 /// The holder is asked with a signal, unless it is in a system call that the signal would end
 /// early. Then only the call that it waits in, and its Python function, are known.

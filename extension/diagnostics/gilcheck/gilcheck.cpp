@@ -238,7 +238,7 @@ void tell_of_crash(std::string_view signal) noexcept {
     if (has_stderr) {
         end_temporary_log();
     }
-    if (how().calls && reports == 0 && unfinished == 0 && has_stderr) {
+    if (signal != "SIGTERM" && how().calls && reports == 0 && unfinished == 0 && has_stderr) {
         write_in_one_piece(
             {"gilcheck: the program dies of ", signal,
              ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) "
@@ -348,8 +348,11 @@ void take_figures_if_wanted() {
         start_gil_statistics(*python);
     }
     static bool begun = false;
-    if (how().budget.count() > 0 && !std::exchange(begun, true)) {
-        start_gil_budget(*python, how().budget, reports_from_now(), &prepare_python_that_has_begun);
+    bool const is_wanted = how().budget.count() > 0;
+    if (is_wanted || begun) {
+        begun = true;
+        start_gil_budget(*python, is_wanted ? how().budget : std::chrono::nanoseconds::max(),
+                         reports_from_now(), &prepare_python_that_has_begun);
     }
 }
 

@@ -260,6 +260,12 @@ std::string_view cure_of(activity does) {
     }
 }
 
+bool waits_for_a_thread(activity does) {
+    return does == activity::joins_a_thread || does == activity::locks_a_mutex ||
+           does == activity::waits_for_a_condition || does == activity::waits_for_a_semaphore ||
+           does == activity::waits_for_another_thread;
+}
+
 /// How a thread can release the GIL.
 std::string how_to_release(thread_seen const& thread) {
     auto const frames = called_by_python(thread.frames);
@@ -316,8 +322,7 @@ std::string place_in(std::span<call_frame const> frames, std::string const& pyth
     }
     std::string call;
     if (auto const found = find_call_without_caller(frames)) {
-        call = found->function + ", called from " + found->module + " by a function that " +
-               std::string(call_without_caller::reason);
+        call = in_words(*found);
     }
     if (!python.empty()) {
         return call.empty() ? python : call + ", called by " + python;
@@ -429,8 +434,9 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
             "processes, or release the GIL in what is native");
         text.append(" (").append(guards_that_release({})).append(")\n");
     } else if (holder != threads.end() && activity_of(*holder) != activity::waits_for_the_gil) {
-        text = named(*holder) + " holds the GIL and " + doing(*holder, threads) + " in " +
-               place_of(*holder);
+        text = times.python_ends ? "Python is ending; " : "";
+        text += named(*holder) + " holds the GIL and " + doing(*holder, threads) + " in " +
+                place_of(*holder);
         if (count > 0) {
             text += "; " + std::to_string(count) +
                     (count == 1 ? " thread waits" : " threads wait") + " for it" +
@@ -449,6 +455,11 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
             text += '\n';
         } else if (!of_mutex.empty()) {
             text.append("\n  do: ").append(of_mutex).append("\n");
+        } else if (times.python_ends && waits_for_a_thread(activity_of(*holder))) {
+            text +=
+                "\n  do: end that thread before Python ends: in an atexit function, or register it "
+                "(handoff::gil_registration), so that it is asked to stop. A thread that wants "
+                "the GIL from now on never gets it, and never ends\n";
         } else {
             text.append("\n  do: ").append(cure_of(activity_of(*holder)));
             text.append(how_to_release(*holder)).append("\n");
@@ -572,7 +583,15 @@ activity activity_of(thread_seen const& thread) {
 }
 
 std::string place_of(thread_seen const& thread) {
-    return place_in(called_by_python(thread.frames), thread.python);
+    auto const innermost = called_by_python(thread.frames);
+    std::string place = place_in(innermost, thread.python);
+    if (!thread.is_main && !thread.python.empty() && users_frame(innermost) == nullptr) {
+        // The function that called this Python code may hold a mutex.
+        call_frame const* const caller =
+            users_frame(std::span(thread.frames).subspan(innermost.size()));
+        place += caller == nullptr ? "" : ", called by " + in_words(*caller);
+    }
+    return place;
 }
 
 std::string diagnosis(threads_seen threads, times_seen const& times, crash const* died) {

@@ -74,6 +74,7 @@ struct times_seen {
     pid_t held_by = 0;  // its holder as the report was begun; 0: not known
     // The time in the longest wait for which the GIL was held for long at a time, by any threads.
     std::chrono::duration<double> held_long{0};
+    bool python_ends = false;  // no other thread gets the GIL any more
 };
 
 /// The first line is the answer, without a name before it; the second, if any, says what to do;

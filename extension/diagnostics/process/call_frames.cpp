@@ -56,7 +56,7 @@ std::string_view name_in(std::string_view function) {
 
 constexpr std::array binding_names = std::to_array<std::string_view>(
     {"boost::python::", "pybind11::", "nanobind::", "handoff::", "gilcheck_", "giltrace_",
-     "gilwatch_"});
+     "gilwatch_", "__wrap___gxx_personality_v0"});  // the last: see unwinding.hpp
 // pybind11's functions with C names, which are compiled into each module; and those of them that
 // hold the user's code, as PYBIND11_MODULE makes them.
 constexpr std::string_view names_of_pybind11 = "pybind11_";
@@ -349,6 +349,11 @@ std::string function_in_words(call_frame const& frame) {
         return "a function " + frame.function.substr(1, frame.function.size() - 2);
     }
     return frame.function.substr(0, frame.function.find('@'));
+}
+
+std::string in_words(call_without_caller const& call) {
+    return call.function + ", called from " + call.module + " by a function that " +
+           std::string(call_without_caller::reason);
 }
 
 std::optional<call_without_caller> find_call_without_caller(std::span<call_frame const> frames) {

@@ -80,6 +80,9 @@ struct call_without_caller {
 };
 
 /// What a stack shows in place of the user's frame. Empty: it shows that frame, or nothing.
+/// As part of a sentence.
+[[nodiscard]] std::string in_words(call_without_caller const& call);
+
 [[nodiscard]] std::optional<call_without_caller> find_call_without_caller(
     std::span<call_frame const> frames);
 

@@ -28,7 +28,8 @@ constinit std::array faults = std::to_array<fault>({{.number = SIGSEGV, .name = 
                                                     {.number = SIGBUS, .name = "SIGBUS"},
                                                     {.number = SIGFPE, .name = "SIGFPE"},
                                                     {.number = SIGILL, .name = "SIGILL"},
-                                                    {.number = SIGABRT, .name = "SIGABRT"}});
+                                                    {.number = SIGABRT, .name = "SIGABRT"},
+                                                    {.number = SIGTERM, .name = "SIGTERM"}});
 using speaker = void (*)(std::string_view signal) noexcept;
 constinit std::array<std::atomic<speaker>, 2> speakers{};
 

@@ -66,7 +66,8 @@ std::string_view piece_that_releases(std::span<call_frame const> frames) noexcep
         return {};
     }
     return function.find('~') != std::string_view::npos
-               ? "handoff::released_ptr<T> as the holder in class_<T, ...>"
+               ? "handoff::released_ptr<T> as the holder in class_<T, ...>, and its Python members "
+                 "in handoff::gil_owned<...>"
            : has_name(callers, "make_holder")
                ? "handoff::init_without_gil<...> in place of init<...>"
                : "handoff::without_gil(&f) where f is bound";

@@ -17,6 +17,7 @@ struct running_python {
     unsigned long version = 0;  // PY_VERSION_HEX
     bool is_free_threaded = false;  // many threads are attached at a time, and there is no event
     int (*is_initialized)() = nullptr;
+    int (*is_ending)() = nullptr;  // whether a thread that asks for the GIL never gets it any more
     void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
     void* (*this_threads_state)() = nullptr;  // also of a thread that has released the GIL
     void* (*save)() = nullptr;

@@ -135,13 +135,13 @@ described_place described(acting_place const& place) {
         if (users->source.empty() && !told.python.empty()) {
             told.users += ", called by " + told.python + ',';
         }
+    } else if (auto const call = find_call_without_caller(of_interest)) {
+        told.users = "a function of " + call->module +
+                     (told.python.empty() ? "" : ", called by Python's " + told.python + ',');
+        told.no_frame = "the function of " + call->module + " that called " + call->function + ' ' +
+                        std::string(call_without_caller::reason);
     } else if (!told.python.empty()) {
         told.users = "Python's " + told.python;
-        if (auto const call = find_call_without_caller(of_interest)) {
-            told.users = "a function of " + call->module + ", called by " + told.users + ',';
-            told.no_frame = "the function of " + call->module + " that called " + call->function +
-                            ' ' + std::string(call_without_caller::reason);
-        }
     } else {
         told.users = "code of " + (told.frames.empty() ? "?" : told.frames.front().file);
     }
