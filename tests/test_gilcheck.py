@@ -21,7 +21,8 @@ WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
 OPTIONS = (
-    *("--settings", "--deadlocks", "--budget", "--statistics", "--no-calls"),
+    *("--settings", "--deadlocks", "--python-locks", "--budget", "--statistics"),
+    *("--children", "--no-calls"),
     *("--log", "--suppressions", "--baseline", "--write-baseline"),
     *("--pid", "--within", "--includes", "--version"),
 )
@@ -643,6 +644,21 @@ class Settings(Checked):
             ("warn,,json", "'' is not a setting (in 'warn,,json')"),
         ):
             self.assert_refused(wrong, f"gilcheck: {said}: the settings are ")
+
+    def test_of_children_check_programs_that_are_started(self):
+        child = f"import sys; sys.path.insert(0, {MODULES!r}); import misuse_c; misuse_c.{{}}([])"
+        code = (
+            "import subprocess, sys\n"
+            f"for each in {[child.format('released'), child.format('guarded')]!r}:\n"
+            "    print(subprocess.run([sys.executable, '-c', each]).returncode, flush=True)"
+        )
+        command = (STOCK, "-m", "gilcheck", "--children", "--statistics", "its.json", "-c", code)
+        outcome = self.run_command(*command, PYTHONPATH=PACKAGES)
+        self.assertEqual((outcome.code, outcome.stdout), (0, "66\n0\n"), outcome)
+        self.assertRegex(outcome.stderr, r"^gilcheck: PyList_Size\(\) was called without the GIL")
+        command = (STOCK, "-m", "gilcheck", "--children", "--write-baseline", "b", "-c", "0")
+        refused = self.run_command(*command, PYTHONPATH=PACKAGES)
+        self.assertEqual(refused.code, 2, refused)
 
     def test_that_are_empty_are_refused(self):
         command = (STOCK, "-m", "gilcheck", "--settings", "", "-c", "print(1)")

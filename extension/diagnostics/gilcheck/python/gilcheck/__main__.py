@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handoff_attach import command_line
 
-from . import __version__, program, start
+from . import __version__, children, program, start
 
 _HELP = """\
 usage: {prog} [OPTION ...] (SCRIPT | - | -m MODULE | -c CODE) ...
@@ -18,11 +18,11 @@ Report each call into Python that is made without the GIL. Three examples:
   {prog} script.py                # it crashes: which call?
   {prog} --deadlocks -m pytest    # what can deadlock?
   {prog} --budget 5ms script.py   # it is slow: what holds the GIL?
-
   --settings SETTINGS    warn (default), once or abort; as JSON: warn,json
   --deadlocks            report also what can deadlock
   --python-locks         ... with threading.Lock and RLock, too
   --budget TIME          report native code that holds the GIL longer than TIME
+  --children             check also the programs that it starts
   --no-calls             check no calls: only deadlocks, the budget, statistics
   --statistics FILE      write how the GIL was used: .txt, .json or .prom
   --log FILE             append the reports to FILE instead of stderr
@@ -107,7 +107,7 @@ def _refuse_what_is_alone(
 def main(prog: str = "gilcheck") -> None:
     parser = program.Parser(prog, _HELP)
     parser.add_argument("--settings")
-    for option in ("--deadlocks", "--python-locks", "--no-calls", "--includes"):
+    for option in ("--deadlocks", "--python-locks", "--children", "--no-calls", "--includes"):
         parser.add_argument(option, action="store_true")
     parser.add_argument("--budget")
     for option in _FILES:
@@ -118,12 +118,14 @@ def main(prog: str = "gilcheck") -> None:
     asked = parser.parse()
     if asked.includes:
         others = [asked.settings, asked.pid, asked.within, asked.deadlocks or None]
-        others += [asked.python_locks or None]
+        others += [asked.python_locks or None, asked.children or None]
         others += [asked.budget, *_files(asked).values()]
         if any(each is not None for each in others) or command_line.has_program(asked):
             parser.error("--includes runs nothing: give it alone, or leave it out")
         print(shlex.quote(f"-I{Path(__file__).with_name('include')}"))
         return
+    if asked.children and (asked.pid is not None or asked.write_baseline is not None):
+        parser.error("--children goes neither with --pid nor with --write-baseline: leave it out")
     if asked.within is not None and asked.pid is None:
         parser.error("--within goes with --pid: leave it out where a program is run")
     settings = ["warn" if asked.settings is None else asked.settings]
@@ -138,12 +140,18 @@ def main(prog: str = "gilcheck") -> None:
         command_line.attach(
             parser, asked, lambda: command_line.start(asked, "gilcheck", wanted, log=asked.log)
         )
+    # Without the statistics, which each would write over those of the others.
+    of_children = [word for word in settings if not word.startswith("statistics=")]
+    if asked.children and of_children == ["warn", "no-calls"]:
+        parser.error("--children has nothing to check: --statistics are of this process alone")
     run = program.find(parser, asked)
     _begin_baseline(parser, asked)
     try:
         start(wanted)
     except RuntimeError as failure:
         parser.exit(2, f"{failure}\n")
+    if asked.children:
+        children.check(",".join(of_children))
     run()
 
 

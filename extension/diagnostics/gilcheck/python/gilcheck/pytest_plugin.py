@@ -75,12 +75,11 @@ class _Checked:
 
     def __init__(self, config: pytest.Config, words: list[str]) -> None:
         import os
-        import re
         import sys
         import tempfile
         from pathlib import Path
 
-        from . import LIBRARY, start
+        from . import children, start
 
         if "gilcheck" in sys._xoptions:
             raise pytest.UsageError(
@@ -109,13 +108,7 @@ class _Checked:
             start(checked if worker is not None else f"{checked},temporary-log")
         except RuntimeError as failure:
             raise pytest.UsageError(str(failure)) from None
-        preloaded = os.environ.get("LD_PRELOAD")
-        self._variables = {"LD_PRELOAD": preloaded, "GILCHECK": os.environ.get("GILCHECK")}
-        others = [
-            each for each in re.split("[ :]", preloaded or "") if each not in ("", str(LIBRARY))
-        ]
-        os.environ["LD_PRELOAD"] = ":".join([str(LIBRARY), *others])
-        os.environ["GILCHECK"] = checked
+        self._variables = children.check(checked)
 
     def pytest_unconfigure(self) -> None:
         """Findings at the process's end are reported on stderr, and by its exit code.
@@ -124,16 +117,12 @@ class _Checked:
         """
         import os
 
-        from . import start
+        from . import children, start
 
         unlimited = ["budget=1000000s" if "budget=" in each else each for each in self._settings]
         start(",".join(["warn", *unlimited]))
         os.close(self._stderr)
-        for name, value in self._variables.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        children.restore(self._variables)
         if self._temporary is not None:
             self._temporary.cleanup()
 
