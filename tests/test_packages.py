@@ -915,6 +915,30 @@ class CMakeConsumer(Packages):
             "set(Python3_VERSION 3.7.1)", "has found Python 3.7.1", "-DPython3_EXECUTABLE="
         )
 
+    def test_that_gives_another_python_is_refused(self):
+        self.assert_refused(
+            'set(Python3_EXECUTABLE "/nowhere/python3")',
+            "/nowhere/python3 is no Python that can be run. Give -DPython3_EXECUTABLE=/",
+        )
+
+    def test_that_links_boost_python_not_is_told_of_the_target(self):
+        self.write(
+            "CMakeLists.txt",
+            """
+            cmake_minimum_required(VERSION 3.22)
+            project(feed CXX)
+            find_package(handoff REQUIRED COMPONENTS gil)
+            add_library(feed MODULE feed.cpp)
+            target_link_libraries(feed PRIVATE handoff::gil)
+            """,
+        )
+        self.write("feed.cpp", "#include <handoff/boost_python.hpp>\n")
+        configured = self.configure(f"-DCMAKE_PREFIX_PATH={self.install()}")
+        self.assertEqual(configured.returncode, 0, configured.stderr)
+        built = run(CMAKE, "--build", self.folder / "b", env=environment(PATH=WITH_TOOLS))
+        self.assertNotEqual(built.code, 0)
+        self.assertIn("Link the target handoff::boost_python: ", built.stdout)
+
     def assert_boost_refused(self, *said):
         self.assert_refused(
             "set(Boost_DIR ${CMAKE_SOURCE_DIR}/boost)\nset(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH OFF)\n"

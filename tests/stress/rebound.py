@@ -175,6 +175,8 @@ def imath(folder, build, headers):
                     source.write_text(with_calls_rebound(source.read_text()))
             flags += [f"-include {HERE / 'rebound.hpp'}", *(f"-I{each}" for each in headers)]
             flags.append(f"-I{sysconfig.get_path('include')}")
+            # As in the sources that have the most arguments, which include Boost.Python later.
+            flags.append("-DBOOST_PYTHON_MAX_ARITY=17")
         options.append(f"-DCMAKE_CXX_FLAGS_RELEASE={' '.join(flags)}")
         begin = time.monotonic()
         for command in (

@@ -1,6 +1,10 @@
 // Includes everything that makes a Boost.Python user's classes safe; each part has its own header.
 #pragma once
 
+#if defined HANDOFF_TARGETS && !defined HANDOFF_BOOST_PYTHON
+#error "Link the target handoff::boost_python: target_link_libraries(... handoff::boost_python)"
+#endif
+
 #include <handoff/boost_python/callback.hpp>
 #include <handoff/boost_python/fast.hpp>
 #include <handoff/boost_python/fast_class.hpp>

@@ -11,6 +11,8 @@ namespace handoff {
 ///
 ///     std::shared_ptr<pool>(new pool(job), handoff::delete_without_gil());
 ///
+/// Members of the object that are Python objects must be in a gil_owned<T>.
+///
 /// GIL: any; the same on return.
 struct delete_without_gil {
     template <class T>
@@ -25,6 +27,9 @@ struct delete_without_gil {
 /// thread can take the GIL.
 ///
 ///     class_<pool, handoff::released_ptr<pool>, boost::noncopyable>("Pool", init<job>());
+///
+/// The members are destroyed without the GIL as well. Those that are Python objects must be in a
+/// gil_owned<T>.
 ///
 /// Python may drop that reference anywhere, also in a garbage collection while the thread holds a
 /// mutex. The destructor then waits with that mutex held: neither the joined threads nor a thread
