@@ -1,4 +1,5 @@
 // summary: a timeline in words: what cost most, the threads, and the worst waits.
+#include "handoff_pieces.hpp"
 #include "timeline_output.hpp"
 #include "wait_causes.hpp"
 
@@ -8,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 namespace handoff::detail {
@@ -202,12 +204,8 @@ namespace {
 
 struct told_answer {
     std::string what;      // happened, in one line
-    char const* cure = ""; // a line; empty: none is known
+    std::string cure{};    // a line; empty: none is known
 };
-
-constexpr auto cure_of_native_code =
-    "  do: release the GIL around what does not touch Python: handoff::gil_release, "
-    "pybind11::gil_scoped_release, Py_BEGIN_ALLOW_THREADS\n";
 
 // Of a hold that ended in no Python function, and whose stack was not taken.
 constexpr auto cure_of_unknown_code =
@@ -219,11 +217,19 @@ constexpr auto cure_of_hang =
     "  do: run it with `python3 -m gilwatch`, which says in which line the holder is\n";
 
 /// What to do if that held the GIL for long; empty: not known.
-char const* cure_of(timeline::activity const& held) {
-    return held.name == timeline::unfinished               ? cure_of_hang
-           : held.what != timeline::activity::kind::native ? ""
-           : held.stack.empty()                            ? cure_of_unknown_code
-                                                           : cure_of_native_code;
+std::string cure_of(timeline::activity const& held) {
+    if (held.name == timeline::unfinished) {
+        return cure_of_hang;
+    }
+    if (held.what != timeline::activity::kind::native) {
+        return {};
+    }
+    if (held.stack.empty()) {
+        return cure_of_unknown_code;
+    }
+    call_frame const all{.function = held.stack, .source = {}, .file = {}};
+    return "  do: release the GIL around what does not touch Python: " +
+           guards_that_release(std::span(&all, 1)) + "\n";
 }
 
 /// For a process that hung, or hangs: which threads waited at the end, if none waited longer
