@@ -115,7 +115,7 @@ public:
     /// Python's own shutdown (threads joined, atexit) and ends it. Idempotent.
     ///
     /// If a call does not return within `stop_grace`, or, with `signal_handlers`, until Ctrl-C,
-    /// stderr names it. Then nothing of the above is done. Python continues, with that call, until
+    /// stderr and the exception name it. Nothing above is done then. Python goes on, with it, until
     /// the process ends. The process then runs neither the destructors of static objects nor
     /// atexit() functions of C, because the call may use what they destroy; stdio is flushed. If a
     /// native thread is still in Python after the gate's grace, or an on_message after its own,
