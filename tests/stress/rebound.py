@@ -162,6 +162,7 @@ def imath(folder, build, headers):
     results = {}
     for side in SIDES:
         copy, made = build / side / "imath", build / side / "imath.build"
+        shutil.rmtree(made, ignore_errors=True)  # both times are of whole builds
         if not copy.exists():
             shutil.copytree(folder, copy)
         # In the language that our headers are in. CMake tries the compiler without what is only for
