@@ -591,7 +591,7 @@ class Forks(Logging):
             print(ended[0] == child, ended[1])
             """,
             "child 0\nchild 1\nchild 2\nTrue 0\n",
-            runs=3,
+            runs=RUNS,
         )
 
     def test_a_child_that_python_does_not_know_of_is_refused(self):

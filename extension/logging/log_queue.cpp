@@ -4,7 +4,6 @@
 #include "delivery.hpp"
 #include <handoff/channel/short_lock.hpp>
 #include <handoff/gil/acquire.hpp>
-#include <handoff/gil/attachment.hpp>
 #include <handoff/gil/detail/interruptible_wait.hpp>
 #include <handoff/gil/gate.hpp>
 #include <handoff/gil/registration.hpp>
@@ -283,11 +282,14 @@ void log_queue::run(generation& of) noexcept {
     pthread_setname_np(pthread_self(), "log sink");
     unsigned const process = forks();
     try {
-        gil_registration const python("log sink");
-        std::stop_callback const when_the_gate_closes(python.stop_token(),
+        auto python = std::make_unique<gil_registration>("log sink");
+        std::stop_callback const when_the_gate_closes(python->stop_token(),
                                                       [&] { of.records.close(); });
         deliver_all(of);
-        if (forks() != process) {
+        if (forks() != process) {  // a handler has forked, and returned in the child
+            // It keeps its thread state, also when the thread has ended: CPython 3.11 cannot make
+            // the first one of an interpreter again.
+            static_cast<void>(python.release());
             deliver_in_child();
             return;
         }
@@ -308,18 +310,10 @@ bool log_queue::leaves(generation& of) noexcept {
     return of.records.size() == 0 || of.has_thread.exchange(true);
 }
 
-/// A handler has forked, and returned in the child.
-void log_queue::deliver_in_child() noexcept {
-    try {
-        // The thread state stays, also when the thread has ended: CPython 3.11 cannot make the
-        // first one of an interpreter again.
-        static_cast<void>(std::make_unique<gil_attachment>().release());
-        generation& now = *now_.load();
-        if (now.records.size() > 0 && !now.has_thread.exchange(true)) {
-            deliver_all(now);
-        }
-    } catch (std::bad_alloc const&) {
-        return;
+void log_queue::deliver_in_child() {
+    generation& now = *now_.load();
+    if (now.records.size() > 0 && !now.has_thread.exchange(true)) {
+        deliver_all(now);
     }
 }
 

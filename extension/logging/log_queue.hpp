@@ -108,7 +108,7 @@ private:
     void deliver_all(generation& of);
     /// Returns: whether the thread leaves it to a later one to deliver what comes.
     [[nodiscard]] static bool leaves(generation& of) noexcept;
-    void deliver_in_child() noexcept;
+    void deliver_in_child();
     void tell_of_dropped(generation& of, class log_delivery& to) noexcept;
 
     /// Returns: false with a Python error set.
