@@ -418,7 +418,8 @@ void interpreter::stop() {
         // A call that is still in progress may use what a destructor would destroy, for example
         // Boost.Python's registry.
         on_exit([](int code, void*) { startup::end_at_once(code); }, nullptr);
-        throw std::runtime_error("Python was not finalized: " + late);
+        throw std::runtime_error("Python was not finalized: " + late +
+                                 ": have it return before, or raise options::stop_grace");
     }
     detail::await_gil([this] { PyEval_RestoreThread(std::exchange(life_->main_thread, nullptr)); });
     // The first steps of Py_FinalizeEx(), so that it can be seen whether the rest is safe.

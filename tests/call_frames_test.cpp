@@ -188,8 +188,16 @@ TEST(HandoffPieces, NameTheGuardsOfTheLibraryThatIsThere) {
 
 TEST(HandoffPieces, AreNoneWhereBoostPythonHasNotCalled) {
     EXPECT_EQ(piece_of({"pool::~pool()", "delete_pool(_object*)"}), "");
-    EXPECT_EQ(piece_of({"std::thread::join()", "boost::python::objects::function::call()"}), "");
+    EXPECT_EQ(piece_of({"std::thread::join()", "delete_pool(_object*)"}), "");
     EXPECT_EQ(piece_of({"init_module_pools()", "boost::python::detail::init_module()"}), "");
+}
+
+TEST(HandoffPieces, AreKnownWhereTheFunctionLeftNoFrame) {
+    EXPECT_THAT(piece_of({"std::thread::join()", "boost::python::detail::invoke<void>()"}),
+                testing::HasSubstr("handoff::without_gil(&f)"));
+    EXPECT_THAT(piece_of({"std::thread::join()",
+                          "boost::python::objects::value_holder<pool>::~value_holder()"}),
+                testing::HasSubstr("handoff::released_ptr<T>"));
 }
 
 TEST(HandoffPieces, TakeTheGilForWhatIsCalled) {

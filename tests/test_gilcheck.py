@@ -413,6 +413,14 @@ class Crash(Checked):
         self.dies(f"{counts}ctypes.string_at(0)", signal.SIGSEGV, "gilcheck_inline.h")
         self.dies(f"{counts}os.abort()", signal.SIGABRT, "gilcheck_inline.h", "-DNDEBUG")
 
+    def test_by_an_abort_while_python_ends(self):
+        code = "import os\nclass Dies:\n    def __del__(self, how=os.abort): how()\nkept = Dies()"
+        for way, outcome in self.checked(code, "warn"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
+                self.assertIn("dies of SIGABRT while Python ends. Up to 3.13, ", outcome.stderr)
+                self.assertNotRegex(outcome.stderr, self.SENTENCE)
+
     def test_by_a_signal_that_is_sent(self):
         code = "import os, time; time.sleep(0); os.kill(os.getpid(), 7)"  # the GIL was taken once
         self.dies(code, signal.SIGBUS)
@@ -659,6 +667,17 @@ class Settings(Checked):
         command = (STOCK, "-m", "gilcheck", "--children", "--write-baseline", "b", "-c", "0")
         refused = self.run_command(*command, PYTHONPATH=PACKAGES)
         self.assertEqual(refused.code, 2, refused)
+
+    def test_that_come_after_the_script_are_pointed_out(self):
+        code = "import sys; print(sys.argv[1:])"
+        command = (STOCK, "-m", "gilcheck", "-c", code, "--deadlocks", "--log", "x")
+        outcome = self.run_command(*command, PYTHONPATH=PACKAGES)
+        self.assertEqual((outcome.code, outcome.stdout), (0, "['--deadlocks', '--log', 'x']\n"))
+        self.assertEqual(
+            outcome.stderr,
+            "gilcheck: note: the program gets --deadlocks, which comes after it; options of "
+            "gilcheck come first\n",
+        )
 
     def test_that_are_empty_are_refused(self):
         command = (STOCK, "-m", "gilcheck", "--settings", "", "-c", "print(1)")

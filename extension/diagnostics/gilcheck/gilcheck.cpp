@@ -238,7 +238,16 @@ void tell_of_crash(std::string_view signal) noexcept {
     if (has_stderr) {
         end_temporary_log();
     }
-    if (signal != "SIGTERM" && how().calls && reports == 0 && unfinished == 0 && has_stderr) {
+    bool const says_nothing =
+        signal == "SIGTERM" || !how().calls || reports > 0 || unfinished > 0 || !has_stderr;
+    if (!says_nothing && signal == "SIGABRT" && python->is_ending != nullptr &&
+        python->is_ending() != 0) {
+        write_in_one_piece(
+            {"gilcheck: the program dies of ", signal,
+             " while Python ends. Up to 3.13, CPython then ends each thread that asks for the GIL, "
+             "and C++ code may answer with terminate(). End such a thread before, or take the GIL "
+             "with handoff::gil_try_acquire, which refuses it then\n"});
+    } else if (!says_nothing) {
         write_in_one_piece(
             {"gilcheck: the program dies of ", signal,
              ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) "

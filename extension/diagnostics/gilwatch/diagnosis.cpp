@@ -499,6 +499,11 @@ std::string cure_of_call(std::span<call_frame const> frames) {
                      "); `python3 -m gilcheck` names each call without it";
 }
 
+bool ends_its_thread(call_frame const& each) {
+    std::string_view const name = bare(each.function);
+    return name.starts_with("pthread_exit") || name.starts_with("PyThread_exit_thread");
+}
+
 std::string words_of_crash(threads_seen const& threads, crash const& died) {
     thread_seen const* const thread = find_thread(threads, died.thread);
     std::string text = thread == nullptr ? "thread " + std::to_string(died.thread) : named(*thread);
@@ -524,6 +529,12 @@ std::string words_of_crash(threads_seen const& threads, crash const& died) {
     }
     text += "; it did not hold the GIL, which ";
     text += (holder == threads.end() ? "nobody" : named(*holder)) + " held\n";
+    if (std::ranges::any_of(thread->frames, ends_its_thread)) {
+        return text +
+               "  do: Python was ending. Up to 3.13, CPython then ends each thread that asks for "
+               "the GIL, and C++ code may answer with terminate(): end this thread before, or take "
+               "the GIL with handoff::gil_try_acquire, which refuses it then\n";
+    }
     if (calls_python(frames)) {
         text.append("  do: ").append(cure_of_call(frames)).append("\n");
     }

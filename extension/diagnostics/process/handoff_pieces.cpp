@@ -23,6 +23,10 @@ bool is_of(std::span<call_frame const> frames, std::string_view name_space,
     });
 }
 
+constexpr std::string_view released_holder =
+    "handoff::released_ptr<T> as the holder in class_<T, ...>, and its Python members in "
+    "handoff::gil_owned<...>";
+
 bool is_of_boost_python(std::span<call_frame const> frames) noexcept {
     return is_of(frames, "boost::python::", "/boost/python/");
 }
@@ -58,16 +62,18 @@ std::string_view piece_that_releases(std::span<call_frame const> frames) noexcep
     auto const outermost =
         std::ranges::find(frames.rbegin(), frames.rend(), code_of::user, &call_frame::whose);
     if (outermost == frames.rend()) {
-        return {};
+        // A function that left no frame, or a destructor without a body.
+        return !is_of_boost_python(frames) || !find_call_without_caller(frames) ? ""
+               : has_name(frames, "_holder") && has_name(frames, "~")
+                   ? released_holder
+                   : "handoff::without_gil(&f) where f is bound";
     }
     std::span<call_frame const> const callers(outermost.base(), frames.end());
     std::string_view const function = outermost->function;
     if (!is_of_boost_python(callers) || function.find("init_module_") != std::string_view::npos) {
         return {};
     }
-    return function.find('~') != std::string_view::npos
-               ? "handoff::released_ptr<T> as the holder in class_<T, ...>, and its Python members "
-                 "in handoff::gil_owned<...>"
+    return function.find('~') != std::string_view::npos ? released_holder
            : has_name(callers, "make_holder")
                ? "handoff::init_without_gil<...> in place of init<...>"
                : "handoff::without_gil(&f) where f is bound";

@@ -18,8 +18,8 @@ namespace handoff::detail {
 [[nodiscard]] std::string guards_that_acquire(std::span<call_frame const> frames);
 
 /// The piece through which Python should call the user's outermost function without the GIL: for a
-/// class's destructor, its constructor, or a function. Empty: Boost.Python has not called it, or no
-/// function of the user's is seen. frames: not further out than the Python function that called.
+/// class's destructor, its constructor, or a function. Empty: Boost.Python has not called it.
+/// frames: not further out than the Python function that called.
 [[nodiscard]] std::string_view piece_that_releases(std::span<call_frame const> frames) noexcept;
 
 /// Whether ctypes calls a function and keeps the GIL. frames: of a thread that holds it, not

@@ -88,9 +88,10 @@ def _refuse_what_is_alone(
     parser: argparse.ArgumentParser, asked: argparse.Namespace, settings: list[str]
 ) -> None:
     """By the names of the options; the library does so by those of the settings."""
-    if asked.budget is not None and asked.budget.isdecimal():
+    if asked.budget is not None and not asked.budget.endswith("s"):
+        such = asked.budget if asked.budget.isdecimal() else 5
         parser.error(
-            f"--budget is a time with its unit, such as {asked.budget}ms (or us, or s), "
+            f"--budget is a time with its unit, such as {such}ms (or us, or s), "
             f"not '{asked.budget}'"
         )
     deadlocks = "deadlocks" in settings

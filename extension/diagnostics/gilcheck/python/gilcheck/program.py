@@ -65,11 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
 
 
+# Of the tools, and hardly of any program.
+_UNMISTAKABLE = (
+    *("--deadlocks", "--python-locks", "--budget", "--children", "--no-calls"),
+    *("--write-baseline", "--after", "--when-wait-exceeds", "--stack-after"),
+)
+
+
 def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable[[], None]:
     """A function that runs the program as __main__, which sees its own part of the command line.
 
     Exits with 2, as python3 does, if there is nothing to run.
     """
+    _note_late_options(parser, (asked.code or [])[1:] + (asked.module or [])[1:] + asked.arguments)
     if asked.code is not None:
         if not asked.code:
             parser.error("-c wants code after it")
@@ -87,6 +95,18 @@ def find(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Callable
     if asked.script == "-":
         return lambda: _run_source(sys.stdin.read(), "<stdin>", arguments, folder="")
     return _script(parser, Path(asked.script), arguments)
+
+
+def _note_late_options(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """The program gets them, so that the tool would not do what was meant, and be silent."""
+    for each in arguments:
+        if each in _UNMISTAKABLE and each in parser.format_help():
+            tool = parser.prog.rpartition(" ")[2]
+            print(
+                f"{tool}: note: the program gets {each}, which comes after it; options of {tool} "
+                "come first",
+                file=sys.stderr,
+            )
 
 
 def _current_folder() -> str | None:
