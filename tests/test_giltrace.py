@@ -596,17 +596,6 @@ thread.join()
                 self.assertRegex(outcome.stderr, blamed + said.lstrip("^"))
                 self.assertRegex(outcome.stderr, "^giltrace: " + answer.lstrip("^"))
 
-    def test_for_which_no_thread_waits_is_told_of(self):
-        folder = str(Path(os.environ["MODULES_FOLDER"]) / "long_holds" / "lines")
-        code = f"import sys; sys.path.append({folder!r}); import long_holds; long_holds.works()"
-        for way, outcome in self.traced(code):
-            with self.subTest(way):
-                self.assertRegex(
-                    outcome.stderr,
-                    r"^giltrace: nobody waited for the GIL; native code held it longest, for "
-                    r"\d+ ms, in 'MainThread' \d+\nGIL of ",
-                )
-
     def test_that_python_called_is_named(self):
         self.assert_named(
             "works",

@@ -257,31 +257,11 @@ std::optional<told_answer> hang(timeline const& shown) {
                                " held it"};
 }
 
-constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
-
-/// Of a program with one thread, say, where another one would have waited. Stacks are taken only if
-/// one waits. Empty: there is none.
-std::string longest_native_hold(timeline const& shown) {
-    std::uint64_t longest = long_wait;
-    std::string told;
-    for (timeline::lane const& each : shown.lanes) {
-        for (timeline::hold const& hold : each.holds) {
-            auto const& activity = shown.activities.at(hold.activity);
-            if (hold.end - hold.begin > longest &&
-                activity.what == timeline::activity::kind::native) {
-                longest = hold.end - hold.begin;
-                told = "; native code held it longest, for " + in_words(longest) + ", in " +
-                       in_words(each);
-            }
-        }
-    }
-    return told;
-}
-
 told_answer answer(timeline const& shown) {
+    static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
-        return {.what = "nobody waited for the GIL" + longest_native_hold(shown)};
+        return {.what = "nobody waited for the GIL"};
     }
     if (std::optional<told_answer> hung = hang(shown)) {
         return *std::move(hung);
