@@ -512,7 +512,8 @@ TEST(PythonExecutor, AtPythonsEndWhatALongTurnHasTakenIsDropped) {
 class moved_twice {
 public:
     explicit moved_twice(std::shared_ptr<int> held) : held_(std::move(held)) {}
-    moved_twice(moved_twice&& other) : held_(other.held_), moves_(other.moves_ + 1) {
+    // NOLINTNEXTLINE(performance-noexcept-move-constructor,bugprone-exception-escape)
+    moved_twice(moved_twice&& other) : held_(std::move(other.held_)), moves_(other.moves_ + 1) {
         if (moves_ > 1) {
             throw std::runtime_error("moved");
         }

@@ -63,10 +63,10 @@ private:
 
     /// Moves the handler out, and drops the rest, also if moving it throws.
     Handler taken() {
-        struct dropped_at_end {
-            allocated_handler& its;
-            ~dropped_at_end() { its.drop(); }
-        } const then{*this};
+        struct dropper {
+            void operator()(allocated_handler* its) const noexcept { its->drop(); }
+        };
+        std::unique_ptr<allocated_handler, dropper> const then(this);
         return std::move(handler_);
     }
 
