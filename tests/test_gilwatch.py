@@ -146,7 +146,7 @@ class FirstLine(Watched):
                 self.assertRegex(
                     report[0],
                     "^gilwatch: Python is ending; the main thread holds the GIL and waits for the "
-                    "end of a thread in .* in __del__|__del__",
+                    r"end of a thread in .*__del__\(\) at <string>:6",
                 )
                 self.assertIn("  do: end that thread before Python ends: ", report[1])
 

@@ -288,7 +288,7 @@ class Flush(Logging):
         )
 
     def test_waits_for_what_was_written_before_though_later_records_are_dropped(self):
-        """Dropped ones are no substitute for those that were taken from the queue before them."""
+        """A later record that is dropped does not count as an earlier one that is delivered."""
         self.prints(
             """
             enters, ends = threading.Event(), threading.Event()

@@ -183,7 +183,7 @@ log_name log_queue::name(std::string_view of_logger) {
 log_name log_queue::name_or(std::string_view of_logger, log_name otherwise) noexcept {
     try {
         return name(of_logger);
-    } catch (std::exception const&) {  // it is no name, or there is no memory
+    } catch (std::exception const&) {  // the text is not a name, or there is no memory
         return otherwise;
     }
 }

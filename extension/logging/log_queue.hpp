@@ -108,6 +108,7 @@ private:
     void deliver_all(generation& of);
     /// Returns: whether the thread leaves it to a later one to deliver what comes.
     [[nodiscard]] static bool leaves(generation& of) noexcept;
+    /// What the child of a handler's fork() has logged so far.
     void deliver_in_child();
     void tell_of_dropped(generation& of, class log_delivery& to) noexcept;
 

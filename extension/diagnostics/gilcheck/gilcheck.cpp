@@ -5,6 +5,7 @@
 #include "gil_budget.hpp"
 #include "gil_events.hpp"
 #include "gil_statistics.hpp"
+#include "handoff_pieces.hpp"
 #include "lock_order.hpp"
 #include "one_at_a_time.hpp"
 #include "python_locks.hpp"
@@ -240,13 +241,9 @@ void tell_of_crash(std::string_view signal) noexcept {
     }
     bool const says_nothing =
         signal == "SIGTERM" || !how().calls || reports > 0 || unfinished > 0 || !has_stderr;
-    if (!says_nothing && signal == "SIGABRT" && python->is_ending != nullptr &&
-        python->is_ending() != 0) {
-        write_in_one_piece(
-            {"gilcheck: the program dies of ", signal,
-             " while Python ends. Up to 3.13, CPython then ends each thread that asks for the GIL, "
-             "and C++ code may answer with terminate(). End such a thread before, or take the GIL "
-             "with handoff::gil_try_acquire, which refuses it then\n"});
+    if (!says_nothing && signal == "SIGABRT" && python->is_ending()) {
+        write_in_one_piece({"gilcheck: the program dies of ", signal, " while Python ends. ",
+                            threads_at_pythons_end});
     } else if (!says_nothing) {
         write_in_one_piece(
             {"gilcheck: the program dies of ", signal,

@@ -530,10 +530,7 @@ std::string words_of_crash(threads_seen const& threads, crash const& died) {
     text += "; it did not hold the GIL, which ";
     text += (holder == threads.end() ? "nobody" : named(*holder)) + " held\n";
     if (std::ranges::any_of(thread->frames, ends_its_thread)) {
-        return text +
-               "  do: Python was ending. Up to 3.13, CPython then ends each thread that asks for "
-               "the GIL, and C++ code may answer with terminate(): end this thread before, or take "
-               "the GIL with handoff::gil_try_acquire, which refuses it then\n";
+        return text.append("  do: Python was ending. ").append(threads_at_pythons_end);
     }
     if (calls_python(frames)) {
         text.append("  do: ").append(cure_of_call(frames)).append("\n");

@@ -405,8 +405,7 @@ private:
         times.held = went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
         times.held_by = went_on ? 0 : holder_of_gil().id;
         auto const* const watched = python.load();
-        times.python_ends =
-            watched != nullptr && watched->is_ending != nullptr && watched->is_ending() != 0;
+        times.python_ends = watched != nullptr && watched->is_ending();
         auto const oldest = std::ranges::min_element(waiting, {}, &seen_wait::since);
         if (oldest != waiting.end()) {
             times.held_long = clock::duration(held_long_until(now.time_since_epoch().count()) -

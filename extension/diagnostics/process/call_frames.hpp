@@ -79,10 +79,10 @@ struct call_without_caller {
         "-fno-optimize-sibling-calls to see it)";
 };
 
-/// What a stack shows in place of the user's frame. Empty: it shows that frame, or nothing.
 /// As part of a sentence.
 [[nodiscard]] std::string in_words(call_without_caller const& call);
 
+/// What a stack shows in place of the user's frame. Empty: it shows that frame, or nothing.
 [[nodiscard]] std::optional<call_without_caller> find_call_without_caller(
     std::span<call_frame const> frames);
 

@@ -22,6 +22,12 @@ namespace handoff::detail {
 /// frames: not further out than the Python function that called.
 [[nodiscard]] std::string_view piece_that_releases(std::span<call_frame const> frames) noexcept;
 
+/// What happens to a thread that asks for the GIL while Python ends, and what to do.
+inline constexpr std::string_view threads_at_pythons_end =
+    "Up to 3.13, CPython then ends each thread that asks for the GIL, and C++ code may answer with "
+    "terminate(). End such a thread before, or take the GIL with handoff::gil_try_acquire, which "
+    "refuses it then\n";
+
 /// Whether ctypes calls a function and keeps the GIL. frames: of a thread that holds it, not
 /// further out than the Python function that called.
 [[nodiscard]] bool calls_by_pydll(std::span<call_frame const> frames) noexcept;

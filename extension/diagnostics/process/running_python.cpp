@@ -50,9 +50,9 @@ running_python const* running_python::find() {
                           .version = *version,
                           .is_free_threaded = object->find("_Py_DecRefShared").address != nullptr};
     python.look_up(python.is_initialized, "Py_IsInitialized");
-    python.look_up(python.is_ending, "_Py_IsFinalizing");  // public since 3.13, by another name
-    if (python.is_ending == nullptr) {
-        python.look_up(python.is_ending, "Py_IsFinalizing");
+    python.look_up(python.is_finalizing, "_Py_IsFinalizing");  // since 3.13 public, as the next
+    if (python.is_finalizing == nullptr) {
+        python.look_up(python.is_finalizing, "Py_IsFinalizing");
     }
     python.look_up(python.this_threads_state, "PyGILState_GetThisThreadState");
     python.look_up(python.save, "PyEval_SaveThread");

@@ -17,7 +17,7 @@ struct running_python {
     unsigned long version = 0;  // PY_VERSION_HEX
     bool is_free_threaded = false;  // many threads are attached at a time, and there is no event
     int (*is_initialized)() = nullptr;
-    int (*is_ending)() = nullptr;  // whether a thread that asks for the GIL never gets it any more
+    int (*is_finalizing)() = nullptr;  // null: this Python does not say
     void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
     void* (*this_threads_state)() = nullptr;  // also of a thread that has released the GIL
     void* (*save)() = nullptr;
@@ -27,6 +27,12 @@ struct running_python {
     /// Throws: std::runtime_error, with what is wrong with it: it is too old.
     /// Threads: one at a time, and any once it was found.
     static running_python const* find();
+
+    /// Whether a thread that asks for the GIL never gets it any more. GIL: any; not touched. May be
+    /// called in a signal's handler.
+    [[nodiscard]] bool is_ending() const noexcept {
+        return is_finalizing != nullptr && is_finalizing() != 0;
+    }
 
     /// For a tool that shows which thread has the GIL. Throws: std::runtime_error without a GIL.
     void require_gil() const;
