@@ -366,13 +366,15 @@ bool begin_thread() noexcept { return begin_lasting_tool_thread(&watch, "gilchec
 
 }  // namespace
 
-void start_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
-                      finding_reports const& wanted, void (*prepare)() noexcept) {
-    allowed = budget;
+void set_gil_budget(running_python const& python, std::chrono::nanoseconds budget,
+                    finding_reports const& wanted, void (*prepare)() noexcept) {
+    bool const is_wanted = budget.count() > 0;
+    allowed = is_wanted ? budget : duration::max();
     static bool is_watching = false;
-    if (std::exchange(is_watching, true)) {
+    if (is_watching || !is_wanted) {
         return;
     }
+    is_watching = true;
     if (python.version >= first_that_answers) {
         python.look_up(question::add_pending_call, "Py_AddPendingCall");
     }

@@ -353,13 +353,7 @@ void take_figures_if_wanted() {
         started_by = getpid();
         start_gil_statistics(*python);
     }
-    static bool begun = false;
-    bool const is_wanted = how().budget.count() > 0;
-    if (is_wanted || begun) {
-        begun = true;
-        start_gil_budget(*python, is_wanted ? how().budget : std::chrono::nanoseconds::max(),
-                         reports_from_now(), &prepare_python_that_has_begun);
-    }
+    set_gil_budget(*python, how().budget, reports_from_now(), &prepare_python_that_has_begun);
 }
 
 void check_what_is_loaded() {
