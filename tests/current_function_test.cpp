@@ -57,11 +57,24 @@ std::vector<std::string> seen_by(std::string const& script) {
     return seen;
 }
 
+#ifdef Py_GIL_DISABLED
+constexpr bool is_free_threaded = true;
+#else
+constexpr bool is_free_threaded = false;
+#endif
+
 TEST(CurrentFunction, HasTheLayoutOfThisPythonsHeaders) {
     auto const of_headers = handoff_python_layout_of_headers();
-    auto const* const known = function_reader::layout_of(PY_VERSION_HEX);
+    auto const* const known = function_reader::layout_of(PY_VERSION_HEX, is_free_threaded);
     ASSERT_NE(known, nullptr);
     EXPECT_EQ(known->version, of_headers.version);
+    EXPECT_EQ(known->object_type, of_headers.object_type);
+    EXPECT_EQ(known->thread_next, of_headers.thread_next);
+    EXPECT_EQ(known->thread_state, of_headers.thread_state);
+    EXPECT_EQ(known->thread_number, of_headers.thread_number);
+    EXPECT_EQ(known->frame_copy, of_headers.frame_copy);
+    EXPECT_EQ(known->code_copies, of_headers.code_copies);
+    EXPECT_EQ(known->size_of_object, of_headers.size_of_object);
     EXPECT_EQ(known->thread_frame, of_headers.thread_frame);
     EXPECT_EQ(known->cframe_frame, of_headers.cframe_frame);
     EXPECT_EQ(known->frame_executable, of_headers.frame_executable);
@@ -80,10 +93,10 @@ TEST(CurrentFunction, HasTheLayoutOfThisPythonsHeaders) {
 TEST(CurrentFunction, IsKnownOfEachVersionThatTheToolsAreFor) {
     for (unsigned long const version :
          {0x030B02F0UL, 0x030C00F0UL, 0x030D00F0UL, 0x030E00F0UL, 0x030F00F0UL}) {
-        EXPECT_NE(function_reader::layout_of(version), nullptr) << std::hex << version;
+        EXPECT_NE(function_reader::layout_of(version, false), nullptr) << std::hex << version;
     }
-    EXPECT_EQ(function_reader::layout_of(0x030A00F0), nullptr);
-    EXPECT_EQ(function_reader::layout_of(0x031000F0), nullptr);
+    EXPECT_EQ(function_reader::layout_of(0x030A00F0, false), nullptr);
+    EXPECT_EQ(function_reader::layout_of(0x031000F0, false), nullptr);
 }
 
 TEST(CurrentFunction, IsTheInnermostOfPython) {

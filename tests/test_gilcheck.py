@@ -13,13 +13,25 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from host import HOST, STOCK, InFolder, Outcome, environment, finish, start, wait_until_asleep
+from host import (
+    HOST,
+    STOCK,
+    WITHOUT_GIL,
+    InFolder,
+    Outcome,
+    environment,
+    finish,
+    start,
+    wait_until_asleep,
+)
 
 MODULES = os.environ["MODULES_FOLDER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 WORKLOADS = Path(__file__).resolve().parent / "stress" / "workloads"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIBRARY = str(Path(PACKAGES) / "gilcheck" / "libgilcheck.so")
+# What a module calls that drops the last reference: another thread's is counted by a call there.
+DROPS_THE_LAST = "_Py_DecRefShared" if WITHOUT_GIL else "_Py_Dealloc"
 OPTIONS = (
     *("--settings", "--deadlocks", "--python-locks", "--budget", "--statistics"),
     *("--children", "--no-calls"),
@@ -217,13 +229,13 @@ class Report(Checked):
         for way, outcome in self.checked("import misuse_c; misuse_c.captured()"):
             with self.subTest(way):
                 report = self.the_report(outcome)
-                self.assertEqual(report["function"], "_Py_Dealloc")
+                self.assertEqual(report["function"], DROPS_THE_LAST)
                 self.assertIn("captured by a lambda", report["what_to_do"])
                 self.assertIn("gil_owned", report["what_to_do"])
 
     def test_of_what_the_thread_that_ended_python_does_after_it(self):
         for call, function in (
-            ("kept_for_ever([])", "_Py_Dealloc"),
+            ("kept_for_ever([])", DROPS_THE_LAST),
             ("at_c_exit()", "PyErr_Occurred"),
         ):
             for way, outcome in self.checked(f"import misuse_c; misuse_c.{call}"):
@@ -362,7 +374,7 @@ class Documented(Checked):
             (r"(?<!Foo\.cpp):\d+", r":\d+"),
             (r"\{lambda\(\)#1\}", r"(?:\{lambda\(\)#1\}|\$_0)"),  # as GCC and Clang name it
             # Or the main thread, on its way to where it sleeps.
-            (r"nobody holds the GIL now\n", r"(?:nobody .*|the main thread .*\n    Python: .*)\n"),
+            (r"nobody holds the GIL now\n", r"(?:nobody\b.*|the main thread .*\n    Python: .*)\n"),
         ):
             text = re.sub(shown, lambda _, its=meant: f"\0{its}\0", text)
         parts = text.split("\0")
@@ -516,7 +528,8 @@ class HarmsNothing(Checked):
     def check(self, *statements):
         code = "\n".join(("import os, signal, misuse_c", *statements, "print('end')"))
         for report in self.goes_on(code):
-            self.assertIn(", line ", report["holder"]["python"])
+            if not WITHOUT_GIL:  # nobody holds it there
+                self.assertIn(", line ", report["holder"]["python"])
 
     def test_files_that_have_the_numbers_of_closed_descriptors(self):
         # What every classic daemon does: it closes all descriptors, then opens its own files.

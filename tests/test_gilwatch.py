@@ -82,6 +82,20 @@ class Watched(InFolder):
         preloaded = {"LD_PRELOAD": LIBRARY, "GILWATCH": after}
         yield "preloaded", self.first_report(STOCK, "-c", code, **preloaded)
 
+    def assert_silent(self, code, after):
+        paths = {"PYTHONPATH": PACKAGES}
+        module = ("-m", "gilwatch", "--after", after, "-c", code)
+        preloaded = {"LD_PRELOAD": LIBRARY, "GILWATCH": after}
+        for way, command, variables in (
+            ("module", (STOCK, *module), paths),
+            ("host", (HOST, *module), paths),
+            ("preloaded", (STOCK, "-c", code), preloaded),
+        ):
+            with self.subTest(way):
+                changed = environment(**variables)
+                outcome = finish(start(*command, cwd=self.folder, env=changed))
+                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
+
 
 class FirstLine(Watched):
     """Who holds the GIL, what for, in which of the user's lines; and who waits, and where."""
@@ -443,20 +457,6 @@ class Silent(Watched):
             "print('end')"
         )
         self.assert_silent(code, "1")
-
-    def assert_silent(self, code, after):
-        paths = {"PYTHONPATH": PACKAGES}
-        module = ("-m", "gilwatch", "--after", after, "-c", code)
-        preloaded = {"LD_PRELOAD": LIBRARY, "GILWATCH": after}
-        for way, command, variables in (
-            ("module", (STOCK, *module), paths),
-            ("host", (HOST, *module), paths),
-            ("preloaded", (STOCK, "-c", code), preloaded),
-        ):
-            with self.subTest(way):
-                changed = environment(**variables)
-                outcome = finish(start(*command, cwd=self.folder, env=changed))
-                self.assertEqual((outcome.code, outcome.stdout, outcome.stderr), (0, "end\n", ""))
 
     def test_of_one_thread_that_works_alone(self):
         """It holds the GIL all the time, and nobody wants it."""

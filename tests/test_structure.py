@@ -1,5 +1,6 @@
 """What folders may include: the diagnostic tools one way, no Boost; the host no Boost.Python."""
 
+import os
 import re
 import unittest
 from pathlib import Path
@@ -54,6 +55,18 @@ class Diagnostics(unittest.TestCase):
     def test_need_no_boost(self):
         for folder in ("process", *TOOLS):
             self.assertEqual([each for each in includes(folder) if "boost" in each[1]], [])
+
+
+class Programs(unittest.TestCase):
+    def test_can_be_started_as_the_pages_show(self):
+        programs = [
+            file
+            for folder in (".ci", "cmake", "docs", "scripts", "tests")
+            for file in (PROJECT / folder).rglob("*")
+            if file.is_file() and file.read_bytes()[:2] == b"#!"
+        ]
+        self.assertIn(PROJECT / "cmake" / "build_boost_python.py", programs)
+        self.assertEqual([each for each in programs if not os.access(each, os.X_OK)], [])
 
 
 class Host(unittest.TestCase):

@@ -34,15 +34,17 @@ extern "C" {
 }
 [[gnu::visibility("hidden"), gnu::used]] void handoff_not_at_once(
     handoff::detail::checked_call const* call, void* return_address, void* const* arguments) {
+    using namespace handoff::detail;
     if (handoff_gil_held) {
-        if (auto const prepare = handoff::detail::on_early_call.load(std::memory_order_acquire)) {
+        if (auto const prepare = on_early_call.load(std::memory_order_acquire)) {
             prepare();
         }
-        if (auto const handler = handoff::detail::on_slow_call.load(std::memory_order_acquire)) {
-            handler(call->name, arguments);
-        }
-    } else if (auto const handler = handoff::detail::on_violation.load(std::memory_order_acquire)) {
-        handler(*call, return_address);
+    } else if (auto const handler = on_violation.load(std::memory_order_acquire);
+               handler == nullptr || !handler(*call, return_address)) {
+        return;
+    }
+    if (auto const handler = on_slow_call.load(std::memory_order_acquire)) {
+        handler(call->name, arguments);
     }
 }
 }
@@ -52,6 +54,7 @@ namespace handoff::detail {
 std::atomic<violation_handler> on_violation = nullptr;
 std::atomic<void (*)() noexcept> on_early_call = nullptr;
 std::atomic<slow_call_handler> on_slow_call = nullptr;
+std::atomic<void (*)() noexcept> on_gil_function = nullptr;
 
 namespace {
 
@@ -135,15 +138,40 @@ using save_function = void* (*)();
 using release_function = void (*)(int);
 save_function save_thread = nullptr;
 release_function release_state = nullptr;
+/// Of these only where nothing else tells of them.
+using restore_function = void (*)(void*);
+using ensure_function = int (*)();
+restore_function restore_thread = nullptr;
+ensure_function ensure_state = nullptr;
+
+void tell_of_gil_function() noexcept {
+    if (auto const handler = on_gil_function.load(std::memory_order_acquire)) {
+        handler();
+    }
+}
 
 void* save_thread_noted() {
     released_by = __builtin_return_address(0);
-    return save_thread();
+    void* const state = save_thread();
+    tell_of_gil_function();
+    return state;
 }
 
 void release_state_noted(int found) {
     released_by = __builtin_return_address(0);
     release_state(found);
+    tell_of_gil_function();
+}
+
+void restore_thread_noted(void* state) {
+    restore_thread(state);
+    tell_of_gil_function();
+}
+
+int ensure_state_noted() {
+    int const found = ensure_state();
+    tell_of_gil_function();
+    return found;
 }
 
 /// The substitute for a function; null: there is none.
@@ -157,14 +185,29 @@ void* substitute_for(char const* exported, void* function) {
         release_state = reinterpret_cast<release_function>(function);
         return reinterpret_cast<void*>(&release_state_noted);
     }
+    if (on_gil_function.load(std::memory_order_relaxed) != nullptr) {
+        if (name == "PyEval_RestoreThread") {
+            restore_thread = reinterpret_cast<restore_function>(function);
+            return reinterpret_cast<void*>(&restore_thread_noted);
+        }
+        if (name == "PyGILState_Ensure") {
+            ensure_state = reinterpret_cast<ensure_function>(function);
+            return reinterpret_cast<void*>(&ensure_state_noted);
+        }
+    }
     return is_legal_without_gil(name) ? nullptr : stub_of(exported, function);
 }
 
 bool is_ours(void const* function) noexcept {
+    std::array const noted{
+        reinterpret_cast<void const*>(&save_thread_noted),
+        reinterpret_cast<void const*>(&release_state_noted),
+        reinterpret_cast<void const*>(&restore_thread_noted),
+        reinterpret_cast<void const*>(&ensure_state_noted),
+    };
     return is_within(function, &handoff_call_stubs, handoff_checked.size()) ||
            is_within(function, &handoff_load_stubs, handoff_loading.size()) ||
-           function == reinterpret_cast<void const*>(&save_thread_noted) ||
-           function == reinterpret_cast<void const*>(&release_state_noted);
+           std::ranges::find(noted, function) != noted.end();
 }
 
 bool is_of_python(std::string_view name) noexcept {

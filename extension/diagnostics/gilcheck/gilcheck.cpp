@@ -133,15 +133,15 @@ finding_reports reports_from_now() {
 void on_take() noexcept;
 
 /// On a free-threaded build there is no event when a thread attaches, so each call checks.
-void on_call_without_gil(checked_call const& call, void* return_address) {
+bool on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_attached()) {
         if (python->is_free_threaded && !reporting) {
             on_take();
         }
-        return;
+        return python->is_free_threaded;
     }
     if (!how().calls || reporting || may_be_ignored()) {
-        return;
+        return false;
     }
     reporting = true;
     if (is_first_from(return_address) && begin_report()) {
@@ -154,6 +154,7 @@ void on_call_without_gil(checked_call const& call, void* return_address) {
                                });
     }
     reporting = false;
+    return false;
 }
 
 void finish_reports() {
@@ -212,7 +213,7 @@ bool find_python() {
     try {
         running_python const* const found = running_python::find();
         if (found != nullptr &&
-            (how().deadlocks || how().budget.count() > 0 || !how().statistics.empty())) {
+            (how().python_locks || how().budget.count() > 0 || !how().statistics.empty())) {
             found->require_gil();
         }
         python = found;
@@ -342,6 +343,9 @@ void watch_locks_if_wanted() {
     if (how().deadlocks && !std::exchange(begun, true)) {
         start_lock_order(*python, reports_from_now());
         on_slow_call.store(&look_at_call_with_locks, std::memory_order_release);
+        if (python->is_free_threaded) {
+            on_gil_function.store(&look_at_attachment, std::memory_order_release);
+        }
     }
     if (how().python_locks && python->is_initialized() != 0) {
         watch_python_locks(*python, handoff_gil_held);

@@ -279,7 +279,7 @@ std::string how_to_release(thread_seen const& thread) {
 }
 
 /// The part of the report on one thread.
-std::string stack_of(thread_seen const& thread, crash const* died) {
+std::string stack_of(thread_seen const& thread, bool is_free_threaded, crash const* died) {
     std::string text("\n");
     text += named(thread);
     if (std::string const id = std::to_string(thread.id); !text.ends_with(" " + id)) {
@@ -288,12 +288,15 @@ std::string stack_of(thread_seen const& thread, crash const* died) {
     if (died != nullptr && died->thread == thread.id) {
         text.append(died->sender ? ", got " : ", died of ").append(died->signal);
     }
+    std::string_view const what = thread.stops_the_others ? "until the others detach"
+                                  : is_free_threaded      ? "to attach"
+                                                          : "for the GIL";
     if (thread.holds_gil) {
-        text += ", holds the GIL";
+        text += is_free_threaded ? ", is attached" : ", holds the GIL";
+    } else if (thread.waits && thread.waits->count() > 0) {
+        text.append(", has waited ").append(what).append(" for ") += in_seconds(*thread.waits);
     } else if (thread.waits) {
-        text += thread.waits->count() > 0
-                    ? ", has waited for the GIL for " + in_seconds(*thread.waits)
-                    : ", waits for the GIL";
+        text.append(", waits ").append(what);
     }
     text.append(thread.silent.empty() ? "" : ": ").append(thread.silent).append("\n");
     if (thread.is_unchanged) {
@@ -403,19 +406,64 @@ std::string words_of_ended_hold(thread_seen const& holder, times_seen const& tim
            " waited for it, " + in_seconds(longest);
 }
 
+/// The threads that wait for the GIL; without a GIL, to attach, or for the others to detach.
+struct waiting_threads {
+    std::string named_with_places;
+    std::size_t count = 0;
+    std::chrono::duration<double> longest{0};
+
+    explicit waiting_threads(threads_seen const& threads) {
+        for (thread_seen const& each : threads) {
+            if (each.waits) {
+                named_with_places.append(count++ == 0 ? ": " : "; ").append(named(each));
+                named_with_places.append(each.stops_the_others ? " stops the others in " : " in ");
+                named_with_places += place_of(each);
+                longest = std::max(longest, *each.waits);
+            }
+        }
+    }
+};
+
+/// What to do if that thread, while it holds the GIL, does what it does.
+std::string cure_of_hold(thread_seen const& holder, threads_seen const& threads) {
+    std::string_view const of_mutex = cure_of_mutex(holder, threads);
+    return of_mutex.empty() ? std::string(cure_of(activity_of(holder))) + how_to_release(holder)
+                            : std::string(of_mutex);
+}
+
+/// Without a GIL: which attached thread keeps which waiting.
+std::string words_of_attached(threads_seen const& threads) {
+    waiting_threads const waiting(threads);
+    if (waiting.count == 0) {
+        return "no thread waits for another one to detach" + words_of_all(threads) + "\n";
+    }
+    // One that works may detach soon; one that waits for something else may not.
+    auto holder = std::ranges::find_if(threads, [](thread_seen const& each) {
+        return each.holds_gil && activity_of(each) != activity::works;
+    });
+    if (holder == threads.end()) {
+        holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
+    }
+    std::string const many =
+        std::to_string(waiting.count) + (waiting.count == 1 ? " thread waits" : " threads wait");
+    std::string const so_long =
+        waiting.longest.count() > 0 ? ", " + in_seconds(waiting.longest) : "";
+    if (holder == threads.end()) {
+        return "nobody is attached, and " + many + " to attach" + so_long +
+               waiting.named_with_places + "\n";
+    }
+    auto const others = std::ranges::count_if(threads, &thread_seen::holds_gil) - 1;
+    std::string text =
+        named(*holder) + " is attached and " + doing(*holder, threads) + " in " + place_of(*holder);
+    text += others > 0 ? "; " + std::to_string(others) + " more attached" : "";
+    text += "; " + many + " until it detaches" + so_long + waiting.named_with_places;
+    return text + "\n  do: " + cure_of_hold(*holder, threads) + "\n";
+}
+
 /// Which thread keeps which from the GIL, or from something else.
 std::string words_of_waits(threads_seen const& threads, times_seen const& times) {
     auto const holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
-    std::string waiting;
-    std::size_t count = 0;
-    std::chrono::duration<double> longest{0};
-    for (thread_seen const& each : threads) {
-        if (each.waits) {
-            waiting.append(count++ == 0 ? ": " : "; ").append(named(each)).append(" in ");
-            waiting += place_of(each);
-            longest = std::max(longest, *each.waits);
-        }
-    }
+    auto const [waiting, count, longest] = waiting_threads(threads);
     std::string text;
     bool const was_held_long = times.held_long >= longest / 2;
     bool const is_handed_over = holder == threads.end() && times.so_long.count() > 0;
@@ -450,19 +498,16 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
         }
         bool const is_idle =
             count == 0 && times.so_long.count() == 0 && activity_of(*holder) == activity::works;
-        std::string_view const of_mutex = cure_of_mutex(*holder, threads);
         if (is_idle) {
             text += '\n';
-        } else if (!of_mutex.empty()) {
-            text.append("\n  do: ").append(of_mutex).append("\n");
-        } else if (times.python_ends && waits_for_a_thread(activity_of(*holder))) {
+        } else if (cure_of_mutex(*holder, threads).empty() && times.python_ends &&
+                   waits_for_a_thread(activity_of(*holder))) {
             text +=
                 "\n  do: end that thread before Python ends: in an atexit function, or register it "
                 "(handoff::gil_registration), so that it is asked to stop. A thread that wants "
                 "the GIL from now on never gets it, and never ends\n";
         } else {
-            text.append("\n  do: ").append(cure_of(activity_of(*holder)));
-            text.append(how_to_release(*holder)).append("\n");
+            text += "\n  do: " + cure_of_hold(*holder, threads) + "\n";
         }
     } else {
         text = "nobody holds the GIL" + words_of_all(threads) + "\n";
@@ -610,7 +655,8 @@ std::string diagnosis(threads_seen threads, times_seen const& times, crash const
                        : died->sender  ? words_of_sender(*died)
                                        : words_of_crash(threads, *died);
     if (died == nullptr || died->sender) {
-        text += words_of_waits(threads, times);
+        text +=
+            times.is_free_threaded ? words_of_attached(threads) : words_of_waits(threads, times);
     }
     auto const rank = [&](thread_seen const& thread) {
         return died != nullptr && died->thread == thread.id ? 0
@@ -621,7 +667,7 @@ std::string diagnosis(threads_seen threads, times_seen const& times, crash const
     for (int const now : {0, 1, 2, 3}) {
         for (thread_seen const& each : threads) {
             if (rank(each) == now) {
-                text += stack_of(each, died);
+                text += stack_of(each, times.is_free_threaded, died);
             }
         }
     }

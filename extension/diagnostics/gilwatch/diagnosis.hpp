@@ -21,8 +21,9 @@ struct thread_seen {
     std::string silent;  // why its stack is not known; empty: it is
     std::optional<uninterrupted_wait> spared{};  // then: what it is known to be in
     bool is_main = false;
-    bool holds_gil = false;
+    bool holds_gil = false;  // without a GIL: is attached, and does not wait for others to detach
     std::optional<std::chrono::duration<double>> waits{};  // for the GIL; zero: unknown how long
+    bool stops_the_others = false;  // without a GIL: waits until they are detached
     std::vector<call_frame> frames{};  // the innermost first
     std::size_t left_out = 0;  // frames further out
     std::string python{};  // as faulthandler writes it
@@ -75,6 +76,7 @@ struct times_seen {
     // The time in the longest wait for which the GIL was held for long at a time, by any threads.
     std::chrono::duration<double> held_long{0};
     bool python_ends = false;  // no other thread gets the GIL any more
+    bool is_free_threaded = false;  // threads wait only while one stops the others
 };
 
 /// The first line is the answer, without a name before it; the second, if any, says what to do;

@@ -1,4 +1,8 @@
 // gilwatch: records which threads wait and hold the GIL; a thread of its own checks both.
+//
+// Without a GIL it records which threads wait for others to detach; then the attached ones are the
+// holders.
+#include "attach_waits.hpp"
 #include "diagnosis.hpp"
 #include "gil_events.hpp"
 #include "monotonic_time.hpp"
@@ -44,11 +48,19 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// A wait for the GIL. Written with CPython's lock of the GIL held, read without it.
+/// A wait for the GIL, or for other threads to detach. Written by the thread that waits.
 struct wait {
-    std::atomic<pid_t> thread = 0;  // 0: none
+    std::atomic<pid_t> thread = 0;  // 0: none; -1: it is being written
     std::atomic<clock::rep> since = 0;
+    std::atomic<clock::rep> paused = 0;  // it may go on, if it does so soon; 0: it goes on
+    std::atomic<bool> stops_the_others = false;
     std::atomic<clock::rep> held_long_before = 0;  // see held_long_until()
+
+    [[nodiscard]] bool may_go_on(clock::rep now) const noexcept {
+        static constexpr clock::duration soon = std::chrono::milliseconds(200);
+        clock::rep const at = paused.load(std::memory_order_relaxed);
+        return at == 0 || now - at < soon.count();
+    }
 };
 
 constinit std::array<wait, 1024> waits{};  // more threads than these are not counted
@@ -98,14 +110,17 @@ void be_watched() noexcept {
     }
 }
 
-void on_wait() noexcept {
-    static constinit std::size_t next = 0;  // guarded by CPython's lock
+void begin_wait(bool stops_the_others) noexcept {
+    static constinit std::atomic<std::size_t> next = 0;
     be_watched();
     for (std::size_t tried = 0; tried < waits.size(); ++tried) {
         wait& each = waits[next++ % waits.size()];
-        if (each.thread.load(std::memory_order_relaxed) == 0) {
+        pid_t none = 0;
+        if (each.thread.compare_exchange_strong(none, -1, std::memory_order_acquire)) {
             clock::rep const now = now_in_ticks();
             each.since.store(now, std::memory_order_relaxed);
+            each.paused.store(0, std::memory_order_relaxed);
+            each.stops_the_others.store(stops_the_others, std::memory_order_relaxed);
             each.held_long_before.store(held_long_until(now), std::memory_order_relaxed);
             each.thread.store(own_thread_id(), std::memory_order_release);
             own_wait = &each;
@@ -113,6 +128,8 @@ void on_wait() noexcept {
         }
     }
 }
+
+void on_wait() noexcept { begin_wait(false); }
 
 void on_take() noexcept {
     static constexpr clock::duration long_hold = std::chrono::milliseconds(100);
@@ -130,6 +147,27 @@ void on_take() noexcept {
 
 void on_drop() noexcept { held_since.store(0, std::memory_order_relaxed); }
 
+/// A wait that was in vain, or interrupted by a signal, goes on.
+void on_attach_wait(attach_wait what) noexcept {
+    if (own_wait != nullptr && own_wait->may_go_on(now_in_ticks())) {
+        own_wait->paused.store(0, std::memory_order_relaxed);
+        return;
+    }
+    end_wait();
+    begin_wait(what == attach_wait::until_the_others_detach);
+}
+
+void on_attach_wait_over(attach_wait /*what*/, bool in_vain) noexcept {
+    if (!in_vain) {
+        end_wait();
+    } else if (own_wait != nullptr) {
+        own_wait->paused.store(now_in_ticks(), std::memory_order_relaxed);
+    }
+}
+
+constinit attach_listener const attach_events{.waits = &on_attach_wait,
+                                              .has_waited = &on_attach_wait_over};
+
 constinit gil_listener const listener{.waits = &on_wait, .takes = &on_take, .drops = &on_drop};
 
 bool holds_gil() noexcept { return handoff_gil_held; }
@@ -137,6 +175,7 @@ bool holds_gil() noexcept { return handoff_gil_held; }
 struct seen_wait {
     pid_t thread;
     clock::time_point since;
+    bool stops_the_others;
     clock::rep held_long_before;
 };
 
@@ -146,14 +185,17 @@ std::vector<seen_wait> waits_now() {
         pid_t thread = each.thread.load(std::memory_order_acquire);
         clock::time_point const since{clock::duration{each.since.load(std::memory_order_relaxed)}};
         clock::rep const held_long_before = each.held_long_before.load(std::memory_order_relaxed);
-        if (thread == 0) {
+        if (thread <= 0) {
             continue;
         }
         if (has_ended(thread)) {
             each.thread.compare_exchange_strong(thread, 0);
-        } else {
+        } else if (each.may_go_on(now_in_ticks())) {
             seen.push_back(
-                {.thread = thread, .since = since, .held_long_before = held_long_before});
+                {.thread = thread,
+                 .since = since,
+                 .stops_the_others = each.stops_the_others.load(std::memory_order_relaxed),
+                 .held_long_before = held_long_before});
         }
     }
     return seen;
@@ -183,8 +225,43 @@ thread_status status_of(pid_t thread) {
     return status;
 }
 
+/// Whether threads are attached at the same time. A free-threaded Python's GIL may be switched on.
+bool is_free_threaded() noexcept {
+    running_python const* const watched = python;
+    return watched != nullptr && watched->is_free_threaded &&
+           last_take.load(std::memory_order_relaxed) == 0;
+}
+
+/// The threads that hold the GIL now: one or none. Without a GIL: those that are attached, except
+/// those that wait for others to detach.
+class holders {
+public:
+    explicit holders(std::vector<seen_wait> const& waiting) {
+        if (!is_free_threaded()) {
+            ids_ = {holder_of_gil().id};
+            return;
+        }
+        ids_ = attached_threads();
+        std::erase_if(ids_, [&](pid_t each) {
+            return std::ranges::find(waiting, each, &seen_wait::thread) != waiting.end();
+        });
+    }
+
+    [[nodiscard]] bool has(pid_t thread) const {
+        return is_free_threaded() ? std::ranges::find(ids_, thread) != ids_.end()
+                                  : thread == holder_of_gil().id;
+    }
+
+    /// As seen when this was made.
+    [[nodiscard]] std::vector<pid_t> const& ids() const noexcept { return ids_; }
+
+private:
+    std::vector<pid_t> ids_;
+};
+
 /// The holder's wait is the fault, so it is interrupted if nothing else says where the holder is.
-void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
+void look_at_sleeping_holder(stack_signal const& asking, holders const& held,
+                             thread_stack& holder) {
     holder.frames = sleeping_stack(holder.id);
     if (holder.frames.empty()) {
         holder = asking.ask_thread(holder.id, [](pid_t) { return false; });
@@ -193,7 +270,7 @@ void look_at_sleeping_holder(stack_signal const& asking, thread_stack& holder) {
     holder.silent.clear();
     holder.spared.reset();
     holder.handle = holder_of_gil().thread;
-    holder.holds_gil = holder_of_gil().id == holder.id;
+    holder.holds_gil = held.has(holder.id);
 }
 
 /// Each thread's stack, and whether it holds the GIL or waits for it; to compare two reports.
@@ -205,7 +282,9 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
                                          std::vector<seen_wait> const& waiting,
                                          clock::time_point now, std::string const& stacks,
                                          stacks_seen& seen_stacks) {
-    std::vector<pid_t> known{getpid(), holder_of_gil().id};
+    holders const held(waiting);
+    std::vector<pid_t> known{getpid()};
+    std::ranges::copy(held.ids(), std::back_inserter(known));
     std::ranges::transform(waiting, std::back_inserter(known), &seen_wait::thread);
     auto owners = mutex_owners();
     auto answers = asking.ask_every_thread(known, [](pid_t) { return true; });
@@ -213,8 +292,8 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         return answer.blocks && is_name_of_tool_thread(answer.name);
     });
     for (auto& answer : answers) {
-        if (answer.spared && answer.id == holder_of_gil().id) {
-            look_at_sleeping_holder(asking, answer);
+        if (answer.spared && held.has(answer.id)) {
+            look_at_sleeping_holder(asking, held, answer);
         }
     }
     std::vector<void const*> instructions;
@@ -238,17 +317,19 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
     for (auto const& answer : answers) {
         // A thread has its creator's name until it gets its own.
         bool const is_named = main == answers.end() || answer.name != main->name;
-        thread_seen seen{
-            .id = answer.id,
-            .name = is_named ? answer.name : std::string(),
-            .silent = answer.silent,
-            .spared = answer.spared,
-            .is_main = answer.id == getpid(),
-            .holds_gil = answer.silent.empty() ? answer.holds_gil : holder_of_gil().id == answer.id,
-            .left_out = answer.left_out};
+        thread_seen seen{.id = answer.id,
+                         .name = is_named ? answer.name : std::string(),
+                         .silent = answer.silent,
+                         .spared = answer.spared,
+                         .is_main = answer.id == getpid(),
+                         .holds_gil = answer.silent.empty() && !is_free_threaded()
+                                          ? answer.holds_gil
+                                          : held.has(answer.id),
+                         .left_out = answer.left_out};
         auto const wait = std::ranges::find(waiting, answer.id, &seen_wait::thread);
         if (wait != waiting.end() && !seen.holds_gil) {
             seen.waits = now - wait->since;
+            seen.stops_the_others = wait->stops_the_others;
         }
         if (auto const owner = owners.find(answer.id); owner != owners.end()) {
             seen.mutex_owner = owner->second;
@@ -261,7 +342,7 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
             std::ranges::copy(of_each[places.at(call)], std::back_inserter(seen.frames));
         }
         pthread_t const handle = answer.silent.empty() ? answer.handle
-                                 : seen.holds_gil
+                                 : seen.holds_gil && !is_free_threaded()
                                      ? holder_of_gil().thread
                                      : python_thread(answer.id, stacks).value_or(pthread_t{});
         seen.python = python_stack_of(handle, stacks);
@@ -281,13 +362,19 @@ void find_python() {
     if (found == nullptr) {
         return;
     }
-    found->require_gil();
     found->keep_loaded();
     prepare_python_stacks(found->object);
-    if (found->is_initialized() != 0) {
-        held_since = now_in_ticks();
+    if (found->is_free_threaded) {
+        listen_to_attach_waits(*found, attach_events);
     }
-    listen_to_gil(*found, listener);
+    if (found->is_initialized() == 0 || found->has_gil_now()) {
+        if (found->is_initialized() != 0) {
+            held_since = now_in_ticks();
+        }
+        listen_to_gil(*found, listener);
+    } else if (!listen_to_gil(found->object, false, listener)) {  // it may be switched on later
+        throw std::runtime_error("its calls to pthread_cond_signal cannot be redirected");
+    }
     python = found;
 }
 
@@ -337,7 +424,7 @@ public:
             bool const wanted = report_wanted.exchange(false) || made != answered;
             // A report wakes the holder for a moment: this is still the same hold.
             clock::rep const this_hold = held_since.load(std::memory_order_relaxed);
-            if (longest < after && this_hold != reported_hold) {
+            if (longest < after && (this_hold != reported_hold || is_free_threaded())) {
                 limit = after;
             }
             if (longest >= limit || wanted) {
@@ -406,6 +493,7 @@ private:
         times.held_by = went_on ? 0 : holder_of_gil().id;
         auto const* const watched = python.load();
         times.python_ends = watched != nullptr && watched->is_ending();
+        times.is_free_threaded = is_free_threaded();
         auto const oldest = std::ranges::min_element(waiting, {}, &seen_wait::since);
         if (oldest != waiting.end()) {
             times.held_long = clock::duration(held_long_until(now.time_since_epoch().count()) -
@@ -663,7 +751,10 @@ void start(settings const& wanted) {
 
 void start_with_python(settings const& wanted) {
     find_python_or_refuse();
-    begin(wanted);  // the thread begins with the first take of the GIL
+    begin(wanted);
+    if (is_free_threaded()) {  // otherwise the thread begins with the first take of the GIL
+        run_watch(std::unique_lock(life));
+    }
 }
 
 void stop() noexcept {

@@ -11,42 +11,46 @@ namespace handoff::detail {
 namespace {
 
 // What is the same in all of them.
-constexpr int type_of_object = 8;
-constexpr int text_length = 16;
-constexpr int bytes_length = 16;
-constexpr int bytes_content = 32;
-constexpr int text_state = 32;
+constexpr int bytes_content = 16;  // after the size
+constexpr int text_state = 16;     // the same
 constexpr unsigned char owned_by_the_interpreter = 3;  // and above: no function's
 constexpr std::uintptr_t tags = 3;  // of a _PyStackRef
+constexpr int pointer_size = sizeof(void*);
 
 constexpr handoff_python_layout python_3_11{.version = 0x030B,
+                                            .object_type = 8,
+                                            .thread_next = 8,
+                                            .thread_state = -1,
+                                            .thread_number = -1,
                                             .thread_frame = 56,
                                             .cframe_frame = 8,
                                             .frame_executable = 32,
                                             .frame_previous = 48,
                                             .frame_owner = 69,
                                             .frame_instruction = 56,
+                                            .frame_copy = -1,
                                             .code_line = 72,
                                             .code_lines = 136,
                                             .code_file = 112,
                                             .code_name = 128,
                                             .code_instructions = 184,
+                                            .code_copies = -1,
+                                            .size_of_object = 16,
                                             .text_ascii = 48,
                                             .text_other = 72};
-constexpr handoff_python_layout python_3_12{.version = 0x030C,
-                                            .thread_frame = 56,
-                                            .cframe_frame = 0,
-                                            .frame_executable = 0,
-                                            .frame_previous = 8,
-                                            .frame_owner = 70,
-                                            .frame_instruction = 56,
-                                            .code_line = 68,
-                                            .code_lines = 136,
-                                            .code_file = 112,
-                                            .code_name = 128,
-                                            .code_instructions = 192,
-                                            .text_ascii = 40,
-                                            .text_other = 56};
+constexpr handoff_python_layout python_3_12 = [] {
+    auto layout = python_3_11;
+    layout.version = 0x030C;
+    layout.cframe_frame = 0;
+    layout.frame_executable = 0;
+    layout.frame_previous = 8;
+    layout.frame_owner = 70;
+    layout.code_line = 68;
+    layout.code_instructions = 192;
+    layout.text_ascii = 40;
+    layout.text_other = 56;
+    return layout;
+}();
 constexpr handoff_python_layout python_3_13 = [] {
     auto layout = python_3_12;
     layout.version = 0x030D;
@@ -58,6 +62,8 @@ constexpr handoff_python_layout python_3_13 = [] {
 constexpr handoff_python_layout python_3_14 = [] {
     auto layout = python_3_13;
     layout.version = 0x030E;
+    layout.thread_state = 44;
+    layout.thread_number = 160;
     layout.frame_owner = 74;
     layout.code_instructions = 208;
     return layout;
@@ -65,9 +71,27 @@ constexpr handoff_python_layout python_3_14 = [] {
 constexpr handoff_python_layout python_3_15 = [] {
     auto layout = python_3_14;
     layout.version = 0x030F;
+    layout.thread_state = 48;
+    layout.thread_number = 184;
     return layout;
 }();
 constexpr std::array layouts{python_3_11, python_3_12, python_3_13, python_3_14, python_3_15};
+
+/// In a free-threaded build each object has a longer head, and each thread its own copy of the
+/// code.
+constexpr handoff_python_layout without_gil(handoff_python_layout layout) {
+    for (int* const each : {&layout.object_type, &layout.code_line, &layout.code_lines,
+                            &layout.code_file, &layout.code_name, &layout.code_instructions,
+                            &layout.size_of_object, &layout.text_ascii, &layout.text_other}) {
+        *each += 16;
+    }
+    layout.frame_owner += 4;
+    layout.frame_copy = 72;
+    layout.code_instructions += 8;
+    layout.code_copies = 224;
+    return layout;
+}
+constexpr std::array free_threaded{without_gil(python_3_14), without_gil(python_3_15)};
 
 template <class Value>
 Value read(void const* object, int offset) noexcept {
@@ -79,16 +103,20 @@ Value read(void const* object, int offset) noexcept {
 
 /// A compact str, as all of a code object's are: the width of its characters, and the characters.
 struct text {
-    unsigned width;
-    void const* characters;
+    unsigned width = 0;
+    void const* characters = nullptr;
     std::size_t length;
 
     text(void const* str, handoff_python_layout const& layout) noexcept
-        : width(read<unsigned>(str, text_state) >> 2U & 7U),
-          characters(static_cast<char const*>(str) + ((read<unsigned>(str, text_state) & 0x40U) != 0
-                                                          ? layout.text_ascii
-                                                          : layout.text_other)),
-          length(read<std::size_t>(str, text_length)) {}
+        : length(read<std::size_t>(str, layout.size_of_object)) {
+        // Whether it is interned has two bits, or a byte of its own; then come the width of its
+        // characters, whether it is compact, and whether all are ASCII.
+        unsigned const state = read<unsigned>(str, layout.size_of_object + text_state) >>
+                               (layout.frame_copy < 0 ? 2U : 8U);
+        width = state & 7U;
+        characters = static_cast<char const*>(str) +
+                     ((state & 0x10U) != 0 ? layout.text_ascii : layout.text_other);
+    }
 
     [[nodiscard]] std::uint32_t operator[](std::size_t place) const noexcept {
         int const offset = static_cast<int>(place * width);
@@ -164,18 +192,22 @@ int line_of(std::size_t instruction, int first_line, unsigned char const* place,
 
 }  // namespace
 
-handoff_python_layout const* function_reader::layout_of(unsigned long version) noexcept {
-    auto const* const found =
-        std::ranges::find(layouts, version >> 16U, &handoff_python_layout::version);
-    return found == layouts.end() ? nullptr : found;
+handoff_python_layout const* function_reader::layout_of(unsigned long version,
+                                                        bool is_free_threaded) noexcept {
+    auto const known = is_free_threaded ? std::span<handoff_python_layout const>(free_threaded)
+                                        : std::span<handoff_python_layout const>(layouts);
+    auto const found = std::ranges::find(known, version >> 16U, &handoff_python_layout::version);
+    return found == known.end() ? nullptr : &*found;
 }
 
 function_reader::function_reader(running_python const& python) noexcept
     : code_type_(python.object.find("PyCode_Type").address) {
     void const* const type_type = python.object.find("PyType_Type").address;
+    auto const* const layout = layout_of(python.version, python.is_free_threaded);
     // If references are traced, each object begins with two more pointers.
-    if (code_type_ != nullptr && read<void const*>(code_type_, type_of_object) == type_type) {
-        layout_ = layout_of(python.version);
+    if (code_type_ != nullptr && layout != nullptr &&
+        read<void const*>(code_type_, layout->object_type) == type_type) {
+        layout_ = layout;
     }
 }
 
@@ -191,7 +223,7 @@ function_reader::python_frame function_reader::innermost(void const* state) cons
         // A pointer with a tag in its lowest bits.
         auto const* const tagged = read<char const*>(frame, layout_->frame_executable);
         void const* const code = tagged - (reinterpret_cast<std::uintptr_t>(tagged) & tags);
-        if (code != nullptr && read<void const*>(code, type_of_object) == code_type_) {
+        if (code != nullptr && read<void const*>(code, layout_->object_type) == code_type_) {
             return {.its = frame, .code = code};
         }
     }
@@ -209,21 +241,31 @@ python_function function_reader::current(void const* state) const noexcept {
             .line = read<int>(code, layout_->code_line)};
 }
 
+char const* function_reader::first_instruction(void const* frame, void const* code) const noexcept {
+    auto const copy = layout_->frame_copy < 0 ? 0 : read<std::int32_t>(frame, layout_->frame_copy);
+    if (copy == 0) {
+        return static_cast<char const*>(code) + layout_->code_instructions;
+    }
+    void const* const copies = read<void const*>(code, layout_->code_copies);
+    return copies == nullptr ? nullptr : read<char const*>(copies, (1 + copy) * pointer_size);
+}
+
 int function_reader::current_line(void const* state) const noexcept {
     auto const [its, code] = innermost(state);
     if (code == nullptr) {
         return 0;
     }
     auto const* const instruction = read<char const*>(its, layout_->frame_instruction);
-    auto const* const first = static_cast<char const*>(code) + layout_->code_instructions;
+    char const* const first = first_instruction(its, code);
     void const* const lines = read<void const*>(code, layout_->code_lines);
-    if (instruction < first || lines == nullptr) {
+    if (first == nullptr || instruction < first || lines == nullptr) {
         return 0;
     }
-    auto const* const table = static_cast<unsigned char const*>(lines) + bytes_content;
+    auto const* const table =
+        static_cast<unsigned char const*>(lines) + layout_->size_of_object + bytes_content;
     return line_of(static_cast<std::size_t>(instruction - first) / 2,
                    read<int>(code, layout_->code_line), table,
-                   table + read<std::size_t>(lines, bytes_length));
+                   table + read<std::size_t>(lines, layout_->size_of_object));
 }
 
 char* function_reader::write_utf8(void const* str, std::span<char> to) const noexcept {

@@ -56,7 +56,8 @@ public:
     void write_place(python_function const& function, int line, std::span<char> to) const noexcept;
 
     /// Null: of another version.
-    static handoff_python_layout const* layout_of(unsigned long version) noexcept;
+    static handoff_python_layout const* layout_of(unsigned long version,
+                                                  bool is_free_threaded) noexcept;
 
 private:
     /// Of Python's; null: there is none.
@@ -65,6 +66,7 @@ private:
         void const* code = nullptr;
     };
     [[nodiscard]] python_frame innermost(void const* state) const noexcept;
+    [[nodiscard]] char const* first_instruction(void const* frame, void const* code) const noexcept;
 
     handoff_python_layout const* layout_ = nullptr;
     void const* code_type_ = nullptr;

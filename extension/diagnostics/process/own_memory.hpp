@@ -9,4 +9,7 @@ namespace handoff::detail {
 /// Threads: any. GIL: any; not touched. Source: process_vm_readv(2), which does not fault.
 [[nodiscard]] int number_at(std::uintptr_t address) noexcept;
 
+/// The same for a pointer.
+[[nodiscard]] std::uintptr_t pointer_at(std::uintptr_t address) noexcept;
+
 }  // namespace handoff::detail

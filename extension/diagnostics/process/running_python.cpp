@@ -66,12 +66,30 @@ running_python const* running_python::find() {
     return &*found;
 }
 
+bool running_python::has_gil_now() const {
+    if (!is_free_threaded) {
+        return true;
+    }
+    void* (*find_in_sys)(char const*) = nullptr;  // borrowed
+    void* (*call)(void*) = nullptr;
+    int (*is_true)(void*) = nullptr;
+    void (*drop)(void*) = nullptr;
+    look_up(find_in_sys, "PySys_GetObject");
+    look_up(call, "PyObject_CallNoArgs");
+    look_up(is_true, "PyObject_IsTrue");
+    look_up(drop, "Py_DecRef");
+    void* const answer = call(find_in_sys("_is_gil_enabled"));
+    bool const is_on = answer != nullptr && is_true(answer) == 1;
+    drop(answer);
+    return is_on;
+}
+
 void running_python::require_gil() const {
     if (is_free_threaded) {
         throw std::runtime_error(
             "it is a free-threaded build, in which threads do not wait for each other's GIL; run "
-            "the program in a Python with a GIL. Calls by threads that are not attached are found "
-            "in both, by gilcheck");
+            "the program in a Python with a GIL. Without one there are gilcheck, with --deadlocks, "
+            "and gilwatch");
     }
 }
 

@@ -15,7 +15,8 @@ namespace handoff::detail {
 struct running_python {
     loaded_object object;  // see keep_loaded()
     unsigned long version = 0;  // PY_VERSION_HEX
-    bool is_free_threaded = false;  // many threads are attached at a time, and there is no event
+    bool is_free_threaded =
+        false;  // a build whose GIL is off, unless it is switched on: see has_gil_now()
     int (*is_initialized)() = nullptr;
     int (*is_finalizing)() = nullptr;  // null: this Python does not say
     void* (*current_state)() = nullptr;  // of the calling thread; from 3.12 on, null before
@@ -33,6 +34,10 @@ struct running_python {
     [[nodiscard]] bool is_ending() const noexcept {
         return is_finalizing != nullptr && is_finalizing() != 0;
     }
+
+    /// Whether threads take turns: in a free-threaded build PYTHON_GIL=1, or the import of a module
+    /// that does not say that it needs no GIL, switches it on. GIL: held.
+    [[nodiscard]] bool has_gil_now() const;
 
     /// For a tool that shows which thread has the GIL. Throws: std::runtime_error without a GIL.
     void require_gil() const;

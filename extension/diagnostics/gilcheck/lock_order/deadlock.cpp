@@ -5,6 +5,7 @@
 #include "current_function.hpp"
 #include "gil_events.hpp"
 #include "handoff_pieces.hpp"
+#include "held_locks.hpp"
 #include "json.hpp"
 #include "mixed.hpp"
 #include "python_locks.hpp"
@@ -171,6 +172,11 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
+bool has_gil(lock_cycle const& cycle) {
+    auto const locks = std::span(cycle.locks).first(cycle.count);
+    return std::ranges::find(locks, lock_kind::gil, &lock_seen::kind) != locks.end();
+}
+
 /// The side of a cycle that waits with the GIL held, or would; the first, if none does.
 std::size_t side_with_gil(lock_cycle const& cycle) {
     auto const locks = std::span(cycle.locks).first(cycle.count);
@@ -240,6 +246,15 @@ struct writer {
         }
     }
 };
+
+void note_what_the_gil_is(writer& told) {
+    if (attachment_is_asked_for) {
+        told.line("note     ",
+                  "this Python has no GIL: to hold it is to be attached, and to take it is to "
+                  "attach. The threads wait for each other if another one stops all threads "
+                  "meanwhile, as a garbage collection does");
+    }
+}
 
 std::uint64_t hash_of(whole_stack const& stack) noexcept {
     std::uint64_t hash = 0;
@@ -412,6 +427,7 @@ std::string text_of(lock_finding const& found) {
             told.line(how_often.data(), "");
             told.stack(takes_gil, is_cut(found.took_gil.first));
         }
+        note_what_the_gil_is(told);
         told.line("do       ", advice(found, waits.frames));
         return told.text;
     }
@@ -439,6 +455,9 @@ std::string text_of(lock_finding const& found) {
                       takes(found, edge, cycle.locks.at((each + 1) % cycle.count)) +
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames, places[each].is_cut);
+    }
+    if (has_gil(cycle)) {
+        note_what_the_gil_is(told);
     }
     told.line("do       ", advice(found, places[side_with_gil(cycle)].frames));
     return told.text;

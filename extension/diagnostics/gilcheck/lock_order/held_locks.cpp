@@ -25,6 +25,7 @@
 namespace handoff::detail {
 
 constinit thread_local own_watch own;
+bool attachment_is_asked_for = false;
 std::atomic<void const*> const* objects_of_locks = nullptr;
 
 namespace {
@@ -361,8 +362,9 @@ acting_place thread_locks::here() const noexcept {
     if (count > 0) {
         tell(number_of_gil, false, false);
     }
-    add_held(number_of_gil, false, nullptr);
-    handoff_calls_go_on = count == 0;
+    // Attached threads do not exclude each other: this is no gate for other locks.
+    add_held(number_of_gil, attachment_is_asked_for, nullptr);
+    handoff_calls_go_on = count == 0 && !attachment_is_asked_for;
 }
 
 [[gnu::always_inline]] inline void thread_locks::drops_gil() noexcept {
@@ -375,6 +377,14 @@ acting_place thread_locks::here() const noexcept {
     }
     if (held_lock* const gil = find_held(number_of_gil)) {
         remove(*gil);
+    }
+}
+
+void thread_locks::ask_for_attachment() noexcept {
+    bool const is_attached = python->current_state() != nullptr;
+    if (is_attached != has_gil_) {
+        within const noting;
+        is_attached ? takes_gil() : drops_gil();
     }
 }
 
@@ -586,6 +596,11 @@ public:
             thread->drops_gil();
         }
     }
+    static void may_have_attached() noexcept {
+        if (attachment_is_asked_for) {
+            static_cast<void>(thread_locks::current());
+        }
+    }
     static void calls_python() noexcept {
         if (thread_locks* const thread = thread_locks::current()) {
             thread->calls_python();
@@ -727,7 +742,11 @@ void watch_locks(running_python const& watched, lock_listener const& told) {
     std::array<void*, 1> first{};
     backtrace(first.data(), 1);  // loads libgcc now
     pthread_atfork(nullptr, nullptr, &lock_watch::begins_in_child);
-    listen_to_gil(watched, events_of_gil);
+    if (watched.is_free_threaded) {
+        attachment_is_asked_for = true;
+    } else {
+        listen_to_gil(watched, events_of_gil);
+    }
     watching.store(true, std::memory_order_release);
 }
 
@@ -758,6 +777,8 @@ void write_own_python_place(std::span<char> to) noexcept {
 bool is_of_interpreter(void const* address) noexcept { return python->object.contains(address); }
 
 void note_call_of_python() noexcept { lock_watch::calls_python(); }
+
+void note_attachment() noexcept { lock_watch::may_have_attached(); }
 
 lock_number number_new_lock(lock_kind kind, void const* object) noexcept {
     within const noting;

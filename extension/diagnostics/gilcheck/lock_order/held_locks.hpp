@@ -95,6 +95,12 @@ void note_stuck_threads(stuck_threads const& stuck, lock_finding& described) noe
 
 class thread_locks;
 
+/// Whether no event tells that a thread attaches or detaches, as in a free-threaded Python. Then to
+/// hold the GIL is to be attached, each use of a thread's list asks whether the thread is, and so
+/// does each of its calls of Python. A thread that detaches and attaches again in between is not
+/// seen to. Constant from the time on when watching has begun.
+extern bool attachment_is_asked_for;
+
 /// The calling thread's.
 struct own_watch {
     thread_locks* locks = nullptr;  // null: it has none yet
@@ -206,7 +212,7 @@ private:
             std::copy(&gone + 1, last + 1, &gone);
         }
         count_.store(count, std::memory_order_relaxed);
-        handoff_calls_go_on = has_gil_ && count == 1;
+        handoff_calls_go_on = has_gil_ && count == 1 && !attachment_is_asked_for;
     }
     static constexpr std::uint64_t hash_of(lock_number lock, bool is_shared) noexcept {
         return mixed(std::uint64_t{lock} << 1U | (is_shared ? 1U : 0U));
@@ -217,6 +223,7 @@ private:
     void takes_gil() noexcept;
     void waits_for_gil() noexcept;
     void drops_gil() noexcept;
+    [[gnu::cold, gnu::noinline]] void ask_for_attachment() noexcept;
     void calls_python() noexcept;
     void add_held(lock_number lock, bool is_shared, short_stack const* since) noexcept;
     [[nodiscard]] lock_number waits_for() const noexcept;
@@ -268,7 +275,14 @@ private:
 };
 
 inline thread_locks* thread_locks::current() noexcept {
-    return own.is_inside ? nullptr : own.locks == nullptr ? begin() : own.locks;
+    if (own.is_inside) {
+        return nullptr;
+    }
+    thread_locks* const its = own.locks == nullptr ? begin() : own.locks;
+    if (attachment_is_asked_for && its != nullptr) [[unlikely]] {
+        its->ask_for_attachment();
+    }
+    return its;
 }
 
 /// Begins to watch, once for as long as the process lives.
@@ -289,6 +303,9 @@ void write_own_python_place(std::span<char> to) noexcept;
 
 /// Call it where a thread that holds the GIL, and a lock, calls a Python function.
 void note_call_of_python() noexcept;
+
+/// Call it where the calling thread may have attached or detached. Does nothing where that is seen.
+void note_attachment() noexcept;
 
 /// A new number. 0: there is none left.
 [[nodiscard]] lock_number number_new_lock(lock_kind kind, void const* object) noexcept;

@@ -226,9 +226,12 @@ void watch_locks_of_what_is_loaded() {
 }
 
 void look_at_call_with_locks(char const* name, void* const* arguments) noexcept {
+    note_attachment();
     if (runs_python_code(name, arguments)) {
         note_call_of_python();
     }
 }
+
+void look_at_attachment() noexcept { note_attachment(); }
 
 }  // namespace handoff::detail

@@ -16,8 +16,12 @@ void start_lock_order(running_python const& python, finding_reports const& repor
 /// Also watches what was loaded meanwhile. Threads: one at a time.
 void watch_locks_of_what_is_loaded();
 
-/// A thread calls a Python function, with the GIL and a lock held.
+/// A thread calls a Python function, with the GIL and a lock held; in a free-threaded Python, while
+/// it is attached.
 /// name: the function's; arguments: the first six, as the registers contain them.
 void look_at_call_with_locks(char const* name, void* const* arguments) noexcept;
+
+/// The calling thread may have attached or detached. Call it where Python has no events of its GIL.
+void look_at_attachment() noexcept;
 
 }  // namespace handoff::detail

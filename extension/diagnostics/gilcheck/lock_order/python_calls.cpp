@@ -11,9 +11,10 @@ namespace {
 
 // Of CPython 3.11 to 3.15, in builds that do not trace references. Source: cpython/object.h,
 // cpython/classobject.h.
-constexpr std::ptrdiff_t type_of_object = 8;
-constexpr std::ptrdiff_t function_of_method = 16;
-constexpr std::ptrdiff_t flags_of_type = 168;
+constexpr std::ptrdiff_t longer_head = 16;  // of each object in a free-threaded build
+std::ptrdiff_t type_of_object = 8;
+std::ptrdiff_t function_of_method = 16;
+std::ptrdiff_t flags_of_type = 168;
 constexpr unsigned long is_heap_type = 1UL << 9U;
 constexpr unsigned long is_type_subclass = 1UL << 31U;
 
@@ -59,6 +60,11 @@ bool has_methods_in_python(void const* object) noexcept {
 }  // namespace
 
 void prepare_python_calls(running_python const& python) {
+    if (python.is_free_threaded && type_of_object < longer_head) {
+        for (auto* const each : {&type_of_object, &function_of_method, &flags_of_type}) {
+            *each += longer_head;
+        }
+    }
     function_type = python.object.find("PyFunction_Type").address;
     method_type = python.object.find("PyMethod_Type").address;
     void const* const type_type = python.object.find("PyType_Type").address;
