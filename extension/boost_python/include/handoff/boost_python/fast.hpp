@@ -53,7 +53,7 @@ public:
         return convert<0>(arguments, tuple);
     }
 
-    [[nodiscard]] boost::python::detail::py_func_sig_info signature() const override {
+    [[nodiscard, gnu::cold]] boost::python::detail::py_func_sig_info signature() const override {
         namespace py = boost::python::detail;
         using types = boost::mpl::vector<R, P...>;
         return {py::signature<types>::elements(), py::get_ret<Policies, types>()};
@@ -136,7 +136,7 @@ public:
 
 private:
     template <class Target, class Options>
-    fast_definition make(Options const& options) const {
+    [[gnu::cold]] fast_definition make(Options const& options) const {
         using policies = std::decay_t<decltype(options.policies())>;
         using found = decltype(signature_of<Target>(g_));
         static_assert(std::is_same_v<typename policies::argument_package, PyObject*>,

@@ -147,12 +147,12 @@ public:
     }
 
 private:
-    [[gnu::noinline]] void begin(PyObject* source) {
+    [[gnu::cold, gnu::noinline]] void begin(PyObject* source) {
         std::construct_at(&slow_, source);
         state_ = slow_.convertible() ? state::slow : state::impossible;
     }
     [[gnu::noinline]] decltype(auto) convert() { return slow_(); }
-    [[gnu::noinline]] void end() { std::destroy_at(&slow_); }
+    [[gnu::cold, gnu::noinline]] void end() { std::destroy_at(&slow_); }
 
     enum class state : char { fast, slow, impossible };
 

@@ -30,8 +30,9 @@ struct fast_overload {
     explicit fast_overload(std::size_t parameters) : arity(parameters), defaults(parameters) {}
     fast_overload(fast_overload const&) = delete;
     fast_overload& operator=(fast_overload const&) = delete;
-    // One base for all; for each signature a class derives from it.
-    [[gnu::noinline]] virtual ~fast_overload() = default;
+    // One base for all; for each signature a class derives from it. What is "cold" runs once, as a
+    // module is imported, or seldom: the compiler makes it small.
+    [[gnu::cold, gnu::noinline]] virtual ~fast_overload() = default;
 
     /// Returned if the arguments do not match and the function was not called.
     [[nodiscard]] static PyObject* no_match() noexcept { return &unmatched; }
@@ -209,17 +210,17 @@ inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size
     return result;
 }
 
-inline void destroy_fast(PyObject* self) {
+[[gnu::cold]] inline void destroy_fast(PyObject* self) {
     Py_DECREF(fast_callable::of(self).plain);
     std::destroy_at(&fast_callable::of(self).newest);
     PyObject_Free(self);
 }
 
-inline PyObject* get_of_plain(PyObject* self, void* attribute) {
+[[gnu::cold]] inline PyObject* get_of_plain(PyObject* self, void* attribute) {
     auto const& of_plain = *static_cast<PyGetSetDef const*>(attribute);
     return of_plain.get(fast_callable::of(self).plain, of_plain.closure);
 }
-inline int set_of_plain(PyObject* self, PyObject* value, void* attribute) {
+[[gnu::cold]] inline int set_of_plain(PyObject* self, PyObject* value, void* attribute) {
     auto const& of_plain = *static_cast<PyGetSetDef const*>(attribute);
     return of_plain.set(fast_callable::of(self).plain, value, of_plain.closure);
 }
@@ -230,7 +231,7 @@ inline PyTypeObject names_type{};
 /// `names[name]`, which is how Boost.Python looks for the function that a new one is an overload
 /// of. It finds a function of its own. Python's lookups do not come here: they read the
 /// dictionary's memory, and find the fast_callable.
-inline PyObject* find_plain(PyObject* names, PyObject* name) {
+[[gnu::cold]] inline PyObject* find_plain(PyObject* names, PyObject* name) {
     PyObject* const found = PyDict_Type.tp_as_mapping->mp_subscript(names, name);
     if (found == nullptr || !is_fast(found)) {
         return found;
@@ -241,7 +242,7 @@ inline PyObject* find_plain(PyObject* names, PyObject* name) {
 }
 
 /// Before the first fast_callable. Function: the type of Boost.Python's.
-inline void make_types_ready(PyTypeObject const& function) {
+[[gnu::cold]] inline void make_types_ready(PyTypeObject const& function) {
     if (class_metatype != nullptr) {
         return;
     }
@@ -281,7 +282,7 @@ inline void make_types_ready(PyTypeObject const& function) {
 }
 
 /// The dictionary of a class or of a module.
-inline boost::python::object names_in(boost::python::object const& space) {
+[[gnu::cold]] inline boost::python::object names_in(boost::python::object const& space) {
     namespace py = boost::python;
     if (!PyType_Check(space.ptr())) {
         return space.attr("__dict__");
@@ -291,7 +292,8 @@ inline boost::python::object names_in(boost::python::object const& space) {
 }
 
 /// What Python finds there; None if there is nothing.
-inline boost::python::object found_in(boost::python::object const& names, char const* name) {
+[[gnu::cold]] inline boost::python::object found_in(boost::python::object const& names,
+                                                    char const* name) {
     namespace py = boost::python;
     PyObject* const found =
         PyDict_Check(names.ptr()) ? PyDict_GetItemString(names.ptr(), name) : nullptr;
@@ -303,7 +305,8 @@ inline boost::python::object found_in(boost::python::object const& names, char c
 class fast_definition {
 public:
     /// Takes over the overload.
-    fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords)
+    [[gnu::cold, gnu::noinline]] fast_definition(fast_overload* overload,
+                                                 boost::python::detail::keyword_range keywords)
         : overload_(overload) {
         // The keywords are those of the last parameters.
         std::transform(keywords.first, keywords.second,
@@ -317,7 +320,7 @@ public:
     [[nodiscard]] boost::python::object plain() const { return plain_; }
 
     /// A fast_callable.
-    [[nodiscard]] boost::python::object callable() const {
+    [[nodiscard, gnu::cold]] boost::python::object callable() const {
         make_types_ready(*Py_TYPE(plain_.ptr()));
         auto* const made = PyObject_New(fast_callable, &fast_callable_type);
         if (made == nullptr) {
@@ -330,7 +333,8 @@ public:
     }
 
     /// Space: a class or a module. Doc: may be null.
-    void add_to(boost::python::object const& space, char const* name, char const* doc) const {
+    [[gnu::cold]] void add_to(boost::python::object const& space, char const* name,
+                              char const* doc) const {
         namespace py = boost::python;
         py::object target = space;
         py::object const fast = callable();
