@@ -109,6 +109,13 @@ inline int table() {
     worker.join();
 }
 
+/// The thread ends, and has not released the GIL.
+[[gnu::noinline]] inline void keep_for_ever() {
+    PyThreadState* const state = PyEval_SaveThread();
+    std::thread([] { PyGILState_Ensure(); }).join();
+    PyEval_RestoreThread(state);
+}
+
 [[gnu::noinline]] inline void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
 
 /// For a second, or less: a signal ends it.

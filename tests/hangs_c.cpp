@@ -16,6 +16,7 @@ PyMethodDef methods[] = {{"join", &with_gil<&hangs::destroy_the_pool>, METH_NOAR
                          {"condition", &with_gil<&hangs::wait_for_result>, METH_NOARGS, nullptr},
                          {"works", &with_gil<&hangs::simulate>, METH_NOARGS, nullptr},
                          {"read", &with_gil<&hangs::read_sensor>, METH_NOARGS, nullptr},
+                         {"keep", &with_gil<&hangs::keep_for_ever>, METH_NOARGS, nullptr},
                          {"sleep", &with_gil<&hangs::sleep_long>, METH_NOARGS, nullptr},
                          {"doze", &with_gil<&hangs::doze>, METH_NOARGS, nullptr},
                          {"deadlock", &with_gil<&hangs::lock_opposite>, METH_NOARGS, nullptr},

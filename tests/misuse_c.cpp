@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <pthread.h>
+#include <stdexcept>
 #include <thread>
 
 namespace {
@@ -83,6 +84,35 @@ PyObject* after_a_call(PyObject* /*module*/, PyObject* function) {
     Py_BEGIN_ALLOW_THREADS;
     thread.join();
     Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+/// A guard inside another one's region.
+PyObject* released_twice(PyObject* /*module*/, PyObject* /*list*/) {
+    Py_BEGIN_ALLOW_THREADS;
+    PyThreadState* const again = PyEval_SaveThread();
+    PyEval_RestoreThread(again);
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+/// One PyGILState_Ensure(), and two ends of it.
+PyObject* ended_twice(PyObject* /*module*/, PyObject* /*list*/) {
+    std::thread thread([] {
+        PyGILState_STATE const found = PyGILState_Ensure();
+        PyGILState_Release(found);
+        PyGILState_Release(found);
+        seen = 1;
+    });
+    Py_BEGIN_ALLOW_THREADS;
+    thread.join();
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+/// No misuse of Python's: nobody catches what the thread throws.
+PyObject* uncaught(PyObject* /*module*/, PyObject* /*list*/) {
+    std::thread([] { throw std::runtime_error("no sensor"); }).join();
     Py_RETURN_NONE;
 }
 
@@ -202,6 +232,9 @@ PyMethodDef methods[] = {{"never_acquired", &never_acquired, METH_O, nullptr},
                          {"deep", &deep, METH_O, nullptr},
                          {"after_a_call", &after_a_call, METH_O, nullptr},
                          {"released", &released, METH_O, nullptr},
+                         {"uncaught", &uncaught, METH_O, nullptr},
+                         {"released_twice", &released_twice, METH_O, nullptr},
+                         {"ended_twice", &ended_twice, METH_O, nullptr},
                          {"after_a_holder_has_ended", &after_a_holder_has_ended, METH_O, nullptr},
                          {"after_the_guard", &after_the_guard, METH_O, nullptr},
                          {"finalized", &finalized, METH_NOARGS, nullptr},

@@ -248,6 +248,23 @@ class Explains(Attached):
         )
 
     @with_pystack
+    def test_a_pool_and_its_workers(self):
+        code = (
+            "import subprocess; child = subprocess.Popen(['sleep', '3600'])\n"
+            "print('ready', flush=True); child.wait()"
+        )
+        report = self.report("--pid", self.target(code).pid)
+        said = r"^it has the child process (\d+), which may hang as well: `gilwatch --pid \1`$"
+        self.assertRegex(report[-1], said)
+
+    @with_pystack
+    def test_why_it_cannot_read_one_whose_holder_has_ended(self):
+        outcome = self.attach("gilwatch", self.hang("keep"), python=TOOLS)
+        self.assert_refused(
+            outcome, "has ended without its Python state, perhaps with the GIL held"
+        )
+
+    @with_pystack
     def test_an_import(self):
         self.write("slow.py", "import sys, time\nsys.begun.set()\ntime.sleep(3600)\n")
         self.assert_says(

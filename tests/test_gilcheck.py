@@ -151,6 +151,20 @@ class Report(Checked):
                 self.assertIn("in holds", innermost)
                 self.assertEqual(len(others), 1)
 
+    def test_of_a_release_by_a_thread_that_does_not_hold_it(self):
+        """CPython crashes, or says that a thread state is wrong."""
+        for call, function, advice in (
+            ("released_twice", "PyEval_SaveThread", r"released it before, in released_twice.*once"),
+            ("ended_twice", "PyGILState_Release", r"each PyGILState_Ensure\(\) wants one"),
+        ):
+            for way, outcome in self.checked(f"import misuse_c; misuse_c.{call}([])"):
+                with self.subTest(call, way=way):
+                    report = self.the_report(outcome)
+                    self.assertEqual(
+                        (report["because"], report["function"]), ("released", function)
+                    )
+                    self.assertRegex(report["what_to_do"], advice)
+
     def test_of_a_call_in_a_region_that_released_the_gil(self):
         for way, outcome in self.checked("import misuse_c; misuse_c.released([])"):
             with self.subTest(way):
@@ -430,8 +444,33 @@ class Crash(Checked):
         for way, outcome in self.checked(code, "warn"):
             with self.subTest(way):
                 self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
-                self.assertIn("dies of SIGABRT while Python ends. Up to 3.13, ", outcome.stderr)
+                said = "dies of SIGABRT while Python ends. A std::thread that is destroyed before "
+                self.assertIn(said, outcome.stderr)
+                old = sys.version_info < (3, 14)
+                self.assertEqual("Up to 3.13, CPython then ends" in outcome.stderr, old)
                 self.assertNotRegex(outcome.stderr, self.SENTENCE)
+
+    def test_by_an_exception_that_nobody_catches(self):
+        for way, outcome in self.checked("import misuse_c; misuse_c.uncaught([])", "warn"):
+            with self.subTest(way):
+                self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
+                self.assertRegex(
+                    outcome.stderr,
+                    r"terminate called after throwing an instance of 'std::runtime_error'[^@]*"
+                    r"gilcheck: the program dies of SIGABRT, and a C\+\+ exception is in progress",
+                )
+                self.assertNotRegex(outcome.stderr, self.SENTENCE)
+
+    def test_is_told_where_only_a_lock_order_was_reported(self):
+        code = (
+            f"import sys; sys.path[:0] = [{MODULES!r}, {MODULES!r} + '/lock_orders/c']\n"
+            "import lock_orders, ctypes; lock_orders.mutex_faulty(); ctypes.string_at(0)"
+        )
+        command = (STOCK, "-m", "gilcheck", "--deadlocks", "-c", code)
+        outcome = self.run_command(*command, PYTHONPATH=PACKAGES)
+        self.assertEqual(outcome.code, -signal.SIGSEGV, outcome)
+        self.assertIn("gilcheck: possible deadlock: ", outcome.stderr)
+        self.assertIn("dies of SIGSEGV. What is reported above is another matter", outcome.stderr)
 
     def test_by_a_signal_that_is_sent(self):
         code = "import os, time; time.sleep(0); os.kill(os.getpid(), 7)"  # the GIL was taken once

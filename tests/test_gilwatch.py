@@ -131,6 +131,16 @@ class FirstLine(Watched):
     def test_of_native_work(self):
         self.assert_names("works")
 
+    def test_of_a_holder_that_has_ended(self):
+        for way, report in self.watched(self.hang("keep")):
+            with self.subTest(way):
+                self.assertRegex(
+                    report[0],
+                    r"^gilwatch: thread \d+ has ended, and did not release the GIL, .*; 1 thread "
+                    r"waits for it, \S+ s: the main thread in .*keep_for_ever\(\) at hangs\.hpp:",
+                )
+                self.assertIn("wants a PyGILState_Release()", report[1])
+
     def test_of_a_hang_right_after_the_start(self):
         """Python's main thread is asked for its stacks before, which it cannot answer any more.
 

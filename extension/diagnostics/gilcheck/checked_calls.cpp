@@ -133,16 +133,26 @@ bool is_compared(std::string_view name) noexcept {
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local void const* released_by = nullptr;
 
-/// Calls of these are recorded, and legal: a report says where the GIL was released.
-using save_function = void* (*)();
-using release_function = void (*)(int);
-save_function save_thread = nullptr;
-release_function release_state = nullptr;
+/// Calls of these are recorded: a report says where the GIL was released. They need the GIL, too.
+constinit checked_call saving{.function = nullptr, .name = "PyEval_SaveThread"};
+constinit checked_call releasing{.function = nullptr, .name = "PyGILState_Release"};
 /// Of these only where nothing else tells of them.
-using restore_function = void (*)(void*);
-using ensure_function = int (*)();
-restore_function restore_thread = nullptr;
-ensure_function ensure_state = nullptr;
+constinit checked_call restoring{.function = nullptr, .name = "PyEval_RestoreThread"};
+constinit checked_call ensuring{.function = nullptr, .name = "PyGILState_Ensure"};
+
+template <class Function>
+Function* next_of(checked_call const& call) noexcept {
+    return reinterpret_cast<Function*>(call.function.load(std::memory_order_relaxed));
+}
+
+void check_release(checked_call const& call, void* return_address) noexcept {
+    if (!handoff_gil_held) [[unlikely]] {
+        if (auto const handler = on_violation.load(std::memory_order_acquire)) {
+            handler(call, return_address);
+        }
+    }
+    released_by = return_address;
+}
 
 void tell_of_gil_function() noexcept {
     if (auto const handler = on_gil_function.load(std::memory_order_acquire)) {
@@ -151,55 +161,55 @@ void tell_of_gil_function() noexcept {
 }
 
 void* save_thread_noted() {
-    released_by = __builtin_return_address(0);
-    void* const state = save_thread();
+    check_release(saving, __builtin_return_address(0));
+    void* const state = next_of<void*()>(saving)();
     tell_of_gil_function();
     return state;
 }
 
 void release_state_noted(int found) {
-    released_by = __builtin_return_address(0);
-    release_state(found);
+    check_release(releasing, __builtin_return_address(0));
+    next_of<void(int)>(releasing)(found);
     tell_of_gil_function();
 }
 
 void restore_thread_noted(void* state) {
-    restore_thread(state);
+    next_of<void(void*)>(restoring)(state);
     tell_of_gil_function();
 }
 
 int ensure_state_noted() {
-    int const found = ensure_state();
+    int const found = next_of<int()>(ensuring)();
     tell_of_gil_function();
     return found;
+}
+
+/// What is called instead of a function. Null: it is none of these.
+void* noted(std::string_view name, void* function) {
+    auto const instead = [&](checked_call& call, auto* ours) -> void* {
+        call.function.store(function, std::memory_order_relaxed);
+        return reinterpret_cast<void*>(ours);
+    };
+    bool const is_told_by_events = on_gil_function.load(std::memory_order_relaxed) == nullptr;
+    return name == saving.name      ? instead(saving, &save_thread_noted)
+           : name == releasing.name ? instead(releasing, &release_state_noted)
+           : is_told_by_events      ? nullptr
+           : name == restoring.name ? instead(restoring, &restore_thread_noted)
+           : name == ensuring.name  ? instead(ensuring, &ensure_state_noted)
+                                    : nullptr;
 }
 
 /// The substitute for a function; null: there is none.
 void* substitute_for(char const* exported, void* function) {
     std::string_view const name = exported;
-    if (name == "PyEval_SaveThread") {
-        save_thread = reinterpret_cast<save_function>(function);
-        return reinterpret_cast<void*>(&save_thread_noted);
-    }
-    if (name == "PyGILState_Release") {
-        release_state = reinterpret_cast<release_function>(function);
-        return reinterpret_cast<void*>(&release_state_noted);
-    }
-    if (on_gil_function.load(std::memory_order_relaxed) != nullptr) {
-        if (name == "PyEval_RestoreThread") {
-            restore_thread = reinterpret_cast<restore_function>(function);
-            return reinterpret_cast<void*>(&restore_thread_noted);
-        }
-        if (name == "PyGILState_Ensure") {
-            ensure_state = reinterpret_cast<ensure_function>(function);
-            return reinterpret_cast<void*>(&ensure_state_noted);
-        }
+    if (void* const ours = noted(name, function)) {
+        return ours;
     }
     return is_legal_without_gil(name) ? nullptr : stub_of(exported, function);
 }
 
 bool is_ours(void const* function) noexcept {
-    std::array const noted{
+    std::array const all_noted{
         reinterpret_cast<void const*>(&save_thread_noted),
         reinterpret_cast<void const*>(&release_state_noted),
         reinterpret_cast<void const*>(&restore_thread_noted),
@@ -207,7 +217,7 @@ bool is_ours(void const* function) noexcept {
     };
     return is_within(function, &handoff_call_stubs, handoff_checked.size()) ||
            is_within(function, &handoff_load_stubs, handoff_loading.size()) ||
-           std::ranges::find(noted, function) != noted.end();
+           std::ranges::find(all_noted, function) != all_noted.end();
 }
 
 bool is_of_python(std::string_view name) noexcept {

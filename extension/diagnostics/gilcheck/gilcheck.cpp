@@ -28,6 +28,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <cxxabi.h>
 #include <fcntl.h>
 #include <mutex>
 #include <new>
@@ -57,6 +58,7 @@ std::atomic<bool> was_initialized = false;
 std::atomic<unsigned> reports = 0;
 std::atomic<unsigned> unfinished = 0;  // those of them that are being made
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool reporting = false;
+std::atomic<unsigned> calls_reported = 0;  // also those that are not written again
 std::atomic<bool> tells_of_crashes = false;
 // If a program begins with its stderr closed, that number later belongs to another file.
 std::atomic<bool> has_stderr = false;
@@ -144,6 +146,7 @@ bool on_call_without_gil(checked_call const& call, void* return_address) {
         return false;
     }
     reporting = true;
+    ++calls_reported;
     if (is_first_from(return_address) && begin_report()) {
         violation const found =
             violation::here(call.name, return_address, python->is_initialized() != 0);
@@ -235,26 +238,47 @@ void wait_for_reports() noexcept {
     }
 }
 
+/// As it is where std::terminate() has been called because nobody catches it.
+bool is_exception_in_progress() noexcept { return abi::__cxa_current_exception_type() != nullptr; }
+
 void tell_of_crash(std::string_view signal) noexcept {
     wait_for_reports();
     if (has_stderr) {
         end_temporary_log();
     }
-    bool const says_nothing =
-        signal == "SIGTERM" || !how().calls || reports > 0 || unfinished > 0 || !has_stderr;
-    if (!says_nothing && signal == "SIGABRT" && python->is_ending()) {
-        write_in_one_piece({"gilcheck: the program dies of ", signal, " while Python ends. ",
-                            threads_at_pythons_end});
-    } else if (!says_nothing) {
+    if (signal == "SIGTERM" || !how().calls || calls_reported > 0 || unfinished > 0 ||
+        !has_stderr) {
+        return;
+    }
+    bool const is_abort = signal == "SIGABRT";
+    std::string_view const nothing_of_it = reports > 0
+                                               ? ". What is reported above is another matter: "
+                                               : ", and nothing was reported: ";
+    if (is_abort && is_exception_in_progress()) {
         write_in_one_piece(
-            {"gilcheck: the program dies of ", signal,
-             ", and nothing was reported: if a thread counts references (Py_INCREF, Py_DECREF) "
-             "without the GIL, that is seen only in modules that were compiled with $(gilcheck "
-             "--includes) -include handoff/gilcheck_inline.h",
-             signal == "SIGABRT" ? ". If pybind11 says above that the GIL is not held, it ends the "
-                                   "program before gilcheck sees the call: compile with -DNDEBUG, "
-                                   "and gilcheck names the line\n"
-                                 : "\n"});
+            {"gilcheck: the program dies of SIGABRT, and a C++ exception is in progress. If "
+             "terminate() names it before this, nobody caught it: catch it where the thread's "
+             "function begins, or in the function that is noexcept. A callback of handoff's has "
+             ".on_error\n"});
+    } else if (is_abort && python->is_ending()) {
+        write_in_one_piece(
+            {"gilcheck: the program dies of SIGABRT while Python ends. A std::thread "
+             "that is destroyed before it is joined does so: join it before. ",
+             python->version < 0x030E0000 ? threads_at_pythons_end : "\n"});
+    } else if (is_abort) {
+        write_in_one_piece(
+            {"gilcheck: the program dies of SIGABRT", nothing_of_it,
+             "the message of what ended it comes before this. If pybind11 says that the GIL is not "
+             "held, it ended the program before gilcheck saw the call: compile with -DNDEBUG "
+             "$(gilcheck --includes) -include handoff/gilcheck_inline.h, and gilcheck names the "
+             "line. After \"without an active exception\" look for a std::thread that is destroyed "
+             "before it is joined\n"});
+    } else {
+        write_in_one_piece(
+            {"gilcheck: the program dies of ", signal, nothing_of_it,
+             "if a thread counts references (Py_INCREF, Py_DECREF) without the GIL, that is seen "
+             "only in modules that were compiled with $(gilcheck --includes) -include "
+             "handoff/gilcheck_inline.h\n"});
     }
 }
 

@@ -84,6 +84,10 @@ bool drops_a_reference(std::string_view function) {
            function == "_Py_DecRefShared" || function == "_Py_MergeZeroLocalRefcount";
 }
 
+bool releases_the_gil(std::string_view function) {
+    return function == "PyEval_SaveThread" || function == "PyGILState_Release";
+}
+
 constexpr std::array because_names{"never_acquired", "released", "finalized"};
 
 }  // namespace
@@ -139,6 +143,20 @@ std::string violation::advice() const {
                               : "Destroy it inside the guard's scope: declare it after the guard, "
                                 "or reset it there. Or keep it in a handoff::gil_owned, which any "
                                 "thread may drop.");
+    }
+    if (releases_the_gil(function) && why != because::finalized) {
+        return "This thread does not hold the GIL, and releases it" +
+               (released_at.empty()
+                    ? std::string(": ")
+                    : ". It has released it before, in " + briefly(released_at[0]) + ": ") +
+               (function == std::string_view("PyGILState_Release")
+                    ? "each PyGILState_Ensure() wants one PyGILState_Release(), on the same thread "
+                      "(a guard does so: handoff::gil_acquire, pybind11::gil_scoped_acquire)."
+                    : "release it once. Remove the inner one: a call guard of the binding library, "
+                      "or handoff::without_gil, releases it for the whole function. If it is not "
+                      "known whether the caller holds the GIL, use handoff::gil_release, which "
+                      "then "
+                      "does nothing.");
     }
     std::string_view const piece = piece_that_calls(function, stack);
     std::string const by_piece =

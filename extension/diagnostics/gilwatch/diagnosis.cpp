@@ -469,12 +469,22 @@ std::string words_of_waits(threads_seen const& threads, times_seen const& times)
     bool const is_handed_over = holder == threads.end() && times.so_long.count() > 0;
     thread_seen const* const held_it =
         is_handed_over && times.held >= longest / 2 ? find_thread(threads, times.held_by) : nullptr;
-    if (count > 0 && held_it != nullptr) {
+    if (count > 0 && times.holder_has_ended) {
+        text =
+            "thread " + std::to_string(times.held_by) +
+            " has ended, and did not release the GIL, which nobody can take any more; " +
+            std::to_string(count) + (count == 1 ? " thread waits" : " threads wait") + " for it, " +
+            in_seconds(longest) + waiting +
+            "\n  do: release the GIL on every way out of that thread's function. A guard does so "
+            "(handoff::gil_acquire, pybind11::gil_scoped_acquire); each PyGILState_Ensure() "
+            "wants a PyGILState_Release()\n";
+    } else if (count > 0 && held_it != nullptr) {
         text = words_of_ended_hold(*held_it, times, count, longest) + waiting +
                "\n  do: " + std::string(cure_of(activity::works)) + how_to_release(*held_it) + "\n";
     } else if (count > 0 && (!was_held_long || is_handed_over)) {
         text.append("the GIL changes hands, ").append(std::to_string(count));
-        text.append(" threads or more want it, and one has waited for ");
+        text.append(count == 1 ? " thread or more wants it" : " threads or more want it");
+        text.append(", and one has waited for ");
         text.append(in_seconds(longest));
         text.append(was_held_long ? ", through more than one long hold" : "").append(waiting);
         text.append(

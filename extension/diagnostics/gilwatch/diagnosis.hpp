@@ -73,6 +73,7 @@ struct times_seen {
     std::chrono::duration<double> so_long{0};  // the longest wait, or hold
     std::chrono::duration<double> held{0};  // the GIL, by its current holder
     pid_t held_by = 0;  // its holder as the report was begun; 0: not known
+    bool holder_has_ended = false;
     // The time in the longest wait for which the GIL was held for long at a time, by any threads.
     std::chrono::duration<double> held_long{0};
     bool python_ends = false;  // no other thread gets the GIL any more

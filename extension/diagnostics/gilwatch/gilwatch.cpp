@@ -491,6 +491,7 @@ private:
         times_seen times{.so_long = so_long};
         times.held = went_on ? clock::duration(0) : now - clock::time_point(clock::duration(since));
         times.held_by = went_on ? 0 : holder_of_gil().id;
+        times.holder_has_ended = times.held_by != 0 && has_ended(times.held_by);
         auto const* const watched = python.load();
         times.python_ends = watched != nullptr && watched->is_ending();
         times.is_free_threaded = is_free_threaded();

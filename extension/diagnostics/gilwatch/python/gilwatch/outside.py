@@ -6,6 +6,7 @@ pystack reads where all threads are; the rest is the library's own diagnosis, as
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import json
 import subprocess
@@ -48,7 +49,23 @@ def report_on_process(pid: int) -> str:
         stacks = _read(process, str(pid))
     if "error" in stacks:
         raise RefusedError(_of_process(pid, stacks))
-    return report(stacks["threads"], owners)
+    return report(stacks["threads"], owners) + _on_children(pid)
+
+
+def _on_children(pid: int) -> str:
+    """What a parent waits for may be in a child, as in a pool's worker. Source: proc(5)."""
+    found: list[str] = []
+    for each in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += each.read_text().split()
+    if not found:
+        return ""
+    first = sorted(found, key=int)
+    word = "process" if len(first) == 1 else "processes"
+    return (
+        f"\n\nit has the child {word} {', '.join(first[:8])}{', …' * (len(first) > 8)}, which may "
+        f"hang as well: `gilwatch --pid {first[0]}`"
+    )
 
 
 def report_on_core(file: Path, executable: Path | None) -> str:
@@ -179,6 +196,12 @@ def _of_process(pid: int, stacks: dict[str, Any]) -> str:
         return (
             f"process {pid} has no Python that runs: it only begins, or ends already (`gdb -p "
             f"{pid}` shows where it is; pystack says: {text})"
+        )
+    if "No such process" in text and Path(f"/proc/{pid}").exists():
+        return (
+            f"pystack could not read process {pid}: a thread that Python knows has ended without "
+            "its Python state, perhaps with the GIL held. Run the program by `gilwatch`, which "
+            "sees that"
         )
     return f"pystack could not read process {pid}: {text}; is it one that your pystack knows?"
 
