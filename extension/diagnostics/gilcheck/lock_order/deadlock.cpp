@@ -250,9 +250,9 @@ struct writer {
 void note_what_the_gil_is(writer& told) {
     if (attachment_is_asked_for) {
         told.line("note     ",
-                  "this Python has no GIL: to hold it is to be attached, and to take it is to "
-                  "attach. The threads wait for each other if another one stops all threads "
-                  "meanwhile, as a garbage collection does");
+                  "this Python has no GIL: a thread that is attached counts as its holder, and one "
+                  "that attaches takes it. They wait for each other if another thread stops all "
+                  "threads meanwhile, as a garbage collection does");
     }
 }
 
