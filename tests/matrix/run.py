@@ -5,6 +5,7 @@ As a user would there: the README's prerequisites, the sources, `make test`. See
 
 import fcntl
 import os
+import platform
 import re
 import shutil
 import signal
@@ -19,6 +20,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 CACHE = PROJECT / ".matrix"
 TABLE = PROJECT / "docs" / "matrix.md"
 MINUTES = float(os.environ.get("MINUTES") or 60)  # for a row's `make test`, and for its root
+EMULATED = 10  # times as long for a row that qemu runs
+QEMU = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")  # there if the kernel starts qemu
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -54,6 +57,11 @@ class Row(NamedTuple):
     packages: tuple[str, ...] = ()
     compiler: str = "g++"
     settings: tuple[str, ...] = ()
+    emulated: bool = False  # by qemu, because it is for aarch64 and the machine is x86-64
+
+    @property
+    def minutes(self):
+        return MINUTES * (EMULATED if self.emulated else 1)
 
     @property
     def prerequisites(self):
@@ -75,6 +83,10 @@ ROWS = {
     ),
     "ubuntu24.04": Row("noble", UBUNTU),
     "ubuntu26.04": Row("resolute", UBUNTU),
+    "debian13-arm64": Row("trixie")
+    if platform.machine() == "aarch64"
+    # The C library's headers; add_compilers() adds the rest.
+    else Row("trixie", compiler="libc6-dev", settings=("HANDOFF_PATIENCE=20",), emulated=True),
 }
 
 # Namespaces of its own: what is mounted and started in them is gone when this program is.
@@ -104,7 +116,7 @@ class NoRootError(Exception):
     """Why a row says nothing about the project."""
 
 
-def call(command, log, **options):
+def call(command, log, minutes, **options):
     """Runs a command, its output in the log; returns its exit code, None if it took too long."""
     process = subprocess.Popen(
         [*APART, *command],
@@ -114,7 +126,7 @@ def call(command, log, **options):
         **options,
     )
     try:
-        return process.wait(MINUTES * 60)
+        return process.wait(minutes * 60)
     except subprocess.TimeoutExpired:
         return None
     finally:
@@ -122,7 +134,7 @@ def call(command, log, **options):
         process.wait()
 
 
-def call_inside(root, command, log):
+def call_inside(root, command, log, minutes):
     """Runs a command in a root file system, which has the caller's network and little else."""
     variables = {
         name: value
@@ -137,7 +149,26 @@ def call_inside(root, command, log):
         shutil.copy(CERTIFICATES, inside)
         for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
             variables[name] = str(CERTIFICATES)
-    return call(["sh", "-c", ENTER, "enter", root, *command], log, env=variables)
+    return call(["sh", "-c", ENTER, "enter", root, *command], log, minutes, env=variables)
+
+
+def add_compilers(root):
+    """Gives an emulated root the cross compilers of the system in its folder /amd64.
+
+    They run ten times as fast as emulated ones, and have the names that the root's own would have.
+    """
+    inside, prefix = Path("/amd64/usr"), "aarch64-linux-gnu"
+    links = {
+        "lib64": inside / "lib64",  # with the loader of their programs
+        "usr/lib/x86_64-linux-gnu": inside / "lib/x86_64-linux-gnu",
+        f"usr/{prefix}": inside / prefix,
+        "usr/bin/cc": "gcc",
+        "usr/bin/c++": "g++",
+    }
+    for path in (root / "amd64/usr/bin").glob(f"{prefix}-*"):
+        links[f"usr/bin/{path.name.removeprefix(f'{prefix}-')}"] = inside / "bin" / path.name
+    for link, target in links.items():
+        (root / link).symlink_to(target)
 
 
 def make_root(row, folder, log):
@@ -152,12 +183,16 @@ def make_root(row, folder, log):
     packages = CACHE / "packages" / row.suite
     packages.mkdir(parents=True, exist_ok=True)
     options = ("--variant=minbase", f"--keyring={archive.keys}", f"--cache-dir={packages}")
-    command = ("debootstrap", *options, row.suite, root, archive.mirror, *archive.script)
-    if call(command, log) != 0:
-        raise NoRootError(
-            f"{row.suite} could not be had from {archive.mirror};"
-            f" {'UBUNTU_' if archive is UBUNTU else ''}MIRROR=… is another"
-        )
+    systems = {root: []}
+    if row.emulated:
+        systems = {root: ["--arch=arm64"], root / "amd64": ["--include=g++-aarch64-linux-gnu"]}
+    for system, more in systems.items():
+        where = (row.suite, system, archive.mirror, *archive.script)
+        if call(("debootstrap", *options, *more, *where), log, row.minutes) != 0:
+            raise NoRootError(
+                f"{row.suite} could not be had from {archive.mirror};"
+                f" {'UBUNTU_' if archive is UBUNTU else ''}MIRROR=… is another"
+            )
     # Unstable's index, signed like the others, is valid for a week only: too short for a mirror
     # that lags behind, or a machine whose clock runs ahead.
     lenient = "[check-valid-until=no] " if row.suite == "sid" else ""
@@ -165,8 +200,10 @@ def make_root(row, folder, log):
     (root / "etc/apt/sources.list").write_text(source)
     install = "apt-get update; apt-get install -y --no-install-recommends $*; apt-get clean"
     command = ("env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", install, "install")
-    if call_inside(root, (*command, *row.prerequisites), log) != 0:
+    if call_inside(root, (*command, *row.prerequisites), log, row.minutes) != 0:
         raise NoRootError(f"{row.suite} could not install {' '.join(row.prerequisites)}")
+    if row.emulated:
+        add_compilers(root)
     made.write_text(recipe)
     return root
 
@@ -197,7 +234,8 @@ def test(row, folder):
     with (folder / "log").open("w") as log:
         root = make_root(row, folder, log)
         copy_sources(root / "handoff")
-        code = call_inside(root, ("make", "-C", "/handoff", "test", *row.settings), log)
+        command = ("make", "-C", "/handoff", "test", *row.settings)
+        code = call_inside(root, command, log, row.minutes)
     set_up = root / "handoff/build/Release/set_up.log"  # what CMake said
     text = "".join(
         each.read_text(errors="replace") for each in (set_up, folder / "log") if each.exists()
@@ -206,7 +244,7 @@ def test(row, folder):
     def last(pattern, otherwise="?"):
         return (re.findall(pattern, text, re.MULTILINE) or [otherwise])[-1]
 
-    late = f"took longer than {MINUTES:g} minutes"
+    late = f"took longer than {row.minutes:g} minutes"
     return code == 0, (
         last(r"^-- Python (\S+): "),
         last(r"^-- Boost\.Python (\S+) "),
@@ -233,6 +271,11 @@ def check_machine(rows):
     missing += [keyring for keyring, keys in keyrings.items() if not keys.exists()]
     if missing:
         sys.exit(f"make matrix needs more programs: apt-get install {' '.join(missing)}")
+    if any(row.emulated for row in rows) and not QEMU.exists():
+        sys.exit(
+            f"the row debian13-arm64 needs qemu, and a kernel that starts it ({QEMU}):"
+            " apt-get install qemu-user-static binfmt-support"
+        )
 
 
 def main(names):
