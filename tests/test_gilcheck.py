@@ -154,7 +154,11 @@ class Report(Checked):
     def test_of_a_release_by_a_thread_that_does_not_hold_it(self):
         """CPython crashes, or says that a thread state is wrong."""
         for call, function, advice in (
-            ("released_twice", "PyEval_SaveThread", r"released it before, in released_twice.*once"),
+            (
+                "released_twice",
+                "PyEval_SaveThread",
+                r"released it before, in .*released_twice.*: release it once",
+            ),
             ("ended_twice", "PyGILState_Release", r"each PyGILState_Ensure\(\) wants one"),
         ):
             for way, outcome in self.checked(f"import misuse_c; misuse_c.{call}([])"):

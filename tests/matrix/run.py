@@ -58,6 +58,8 @@ class Row(NamedTuple):
     compiler: str = "g++"
     settings: tuple[str, ...] = ()
     emulated: bool = False  # by qemu, because it is for aarch64 and the machine is x86-64
+    # A program of the project, and its arguments, that runs there before the tests.
+    preparation: tuple[str, ...] = ()
 
     @property
     def minutes(self):
@@ -70,6 +72,11 @@ class Row(NamedTuple):
         return (*readme, "python3-numpy", *self.packages)
 
 
+# What CPython's own modules are compiled with.
+PYTHONS_LIBRARIES = (
+    *("libssl-dev", "libffi-dev", "zlib1g-dev", "libbz2-dev", "liblzma-dev"),
+    *("libsqlite3-dev", "libreadline-dev", "libncurses-dev", "uuid-dev"),
+)
 ROWS = {
     "debian12": Row("bookworm"),
     "debian12-boost1.81": Row("bookworm", packages=("libboost-python1.81-dev",)),
@@ -80,6 +87,12 @@ ROWS = {
         "sid",
         packages=("python3.15", "python3.15-venv"),
         settings=("PYTHON=/usr/bin/python3.15",),
+    ),
+    "python3.14t": Row(
+        "trixie",
+        packages=("curl", "cmake", "xz-utils", *PYTHONS_LIBRARIES),
+        settings=("PYTHON=/opt/py314t/bin/python3",),
+        preparation=("tests/matrix/free_threaded_python.sh", "/opt/py314t"),
     ),
     "ubuntu24.04": Row("noble", UBUNTU),
     "ubuntu26.04": Row("resolute", UBUNTU),
@@ -139,7 +152,7 @@ def call_inside(root, command, log, minutes):
     variables = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("PIP_") or name.lower().endswith("_proxy")
+        if name.startswith("PIP_") or name.lower().endswith("_proxy") or name.endswith("MIRROR")
     }
     variables |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
@@ -234,6 +247,10 @@ def test(row, folder):
     with (folder / "log").open("w") as log:
         root = make_root(row, folder, log)
         copy_sources(root / "handoff")
+        if row.preparation:
+            program, *arguments = row.preparation
+            if call_inside(root, (f"/handoff/{program}", *arguments), log, row.minutes) != 0:
+                raise NoRootError(f"{program} failed")
         command = ("make", "-C", "/handoff", "test", *row.settings)
         code = call_inside(root, command, log, row.minutes)
     set_up = root / "handoff/build/Release/set_up.log"  # what CMake said
