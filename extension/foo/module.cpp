@@ -24,6 +24,7 @@ using handoff::foo;
 // Around everything that may run Python code (__index__, __repr__, an audit hook): Boost.Python
 // calls it inside a catch (...), and a daemon thread may be in that code when Python ends.
 using handoff::detail::rather_hang;
+using handoff::detail::refuse_free_threaded_python;
 
 namespace {
 
@@ -258,6 +259,9 @@ int execute(PyObject* module) {
 /// Like BOOST_PYTHON_MODULE, but with two-phase initialisation: of a module with a single phase, a
 /// subinterpreter would silently get a copy. Source: PEP 489, PEP 684.
 PyObject* PyInit_Foo() {
+    if (refuse_free_threaded_python()) {
+        return nullptr;
+    }
     static std::array slots = {
         PyModuleDef_Slot{.slot = Py_mod_exec, .value = reinterpret_cast<void*>(&execute)},
 #if PY_VERSION_HEX >= 0x030C0000

@@ -1,4 +1,4 @@
-// lock_detached(): a thread waits for one of Handoff's mutexes while others can stop the world.
+// free_threading: what differs where Python has no GIL, and is no matter of a header.
 #include <handoff/gil/detail/free_threading.hpp>
 
 #ifdef Py_GIL_DISABLED
@@ -6,6 +6,11 @@
 #include <handoff/gil/held.hpp>
 
 namespace handoff::detail {
+
+/// Only a free-threaded Python has it; the loader looks for it at once.
+[[gnu::used]] void (*const wanted_of_python)(PyObject*) = &_Py_DecRefShared;
+
+bool refuse_free_threaded_python() noexcept { return false; }
 
 void lock_detached(std::mutex& wanted) {
     while (!wanted.try_lock()) {
@@ -20,6 +25,26 @@ void lock_detached(std::mutex& wanted) {
         wanted.unlock();
         PyEval_RestoreThread(own);
     }
+}
+
+}  // namespace handoff::detail
+
+#else
+
+// NOLINTNEXTLINE(bugprone-reserved-identifier): CPython's; only a free-threaded one has it
+extern "C" [[gnu::weak]] void _Py_DecRefShared(PyObject*);
+
+namespace handoff::detail {
+
+bool refuse_free_threaded_python() noexcept {
+    if (&_Py_DecRefShared == nullptr) {
+        return false;
+    }
+    PyErr_SetString(PyExc_ImportError,
+                    "this module was built for a Python with a GIL, and this Python is a "
+                    "free-threaded build, whose objects have another layout: build the module for "
+                    "this Python");
+    return true;
 }
 
 }  // namespace handoff::detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <handoff/boost_python/python_error.hpp>
+#include <handoff/gil/detail/free_threading.hpp>
 #include <handoff/gil/gate.hpp>
 
 #include <boost/python/module.hpp>
@@ -14,7 +15,7 @@ namespace handoff::detail {
 /// Source: Boost.Python's src/module.cpp, init_module_in_scope(); CPython's Python/importdl.c.
 inline PyObject* init_module(PyModuleDef& definition, void (*fill)(),
                              [[maybe_unused]] bool needs_no_gil) {
-    if (!gil_gate::open()) {
+    if (refuse_free_threaded_python() || !gil_gate::open()) {
         return nullptr;
     }
     PyObject* const module = boost::python::detail::init_module(definition, fill);

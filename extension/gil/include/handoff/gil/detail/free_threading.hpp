@@ -115,6 +115,15 @@ private:
 #endif
 };
 
+/// Call it first in a module's PyInit function: where the running Python has other objects than the
+/// Python that this was compiled for, a PyModuleDef would be misread, and Python would crash.
+///
+/// Returns: whether this was compiled for a Python with a GIL and runs in a free-threaded one, at
+///          the same time with an ImportError that says so. The loader refuses the reverse:
+///          "undefined symbol: _Py_DecRefShared".
+/// GIL:     held.
+[[nodiscard]] bool refuse_free_threaded_python() noexcept;
+
 #ifdef Py_GIL_DISABLED
 
 /// Waits for a handoff::mutex of which others have hold: detached, as an attached thread that
