@@ -103,15 +103,31 @@ bool blocks(std::filesystem::path const& thread, int signal_number) {
     return false;
 }
 
+/// Sends a signal to this thread, which does not receive it. Returns whether the system sends it.
+bool can_be_sent(int number) noexcept {
+    sigset_t only;
+    sigset_t former;
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    pthread_sigmask(SIG_BLOCK, &only, &former);
+    bool const is_sent = pthread_kill(pthread_self(), number) == 0;
+    if (is_sent) {
+        timespec const now{};
+        sigtimedwait(&only, nullptr, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &former, nullptr);
+    return is_sent;
+}
+
 }  // namespace
 
 int unused_signal() noexcept {
     // From the end, because programs that use some take the first ones. Not the last one, which is
-    // valgrind's. Setting a signal shows whether it can be set: qemu keeps some for itself.
+    // valgrind's. qemu keeps some for itself: it may set one that it cannot send.
     for (int number = SIGRTMAX - 1; number >= SIGRTMIN; --number) {
         struct sigaction used{};
         if (sigaction(number, nullptr, &used) == 0 && used.sa_handler == SIG_DFL &&
-            sigaction(number, &used, nullptr) == 0) {
+            sigaction(number, &used, nullptr) == 0 && can_be_sent(number)) {
             return number;
         }
     }

@@ -10,7 +10,8 @@ namespace handoff::detail {
 ///
 /// The program does not notice the child: no SIGCHLD is sent, wait() does not find it, and no
 /// handler runs, neither of pthread_atfork() nor of a signal. Its descriptors are copies, and none
-/// of the program's is used: one whose number was remembered may be another file's by now.
+/// of the program's is used: one whose number was remembered may be another file's by now. Under
+/// qemu's emulation of a processor SIGCHLD is sent, and wait() may find the child.
 ///
 /// `work` may do what a signal's handler may. It must not exec, which makes the child an ordinary
 /// one; a child of its own may do so. All signals are blocked.

@@ -3,14 +3,13 @@
 
 #include "mapped_array.hpp"
 #include "mixed.hpp"
+#include "own_memory.hpp"
 
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <sys/uio.h>
-#include <unistd.h>
 
 namespace handoff::detail {
 
@@ -158,10 +157,8 @@ bool has_its_mark(lock_seen const& lock) noexcept {
         return true;
     }
     std::uint64_t mark = 0;
-    iovec const here{.iov_base = &mark, .iov_len = sizeof mark};
-    iovec const there{.iov_base = const_cast<char*>(static_cast<char const*>(lock.object) + offset),
-                      .iov_len = sizeof mark};
-    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof mark &&
+    return copy_memory(reinterpret_cast<std::uintptr_t>(lock.object) + offset, &mark,
+                       sizeof mark) &&
            mark == (magic_of_marks | lock.number);
 }
 
