@@ -31,7 +31,7 @@ void lock_detached(std::mutex& wanted) {
 
 #else
 
-// NOLINTNEXTLINE(bugprone-reserved-identifier): CPython's; only a free-threaded one has it
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming): CPython's name
 extern "C" [[gnu::weak]] void _Py_DecRefShared(PyObject*);
 
 namespace handoff::detail {

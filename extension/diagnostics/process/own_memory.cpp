@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 
 namespace handoff::detail {
 
@@ -35,7 +36,7 @@ bool copy_memory(std::uintptr_t address, void* to, std::size_t size) noexcept {
     if (copied < 0 && errno == ENOSYS) {  // qemu does not emulate that call
         return copy_through_pipe(from, to, size);
     }
-    return copied == static_cast<ssize_t>(size);
+    return std::cmp_equal(copied, size);
 }
 
 int number_at(std::uintptr_t address) noexcept {
