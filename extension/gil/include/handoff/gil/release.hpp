@@ -35,6 +35,8 @@ struct called_by_python {};
 ///     gil_release while_joining;
 ///     if (ended.joinable()) { ended.join(); }
 ///
+/// Where Python has no GIL, two callers may be in the exchange at once: lock a mutex for it.
+///
 /// GIL:      any on entry; the same on return, also when an exception passes.
 /// Threads:  any.
 /// REQUIRES: no Python object is touched in scope; destroyed by the thread that made it, in
