@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
@@ -165,6 +166,27 @@ TEST(GilOnceOfManyThreads, IsMadeOnceBesideBusyPython) {
         });
     }
     embedded_python::python().run_string("for each in range(300000): pass");
+    threads.clear();
+    EXPECT_EQ(made, std::ssize(all));
+}
+
+/// One finds no value, and gets its turn after another has ended its own.
+TEST(GilOnceOfManyThreads, IsMadeOnceWhereAllComeAtTheSameMoment) {
+    constexpr int threads_at_once = 4;
+    static constinit std::array<gil_once<int>, 3000> all;
+    static std::atomic<int> made = 0;
+    static std::barrier together(threads_at_once);
+    static_cast<void>(embedded_python::python());
+    std::vector<std::jthread> threads;
+    threads.reserve(threads_at_once);
+    for (int i = 0; i < threads_at_once; ++i) {
+        threads.emplace_back([] {
+            for (auto& once : all) {
+                together.arrive_and_wait();
+                static_cast<void>(once.get([] { return ++made; }));
+            }
+        });
+    }
     threads.clear();
     EXPECT_EQ(made, std::ssize(all));
 }

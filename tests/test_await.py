@@ -622,6 +622,30 @@ loop.run_until_complete(begin())
         # The callback may find Python's gate closed.
         self.assertRegex(outcome.stdout, r"^\[('the event loop [^']*')?\]\n$")
 
+    def test_exit_asks_the_threads_of_all_who_were_first_to_stop(self):
+        """Threads that come at the same moment share one reader, which is asked at exit."""
+        script = """
+import atexit, awaitables, threading, time
+
+def look():
+    while awaitables.running(): time.sleep(0.001)
+    print("stopped")
+
+atexit.register(look)
+together, kept = threading.Barrier(8), []
+
+def begin():
+    together.wait()
+    kept.append(awaitables.until_stopped())
+
+threads = [threading.Thread(target=begin) for _ in range(8)]
+for each in threads: each.start()
+for each in threads: each.join()
+"""
+        for run in range(5):
+            with self.subTest(run=run):
+                self.assertEqual(self.outcome(script), (0, "stopped\n", ""))
+
     def test_exit_with_a_loop_that_is_not_closed_asks_the_threads_to_stop(self):
         script = """
 import asyncio, atexit, awaitables, time

@@ -1187,6 +1187,11 @@ class NoReport(Checked):
     def test_of_a_thread_with_our_guard(self):
         self.assert_silent("import misuse_c; print(misuse_c.acquired([1]))", "1\n")
 
+    def test_of_boost_pythons_own_static_objects(self):
+        """The first ArgumentError makes one, which dies after Python."""
+        code = "from Foo import Foo\ntry: Foo(*range(9))\nexcept TypeError: print('refused')"
+        self.assert_silent(code, "refused\n")
+
     def test_of_calls_that_need_no_gil(self):
         for begin in "", "import tracemalloc; tracemalloc.start(); ":
             self.assert_silent(f"{begin}import legal_calls; legal_calls.call_all()")

@@ -57,6 +57,24 @@ class FirstLine(Watched):
                     report[0],
                     r"^gilwatch: the main thread is attached and sleeps in .*sleep_long\(\)",
                 )
+                self.assertRegex("\n".join(report), r'File "<string>", line \d+ in <module>')
+
+    def test_of_a_long_collection(self):
+        """It has stopped the others itself, and cannot detach."""
+        code = (
+            "import gc, threading\n"
+            "gc.disable(); kept = [[] for _ in range(8_000_000)]\n"
+            "def wants():\n"
+            "    while True: open('/dev/null').close()\n"
+            "threading.Thread(target=wants, daemon=True).start()\n"
+            "while True: gc.collect()"
+        )
+        module = ("-m", "gilwatch", "--after", "0.1", "-c", code)
+        report = self.first_report(STOCK, *module)
+        self.assertRegex(
+            report[0], "^gilwatch: the main thread is attached and collects garbage in"
+        )
+        self.assertRegex(report[1], r"^  do: .*gc\.freeze\(\)")
 
 
 class Silent(Watched):

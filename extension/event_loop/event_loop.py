@@ -5,6 +5,7 @@ import atexit
 import concurrent.futures
 import os
 import sys
+import threading
 import weakref
 
 
@@ -104,43 +105,50 @@ class _ReaderOfThread(Reader):
 
 _readers = weakref.WeakKeyDictionary()  # of loops; the values weak, too: they lead back to the loop
 _reader_of_thread = None
+# Of these two, and of each reader's runs: two threads that are first make one reader. Reentrant,
+# because a finalizer may come in while one is made.
+_making = threading.RLock()
 
 
 def reader_of(loop):
     """The reader of a loop, which may run in another thread, or not yet."""
-    reader = _readers[loop]() if loop in _readers else None
-    if reader is None:
-        reader = _ReaderOfLoop(loop)
-        if asyncio._get_running_loop() is loop:
-            reader.watch()
-        else:
-            watch = dies_where_dropped(reader.watch)  # noqa: F821
-            dies_where_dropped(loop.call_soon_threadsafe(watch))  # noqa: F821
-        _readers[loop] = weakref.ref(reader)
-    return reader
+    with _making:
+        reader = _readers[loop]() if loop in _readers else None
+        if reader is None:
+            reader = _ReaderOfLoop(loop)
+            if asyncio._get_running_loop() is loop:
+                reader.watch()
+            else:
+                watch = dies_where_dropped(reader.watch)  # noqa: F821
+                dies_where_dropped(loop.call_soon_threadsafe(watch))  # noqa: F821
+            _readers[loop] = weakref.ref(reader)
+        return reader
 
 
 def reader_of_thread():
     """The reader of the native thread, which the first call starts."""
     global _reader_of_thread
-    reader = _reader_of_thread
-    if reader is None:
-        reader = _ReaderOfThread()
-        read_on_thread(reader.mailbox, reader.read)  # noqa: F821
-        _reader_of_thread = reader
-    return reader
+    with _making:
+        if _reader_of_thread is None:
+            reader = _ReaderOfThread()
+            read_on_thread(reader.mailbox, reader.read)  # noqa: F821
+            _reader_of_thread = reader
+        return _reader_of_thread
 
 
 def _drop_waits():
     """At exit: asks the makers of what is still awaited to stop."""
-    for reader in [*(each() for each in _readers.values()), _reader_of_thread]:
+    with _making:
+        readers = [*(each() for each in _readers.values()), _reader_of_thread]
+    for reader in readers:
         if reader is not None:
             reader.arrivals.clear()
 
 
 def _forget_parent():
     """In the child of a fork(), where neither the parent's loops run nor its threads."""
-    global _reader_of_thread
+    global _making, _reader_of_thread
+    _making = threading.RLock()
     _reader_of_thread = None
     _readers.clear()
 
@@ -243,12 +251,13 @@ def runs_of(loop, make):
     """What native threads ask of a loop: made by make(mailbox), once for a loop."""
     if not isinstance(loop, asyncio.AbstractEventLoop):
         raise TypeError(f"not an event loop of asyncio: {loop!r}; get one by get_running_loop()")
-    reader = reader_of(loop)
-    if reader.runs is None:
-        asked = make(reader.mailbox)
-        reader.runs = weakref.ref(asked)
-        reader.arrivals[asked.number()] = _Runs(loop, asked)
-    asked = reader.runs()
+    with _making:
+        reader = reader_of(loop)
+        if reader.runs is None:
+            asked = make(reader.mailbox)
+            reader.runs = weakref.ref(asked)
+            reader.arrivals[asked.number()] = _Runs(loop, asked)
+        asked = reader.runs()
     if asked is None:
         raise RuntimeError("the event loop is closed")
     return asked

@@ -134,6 +134,16 @@ finding_reports reports_from_now() {
 
 void on_take() noexcept;
 
+/// Boost.Python keeps Python objects in static objects of its own, which die after Python. It is
+/// legal with a GIL, where the count is no call, and changes nothing.
+bool is_of_boosts_own_statics(std::string_view called, void const* return_address) noexcept {
+    Dl_info caller{};
+    return python->is_free_threaded && python->is_initialized() == 0 &&
+           (called == "_Py_DecRefShared" || called == "_Py_MergeZeroLocalRefcount") &&
+           dladdr(return_address, &caller) != 0 &&
+           std::string_view(caller.dli_fname).find("/libboost_python") != std::string_view::npos;
+}
+
 /// On a free-threaded build there is no event when a thread attaches, so each call checks.
 bool on_call_without_gil(checked_call const& call, void* return_address) {
     if (is_attached()) {
@@ -142,7 +152,8 @@ bool on_call_without_gil(checked_call const& call, void* return_address) {
         }
         return python->is_free_threaded;
     }
-    if (!how().calls || reporting || may_be_ignored()) {
+    if (!how().calls || reporting || may_be_ignored() ||
+        is_of_boosts_own_statics(call.name, return_address)) {
         return false;
     }
     reporting = true;

@@ -30,6 +30,8 @@ constexpr std::array signs_of_python = std::to_array<sign>({
     {"_PyMutex_Lock", activity::waits_for_a_lock_of_python},
     {"_PyParkingLot_Park", activity::waits_for_a_lock_of_python},
     {"_PySemaphore_Wait", activity::waits_for_a_lock_of_python},
+    {"gc_collect_main", activity::collects_garbage},
+    {"gc_collect_internal", activity::collects_garbage},
     {"interpreter::stop", activity::stops_the_interpreter},
     {"gilwatch::report", activity::asks_for_a_report},
     {"gilwatch_report", activity::asks_for_a_report},
@@ -185,6 +187,8 @@ std::string_view words_of(activity does) {
             return "waits for another thread's import";
         case activity::joins_a_thread_of_python:
             return "waits for the end of a Python thread";
+        case activity::collects_garbage:
+            return "collects garbage";
         case activity::stops_the_interpreter:
             return "stops the interpreter, and waits for calls";
         case activity::asks_for_a_report:
@@ -252,6 +256,9 @@ std::string_view cure_of(activity does) {
         case activity::waits_for_a_static_initialiser:
             return "make it by handoff::gil_once<T>; or initialise it before the threads start, or "
                    "with the GIL released: the thread that initialises it needs the GIL";
+        case activity::collects_garbage:
+            return "make collections shorter or fewer: gc.freeze() after the start of the program, "
+                   "larger gc.set_threshold(), fewer containers that live long";
         case activity::works:
         case activity::does_not_answer:
             return "release the GIL while it works without Python";
@@ -437,10 +444,18 @@ std::string words_of_attached(threads_seen const& threads) {
     if (waiting.count == 0) {
         return "no thread waits for another one to detach" + words_of_all(threads) + "\n";
     }
-    // One that works may detach soon; one that waits for something else may not.
-    auto holder = std::ranges::find_if(threads, [](thread_seen const& each) {
-        return each.holds_gil && activity_of(each) != activity::works;
-    });
+    // One that collects has stopped the others. One that works may detach soon; one that waits for
+    // something else may not.
+    auto const find_holder = [&threads](auto const& is_it) {
+        return std::ranges::find_if(threads, [&](thread_seen const& each) {
+            return each.holds_gil && is_it(activity_of(each));
+        });
+    };
+    auto holder = find_holder([](activity does) { return does == activity::collects_garbage; });
+    bool const is_collecting = holder != threads.end();
+    if (!is_collecting) {
+        holder = find_holder([](activity does) { return does != activity::works; });
+    }
     if (holder == threads.end()) {
         holder = std::ranges::find_if(threads, &thread_seen::holds_gil);
     }
@@ -456,7 +471,8 @@ std::string words_of_attached(threads_seen const& threads) {
     std::string text =
         named(*holder) + " is attached and " + doing(*holder, threads) + " in " + place_of(*holder);
     text += others > 0 ? "; " + std::to_string(others) + " more attached" : "";
-    text += "; " + many + " until it detaches" + so_long + waiting.named_with_places;
+    text += "; " + many + (is_collecting ? " for its end" : " until it detaches") + so_long +
+            waiting.named_with_places;
     return text + "\n  do: " + cure_of_hold(*holder, threads) + "\n";
 }
 

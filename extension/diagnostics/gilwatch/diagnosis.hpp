@@ -51,6 +51,7 @@ enum class activity {
     waits_for_a_lock_of_python,
     waits_for_an_import,
     joins_a_thread_of_python,
+    collects_garbage,
     stops_the_interpreter,
     asks_for_a_report,
 };

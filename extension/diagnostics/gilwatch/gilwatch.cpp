@@ -269,7 +269,7 @@ void look_at_sleeping_holder(stack_signal const& asking, holders const& held,
     }
     holder.silent.clear();
     holder.spared.reset();
-    holder.handle = holder_of_gil().thread;
+    holder.handle = is_free_threaded() ? pthread_t{} : holder_of_gil().thread;
     holder.holds_gil = held.has(holder.id);
 }
 
@@ -341,7 +341,8 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
             stack += std::to_string(reinterpret_cast<std::uintptr_t>(call)) + ",";
             std::ranges::copy(of_each[places.at(call)], std::back_inserter(seen.frames));
         }
-        pthread_t const handle = answer.silent.empty() ? answer.handle
+        bool const is_known = answer.silent.empty() && answer.handle != pthread_t{};
+        pthread_t const handle = is_known ? answer.handle
                                  : seen.holds_gil && !is_free_threaded()
                                      ? holder_of_gil().thread
                                      : python_thread(answer.id, stacks).value_or(pthread_t{});

@@ -68,6 +68,9 @@ public:
                     return there->value;
                 }
                 if (detail::turn_at_once const mine(maker_); mine) {
+                    if (made* const there = find()) {  // its maker ended its turn just now
+                        return there->value;
+                    }
                     return put(detail::rather_hang([&] { return make_it(make); }));
                 }
                 detail::await_maker(maker_);
