@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import platform
 import pty
 import re
 import select
@@ -29,6 +30,9 @@ LAUNCHER = os.environ.get("HANDOFF_LAUNCHER")  # what starts the host, if anythi
 REPEAT = os.environ.get("HANDOFF_REPEAT")  # how often what happens once in a process is done
 # A module of the tests does not say that it needs no GIL, as most of other people's do not.
 WITHOUT_GIL = {"PYTHON_GIL": "0"} if sysconfig.get_config_var("Py_GIL_DISABLED") else {}
+# Whether qemu runs all this: Linux 6.1 and later say for which processor they themselves are.
+KERNEL = Path("/proc/sys/kernel/arch")
+IS_EMULATED = KERNEL.exists() and KERNEL.read_text().strip() != platform.machine()
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT}
 
 

@@ -486,6 +486,16 @@ class Copies(unittest.TestCase):
 
 
 class Memory(unittest.TestCase):
+    def setUp(self):
+        unlimited = resource.getrlimit(resource.RLIMIT_AS)
+        if unlimited[1] != resource.RLIM_INFINITY:
+            self.skipTest("the address space is limited already")
+        much = (2**46, resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_AS, much)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_AS, unlimited)
+        if resource.getrlimit(resource.RLIMIT_AS) != much:
+            self.skipTest("the address space cannot be limited, as under qemu")
+
     def run_with_helper(self, script):
         """Runs it in a host of its own, whose address space it may limit."""
         limit = (
@@ -509,8 +519,6 @@ class Memory(unittest.TestCase):
         return done.stdout.splitlines()
 
     def test_none_for_a_thread_is_told_and_start_works_later(self):
-        if resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY:
-            self.skipTest("the address space is limited already")
         lines = self.run_with_helper(
             "f = Foo(0.001, None)\n"
             "leave(1 << 20)\n"
@@ -533,8 +541,6 @@ class Memory(unittest.TestCase):
         self.assertEqual(lines[4:], ["True", "True"])
 
     def test_none_for_another_thread_delays_others_and_loses_nothing(self):
-        if resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY:
-            self.skipTest("the address space is limited already")
         lines = self.run_with_helper(
             "other = Foo(0.001, None)\n"
             "other.start()\n"
