@@ -384,6 +384,7 @@ class OnDemand(Watched):
     def test_of_threads_that_wait_for_each_others_mutex(self):
         self.assert_of_module("deadlock", DEADLOCK)
 
+    @shows_system_calls
     def test_of_a_mutex_that_is_locked_twice(self):
         self.assert_of_module("relock", RELOCK)
 
