@@ -408,7 +408,9 @@ while not made:
         other.start()
     other.stop()
     blocked.stop()
-    assert (other.messages, blocked.messages, blocked.error) == ([0], [0], None)
+    # More than one if the message was there, and only the callback's call failed.
+    assert other.messages == numbers(len(other)) != [], other.messages
+    assert (blocked.messages, blocked.error) == ([0], None)
 print(late)
 """
         for where, whose in (("this", "cpp"), ("others", "cpp"), ("others", "python")):
