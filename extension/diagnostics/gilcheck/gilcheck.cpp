@@ -29,6 +29,7 @@
 #include <cstring>
 #include <ctime>
 #include <cxxabi.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <mutex>
 #include <new>

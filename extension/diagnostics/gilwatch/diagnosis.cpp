@@ -433,9 +433,12 @@ struct waiting_threads {
 
 /// What to do if that thread, while it holds the GIL, does what it does.
 std::string cure_of_hold(thread_seen const& holder, threads_seen const& threads) {
-    std::string_view const of_mutex = cure_of_mutex(holder, threads);
-    return of_mutex.empty() ? std::string(cure_of(activity_of(holder))) + how_to_release(holder)
-                            : std::string(of_mutex);
+    if (std::string_view const of_mutex = cure_of_mutex(holder, threads); !of_mutex.empty()) {
+        return std::string(of_mutex);
+    }
+    activity const does = activity_of(holder);
+    std::string const cure(cure_of(does));
+    return does == activity::collects_garbage ? cure : cure + how_to_release(holder);
 }
 
 /// Without a GIL: which attached thread keeps which waiting.
