@@ -114,7 +114,7 @@ inline int table() {
     PyThreadState* const state = PyEval_SaveThread();
     std::thread([] { PyGILState_Ensure(); }).join();
     PyEval_RestoreThread(state);
-    goes_on = true;  // that the call is no jump
+    goes_on = true;  // so that the compiler does not turn the call into a jump
 }
 
 [[gnu::noinline]] inline void sleep_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }

@@ -1,4 +1,4 @@
-// free_threading: what differs where Python has no GIL, and is no matter of a header.
+// free_threading: the functions of the header.
 #include <handoff/gil/detail/free_threading.hpp>
 
 #ifdef Py_GIL_DISABLED

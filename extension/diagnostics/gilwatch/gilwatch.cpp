@@ -147,7 +147,7 @@ void on_take() noexcept {
 
 void on_drop() noexcept { held_since.store(0, std::memory_order_relaxed); }
 
-/// A wait that was in vain, or interrupted by a signal, goes on.
+/// A wait that ended in vain, or that a signal interrupted, continues.
 void on_attach_wait(attach_wait what) noexcept {
     if (own_wait != nullptr && own_wait->may_go_on(now_in_ticks())) {
         own_wait->paused.store(0, std::memory_order_relaxed);

@@ -115,17 +115,18 @@ void listen_to_attach_waits(running_python const& python, attach_listener const&
     bool redirected = false;
     if (now) {
         python.object.for_each_slot([&](loaded_object::slot const& each) {
+            auto const redirect = [&](auto& next, auto* ours) {
+                keep_next(next, python.object, each);
+                now.put(each, reinterpret_cast<void*>(ours));
+            };
             std::string_view const name = each.name;
             if (name == "sem_wait") {
-                keep_next(next_wait, python.object, each);
-                now.put(each, reinterpret_cast<void*>(&wait_and_tell));
+                redirect(next_wait, &wait_and_tell);
                 redirected = true;
             } else if (name == "sem_timedwait") {
-                keep_next(next_timedwait, python.object, each);
-                now.put(each, reinterpret_cast<void*>(&timedwait_and_tell));
+                redirect(next_timedwait, &timedwait_and_tell);
             } else if (name == "sem_clockwait") {
-                keep_next(next_clockwait, python.object, each);
-                now.put(each, reinterpret_cast<void*>(&clockwait_and_tell));
+                redirect(next_clockwait, &clockwait_and_tell);
             }
         });
     }

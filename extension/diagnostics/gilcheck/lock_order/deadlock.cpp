@@ -23,6 +23,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <unistd.h>
@@ -172,16 +173,12 @@ std::string takes(lock_finding const& found, lock_edge const& edge, lock_seen co
            in_words(wanted);
 }
 
-bool has_gil(lock_cycle const& cycle) {
-    auto const locks = std::span(cycle.locks).first(cycle.count);
-    return std::ranges::find(locks, lock_kind::gil, &lock_seen::kind) != locks.end();
-}
-
-/// The side of a cycle that waits with the GIL held, or would; the first, if none does.
-std::size_t side_with_gil(lock_cycle const& cycle) {
+/// The side of a cycle that waits with the GIL held, or would; nothing: none does.
+std::optional<std::size_t> side_with_gil(lock_cycle const& cycle) {
     auto const locks = std::span(cycle.locks).first(cycle.count);
     auto const gil = std::ranges::find(locks, lock_kind::gil, &lock_seen::kind);
-    return gil == locks.end() ? 0 : static_cast<std::size_t>(gil - locks.begin());
+    return gil == locks.end() ? std::nullopt
+                              : std::optional(static_cast<std::size_t>(gil - locks.begin()));
 }
 
 /// frames: of the thread that waits with the GIL held, or would.
@@ -456,10 +453,11 @@ std::string text_of(lock_finding const& found) {
                       (places[each].python.empty() ? "" : ", in Python's " + places[each].python));
         told.stack(places[each].frames, places[each].is_cut);
     }
-    if (has_gil(cycle)) {
+    auto const with_gil = side_with_gil(cycle);
+    if (with_gil) {
         note_what_the_gil_is(told);
     }
-    told.line("do       ", advice(found, places[side_with_gil(cycle)].frames));
+    told.line("do       ", advice(found, places[with_gil.value_or(0)].frames));
     return told.text;
 }
 
@@ -545,9 +543,10 @@ std::string json_of(lock_finding const& found) {
                              std::chrono::duration<double>(found.took_gil.since_first).count())) +
                   "}";
     }
-    acting_place const& with_gil = found.what == lock_finding::kind::cycle
-                                       ? found.cycle.edges.at(side_with_gil(found.cycle)).wanted
-                                       : found.waits;
+    acting_place const& with_gil =
+        found.what == lock_finding::kind::cycle
+            ? found.cycle.edges.at(side_with_gil(found.cycle).value_or(0)).wanted
+            : found.waits;
     return R"({"tool": "gilcheck", "finding": )" + json_string(kind_of(found)) +
            ", \"happens\": " + (found.happens ? "true" : "false") + ", \"threads\": [" + threads +
            "], \"what_to_do\": " + json_string(advice(found, frames_of(with_gil.stack))) + "}\n";

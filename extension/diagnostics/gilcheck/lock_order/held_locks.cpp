@@ -362,7 +362,7 @@ acting_place thread_locks::here() const noexcept {
     if (count > 0) {
         tell(number_of_gil, false, false);
     }
-    // Attached threads do not exclude each other: this is no gate for other locks.
+    // Attached threads do not exclude each other. So this does not keep two orders of locks apart.
     add_held(number_of_gil, attachment_is_asked_for, nullptr);
     handoff_calls_go_on = count == 0 && !attachment_is_asked_for;
 }
@@ -596,11 +596,6 @@ public:
             thread->drops_gil();
         }
     }
-    static void may_have_attached() noexcept {
-        if (attachment_is_asked_for) {
-            static_cast<void>(thread_locks::current());
-        }
-    }
     static void calls_python() noexcept {
         if (thread_locks* const thread = thread_locks::current()) {
             thread->calls_python();
@@ -778,7 +773,11 @@ bool is_of_interpreter(void const* address) noexcept { return python->object.con
 
 void note_call_of_python() noexcept { lock_watch::calls_python(); }
 
-void note_attachment() noexcept { lock_watch::may_have_attached(); }
+void note_attachment() noexcept {
+    if (attachment_is_asked_for) {
+        static_cast<void>(thread_locks::current());
+    }
+}
 
 lock_number number_new_lock(lock_kind kind, void const* object) noexcept {
     within const noting;

@@ -11,10 +11,10 @@ namespace {
 
 // Of CPython 3.11 to 3.15, in builds that do not trace references. Source: cpython/object.h,
 // cpython/classobject.h.
-constexpr std::ptrdiff_t longer_head = 16;  // of each object in a free-threaded build
-std::ptrdiff_t type_of_object = 8;
-std::ptrdiff_t function_of_method = 16;
-std::ptrdiff_t flags_of_type = 168;
+std::ptrdiff_t more_head = 0;  // of each object: it has more in a free-threaded build
+constexpr std::ptrdiff_t type_of_object = 8;
+constexpr std::ptrdiff_t function_of_method = 16;
+constexpr std::ptrdiff_t flags_of_type = 168;
 constexpr unsigned long is_heap_type = 1UL << 9U;
 constexpr unsigned long is_type_subclass = 1UL << 31U;
 
@@ -25,7 +25,7 @@ bool is_known = false;
 template <class Value>
 Value read(void const* object, std::ptrdiff_t offset) noexcept {
     Value value{};
-    std::memcpy(static_cast<void*>(&value), static_cast<char const*>(object) + offset,
+    std::memcpy(static_cast<void*>(&value), static_cast<char const*>(object) + more_head + offset,
                 sizeof value);
     return value;
 }
@@ -60,11 +60,7 @@ bool has_methods_in_python(void const* object) noexcept {
 }  // namespace
 
 void prepare_python_calls(running_python const& python) {
-    if (python.is_free_threaded && type_of_object < longer_head) {
-        for (auto* const each : {&type_of_object, &function_of_method, &flags_of_type}) {
-            *each += longer_head;
-        }
-    }
+    more_head = python.is_free_threaded ? 16 : 0;
     function_type = python.object.find("PyFunction_Type").address;
     method_type = python.object.find("PyMethod_Type").address;
     void const* const type_type = python.object.find("PyType_Type").address;
