@@ -140,7 +140,8 @@ fuzz: .venv/fuzz build ## Compare fast() with plain Boost.Python in random calls
 	    '$(PYTHON)' tests/stress/fuzz_fast_calls.py $(or $(MINUTES),60) $(SEED)
 
 rebound: .venv/ready ## Rebuild other people's modules with every binding fast, run their tests (BOOST_PYTHON=… IMATH=…)
-	@$(WITH_TOOLS) '$(PYTHON)' tests/stress/rebound.py $(BUILDS)/rebound extension/gil/include extension/boost_python/include \
+	@$(WITH_TOOLS) '$(PYTHON)' tests/stress/rebound.py $(BUILDS)/rebound \
+	    extension/boost_python/fast_callable.cpp extension/gil/include extension/boost_python/include \
 	    $(if $(BOOST_PYTHON),--boost-python '$(BOOST_PYTHON)') $(if $(IMATH),--imath '$(IMATH)') $(if $(NAMES),--names $(NAMES))
 
 attach: .venv/attach build ## Attach to busy, waiting and hung processes, TIMES=100 each; count harm (TARGET=python3.13)

@@ -71,8 +71,8 @@ add_library(handoff::boost_python ALIAS handoff_boost_python)
 set_target_properties(handoff_boost_python PROPERTIES EXPORT_NAME boost_python)
 target_link_libraries(handoff_boost_python INTERFACE ${HANDOFF_BOOST_PYTHON_target})
 # Its own headers include deprecated ones of Boost, which say so in every file that includes them.
-target_compile_definitions(handoff_boost_python INTERFACE
-  BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)
+set(HANDOFF_BOOST_PYTHON_settings BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)
+target_compile_definitions(handoff_boost_python INTERFACE ${HANDOFF_BOOST_PYTHON_settings})
 
 if(BUILD_TESTING)
   find_package(GTest 1.10 CONFIG REQUIRED)

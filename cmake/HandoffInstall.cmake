@@ -42,7 +42,7 @@ set(left_out_by HANDOFF_BOOST_PYTHON)
 if(HANDOFF_BOOST_PYTHON)
   set(left_out "the host")
   set(left_out_by HANDOFF_HOST)
-  set(what_they_need arguments scheduler)
+  set(what_they_need arguments fast_calls scheduler)
   handoff_install_headers(extension/boost_python extension/channel extension/event_loop extension/foo
     extension/logging)
 endif()

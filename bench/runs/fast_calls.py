@@ -2,7 +2,8 @@
 
 What: the same functions and class, bound by Boost.Python as it is (plain), with handoff::fast()
 (fast), by pybind11 and nanobind, and by hand with METH_FASTCALL (raw); in the distribution's
-Python. `derived` calls a method of a base class, and has no raw side.
+Python. `derived` calls a method of a base class, and has no raw side. `bound_…` calls a bound
+method, which was looked up before.
 
 How: twenty calls in the body of a loop of 200, the same loop with `pass` subtracted. A repetition
 measures the loops of all sides in turn, several times, and keeps the least of each: what else runs

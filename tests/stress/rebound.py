@@ -1,6 +1,6 @@
 """Other people's Boost.Python modules with every binding fast: whether they give what they give.
 
-Usage: rebound.py BUILD HEADERS… [--boost-python FOLDER [--names NAME…]] [--imath FOLDER]
+Usage: rebound.py BUILD LIBRARY HEADERS… [--boost-python FOLDER [--names NAME…]] [--imath FOLDER]
 
 - Boost.Python's own tests, FOLDER being its libs/python/test: every module that a test there
   imports is built twice, as it is and with rebound.hpp, and the test is run with each.
@@ -8,7 +8,8 @@ Usage: rebound.py BUILD HEADERS… [--boost-python FOLDER [--names NAME…]] [--
   number, which was why it was chosen. Both builds run its own test.
 
 The two runs have to give the same exit code and output. What does not compile as it is says
-nothing. HEADERS: our include folders. In Debian: `apt-get source boost1.74 imath`.
+nothing. LIBRARY: our source file. HEADERS: our include folders. In Debian: `apt-get source
+boost1.74 imath`. The machine code of a module is what it has when it is linked, with our library.
 
 Exit code 1 if something differs, with what.
 """
@@ -57,6 +58,17 @@ def call(command, **options):
     return done.returncode, done.stdout
 
 
+def compiled_library(source, build, headers):
+    """The object file of our own source."""
+    build.mkdir(parents=True, exist_ok=True)
+    made = build / f"{source.stem}.o"
+    folders = *(f"-I{each}" for each in headers), "-isystem", sysconfig.get_path("include")
+    code, said = call([COMPILER, *OPTIONS, *folders, "-c", source, "-o", made])
+    if code != 0:
+        raise BuildError(said)
+    return made
+
+
 def compiled(side, source, objects, headers):
     """The object file of a source."""
     text = source.read_text(errors="replace")
@@ -73,7 +85,13 @@ def compiled(side, source, objects, headers):
     return made
 
 
-def build_module(side, name, sources, folder, headers):
+def machine_code(*files):
+    """Bytes."""
+    _, sizes = call(["size", *files])
+    return sum(int(line.split()[0]) for line in sizes.splitlines()[1:])
+
+
+def build_module(side, name, sources, folder, library, headers):
     """Builds a module into a folder. Seconds of the compiler, and bytes of machine code."""
     objects = folder / f"{name}.objects"
     objects.mkdir(parents=True, exist_ok=True)
@@ -81,12 +99,13 @@ def build_module(side, name, sources, folder, headers):
     files = [compiled(side, source, objects, headers) for source in sources]
     seconds = time.monotonic() - begin
     module = folder / f"{name}.so"
-    library = f"boost_python{sys.version_info.major}{sys.version_info.minor}"
-    code, said = call([COMPILER, "-shared", *files, f"-l{library}", "-o", module])
+    boost_python = f"boost_python{sys.version_info.major}{sys.version_info.minor}"
+    if side == "fast":
+        files.append(library)
+    code, said = call([COMPILER, "-shared", *files, f"-l{boost_python}", "-o", module])
     if code != 0:
         raise BuildError(said)
-    _, sizes = call(["size", *files])
-    return seconds, sum(int(line.split()[0]) for line in sizes.splitlines()[1:])
+    return seconds, machine_code(module)
 
 
 def outcome(side, test, folder):
@@ -99,7 +118,7 @@ def outcome(side, test, folder):
     return code, said
 
 
-def boost_pythons_tests(folder, build, headers, names):
+def boost_pythons_tests(folder, build, library, headers, names):
     modules = {}
     for source in sorted(folder.glob("*.cpp")):
         found = re.search(r"BOOST_PYTHON_MODULE\(\s*(\w+)\s*\)", source.read_text(errors="replace"))
@@ -121,7 +140,7 @@ def boost_pythons_tests(folder, build, headers, names):
         for name in wanted:
             for side in SIDES:
                 built[name, side] = pool.submit(
-                    build_module, side, name, modules[name], build / side, headers
+                    build_module, side, name, modules[name], build / side, library, headers
                 )
     failures = {key: each.exception() for key, each in built.items() if each.exception()}
     bad = 0
@@ -157,7 +176,7 @@ def boost_pythons_tests(folder, build, headers, names):
     return bad
 
 
-def imath(folder, build, headers):
+def imath(folder, build, library, headers):
     """Builds PyImath on both sides, and runs its test."""
     results = {}
     for side in SIDES:
@@ -178,6 +197,7 @@ def imath(folder, build, headers):
             flags.append(f"-I{sysconfig.get_path('include')}")
             # As in the sources that have the most arguments, which include Boost.Python later.
             flags.append("-DBOOST_PYTHON_MAX_ARITY=17")
+            options.append(f"-DCMAKE_CXX_STANDARD_LIBRARIES={library}")
         options.append(f"-DCMAKE_CXX_FLAGS_RELEASE={' '.join(flags)}")
         begin = time.monotonic()
         for command in (
@@ -190,9 +210,7 @@ def imath(folder, build, headers):
         seconds = time.monotonic() - begin
         code, said = call(["ctest", "--test-dir", made, "-R", "PyImathTest", "--output-on-failure"])
         libraries = [*made.rglob("imath.so"), *made.rglob("libPyImath*.so")]
-        _, sizes = call(["size", *libraries])
-        size = sum(int(line.split()[0]) for line in sizes.splitlines()[1:])
-        results[side] = code, seconds, size
+        results[side] = code, seconds, machine_code(*libraries)
         print(f"PyImath, {side}: {'passed' if code == 0 else said}")
     plain, fast = (results[side] for side in SIDES)
     print(
@@ -206,6 +224,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("build", type=Path)
+    parser.add_argument("library", type=Path)
     parser.add_argument("headers", type=Path, nargs="+")
     parser.add_argument("--boost-python", type=Path)
     parser.add_argument("--imath", type=Path)
@@ -213,13 +232,14 @@ def main():
     arguments = parser.parse_args()
     build = arguments.build.resolve()
     headers = [each.resolve() for each in arguments.headers]
+    library = compiled_library(arguments.library.resolve(), build, headers)
     bad = 0
     if arguments.boost_python:
         bad += boost_pythons_tests(
-            arguments.boost_python.resolve(), build, headers, set(arguments.names)
+            arguments.boost_python.resolve(), build, library, headers, set(arguments.names)
         )
     if arguments.imath:
-        bad += imath(arguments.imath.resolve(), build, headers)
+        bad += imath(arguments.imath.resolve(), build, library, headers)
     sys.exit(1 if bad else 0)
 
 

@@ -14,6 +14,9 @@ CALLS = {
     "poke": "thing.poke()",
     "put": "thing.put(1.5)",
     "peer": "thing.peer(thing)",
+    "bound_poke": "poke()",
+    "bound_put": "put(1.5)",
+    "bound_peer": "peer(thing)",
     "released_add": "released_add(1, 2)",
     "released_poke": "thing.released_poke()",
     "released_put": "thing.released_put(1.5)",
@@ -33,7 +36,7 @@ modules = {side: importlib.import_module(f"bound_{side}") for side in sys.argv[3
 def loop(statement, module):
     """A function that returns the seconds that a statement takes."""
     source = (
-        "def run(add, released_add, thing, derived):\n"
+        "def run(add, released_add, thing, derived, poke, put, peer):\n"
         "    begin = clock()\n"
         f"    for _ in range({LOOPS}):\n"
         + f"        {statement}\n" * UNROLLED
@@ -43,7 +46,8 @@ def loop(statement, module):
     exec(source, names)
     thing = module.thing()
     derived = getattr(module, "derived", module.thing)()
-    given = (module.add, module.released_add, thing, derived)
+    bound = (thing.poke, thing.put, thing.peer)
+    given = (module.add, module.released_add, thing, derived, *bound)
     return lambda: names["run"](*given) / (LOOPS * UNROLLED)
 
 

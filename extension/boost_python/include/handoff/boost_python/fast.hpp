@@ -12,6 +12,7 @@
 #include <boost/python/detail/caller.hpp>
 #include <boost/python/detail/def_helper.hpp>
 #include <boost/python/detail/invoke.hpp>
+#include <boost/python/detail/preprocessor.hpp>
 #include <boost/python/return_value_policy.hpp>
 
 #include <cstddef>
@@ -147,6 +148,8 @@ private:
         static_assert(found::arity <= BOOST_PYTHON_MAX_ARITY,
                       "fast(f): f has more parameters than Boost.Python takes: "
                       "BOOST_PYTHON_MAX_ARITY");
+        static_assert(found::arity <= fast_overload::most_parameters,
+                      "fast(f): f has more than 64 parameters: leave it to Boost.Python");
         return {new fast_caller<F, policies, found>(f_, options.policies()),
                 options.keywords().range()};
     }

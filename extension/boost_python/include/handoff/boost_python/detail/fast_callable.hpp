@@ -1,25 +1,15 @@
 // fast_callable: the Python object that calls C++ overloads directly, or through Boost.Python.
 #pragma once
 
-#include <handoff/boost_python/detail/held_place.hpp>
-#include <handoff/gil/raised.hpp>
+#include <handoff/gil/python.hpp>
 
 #include <boost/python/args_fwd.hpp>
-#include <boost/python/detail/preprocessor.hpp>
 #include <boost/python/detail/signature.hpp>
-#include <boost/python/errors.hpp>
 #include <boost/python/handle.hpp>
 #include <boost/python/object.hpp>
-#include <boost/python/object/add_to_namespace.hpp>
-#include <boost/python/object/class_detail.hpp>
-#include <boost/python/object/function_object.hpp>
-#include <boost/python/object/py_function.hpp>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <memory>
-#include <utility>
 #include <vector>
 
 namespace handoff::detail {
@@ -34,6 +24,9 @@ struct fast_overload {
     // module is imported, or seldom: the compiler makes it small.
     [[gnu::cold, gnu::noinline]] virtual ~fast_overload() = default;
 
+    /// Of one function. A module may raise Boost.Python's own limit, BOOST_PYTHON_MAX_ARITY, to it.
+    static constexpr std::size_t most_parameters = 64;
+
     /// Returned if the arguments do not match and the function was not called.
     [[nodiscard]] static PyObject* no_match() noexcept { return &unmatched; }
 
@@ -43,16 +36,7 @@ struct fast_overload {
     [[nodiscard]] virtual boost::python::detail::py_func_sig_info signature() const = 0;
 
     /// As call(), with another number of arguments than there are parameters.
-    [[gnu::noinline]] PyObject* call_with_defaults(PyObject* const* arguments, std::size_t given) {
-        std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> all{};
-        for (std::size_t index = 0; index < arity; ++index) {
-            all[index] = index < given ? arguments[index] : defaults[index].get();
-            if (all[index] == nullptr) {
-                return no_match();
-            }
-        }
-        return given < arity ? call(all.data(), nullptr) : no_match();
-    }
+    PyObject* call_with_defaults(PyObject* const* arguments, std::size_t given);
 
     std::size_t arity;
     std::vector<boost::python::handle<>> defaults;  ///< Of each parameter; null: it has none.
@@ -62,296 +46,29 @@ private:
     static inline PyObject unmatched{};
 };
 
-/// Like boost::python::detail::caller, for any signature.
-struct caller_of_overload {
-    std::shared_ptr<fast_overload> overload;
-
-    PyObject* operator()(PyObject* tuple, PyObject* /*keywords*/) const {
-        auto* const result =
-            overload->call(reinterpret_cast<PyTupleObject*>(tuple)->ob_item, tuple);
-        return result == fast_overload::no_match() ? nullptr : result;
-    }
-    [[nodiscard]] unsigned min_arity() const { return static_cast<unsigned>(overload->arity); }
-    [[nodiscard]] boost::python::detail::py_func_sig_info signature() const {
-        return overload->signature();
-    }
-};
-
 /// A new reference; throws error_already_set.
-inline PyObject* tuple_of(PyObject* const* arguments, std::size_t count) {
-    boost::python::handle<> tuple(PyTuple_New(static_cast<Py_ssize_t>(count)));
-    for (std::size_t index = 0; index < count; ++index) {
-        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(index), Py_NewRef(arguments[index]));
-    }
-    return tuple.release();
-}
-
-/// Replaces a Boost.Python function in a namespace. It owns that function, and acts like it.
-struct fast_callable {
-    PyObject ob_base;
-    vectorcallfunc vectorcall;
-    PyObject* plain;  ///< A Boost.Python function, with all overloads.
-    std::shared_ptr<fast_overload> newest;
-
-    static fast_callable& of(PyObject* self) { return *reinterpret_cast<fast_callable*>(self); }
-};
-
-// Static types are immutable, which CPython's caches of attributes want.
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
-inline PyTypeObject fast_callable_type{};
-
-/// Of another module as well, which has this type for itself.
-[[nodiscard]] inline bool is_fast(PyObject* object) {
-    return Py_TYPE(object)->tp_descr_get == fast_callable_type.tp_descr_get &&
-           PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HAVE_VECTORCALL) != 0;
-}
-
-/// Counts a call within calls, as CPython counts those of its own functions in C. One that is not
-/// allowed is left to Boost.Python's own call, which raises.
-class counted_call {
-public:
-#if PY_VERSION_HEX >= 0x030E0000  // which looks at the stack
-    [[nodiscard]] bool is_allowed() const {
-        bool const is_too_deep = Py_EnterRecursiveCall("") != 0;
-        if (is_too_deep) {
-            PyErr_Clear();
-        }
-        return !is_too_deep;
-    }
-#else
-    counted_call() { --left_; }
-    ~counted_call() { ++left_; }
-    counted_call(counted_call const&) = delete;
-    counted_call& operator=(counted_call const&) = delete;
-
-    [[nodiscard]] bool is_allowed() const { return left_ >= 0; }
-
-private:
-#if PY_VERSION_HEX >= 0x030C0000
-    int& left_ = PyThreadState_Get()->c_recursion_remaining;
-#else
-    int& left_ = PyThreadState_Get()->recursion_remaining;
-#endif
-#endif
-};
-
-/// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
-inline PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments,
-                                std::size_t given) {
-    bool has_returned_nothing = false;
-    for (fast_overload* each = newest; each != nullptr; each = each->older.get()) {
-        PyObject* result = nullptr;
-        try {
-            result = each->arity == given ? each->call(arguments, nullptr)
-                                          : each->call_with_defaults(arguments, given);
-        } catch (...) {
-            boost::python::handle_exception();
-            return nullptr;
-        }
-        if (result != fast_overload::no_match() && result != nullptr) [[likely]] {
-            return result;
-        }
-        if (PyErr_Occurred() != nullptr) {
-            return nullptr;
-        }
-        has_returned_nothing = has_returned_nothing || result == nullptr;
-    }
-    if (has_returned_nothing) {  // it is not called a second time, by Boost.Python
-        PyErr_SetString(PyExc_SystemError,
-                        "a C++ function's result was converted to NULL, and no exception was set");
-        return nullptr;
-    }
-    return fast_overload::no_match();
-}
-
-/// As CPython checks what it calls; but not where arguments come as a tuple.
-[[gnu::cold, gnu::noinline]] inline PyObject* refuse_result_beside_error(PyObject* called,
-                                                                         PyObject* result) {
-    boost::python::handle<> const cause(take_raised_exception());
-    Py_DECREF(result);
-    PyErr_Format(PyExc_SystemError, "%R returned a result with an exception set", called);
-    boost::python::handle<> const error(take_raised_exception());
-    PyException_SetCause(error.get(), Py_NewRef(cause.get()));
-    PyException_SetContext(error.get(), Py_NewRef(cause.get()));
-    PyErr_SetObject(PyExceptionInstance_Class(error.get()), error.get());
-    return nullptr;
-}
-
-inline PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
-                           PyObject* keywords) {
-    auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-    if (keywords != nullptr || given > BOOST_PYTHON_MAX_ARITY) [[unlikely]] {
-        boost::python::handle<> const plain(boost::python::borrowed(fast_callable::of(self).plain));
-        return PyObject_Vectorcall(plain.get(), arguments, flags, keywords);
-    }
-    // Kept until all is done: what is called, or a converter, may run Python code that drops the
-    // bound method or the partial() that made this call, and with it its arguments.
-    Py_INCREF(self);
-    std::array<PyObject*, BOOST_PYTHON_MAX_ARITY> kept;  // NOLINT: only what is given is set
-    for (std::size_t index = 0; index < given; ++index) {
-        kept[index] = Py_NewRef(arguments[index]);
-    }
-    PyObject* result = fast_overload::no_match();
-    {
-        counted_call const call{};
-        if (call.is_allowed()) [[likely]] {
-            result = call_overloads(fast_callable::of(self).newest.get(), kept.data(), given);
-        }
-    }
-    if (result == fast_overload::no_match()) [[unlikely]] {
-        result = PyObject_Vectorcall(fast_callable::of(self).plain, kept.data(), given, nullptr);
-    } else if (result != nullptr && PyErr_Occurred() != nullptr) [[unlikely]] {
-        result = refuse_result_beside_error(self, result);
-    }
-    for (std::size_t index = 0; index < given; ++index) {
-        Py_DECREF(kept[index]);
-    }
-    Py_DECREF(self);
-    return result;
-}
-
-[[gnu::cold]] inline void destroy_fast(PyObject* self) {
-    Py_DECREF(fast_callable::of(self).plain);
-    std::destroy_at(&fast_callable::of(self).newest);
-    PyObject_Free(self);
-}
-
-[[gnu::cold]] inline PyObject* get_of_plain(PyObject* self, void* attribute) {
-    auto const& of_plain = *static_cast<PyGetSetDef const*>(attribute);
-    return of_plain.get(fast_callable::of(self).plain, of_plain.closure);
-}
-[[gnu::cold]] inline int set_of_plain(PyObject* self, PyObject* value, void* attribute) {
-    auto const& of_plain = *static_cast<PyGetSetDef const*>(attribute);
-    return of_plain.set(fast_callable::of(self).plain, value, of_plain.closure);
-}
-
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
-inline PyTypeObject names_type{};
-
-/// `names[name]`, which is how Boost.Python looks for the function that a new one is an overload
-/// of. It finds a function of its own. Python's lookups do not come here: they read the
-/// dictionary's memory, and find the fast_callable.
-[[gnu::cold]] inline PyObject* find_plain(PyObject* names, PyObject* name) {
-    PyObject* const found = PyDict_Type.tp_as_mapping->mp_subscript(names, name);
-    if (found == nullptr || !is_fast(found)) {
-        return found;
-    }
-    PyObject* const plain = Py_NewRef(fast_callable::of(found).plain);
-    Py_DECREF(found);
-    return plain;
-}
-
-/// Before the first fast_callable. Function: the type of Boost.Python's.
-[[gnu::cold]] inline void make_types_ready(PyTypeObject const& function) {
-    if (class_metatype != nullptr) {
-        return;
-    }
-    static std::array<PyGetSetDef, 16> attributes{};  // the last one ends them
-    PyGetSetDef* of_plain = function.tp_getset;
-    for (auto* each = attributes.data(); each != &attributes.back() && of_plain->name != nullptr;
-         ++each, ++of_plain) {
-        *each = {.name = of_plain->name,
-                 .get = &get_of_plain,
-                 .set = of_plain->set == nullptr ? nullptr : &set_of_plain,
-                 .doc = of_plain->doc,
-                 .closure = of_plain};
-    }
-    PyTypeObject& type = fast_callable_type;
-    type.tp_name = function.tp_name;
-    type.tp_basicsize = sizeof(fast_callable);
-    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
-    type.tp_vectorcall_offset = offsetof(fast_callable, vectorcall);
-    type.tp_call = &PyVectorcall_Call;
-    type.tp_dealloc = &destroy_fast;
-    type.tp_getset = attributes.data();
-    type.tp_descr_get = function.tp_descr_get;
-
-    static PyMappingMethods mapping{};
-    mapping.mp_subscript = &find_plain;
-    names_type.tp_name = PyDict_Type.tp_name;
-    names_type.tp_base = &PyDict_Type;
-    names_type.tp_flags = Py_TPFLAGS_DEFAULT;
-    names_type.tp_as_mapping = &mapping;
-    for (PyTypeObject* each : {&fast_callable_type, &names_type}) {
-        Py_SET_REFCNT(reinterpret_cast<PyObject*>(each), 1);
-        if (PyType_Ready(each) != 0) {
-            throw boost::python::error_already_set();
-        }
-    }
-    class_metatype = boost::python::objects::class_metatype().get();
-}
+PyObject* tuple_of(PyObject* const* arguments, std::size_t count);
 
 /// The dictionary of a class or of a module.
-[[gnu::cold]] inline boost::python::object names_in(boost::python::object const& space) {
-    namespace py = boost::python;
-    if (!PyType_Check(space.ptr())) {
-        return space.attr("__dict__");
-    }
-    auto* const names = reinterpret_cast<PyTypeObject*>(space.ptr())->tp_dict;
-    return py::object(py::handle<>(py::borrowed(names)));
-}
+[[nodiscard]] boost::python::object names_in(boost::python::object const& space);
 
 /// What Python finds there; None if there is nothing.
-[[gnu::cold]] inline boost::python::object found_in(boost::python::object const& names,
-                                                    char const* name) {
-    namespace py = boost::python;
-    PyObject* const found =
-        PyDict_Check(names.ptr()) ? PyDict_GetItemString(names.ptr(), name) : nullptr;
-    return found == nullptr ? py::object() : py::object(py::handle<>(py::borrowed(found)));
-}
+[[nodiscard]] boost::python::object found_in(boost::python::object const& names, char const* name);
 
-/// A function that fast() has prepared, to be put into a class or a module. It is not a template,
-/// so all signatures share this code.
+/// A function that fast() has prepared, to be put into a class or a module.
 class fast_definition {
 public:
     /// Takes over the overload.
-    [[gnu::cold, gnu::noinline]] fast_definition(fast_overload* overload,
-                                                 boost::python::detail::keyword_range keywords)
-        : overload_(overload) {
-        // The keywords are those of the last parameters.
-        std::transform(keywords.first, keywords.second,
-                       overload->defaults.end() - (keywords.second - keywords.first),
-                       [](auto const& each) { return each.default_value; });
-        plain_ = boost::python::objects::function_object(
-            boost::python::objects::py_function(caller_of_overload{overload_}), keywords);
-    }
+    fast_definition(fast_overload* overload, boost::python::detail::keyword_range keywords);
 
     /// The Boost.Python function.
     [[nodiscard]] boost::python::object plain() const { return plain_; }
 
     /// A fast_callable.
-    [[nodiscard, gnu::cold]] boost::python::object callable() const {
-        make_types_ready(*Py_TYPE(plain_.ptr()));
-        auto* const made = PyObject_New(fast_callable, &fast_callable_type);
-        if (made == nullptr) {
-            throw boost::python::error_already_set();
-        }
-        made->vectorcall = &call_fast;
-        made->plain = boost::python::incref(plain_.ptr());
-        std::construct_at(&made->newest, overload_);
-        return boost::python::object(boost::python::handle<>(reinterpret_cast<PyObject*>(made)));
-    }
+    [[nodiscard]] boost::python::object callable() const;
 
     /// Space: a class or a module. Doc: may be null.
-    [[gnu::cold]] void add_to(boost::python::object const& space, char const* name,
-                              char const* doc) const {
-        namespace py = boost::python;
-        py::object target = space;
-        py::object const fast = callable();
-        py::object const names = names_in(space);
-        py::object const before = found_in(names, name);
-        if (Py_TYPE(before.ptr()) == &fast_callable_type) {
-            overload_->older = fast_callable::of(before.ptr()).newest;
-        }
-        py::objects::add_to_namespace(space, name, plain_, doc);
-        if (PyDict_CheckExact(names.ptr())) {
-            Py_SET_TYPE(names.ptr(), &names_type);
-        }
-        target.attr(name) = fast;
-        if (py::object(names[name]).ptr() != plain_.ptr()) {
-            target.attr(name) = plain_;  // or a later overload would replace all
-        }
-    }
+    void add_to(boost::python::object const& space, char const* name, char const* doc) const;
 
 private:
     boost::python::object plain_;
