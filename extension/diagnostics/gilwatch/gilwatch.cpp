@@ -3,6 +3,8 @@
 // Without a GIL it records which threads wait for others to detach; then the attached ones are the
 // holders.
 #include "attach_waits.hpp"
+#include "call_frames.hpp"
+#include "called_function.hpp"
 #include "diagnosis.hpp"
 #include "gil_events.hpp"
 #include "monotonic_time.hpp"
@@ -273,6 +275,13 @@ void look_at_sleeping_holder(stack_signal const& asking, holders const& held,
     holder.holds_gil = held.has(holder.id);
 }
 
+/// Names a function of the system's that the call before a return address has led to.
+void name_by_call(call_frame& called, void const* return_address) {
+    if (called.function.empty() && called.whose == code_of::standard) {
+        called.function = called_by(return_address);
+    }
+}
+
 /// Each thread's stack, and whether it holds the GIL or waits for it; to compare two reports.
 using stacks_seen = std::map<pid_t, std::string>;
 
@@ -339,6 +348,9 @@ std::vector<thread_seen> look_at_threads(stack_signal const& asking,
         for (std::size_t frame = 0; frame < answer.frames.size(); ++frame) {
             void const* const call = call_at(answer, frame);
             stack += std::to_string(reinterpret_cast<std::uintptr_t>(call)) + ",";
+            if (frame > 0) {
+                name_by_call(seen.frames.back(), answer.frames[frame]);
+            }
             std::ranges::copy(of_each[places.at(call)], std::back_inserter(seen.frames));
         }
         bool const is_known = answer.silent.empty() && answer.handle != pthread_t{};
