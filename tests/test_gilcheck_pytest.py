@@ -141,6 +141,17 @@ class Finding(Tested):
                 self.assertEqual(names, expected, outcome)
                 self.assertEqual(list((self.folder / "temporary").iterdir()), [])
 
+    def test_before_a_crash_comes_after_what_the_library_said(self):
+        self.write_tests("def test_crash(): misuse_c.uncaught([])")
+        outcome = finish(self.start_pytest("--gilcheck"), aborts=True)
+        self.assertEqual(outcome.code, -signal.SIGABRT, outcome)
+        self.assertRegex(
+            outcome.stderr,
+            r"--- the last of the stderr that was captured:\n"
+            r"terminate called after throwing an instance of 'std::runtime_error'\n"
+            r"(?s:.*)\n---\n(?s:.*)gilcheck: the program dies of SIGABRT",
+        )
+
     def test_before_a_crash_that_may_be_what_gilcheck_does_not_see(self):
         self.write_tests("def test_crash(): os.kill(os.getpid(), signal.SIGSEGV)")
         outcome = finish(self.start_pytest("--gilcheck"), aborts=True)

@@ -36,6 +36,7 @@ constinit std::array<std::atomic<speaker>, 2> speakers{};
 /// After the return, the cause of a fault raises it again; a signal that was sent is sent again.
 void on_fault(int number, siginfo_t* sent, void* /*context*/) {
     int const saved = errno;
+    write_what_was_captured();
     auto const* const found = std::ranges::find(faults, number, &fault::number);
     for (auto const& each : speakers) {
         if (speaker const speak = each.load(std::memory_order_acquire)) {

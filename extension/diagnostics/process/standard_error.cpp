@@ -2,6 +2,7 @@
 #include "standard_error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -58,6 +59,21 @@ void write_stderr(std::string_view text) noexcept {
             return;
         }
         text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    }
+}
+
+void write_what_was_captured() noexcept {
+    struct stat captured{};
+    if (stderr_descriptor() == STDERR_FILENO || fstat(STDERR_FILENO, &captured) != 0) {
+        return;
+    }
+    std::array<char, 4096> text{};
+    off_t const begin = std::max<off_t>(captured.st_size - static_cast<off_t>(text.size()), 0);
+    ssize_t const size = pread(STDERR_FILENO, text.data(), text.size(), begin);
+    if (size > 0) {
+        write_stderr("\n--- the last of the stderr that was captured:\n");
+        write_stderr({text.data(), static_cast<std::size_t>(size)});
+        write_stderr("---\n");
     }
 }
 

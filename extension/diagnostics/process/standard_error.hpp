@@ -23,4 +23,9 @@ void remember_stderr() noexcept;
 /// Writes all of it, unless writing fails. GIL: any; not touched. May raise SIGPIPE.
 void write_stderr(std::string_view text) noexcept;
 
+/// Where such a file has taken the place of stderr: writes the last of what is in it, up to 4 KiB.
+/// The program dies, and why may be there: what a library has written before it called abort().
+/// Otherwise as write_stderr(). May be called in a signal's handler.
+void write_what_was_captured() noexcept;
+
 }  // namespace handoff::detail
