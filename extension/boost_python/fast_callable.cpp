@@ -64,20 +64,28 @@ public:
         }
         return !is_too_deep;
     }
+    [[nodiscard]] bool has_raised() const { return PyErr_Occurred() != nullptr; }
 #else
-    counted_call() { --left_; }
-    ~counted_call() { ++left_; }
+    counted_call() { --left(); }
+    ~counted_call() { ++left(); }
     counted_call(counted_call const&) = delete;
     counted_call& operator=(counted_call const&) = delete;
 
-    [[nodiscard]] bool is_allowed() const { return left_ >= 0; }
+    [[nodiscard]] bool is_allowed() const { return left() >= 0; }
+
+#if PY_VERSION_HEX >= 0x030C0000
+    [[nodiscard]] bool has_raised() const { return state_->current_exception != nullptr; }
 
 private:
-#if PY_VERSION_HEX >= 0x030C0000
-    int& left_ = PyThreadState_Get()->c_recursion_remaining;
+    [[nodiscard]] int& left() const { return state_->c_recursion_remaining; }
 #else
-    int& left_ = PyThreadState_Get()->recursion_remaining;
+    [[nodiscard]] bool has_raised() const { return state_->curexc_type != nullptr; }
+
+private:
+    [[nodiscard]] int& left() const { return state_->recursion_remaining; }
 #endif
+
+    PyThreadState* state_ = PyThreadState_Get();
 #endif
 };
 
@@ -109,14 +117,7 @@ PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments, std:
     return fast_overload::no_match();
 }
 
-/// Whether CPython looks, after a call, if it has returned a result although an exception is set.
-/// Source: CPython's Objects/call.c: _PyObject_VectorcallTstate() does, for every instruction that
-/// calls; _PyVectorcall_Call(), for `f(*arguments)`, does not, and does not pass this flag.
-bool is_checked_by_python(std::size_t flags) {
-    return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0;
-}
-
-/// As CPython does.
+/// As CPython does after a call, if it looks at its result.
 [[gnu::cold, gnu::noinline]] PyObject* refuse_result_beside_error(PyObject* called,
                                                                   PyObject* result) {
     py::handle<> const cause(take_raised_exception());
@@ -129,6 +130,12 @@ bool is_checked_by_python(std::size_t flags) {
     return nullptr;
 }
 
+/// Whether a call comes from an instruction of Python, which keeps the arguments until the call's
+/// end, and then looks at the result; or from a function in C that does so, as
+/// PyObject_CallOneArg(). They pass this flag. A bound method, a partial() and `f(*arguments)` do
+/// not. Source: CPython's Python/bytecodes.c, CALL; Objects/call.c and classobject.c.
+bool keeps_arguments(std::size_t flags) { return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0; }
+
 PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                     PyObject* keywords) {
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
@@ -136,29 +143,36 @@ PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flag
         py::handle<> const plain(py::borrowed(fast_callable::of(self).plain));
         return PyObject_Vectorcall(plain.get(), arguments, flags, keywords);
     }
-    // Kept until all is done: what is called, or a converter, may run Python code that drops the
-    // bound method or the partial() that made this call, and with it its arguments.
+    // What is called, or a converter, may run Python code that drops the bound method or the
+    // partial() that made this call, and with it its arguments.
     Py_INCREF(self);
+    bool const are_kept = keeps_arguments(flags);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is given is set
-    std::array<PyObject*, fast_overload::most_parameters> kept;
-    for (std::size_t index = 0; index < given; ++index) {
-        kept[index] = Py_NewRef(arguments[index]);
+    std::array<PyObject*, fast_overload::most_parameters> copies;
+    if (!are_kept) {
+        for (std::size_t index = 0; index < given; ++index) {
+            copies[index] = Py_NewRef(arguments[index]);
+        }
+        arguments = copies.data();
     }
     PyObject* result = fast_overload::no_match();
+    bool has_raised = false;
     {
         counted_call const call{};
         if (call.is_allowed()) [[likely]] {
-            result = call_overloads(fast_callable::of(self).newest.get(), kept.data(), given);
+            result = call_overloads(fast_callable::of(self).newest.get(), arguments, given);
+            has_raised = !are_kept && call.has_raised();
         }
     }
     if (result == fast_overload::no_match()) [[unlikely]] {
-        result = PyObject_Vectorcall(fast_callable::of(self).plain, kept.data(), given, nullptr);
-    } else if (!is_checked_by_python(flags) && result != nullptr && PyErr_Occurred() != nullptr)
-        [[unlikely]] {
+        result = PyObject_Vectorcall(fast_callable::of(self).plain, arguments, given, nullptr);
+    } else if (has_raised && result != nullptr) [[unlikely]] {
         result = refuse_result_beside_error(self, result);
     }
-    for (std::size_t index = 0; index < given; ++index) {
-        Py_DECREF(kept[index]);
+    if (!are_kept) {
+        for (std::size_t index = 0; index < given; ++index) {
+            Py_DECREF(copies[index]);
+        }
     }
     Py_DECREF(self);
     return result;
