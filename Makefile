@@ -139,10 +139,11 @@ fuzz: .venv/fuzz build ## Compare fast() with plain Boost.Python in random calls
 	@MODULES_FOLDER=$(CURDIR)/$(BUILD)/tests PYTHONPATH="$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 	    '$(PYTHON)' tests/stress/fuzz_fast_calls.py $(or $(MINUTES),60) $(SEED)
 
-rebound: .venv/ready ## Rebuild other people's modules with every binding fast, run their tests (BOOST_PYTHON=… IMATH=…)
+rebound: .venv/ready ## Rebuild modules with every binding fast, compare size and results (BOOST_PYTHON=… IMATH=… METHODS=60)
 	@$(WITH_TOOLS) '$(PYTHON)' tests/stress/rebound.py $(BUILDS)/rebound \
 	    extension/boost_python/fast_callable.cpp extension/gil/include extension/boost_python/include \
-	    $(if $(BOOST_PYTHON),--boost-python '$(BOOST_PYTHON)') $(if $(IMATH),--imath '$(IMATH)') $(if $(NAMES),--names $(NAMES))
+	    $(if $(BOOST_PYTHON),--boost-python '$(BOOST_PYTHON)') $(if $(IMATH),--imath '$(IMATH)') $(if $(METHODS),--methods $(METHODS)) \
+	    $(if $(NAMES),--names $(NAMES))
 
 attach: .venv/attach build ## Attach to busy, waiting and hung processes, TIMES=100 each; count harm (TARGET=python3.13)
 	@PYTHON_PACKAGES=$(CURDIR)/$(BUILD)/python $(STRESS) tests/stress/attach.py $(or $(TIMES),100) \

@@ -1,9 +1,11 @@
 """Other people's Boost.Python modules with every binding fast: whether they give what they give.
 
 Usage: rebound.py BUILD LIBRARY HEADERS… [--boost-python FOLDER [--names NAME…]] [--imath FOLDER]
+           [--methods COUNT]
 
 - Boost.Python's own tests, FOLDER being its libs/python/test: every module that a test there
   imports is built twice, as it is and with rebound.hpp, and the test is run with each.
+- A class of COUNT methods, each with a signature of its own: only its size is compared.
 - Imath's PyImath, FOLDER being Imath's source: a graphics library with small methods in great
   number, which was why it was chosen. Both builds run its own test.
 
@@ -15,6 +17,7 @@ Exit code 1 if something differs, with what.
 """
 
 import argparse
+import itertools
 import os
 import re
 import shutil
@@ -176,6 +179,40 @@ def boost_pythons_tests(folder, build, library, headers, names):
     return bad
 
 
+def source_with_methods(count):
+    """A module with one class, and no two of its methods of one type."""
+    results = {"void": "", "int": "return 1;", "double": "return 1;", "std::string": "return {};"}
+    parameters = ("int", "double", "bool", "std::string const&", "thing const&")
+    signatures = (
+        (result, chosen)
+        for length in range(4)
+        for chosen in itertools.product(parameters, repeat=length)
+        for result in results
+    )
+    lines = ["#include <boost/python.hpp>", "#include <string>", "struct thing {"]
+    bound = []
+    for number, (result, chosen) in enumerate(itertools.islice(signatures, count)):
+        body = f"++value; {results[result]}"
+        lines.append(f"    {result} m{number}({', '.join(chosen)}) {{ {body} }}")
+        bound.append(f'        .def("m{number}", &thing::m{number})')
+    lines += ["    int value = 0;", "};", "BOOST_PYTHON_MODULE(methods) {"]
+    lines += ['    boost::python::class_<thing>("thing")', *bound, "    ;", "}", ""]
+    return "\n".join(lines)
+
+
+def size_of_methods(count, build, library, headers):
+    """Compares the size of a module with that many methods, of which nothing is called."""
+    source = build / "methods.cpp"
+    source.write_text(source_with_methods(count))
+    plain, fast = (
+        build_module(side, "methods", [source], build / side, library, headers) for side in SIDES
+    )
+    print(
+        f"{count} methods: machine code {fast[1] / plain[1]:.2f} × ({plain[1]} and {fast[1]} "
+        f"bytes), compile time {fast[0] / plain[0]:.2f} ×"
+    )
+
+
 def imath(folder, build, library, headers):
     """Builds PyImath on both sides, and runs its test."""
     results = {}
@@ -229,11 +266,14 @@ def main():
     parser.add_argument("--boost-python", type=Path)
     parser.add_argument("--imath", type=Path)
     parser.add_argument("--names", nargs="*", default=[])
+    parser.add_argument("--methods", type=int, default=0)
     arguments = parser.parse_args()
     build = arguments.build.resolve()
     headers = [each.resolve() for each in arguments.headers]
     library = compiled_library(arguments.library.resolve(), build, headers)
     bad = 0
+    if arguments.methods:
+        size_of_methods(arguments.methods, build, library, headers)
     if arguments.boost_python:
         bad += boost_pythons_tests(
             arguments.boost_python.resolve(), build, library, headers, set(arguments.names)

@@ -54,19 +54,20 @@ std::uintptr_t pointer_of_entry(std::uintptr_t address) noexcept {
 
 }  // namespace
 
-std::string called_by(void const* return_address) {
+#endif
+
+std::string called_by([[maybe_unused]] void const* return_address) {
+    std::string name;
+#if defined(__aarch64__)
     auto const target =
         target_of_call(reinterpret_cast<std::uintptr_t>(return_address) - size_of_instruction);
     auto const pointer = target == 0 ? 0 : pointer_of_entry(target);
-    auto const function = pointer == 0 ? 0 : pointer_at(pointer);
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader wrote it
-    return function == 0 ? "" : place_of(reinterpret_cast<void const*>(function)).exported;
-}
-
-#else
-
-std::string called_by(void const* /*return_address*/) { return {}; }
-
+    if (auto const function = pointer == 0 ? 0 : pointer_at(pointer)) {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader wrote it
+        name = place_of(reinterpret_cast<void const*>(function)).exported;
+    }
 #endif
+    return name;
+}
 
 }  // namespace handoff::detail

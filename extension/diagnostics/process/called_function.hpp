@@ -10,7 +10,7 @@ namespace handoff::detail {
 /// one that has no name, and then it has no frame: on aarch64 glibc's read() and pthread_join() do.
 /// Empty: it calls otherwise, or the call is not understood, which is so except on aarch64.
 /// Threads: any. GIL: any; not touched.
-/// Source: Procedure Call Standard and ELF for the Arm 64-bit Architecture; binutils' elfnn-aarch64.c.
+/// Source: ELF for the Arm 64-bit Architecture (AAELF64); binutils' elfnn-aarch64.c.
 [[nodiscard]] std::string called_by(void const* return_address);
 
 }  // namespace handoff::detail

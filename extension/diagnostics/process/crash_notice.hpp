@@ -10,8 +10,8 @@ namespace handoff::detail {
 
 /// From now on the tool speaks at a fault's signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT), and
 /// at SIGTERM, if it has no handler, or only Python's faulthandler. The signal then has its usual
-/// effect: the exit code, a core and faulthandler's stacks are as without the tool. What the program
-/// wrote to a capture of its stderr before is shown, see write_what_was_captured().
+/// effect: the exit code, a core and faulthandler's stacks are as without the tool. What the
+/// program wrote to a capture of its stderr before is shown, see write_what_was_captured().
 ///
 /// speak:    is called in the signal's handler, with the signal's name. Lives forever; one object
 ///           of the process has at most two, and the same one is called once.
