@@ -211,7 +211,7 @@ PyObject* find_plain(PyObject* names, PyObject* name) {
 
 /// Before the first fast_callable. Function: the type of Boost.Python's.
 void make_types_ready(PyTypeObject const& function) {
-    if (class_metatype != nullptr) {
+    if (PyType_HasFeature(&names_type, Py_TPFLAGS_READY) != 0) {
         return;
     }
     static std::array<PyGetSetDef, 16> attributes{};  // the last one ends them
