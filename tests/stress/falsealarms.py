@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from host import STOCK, environment, start
+from host import STOCK, WITHOUT_GIL, environment, start
 from stock_environment import Environment
 
 PACKAGES = Path(os.environ["PYTHON_PACKAGES"])
@@ -152,10 +152,13 @@ def is_there(name):
 
 def judge(name, pool, python=STOCK):
     """Runs it in every way; returns its line of the table, and whether it is clean."""
+    # giltrace refuses a free-threaded Python.
+    ways = WAYS[:2] if name == "handoff" or WITHOUT_GIL else WAYS
     if name == "handoff":  # two of them at a time would be in each other's way
-        runs = {way: run(name, way) for way in WAYS[:2]}
+        runs = {way: run(name, way) for way in ways}
     else:
-        runs = dict(zip(WAYS, pool.map(run, [name] * 3, WAYS, [python] * 3), strict=True))
+        count = len(ways)
+        runs = dict(zip(ways, pool.map(run, [name] * count, ways, [python] * count), strict=True))
     plain = runs["plain"]
     if name in SUITES and plain.results["exit code"] not in (0, 1):  # of pytest: some tests ran
         print(f"{name}: its tests cannot be run: {plain.results}", file=sys.stderr)
@@ -163,7 +166,7 @@ def judge(name, pool, python=STOCK):
     cells, wrong = [f"{name:24}", f"{len(plain.results):7}"], []
     for way in WAYS[1:]:
         if way not in runs:
-            cells += [f"{'-':>9}"] * 3  # somebody else's programs are not recorded
+            cells += [f"{'-':>9}"] * 3
             continue
         other = differences(plain, runs[way])
         wrong += [f"{name}, {way}: {each}" for each in (*other, *runs[way].alarms)]
