@@ -265,6 +265,13 @@ inline void forks_right() {
     look_into(of_cache);
 }
 
+/// Under a mutex, functions of Python's whose names begin as those of calls do, and which call
+/// nothing: their arguments are numbers.
+inline void memory_under_lock() {
+    std::scoped_lock const held(of_cache);
+    PyObject_Free(PyObject_Calloc(1, sizeof(int)));
+}
+
 /// More orders than are kept, all of them harmless.
 inline void orders_right() {
     constexpr std::size_t each_way = 260;
@@ -719,6 +726,7 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"signals_right", &signals_right},
     {"forks_right", &forks_right},
     {"hook_under_lock", &hook_under_lock},
+    {"memory_under_lock", &memory_under_lock},
     {"lock_without_gil", &lock_without_gil},
     {"orders_right", &orders_right},
     {"many_held_right", &many_held_right},

@@ -617,6 +617,9 @@ class Locks(Checked):
             with self.subTest(way):
                 self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
 
+    def test_held_while_python_gives_memory(self):
+        self.assert_silent("import lock_orders; lock_orders.memory_under_lock()")
+
     def test_held_over_a_fork(self):
         self.assert_silent(
             "import lock_orders, os, threading, warnings\n"

@@ -82,6 +82,9 @@ bool runs_python_code(char const* function, void* const* arguments) noexcept {
     if (name.starts_with("PyObject_CallMethod") || name.starts_with("_PyObject_CallMethod")) {
         return has_methods_in_python(arguments[0]);
     }
+    if (name == "PyObject_Calloc") {  // is no call, and its argument is a number
+        return false;
+    }
     if (name.starts_with("PyObject_Call") || name.starts_with("PyEval_Call") ||
         name == "PyObject_Vectorcall" || name == "PyObject_VectorcallDict" ||
         name == "_PyObject_Vectorcall") {
