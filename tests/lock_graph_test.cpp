@@ -35,14 +35,12 @@ protected:
 
     /// Whether that makes a cycle.
     [[nodiscard]] bool wants(std::uint32_t thread, lock_number lock,
-                             std::vector<held_lock> const& held, bool is_shared = false,
-                             bool beside_threads = true) const {
+                             std::vector<held_lock> const& held, bool is_shared = false) const {
         acting_place const place;
         return graph->add({.thread = thread,
                            .lock = lock,
                            .is_shared = is_shared,
                            .predicted = false,
-                           .beside_threads = beside_threads,
                            .held = held},
                           &place, *found);
     }
@@ -90,13 +88,6 @@ TEST_F(LockGraph, TakesOneThreadsWordForWhatIsInitialisedOnce) {
     lock_number const guard = make(lock_kind::static_guard);
     EXPECT_FALSE(wants(1, guard, {exclusively(number_of_gil)}));
     EXPECT_TRUE(wants(1, number_of_gil, {exclusively(guard)}));
-}
-
-TEST_F(LockGraph, PassesOverOrdersFromBeforeThereWereThreads) {
-    lock_number const a = make();
-    EXPECT_FALSE(wants(1, a, {exclusively(number_of_gil)}, false, false));
-    EXPECT_FALSE(wants(2, number_of_gil, {exclusively(a)}));
-    EXPECT_TRUE(wants(1, a, {exclusively(number_of_gil)}));
 }
 
 TEST_F(LockGraph, TakesALockThatBothHoldForAGate) {

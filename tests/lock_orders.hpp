@@ -265,6 +265,12 @@ inline void forks_right() {
     look_into(of_cache);
 }
 
+/// One order; and the other one, by a thread of its own.
+inline void look_with_gil() { look_into(of_cache); }
+inline void notify_elsewhere() {
+    elsewhere([] { notify_under(of_cache); });
+}
+
 /// Under a mutex, functions of Python's whose names begin as those of calls do, and which call
 /// nothing: their arguments are numbers.
 inline void memory_under_lock() {
@@ -727,6 +733,8 @@ inline constexpr auto functions = std::to_array<std::pair<char const*, void (*)(
     {"forks_right", &forks_right},
     {"hook_under_lock", &hook_under_lock},
     {"memory_under_lock", &memory_under_lock},
+    {"look_with_gil", &look_with_gil},
+    {"notify_elsewhere", &notify_elsewhere},
     {"lock_without_gil", &lock_without_gil},
     {"orders_right", &orders_right},
     {"many_held_right", &many_held_right},

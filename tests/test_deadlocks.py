@@ -348,7 +348,10 @@ class Settings(Checked):
 class NoMoreRoom(Checked):
     """It is said once, what is lost and what to do, and it is no finding."""
 
-    CODE = "import lock_orders\nfor _ in range(2): lock_orders.orders_right()\n"
+    CODE = (
+        "import lock_orders, threading\nthreading.Thread(target=int).start()\n"
+        "for _ in range(2): lock_orders.orders_right()\n"
+    )
 
     def test_is_a_note(self):
         outcome = self.by_module(self.CODE, "deadlocks")
@@ -616,6 +619,18 @@ class Locks(Checked):
         for way, outcome in self.every_way(code):
             with self.subTest(way):
                 self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+
+    def test_taken_before_there_are_threads(self):
+        """The budget's own thread is none of the program's."""
+        looks = "import lock_orders as m\nm.look_with_gil()\nm.notify_elsewhere()\n"
+        for settings in ("deadlocks,json", "deadlocks,json,budget=60s"):
+            for way, outcome in self.every_way(looks, settings):
+                with self.subTest(settings, way=way):
+                    self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)
+            for way, outcome in self.every_way(f"{looks}m.look_with_gil()", settings):
+                with self.subTest(settings, way=way):
+                    places = [each["python"] for each in self.the_finding(outcome)["threads"]]
+                    self.assertEqual(places, ["<module> (<string>:4)", ""])
 
     def test_held_while_python_gives_memory(self):
         self.assert_silent("import lock_orders; lock_orders.memory_under_lock()")

@@ -6,6 +6,7 @@
 #include "lock_numbers.hpp"
 #include "mapped_array.hpp"
 #include "mixed.hpp"
+#include "program_threads.hpp"
 #include "running_python.hpp"
 #include "uninterrupted_wait.hpp"
 
@@ -210,11 +211,34 @@ lock_number thread_locks::waits_for() const noexcept {
                : wanted_.load(std::memory_order_relaxed);
 }
 
+namespace {
+
+/// The program has, or has had, more than one thread. It does not become false again.
+std::atomic<bool> beside_threads = false;
+
+/// Changes when more is known: what was told is then told anew.
+std::uint64_t number_of_threads_known() noexcept {
+    return beside_threads.load(std::memory_order_relaxed) ? 0U
+           : __libc_single_threaded != 0                  ? 2U
+                                                          : 4U;
+}
+
+/// The tools' threads do not count.
+bool is_beside_threads() noexcept {
+    if (!beside_threads.load(std::memory_order_relaxed) && __libc_single_threaded == 0 &&
+        has_several_threads()) {
+        beside_threads.store(true, std::memory_order_relaxed);
+    }
+    return beside_threads.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
 /// The key stands for the lock that it wants and for all that it holds.
 [[gnu::always_inline]] inline void thread_locks::tell(lock_number lock, bool is_shared,
                                                       bool predicted, bool without_gil) noexcept {
     std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
-    key ^= __libc_single_threaded != 0 ? 2U : 0U;
+    key ^= number_of_threads_known();
     if (told_[key % told_.size()] != key || epoch_ != graph->epoch()) {
         tell_anew(key, lock, is_shared, predicted, without_gil);
     }
@@ -236,6 +260,10 @@ void thread_locks::wants_without_gil(lock_number lock) noexcept {
 
 void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared, bool predicted,
                              bool without_gil) noexcept {
+    if (!is_beside_threads()) {  // nothing can deadlock yet, and this place is not the one to name
+        told_[key % told_.size()] = key;
+        return;
+    }
     std::array<held_lock, most_held> meanwhile;
     std::span<held_lock const> held_meanwhile(held_.data(), count_);
     if (without_gil) {
@@ -248,7 +276,6 @@ void thread_locks::tell_anew(std::uint64_t key, lock_number lock, bool is_shared
                                   .lock = lock,
                                   .is_shared = is_shared,
                                   .predicted = predicted,
-                                  .beside_threads = __libc_single_threaded == 0,
                                   .held = held_meanwhile};
     bool is_new = false;
     {
@@ -403,6 +430,9 @@ thread_locks* thread_locks::begin() noexcept {
     } else {
         own.locks = made;
         made->has_gil_ = handoff_gil_held;
+        if (made->number_ > 1) {
+            beside_threads.store(true, std::memory_order_relaxed);
+        }
         pthread_setspecific(at_thread_exit, made);
         if (made->has_gil_) {
             made->has_gil_ = false;

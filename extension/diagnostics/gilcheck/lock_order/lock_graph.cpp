@@ -243,7 +243,6 @@ bool lock_graph::add(want const& wanted, acting_place const* place, lock_cycle& 
         };
         now_as_well(edge.held_exclusively, !each.is_shared);
         now_as_well(edge.wanted_exclusively, !wanted.is_shared);
-        now_as_well(edge.beside_threads, wanted.beside_threads);
         changed = add_thread(edge.threads, wanted.thread) || changed;
         is_cycle = (changed && !is_cycle && find_cycle_with(index, found)) || is_cycle;
     }
@@ -334,7 +333,7 @@ bool lock_graph::may_deadlock(std::span<edge_index const> path) const noexcept {
         runs_once =
             runs_once || lock.kind == lock_kind::once_flag || lock.kind == lock_kind::static_guard;
         several_threads = several_threads || edge.threads[1] != 0 || edge.threads[0] != thread;
-        if (!edge.beside_threads || lock.ignored ||
+        if (lock.ignored ||
             ((lock.kind == lock_kind::semaphore || lock.kind == lock_kind::python_lock) &&
              !lock.paired) ||
             (!edge.wanted_exclusively && !next.held_exclusively)) {

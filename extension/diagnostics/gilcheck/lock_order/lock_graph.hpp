@@ -88,7 +88,6 @@ struct lock_edge {
     std::array<std::uint32_t, 2> threads{};  // the first two that did it; 0: no more
     bool held_exclusively = false;  // in any occurrence
     bool wanted_exclusively = false;  // in any occurrence
-    bool beside_threads = false;  // in any: there was more than one
     bool predicted = false;  // it did not want the GIL, but called Python, which may release it
     // The graph's own: lists of edges, by index, and whether this is one.
     std::uint32_t next_out = 0, previous_out = 0, next_in = 0, previous_in = 0, next_in_bucket = 0;
@@ -147,7 +146,6 @@ public:
         lock_number lock;
         bool is_shared;
         bool predicted;
-        bool beside_threads;
         std::span<held_lock const> held;
     };
     /// Whether it would make a new edge, for which a place is needed.
