@@ -21,10 +21,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <pthread.h>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -553,13 +555,18 @@ std::string interpreter::life::await_calls() {
         }
         std::array<char, 32> seconds{};
         std::snprintf(seconds.data(), seconds.size(), "after %g s", grace().count());
-        std::string all;
+        std::map<std::string, int> late;  // how many calls are the same
         for (call_in_progress const* each = calls; each != nullptr; each = each->next_) {
-            std::string const late = describe(*each, interrupted ? "at Ctrl-C" : seconds.data());
+            ++late[describe(*each, interrupted ? "at Ctrl-C" : seconds.data())];
+        }
+        std::string all;
+        for (auto const& [call, count] : late) {
+            std::string const said =
+                count == 1 ? call : call + ", in " + std::to_string(count) + " calls";
             std::fprintf(stderr,
                          "handoff: at stop(), %s; it goes on, and Python is not finalized\n",
-                         late.c_str());
-            all += (all.empty() ? "" : "; ") + late;
+                         said.c_str());
+            all += (all.empty() ? "" : "; ") + said;
         }
         return all;
     }

@@ -66,6 +66,21 @@ foreach(tool IN ITEMS gilcheck giltrace gilwatch)
   install(FILES "${PROJECT_BINARY_DIR}/links/lib${tool}.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endforeach()
 
+# For builds by something else than CMake: setuptools, Meson, Make.
+if(TARGET handoff_gil)
+  set(pkgconfig_folder "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+  set(prefix_from_pkgconfig ".")
+  cmake_path(RELATIVE_PATH prefix_from_pkgconfig BASE_DIRECTORY "${pkgconfig_folder}")
+  get_target_property(options_of_gil handoff_gil INTERFACE_LINK_OPTIONS)
+  if(options_of_gil)
+    string(REGEX REPLACE "^LINKER:|;LINKER:" " -Wl," options_of_gil "${options_of_gil}")
+  else()
+    set(options_of_gil "")
+  endif()
+  configure_file(cmake/handoff-gil.pc.in handoff-gil.pc @ONLY)
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/handoff-gil.pc" DESTINATION "${pkgconfig_folder}")
+endif()
+
 configure_package_config_file(cmake/handoffConfig.cmake.in handoffConfig.cmake
   INSTALL_DESTINATION "${package_folder}")
 write_basic_package_version_file(handoffConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -395,6 +395,23 @@ TEST_F(LateCallDeathTest, IsNamedWhenItIsAString) {
                 testing::ExitedWithCode(3), HasSubstr("run_string(\"<server>\") in thread"));
 }
 
+TEST_F(LateCallDeathTest, IsNamedOnceWithTheNumberOfCallsThatAreTheSame) {
+    EXPECT_EXIT(
+        end_during(
+            [](interpreter& python) {
+                std::thread([&python] {
+                    pthread_setname_np(pthread_self(), "server");
+                    python.run_string("ready = True\nwhile True: time.sleep(.001)", "<server>");
+                }).detach();
+                python.run_string("while 'ready' not in globals(): time.sleep(.001)\nserve()",
+                                  "<server>");
+            },
+            {.stop_grace = std::chrono::seconds(0)}),
+        testing::ExitedWithCode(3),
+        HasSubstr("run_string(\"<server>\") in thread \"server\" was still in progress "
+                  "after 0 s, in 2 calls; it goes on"));
+}
+
 TEST_F(LateCallDeathTest, IsNamedWhenItIsAFile) {
     auto const script = std::filesystem::path(testing::TempDir()) / "handoff_late.py";
     std::ofstream(script) << "serve()\n";

@@ -685,6 +685,19 @@ class CMakeConsumer(Packages):
         outcome = self.succeed(STOCK, "-c", code, PYTHONPATH=str(self.folder / "b"))
         self.assertEqual(outcome.stdout, "[True]\n")
 
+    @unittest.skipIf(shutil.which("pkg-config") is None, "there is no pkg-config")
+    def test_of_the_toolkit_needs_no_cmake(self):
+        (package,) = self.install().rglob("handoff-gil.pc")
+        self.write_toolkit_project("COMPONENTS gil")
+        command = ("pkg-config", "--cflags", "--libs", "handoff-gil")
+        flags = self.succeed(*command, PKG_CONFIG_PATH=str(package.parent)).stdout.split()
+        (self.folder / "b").mkdir()
+        self.succeed(
+            *(os.environ.get("CXX", "c++"), "-shared", "-fPIC", "counting.cpp", *flags),
+            *(f"-I{sysconfig.get_path('include')}", "-o", "b/counting.so"),
+        )
+        self.assert_counts()
+
     def test_that_asks_for_the_toolkit_needs_no_boost(self):
         installed = f"-DCMAKE_PREFIX_PATH={self.install()}"
         optional = "OPTIONAL_COMPONENTS interpreter nonsense"
