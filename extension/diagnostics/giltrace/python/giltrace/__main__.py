@@ -17,7 +17,7 @@ Run a Python program, and draw which thread holds the GIL and which ones wait:
 
 PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 
-  -o OUTPUT                    ends with .html, .svg, or .json (Perfetto)
+  -o, --output OUTPUT          ends with .html, .svg, or .json (Perfetto)
   --last SECONDS               keep only the last SECONDS
   --when-wait-exceeds SECONDS  write a snapshot after a longer wait, and go on
   --signal NUMBER              write one for this signal, too
@@ -32,7 +32,7 @@ PROGRAM is SCRIPT, - (stdin), -m MODULE or -c CODE, with its own arguments.
 
 def options(prog: str) -> program.Parser:
     parser = program.Parser(prog, _HELP)
-    parser.add_argument("-o", dest="output")
+    parser.add_argument("-o", "--output")
     for each in ("last", "when-wait-exceeds"):
         parser.add_argument(f"--{each}", type=command_line.seconds, default=0.0)  # 0: not wanted
     parser.add_argument("--stack-after", type=command_line.seconds_or_none, default=0.01)
