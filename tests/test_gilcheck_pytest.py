@@ -9,6 +9,7 @@ import sys
 import unittest
 import xml.etree.ElementTree
 from pathlib import Path
+from subprocess import PIPE
 
 from host import HOST, STOCK, TIMEOUT, InFolder, environment, finish, start
 
@@ -38,12 +39,14 @@ PATH = f"{PACKAGES}:{MODULES}:{MODULES}/lock_orders/c:{PYTEST}"
 class Tested(InFolder):
     """Each test writes tests, and runs them."""
 
-    def start_pytest(self, *options, program=(STOCK,), **variables):
+    def start_pytest(self, *options, program=(STOCK,), stdout=PIPE, stderr=PIPE, **variables):
         plugins = ("-p", "gilcheck.pytest_plugin", "-p", "no:cacheprovider")
         return start(
             *(*program, "-m", "pytest", *plugins, "--junitxml=results.xml", *options, "tests"),
             cwd=self.folder,
             env=environment(PYTHONPATH=PATH, COLUMNS="200", **variables),
+            stdout=stdout,
+            stderr=stderr,
         )
 
     def run_pytest(self, *options, **how):
@@ -120,6 +123,18 @@ class Finding(Tested):
             process.kill()
             process.communicate()
         self.assertRegex(told.decode(), "^gilcheck: deadlock: .*join_worker.* with the GIL held")
+
+    def test_of_a_test_that_deadlocks_stays_in_a_file(self):
+        """What is written to the file afterwards comes behind it."""
+        self.write_tests("def test_hangs(): lock_orders.join_hangs()")
+        limit = ("-o", "faulthandler_timeout=3", "-o", "faulthandler_exit_on_timeout=true")
+        with (self.folder / "said").open("wb", buffering=0) as said:
+            process = self.start_pytest("--gil-deadlocks", *limit, stdout=said, stderr=said)
+            self.assertEqual(process.wait(TIMEOUT), 1)
+            said.write(b"afterwards")
+        text = (self.folder / "said").read_text()
+        self.assertRegex(text, "(?m)^gilcheck: deadlock: .*join_worker.* with the GIL held")
+        self.assertRegex(text, r"(?s)gilcheck: deadlock: .*Timeout \(0:00:03\)!.*afterwards$")
 
     def test_before_a_crash_is_on_stderr_and_leaves_no_folder(self):
         self.write_tests("""

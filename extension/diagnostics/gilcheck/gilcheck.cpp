@@ -269,9 +269,12 @@ void tell_of_crash(std::string_view signal) noexcept {
     if (is_abort && is_exception_in_progress()) {
         write_in_one_piece(
             {"gilcheck: the program dies of SIGABRT, and a C++ exception is in progress. If "
-             "terminate() names it before this, nobody caught it: catch it where the thread's "
-             "function begins, or in the function that is noexcept. A callback of handoff's has "
-             ".on_error\n"});
+             "terminate() names it before this, nobody caught it. If it is \"PyGILState_Check() "
+             "failure\", pybind11 has ended the program because a reference was counted without "
+             "the GIL: compile with -DNDEBUG $(gilcheck --includes) -include "
+             "handoff/gilcheck_inline.h, and gilcheck names the line. If it is another, catch it "
+             "where the thread's function begins, or in the function that is noexcept. A callback "
+             "of handoff's has .on_error\n"});
     } else if (is_abort && python->is_ending()) {
         write_in_one_piece(
             {"gilcheck: the program dies of SIGABRT while Python ends. A std::thread "

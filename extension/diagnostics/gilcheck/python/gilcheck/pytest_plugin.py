@@ -70,6 +70,21 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+def _append_to(descriptor: int) -> None:
+    """Has each writer of a file write at its end, from now on; of a pipe and a terminal it is so.
+
+    Otherwise what pytest writes next would be where a deadlock was reported: the report is written
+    by path, so its writer has a position of its own.
+    """
+    import fcntl
+    import os
+    import stat
+
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
+
+
 class _Checked:
     """A session whose processes are checked, until it is unconfigured."""
 
@@ -102,6 +117,7 @@ class _Checked:
         self._notes: list[str] = []
         # pytest captures nothing just now. Processes that tests start know it by this path, too.
         self._stderr = os.dup(2)
+        _append_to(self._stderr)
         told = f"deadlock-log=/proc/{os.getpid()}/fd/{self._stderr}"
         checked = ",".join(["warn", *words, f"log={self._file}", told])
         try:
