@@ -603,6 +603,12 @@ class SameAsPlain(unittest.TestCase):
 
         self.assertEqual("int:34", self.same(call, "arguments of a partial"))
 
+    def test_more_arguments_than_any_function_has(self):
+        for count in (15, 16, 64, 65, 1000):
+            label = f"{count} arguments"
+            self.same(lambda m, count=count: m.add(*range(count)), label)
+            self.same(lambda m, count=count: m.thing(1).put(*range(count)), label)
+
     def test_policies_that_refuse_leave_it_to_older_overloads(self):
         def call(module):
             return [outcome(lambda: module.refused(1, 2)), outcome(lambda: module.older(True))]
