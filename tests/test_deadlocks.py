@@ -625,7 +625,7 @@ class Locks(Checked):
         """The budget's own thread is none of the program's."""
         looks = "import lock_orders as m\nm.look_with_gil()\nm.notify_elsewhere()\n"
         both = ("deadlocks,json", "deadlocks,json,budget=60s")
-        for settings in both[:1] if WITHOUT_GIL else both:  # there is no budget there
+        for settings in both[:1] if WITHOUT_GIL else both:  # without a GIL a budget is refused
             for way, outcome in self.every_way(looks, settings):
                 with self.subTest(settings, way=way):
                     self.assertEqual((outcome.code, outcome.stderr), (0, ""), outcome)

@@ -685,7 +685,7 @@ class CMakeConsumer(Packages):
         outcome = self.succeed(STOCK, "-c", code, PYTHONPATH=str(self.folder / "b"))
         self.assertEqual(outcome.stdout, "[True]\n")
 
-    @unittest.skipIf(shutil.which("pkg-config") is None, "there is no pkg-config")
+    @unittest.skipIf(shutil.which("pkg-config") is None, "pkg-config is not installed")
     def test_of_the_toolkit_needs_no_cmake(self):
         (package,) = self.install().rglob("handoff-gil.pc")
         self.write_toolkit_project("COMPONENTS gil")

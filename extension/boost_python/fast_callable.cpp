@@ -117,7 +117,7 @@ PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments, std:
     return fast_overload::no_match();
 }
 
-/// As CPython does after a call, if it looks at its result.
+/// Raises what CPython raises after such a call.
 [[gnu::cold, gnu::noinline]] PyObject* refuse_result_beside_error(PyObject* called,
                                                                   PyObject* result) {
     py::handle<> const cause(take_raised_exception());

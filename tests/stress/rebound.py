@@ -61,31 +61,32 @@ def call(command, **options):
     return done.returncode, done.stdout
 
 
-def compiled_library(source, build, headers):
-    """The object file of our own source."""
-    build.mkdir(parents=True, exist_ok=True)
-    made = build / f"{source.stem}.o"
-    folders = *(f"-I{each}" for each in headers), "-isystem", sysconfig.get_path("include")
-    code, said = call([COMPILER, *OPTIONS, *folders, "-c", source, "-o", made])
+def object_file(source, folder, options):
+    """The object file that a source is compiled to."""
+    made = folder / f"{source.stem}.o"
+    python = "-isystem", sysconfig.get_path("include")
+    code, said = call([COMPILER, *OPTIONS, *python, *options, "-c", source, "-o", made])
     if code != 0:
         raise BuildError(said)
     return made
 
 
+def compiled_library(source, build, headers):
+    """The object file of our own source."""
+    build.mkdir(parents=True, exist_ok=True)
+    return object_file(source, build, [f"-I{each}" for each in headers])
+
+
 def compiled(side, source, objects, headers):
-    """The object file of a source."""
+    """The object file of another project's source."""
     text = source.read_text(errors="replace")
-    options = [*OPTIONS, f"-I{source.parent}", "-isystem", sysconfig.get_path("include")]
+    options = [f"-I{source.parent}"]
     copy = objects / source.name
     if side == "fast":
         text = with_calls_rebound(text)
         options += ["-include", HERE / "rebound.hpp", *(f"-I{each}" for each in headers)]
     copy.write_text(text)
-    made = copy.with_suffix(".o")
-    code, said = call([COMPILER, *options, "-c", copy, "-o", made])
-    if code != 0:
-        raise BuildError(said)
-    return made
+    return object_file(copy, objects, options)
 
 
 def machine_code(*files):

@@ -136,7 +136,8 @@ finding_reports reports_from_now() {
 void on_take() noexcept;
 
 /// Boost.Python keeps Python objects in static objects of its own, which die after Python. Each of
-/// them counts a reference, which does no harm. In a build with a GIL that count is not a call.
+/// them counts a reference, which does no harm. In a build with a GIL the compiler inlines that
+/// count, and gilcheck does not see it.
 bool is_of_boosts_own_statics(std::string_view called, void const* return_address) noexcept {
     Dl_info caller{};
     return python->is_free_threaded && python->is_initialized() == 0 &&

@@ -36,7 +36,7 @@ std::uintptr_t target_of_call(std::uintptr_t address) noexcept {
 }
 
 /// The pointer that an entry of the table jumps to: `adrp x16, page`, `ldr x17, [x16, #offset]`,
-/// and before them `bti c`, if the processor is to check jumps. 0: it is no such entry.
+/// and before them `bti c`, if the processor checks jumps. Returns: 0 if this is another code.
 std::uintptr_t pointer_of_entry(std::uintptr_t address) noexcept {
     static constexpr std::uint32_t bti_c = 0xd503245f;
     address += instruction_at(address) == bti_c ? size_of_instruction : 0;

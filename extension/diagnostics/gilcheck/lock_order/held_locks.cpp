@@ -216,8 +216,8 @@ namespace {
 /// The program has, or has had, more than one thread. It does not become false again.
 std::atomic<bool> beside_threads = false;
 
-/// Changes when more is known: what was told is then told anew.
-std::uint64_t number_of_threads_known() noexcept {
+/// Changes when more is known of the program's threads. What was told is then told anew.
+std::uint64_t key_of_threads() noexcept {
     return beside_threads.load(std::memory_order_relaxed) ? 0U
            : __libc_single_threaded != 0                  ? 2U
                                                           : 4U;
@@ -238,7 +238,7 @@ bool is_beside_threads() noexcept {
 [[gnu::always_inline]] inline void thread_locks::tell(lock_number lock, bool is_shared,
                                                       bool predicted, bool without_gil) noexcept {
     std::uint64_t key = mixed(set_ + hash_of(lock, is_shared) * (predicted ? 5U : 3U));
-    key ^= number_of_threads_known();
+    key ^= key_of_threads();
     if (told_[key % told_.size()] != key || epoch_ != graph->epoch()) {
         tell_anew(key, lock, is_shared, predicted, without_gil);
     }

@@ -82,7 +82,7 @@ bool runs_python_code(char const* function, void* const* arguments) noexcept {
     if (name.starts_with("PyObject_CallMethod") || name.starts_with("_PyObject_CallMethod")) {
         return has_methods_in_python(arguments[0]);
     }
-    if (name == "PyObject_Calloc") {  // is no call, and its argument is a number
+    if (name == "PyObject_Calloc") {  // it calls nothing, and its argument is a number
         return false;
     }
     if (name.starts_with("PyObject_Call") || name.starts_with("PyEval_Call") ||
