@@ -52,62 +52,36 @@ PyTypeObject fast_callable_type{};
            PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HAVE_VECTORCALL) != 0;
 }
 
-/// Counts a call within calls, as CPython counts those of its own functions in C. One that is not
-/// allowed is left to Boost.Python's own call, which raises.
-class counted_call {
-public:
-#if PY_VERSION_HEX >= 0x030E0000  // which looks at the stack
-    [[nodiscard]] bool is_allowed() const {
-        bool const is_too_deep = Py_EnterRecursiveCall("") != 0;
-        if (is_too_deep) {
-            PyErr_Clear();
-        }
-        return !is_too_deep;
+/// The result, or no_match(). It does not throw.
+[[gnu::always_inline]] inline PyObject* call_overload(fast_overload& overload,
+                                                      PyObject* const* arguments,
+                                                      std::size_t given) {
+    try {
+        return overload.arity == given ? overload.call(arguments, nullptr)
+                                       : overload.call_with_defaults(arguments, given);
+    } catch (...) {
+        py::handle_exception();
+        return nullptr;
     }
-    [[nodiscard]] bool has_raised() const { return PyErr_Occurred() != nullptr; }
-#else
-    counted_call() { --left(); }
-    ~counted_call() { ++left(); }
-    counted_call(counted_call const&) = delete;
-    counted_call& operator=(counted_call const&) = delete;
+}
 
-    [[nodiscard]] bool is_allowed() const { return left() >= 0; }
-
-#if PY_VERSION_HEX >= 0x030C0000
-    [[nodiscard]] bool has_raised() const { return state_->current_exception != nullptr; }
-
-private:
-    [[nodiscard]] int& left() const { return state_->c_recursion_remaining; }
-#else
-    [[nodiscard]] bool has_raised() const { return state_->curexc_type != nullptr; }
-
-private:
-    [[nodiscard]] int& left() const { return state_->recursion_remaining; }
-#endif
-
-    PyThreadState* state_ = PyThreadState_Get();
-#endif
-};
-
-/// The result of the overload that matches, the newest first, as by Boost.Python; or no_match().
-PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments, std::size_t given) {
+/// After the newest overload, whose result was null or no_match(): that of the overload that
+/// matches, the newest first, as by Boost.Python; or no_match().
+[[gnu::cold, gnu::noinline]] PyObject* call_older(fast_overload const& newest, PyObject* result,
+                                                  PyObject* const* arguments, std::size_t given) {
     bool has_returned_nothing = false;
-    for (fast_overload* each = newest; each != nullptr; each = each->older.get()) {
-        PyObject* result = nullptr;
-        try {
-            result = each->arity == given ? each->call(arguments, nullptr)
-                                          : each->call_with_defaults(arguments, given);
-        } catch (...) {
-            py::handle_exception();
-            return nullptr;
-        }
-        if (result != fast_overload::no_match() && result != nullptr) [[likely]] {
+    for (fast_overload* each = newest.older.get();; each = each->older.get()) {
+        if (result != nullptr && result != fast_overload::no_match()) {
             return result;
         }
         if (PyErr_Occurred() != nullptr) {
             return nullptr;
         }
         has_returned_nothing = has_returned_nothing || result == nullptr;
+        if (each == nullptr) {
+            break;
+        }
+        result = call_overload(*each, arguments, given);
     }
     if (has_returned_nothing) {  // it is not called a second time, by Boost.Python
         PyErr_SetString(PyExc_SystemError,
@@ -115,6 +89,66 @@ PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments, std:
         return nullptr;
     }
     return fast_overload::no_match();
+}
+
+/// The result of the overload that matches, or no_match().
+[[gnu::always_inline]] inline PyObject* call_overloads(fast_overload& newest,
+                                                       PyObject* const* arguments,
+                                                       std::size_t given) {
+    auto* const result = call_overload(newest, arguments, given);
+    if (result == nullptr || result == fast_overload::no_match()) [[unlikely]] {
+        return call_older(newest, result, arguments, given);
+    }
+    return result;
+}
+
+/// CPython counts a call within calls, and refuses it where the stack would end. It is not asked
+/// while so few calls are in progress, in all threads together, that they cannot fill a stack.
+#ifdef Py_GIL_DISABLED
+constexpr int few_calls = -1;
+constexpr int calls_in_progress = 0;
+class call_in_progress {};
+#else
+constexpr int few_calls = 100;
+// Guarded by the GIL. A thread that ends within a call leaves it too high: then CPython is asked.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+constinit int calls_in_progress = 0;
+
+class call_in_progress {
+public:
+    call_in_progress() { ++calls_in_progress; }
+    ~call_in_progress() { --calls_in_progress; }
+    call_in_progress(call_in_progress const&) = delete;
+    call_in_progress& operator=(call_in_progress const&) = delete;
+};
+#endif
+
+/// As call_overloads(). A call that CPython refuses is left to Boost.Python's own, which raises.
+[[gnu::cold, gnu::noinline]] PyObject* call_counted(fast_overload& newest,
+                                                    PyObject* const* arguments, std::size_t given) {
+    if (Py_EnterRecursiveCall("") != 0) {
+        PyErr_Clear();
+        return fast_overload::no_match();
+    }
+    auto* const result = call_overloads(newest, arguments, given);
+    Py_LeaveRecursiveCall();
+    return result;
+}
+
+/// The result of the overload that matches, or else of Boost.Python's function.
+[[gnu::always_inline]] inline PyObject* call(fast_callable const& called,
+                                             PyObject* const* arguments, std::size_t given) {
+    PyObject* result = nullptr;
+    if (calls_in_progress > few_calls) [[unlikely]] {
+        result = call_counted(*called.newest, arguments, given);
+    } else {
+        [[maybe_unused]] call_in_progress const counted{};
+        result = call_overloads(*called.newest, arguments, given);
+    }
+    if (result == fast_overload::no_match()) [[unlikely]] {
+        return PyObject_Vectorcall(called.plain, arguments, given, nullptr);
+    }
+    return result;
 }
 
 /// Raises what CPython raises after such a call.
@@ -130,6 +164,42 @@ PyObject* call_overloads(fast_overload* newest, PyObject* const* arguments, std:
     return nullptr;
 }
 
+/// The caller keeps the arguments until the call's end, and then looks at the result.
+[[gnu::noinline]] PyObject* call_with_kept(PyObject* self, PyObject* const* arguments,
+                                           std::size_t given) {
+    Py_INCREF(self);
+    auto* const result = call(fast_callable::of(self), arguments, given);
+    Py_DECREF(self);
+    return result;
+}
+
+/// What is called, or a converter, may run Python code that drops the bound method or the partial()
+/// that made this call, and with it its arguments.
+[[gnu::noinline]] PyObject* call_with_lent(PyObject* self, PyObject* const* arguments,
+                                           std::size_t given) {
+    Py_INCREF(self);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is given is set
+    std::array<PyObject*, fast_overload::most_parameters> kept;
+    for (std::size_t index = 0; index < given; ++index) {
+        kept[index] = Py_NewRef(arguments[index]);
+    }
+    auto* result = call(fast_callable::of(self), kept.data(), given);
+    if (result != nullptr && PyErr_Occurred() != nullptr) [[unlikely]] {
+        result = refuse_result_beside_error(self, result);
+    }
+    for (std::size_t index = 0; index < given; ++index) {
+        Py_DECREF(kept[index]);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+[[gnu::cold, gnu::noinline]] PyObject* call_plain(PyObject* self, PyObject* const* arguments,
+                                                  std::size_t flags, PyObject* keywords) {
+    py::handle<> const plain(py::borrowed(fast_callable::of(self).plain));
+    return PyObject_Vectorcall(plain.get(), arguments, flags, keywords);
+}
+
 /// Whether a call comes from an instruction of Python, which keeps the arguments until the call's
 /// end, and then looks at the result; or from a function in C that does so, as
 /// PyObject_CallOneArg(). They pass this flag. A bound method, a partial() and `f(*arguments)` do
@@ -140,42 +210,10 @@ PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flag
                     PyObject* keywords) {
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
     if (keywords != nullptr || given > fast_overload::most_parameters) [[unlikely]] {
-        py::handle<> const plain(py::borrowed(fast_callable::of(self).plain));
-        return PyObject_Vectorcall(plain.get(), arguments, flags, keywords);
+        return call_plain(self, arguments, flags, keywords);
     }
-    // What is called, or a converter, may run Python code that drops the bound method or the
-    // partial() that made this call, and with it its arguments.
-    Py_INCREF(self);
-    bool const are_kept = keeps_arguments(flags);
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is given is set
-    std::array<PyObject*, fast_overload::most_parameters> copies;
-    if (!are_kept) {
-        for (std::size_t index = 0; index < given; ++index) {
-            copies[index] = Py_NewRef(arguments[index]);
-        }
-        arguments = copies.data();
-    }
-    PyObject* result = fast_overload::no_match();
-    bool has_raised = false;
-    {
-        counted_call const call{};
-        if (call.is_allowed()) [[likely]] {
-            result = call_overloads(fast_callable::of(self).newest.get(), arguments, given);
-            has_raised = !are_kept && call.has_raised();
-        }
-    }
-    if (result == fast_overload::no_match()) [[unlikely]] {
-        result = PyObject_Vectorcall(fast_callable::of(self).plain, arguments, given, nullptr);
-    } else if (has_raised && result != nullptr) [[unlikely]] {
-        result = refuse_result_beside_error(self, result);
-    }
-    if (!are_kept) {
-        for (std::size_t index = 0; index < given; ++index) {
-            Py_DECREF(copies[index]);
-        }
-    }
-    Py_DECREF(self);
-    return result;
+    return keeps_arguments(flags) ? call_with_kept(self, arguments, given)
+                                  : call_with_lent(self, arguments, given);
 }
 
 void destroy_fast(PyObject* self) {
