@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 BEGINNING = """
+#include <handoff/boost_python/fast.hpp>
 #include <handoff/boost_python/init_without_gil.hpp>
 #include <handoff/boost_python/interruptible.hpp>
 #include <handoff/boost_python/without_gil.hpp>
@@ -21,6 +22,7 @@ BEGINNING = """
 #include <span>
 #include <string>
 namespace py = boost::python;
+using handoff::fast;
 using handoff::init_without_gil;
 using handoff::interruptible;
 using handoff::without_gil;
@@ -168,6 +170,33 @@ class CompileErrors(unittest.TestCase):
             "without_gil([](auto) {});",
             "without_gil(std::bind(&shape::grow, std::placeholders::_1, 1));",
             "without_gil(1);",
+        )
+
+    def test_fast_functions_without_the_gil_that_touch_python(self):
+        self.assert_refused(
+            "f takes or returns a Python object",
+            "fast(without_gil([](py::object) {}));",
+            "fast(without_gil([](int) { return py::object(); }));",
+            "fast(without_gil(&shape::show));",
+        )
+
+    def test_fast_functions_whose_parameters_are_not_known(self):
+        self.assert_refused("f is a pointer to a data member", "fast(&shape::sides);")
+        self.assert_refused(
+            "f has no parameters that can be found",
+            "fast([](auto) {});",
+            "fast(std::bind(&shape::grow, std::placeholders::_1, 1));",
+        )
+
+    def test_fast_functions_with_too_many_parameters_or_keywords(self):
+        many = "fast([](" + ", ".join(["int"] * 16) + ") {})"
+        self.assert_refused(
+            "f has more parameters than Boost.Python takes: BOOST_PYTHON_MAX_ARITY",
+            f'py::def("f", {many});',
+        )
+        self.assert_refused(
+            "there are more keywords than f has parameters",
+            'py::def("f", fast([](int) {}), (py::arg("a"), py::arg("b")));',
         )
 
     def test_interruptible_functions_that_nobody_can_ask_to_stop(self):

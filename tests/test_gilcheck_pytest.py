@@ -167,6 +167,16 @@ class Finding(Tested):
             r"(?s:.*)\n---\n(?s:.*)gilcheck: the program dies of SIGABRT",
         )
 
+    def test_before_a_crash_is_shown_after_the_end_of_much_that_was_captured(self):
+        self.write_tests("""
+            def test_crash():
+                os.write(2, b"begin" + 5000 * b"." + b"end")
+                os.kill(os.getpid(), signal.SIGSEGV)
+            """)
+        outcome = finish(self.start_pytest("--gilcheck"), aborts=True)
+        shown = re.search(r"that was captured:\n((?s:.*))\n---\n", outcome.stderr)
+        self.assertEqual(shown and shown[1], 4093 * "." + "end", outcome)
+
     def test_before_a_crash_that_may_be_what_gilcheck_does_not_see(self):
         self.write_tests("def test_crash(): os.kill(os.getpid(), signal.SIGSEGV)")
         outcome = finish(self.start_pytest("--gilcheck"), aborts=True)

@@ -67,8 +67,8 @@ PyTypeObject fast_callable_type{};
 
 /// After the newest overload, whose result was null or no_match(): that of the overload that
 /// matches, the newest first, as by Boost.Python; or no_match().
-[[gnu::cold, gnu::noinline]] PyObject* call_older(fast_overload const& newest, PyObject* result,
-                                                  PyObject* const* arguments, std::size_t given) {
+[[gnu::noinline]] PyObject* call_older(fast_overload const& newest, PyObject* result,
+                                       PyObject* const* arguments, std::size_t given) {
     bool has_returned_nothing = false;
     for (fast_overload* each = newest.older.get();; each = each->older.get()) {
         if (result != nullptr && result != fast_overload::no_match()) {
@@ -109,7 +109,7 @@ constexpr int few_calls = -1;
 constexpr int calls_in_progress = 0;
 class call_in_progress {};
 #else
-constexpr int few_calls = 100;
+constexpr int few_calls = 20;
 // Guarded by the GIL. A thread that ends within a call leaves it too high: then CPython is asked.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 constinit int calls_in_progress = 0;
