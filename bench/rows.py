@@ -463,7 +463,7 @@ ROWS = {
             "from_python.owned_emptying.handoff",
         ),
         Row(
-            "drop of a shared_ptr that Python passed, the GIL held, beside Boost.Python's own",
+            "drop of a `shared_ptr` that Python passed, the GIL held, beside Boost.Python's own",
             "from_python.pointer_drop_held.handoff",
             "from_python.pointer_drop_held.boost_python",
         ),
