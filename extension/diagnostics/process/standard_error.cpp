@@ -72,8 +72,9 @@ void write_what_was_captured() noexcept {
     ssize_t const size = pread(STDERR_FILENO, text.data(), text.size(), begin);
     if (size > 0) {
         write_stderr("\n--- the last of the stderr that was captured:\n");
-        write_stderr({text.data(), static_cast<std::size_t>(size)});
-        write_stderr("---\n");
+        std::string_view const last(text.data(), static_cast<std::size_t>(size));
+        write_stderr(last);
+        write_stderr(last.ends_with('\n') ? "---\n" : "\n---\n");
     }
 }
 
