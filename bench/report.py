@@ -57,7 +57,7 @@ SUMMARY = (
     ),
 )
 WIDTHS = (34, 16, 16, 13, 9, 34)  # on a terminal
-BUSY = 0.05  # of all processors: what else ran when a run began, and makes its figures doubtful
+BUSY = 0.05  # of all processors: what else ran when a run began, and may have disturbed it
 
 
 def spread(values, show):
@@ -129,9 +129,12 @@ def circumstances(results):
     yield ", ".join(f"{name} {version}" for name, version in versions.items())
     dates = " and ".join(dict.fromkeys(run["date"][:10] for run in (runs[0], runs[-1])))
     yield f"{len(runs)} run{'s'[: len(runs) > 1]} on {dates}"
-    busy = max(run["busy"] for run in runs)
-    if busy > BUSY:
-        yield f"**Something else took {busy:.0%} of the machine: the figures are doubtful.**"
+    busy = [run["busy"] for run in runs if run["busy"] > BUSY]
+    if busy:
+        yield (
+            f"**As {len(busy)} of {len(runs)} runs began, something else took {max(busy):.0%} of "
+            "the machine: compare the runs.**"
+        )
 
 
 def between(text, name, new):

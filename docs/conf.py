@@ -7,6 +7,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.errors import ConfigError
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "docs"))
@@ -45,6 +46,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
+    "sphinx_copybutton",
     "sphinx_design",
 ]
 myst_enable_extensions = ["colon_fence"]
@@ -59,6 +61,8 @@ nitpick_ignore_regex = [
     ("cpp:identifier", ".*"),  # in signatures: C++'s own, Boost's, template parameters
 ]
 cpp_maximum_signature_line_length = 80
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "  # only what follows a prompt is copied
+copybutton_prompt_is_regexp = True
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
@@ -83,5 +87,19 @@ class PromptsAreTests(SphinxTransform):
                 block["groups"] = ["default"]
 
 
+class PagesHaveTitles(SphinxPostTransform):
+    """Has a link whose text is a file's name, as a code host shows it, show the page's title."""
+
+    default_priority = 500
+
+    def run(self, **_: object) -> None:
+        for link in self.document.findall(nodes.reference):
+            text = link.astext()
+            page = "docs/" + text.removesuffix(".md")
+            if text.endswith(".md") and page in self.env.titles:
+                link.children = [nodes.inline(text=self.env.titles[page].astext())]
+
+
 def setup(app):
     app.add_transform(PromptsAreTests)
+    app.add_post_transform(PagesHaveTitles)

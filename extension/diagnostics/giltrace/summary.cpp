@@ -44,13 +44,13 @@ totals totals_of(Intervals const& intervals) {
 
 std::string table(timeline const& shown) {
     std::string told;
-    print(told, "%-24s %9s %10s %7s %12s %10s %7s %12s\n", "thread", "takes", "held", "held %",
+    print(told, "%-24s %7s %8s %7s %13s %8s %7s %13s\n", "thread", "takes", "held", "held %",
           "longest hold", "waited", "wait %", "longest wait");
     auto const whole = static_cast<double>(std::max<std::uint64_t>(shown.end - shown.begin, 1));
     for (timeline::lane const& each : shown.lanes) {
         totals const held = totals_of(each.holds);
         totals const waited = totals_of(each.waits);
-        print(told, "%-24s %9zu %10s %6.1f%% %12s %10s %6.1f%% %12s\n", in_words(each).c_str(),
+        print(told, "%-24s %7zu %8s %6.1f%% %13s %8s %6.1f%% %13s\n", in_words(each).c_str(),
               each.holds.size(), in_words(held.sum).c_str(),
               100 * static_cast<double>(held.sum) / whole, in_words(held.longest).c_str(),
               in_words(waited.sum).c_str(), 100 * static_cast<double>(waited.sum) / whole,
