@@ -192,6 +192,10 @@ class Wheel(Commands):
                 self.assertEqual(checked.code, ends, checked)
                 self.assertEqual("Py_IncRef() was called" in checked.stderr, ends == 66)
 
+        # As CMake tests a compiler, with the flags alone.
+        plain = self.write("plain.c", "int plain(void) { return 0; }")
+        self.succeed(compiler, *forced, "-c", plain, "-o", "plain.o")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -199,6 +199,26 @@ class Trace(Traced):
             with self.subTest(way):
                 self.assertRegex(outcome.stderr, "^giltrace: nobody waited for the GIL\nGIL of ")
 
+    def test_says_how_to_see_calls_that_are_too_short_to_be_looked_at(self):
+        calls = """
+import ctypes, threading, time
+def work():
+    for _ in range(40): ctypes.PyDLL(None).usleep(7_000)
+def wait():
+    while not over.is_set(): time.sleep(0.0005)
+over = threading.Event()
+thread = threading.Thread(target=wait)
+thread.start(); work(); over.set(); thread.join()
+"""
+        for way, outcome in self.traced(calls):
+            with self.subTest(way):
+                self.assertRegex(
+                    outcome.stderr,
+                    r"^giltrace: work \(<string>:3\) held the GIL for .*\n"
+                    r"  do: most of these holds outlast Python's switch interval \(5 ms\), so .*: "
+                    r"--stack-after 0\.002 names native code in holds that short\nGIL of ",
+                )
+
     def test_has_the_summary_in_each_output(self):
         for output in "trace.json", "trace.html", "trace.svg":
             for way, outcome in self.traced("pass", output):

@@ -214,6 +214,13 @@ constexpr auto cure_of_unknown_code =
     "the "
     "stacks of shorter holds as well\n";
 
+// Of a Python function whose holds end in no line that is known: they are too short to be looked
+// at.
+constexpr auto cure_of_short_calls =
+    "  do: most of these holds outlast Python's switch interval (5 ms), so what this function "
+    "calls "
+    "may not release the GIL: --stack-after 0.002 names native code in holds that short\n";
+
 constexpr auto cure_of_hang =
     "  do: run it with `python3 -m gilwatch`, which says in which line the holder is\n";
 
@@ -260,6 +267,7 @@ std::optional<told_answer> hang(timeline const& shown) {
 
 told_answer answer(timeline const& shown) {
     static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
+    static constexpr std::uint64_t over_switch_interval = 6'000'000;
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
         return {.what = "nobody waited for the GIL"};
@@ -296,7 +304,9 @@ told_answer answer(timeline const& shown) {
         told += " (" + std::to_string(cause.holds) + " holds, the longest " +
                 in_words(cause.longest) + ")";
     }
-    return {.what = told, .cure = cure_of(activity)};
+    bool const calls_shortly = activity.what == timeline::activity::kind::function &&
+                               cause.end.empty() && cause.median > over_switch_interval;
+    return {.what = told, .cure = calls_shortly ? cure_of_short_calls : cure_of(activity)};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "wait_causes.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <map>
 #include <span>
 #include <string_view>
@@ -144,6 +145,7 @@ worst_cause worst_cause_of(timeline const& shown) {
     found.nobody = found.waited - std::min(all, found.waited);
 
     std::vector<interval> its;
+    std::vector<std::uint64_t> lengths;
     std::vector<std::uint64_t> by_holder(shown.lanes.size());
     std::map<std::string_view, std::uint64_t> by_end;
     for (auto const& [who, what] : shown.all_holds()) {
@@ -153,6 +155,7 @@ worst_cause worst_cause_of(timeline const& shown) {
         if (took > 0) {
             its.push_back({.begin = what->begin, .end = what->end});
             by_holder[static_cast<std::size_t>(who - shown.lanes.data())] += took;
+            lengths.push_back(took);
             found.longest = std::max(found.longest, took);
             ++found.holds;
             if (std::string const* const end = shown.end_of(*what)) {
@@ -164,6 +167,11 @@ worst_cause worst_cause_of(timeline const& shown) {
         if (2 * took > found.held) {
             found.end = end;
         }
+    }
+    if (!lengths.empty()) {
+        auto const middle = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() / 2);
+        std::ranges::nth_element(lengths, middle);
+        found.median = *middle;
     }
     coverage const of_it(std::move(its));
     std::vector<std::uint64_t> by_waiter;

@@ -11,6 +11,9 @@
 #ifndef HANDOFF_GILCHECK_INLINE_H
 #define HANDOFF_GILCHECK_INLINE_H
 
+/* What is compiled without Python's headers counts no references: CMake's test of a compiler, say. */
+#if __has_include(<Python.h>)
+
 #ifndef PY_SSIZE_T_CLEAN
 #define PY_SSIZE_T_CLEAN /* as the file itself may ask for, when it is too late */
 #endif
@@ -52,6 +55,8 @@ static inline void handoff_set_tuple_item(PyObject* tuple, Py_ssize_t index, PyO
     handoff_set_list_item(_PyObject_CAST(list), (index), _PyObject_CAST(item))
 #define PyTuple_SET_ITEM(tuple, index, item) \
     handoff_set_tuple_item(_PyObject_CAST(tuple), (index), _PyObject_CAST(item))
+#endif
+
 #endif
 
 #endif
