@@ -216,6 +216,60 @@ struct caller {
     py::object function;
 };
 
+/// Runs Python code in functions that Python's own code in C calls, and uses its memory afterwards.
+struct lent {
+    explicit lent(py::object const& callback) : function(callback) {}
+    std::string shown() {
+        function();
+        return name;
+    }
+    std::size_t size() {
+        function();
+        return name.size();
+    }
+    py::object function;
+    std::string name = "a name that is too long to be within the object";
+};
+
+/// Throws what has a translator that sets no error.
+struct silent {};
+int throws_silently(int /*unused*/) { throw silent(); }
+int throws_no_error(int /*unused*/) { throw py::error_already_set(); }
+
+/// What is converted to no Python object, without an error.
+struct not_shown {};
+struct no_object {
+    static PyObject* convert(not_shown const& /*unused*/) { return nullptr; }
+};
+int calls_of_nothing = 0;
+not_shown shows_nothing(int /*unused*/) {
+    ++calls_of_nothing;
+    return {};
+}
+
+/// An argument that takes the next item of an iterator.
+struct next_item {
+    static void* convertible(PyObject* from) {
+        return PyIter_Check(from) != 0 ? PyIter_Next(from) : nullptr;
+    }
+    static void construct(PyObject* /*unused*/,
+                          py::converter::rvalue_from_python_stage1_data* data) {
+        Py_DECREF(static_cast<PyObject*>(data->convertible));
+        PyErr_SetString(PyExc_ValueError, "never constructed");
+        py::throw_error_already_set();
+    }
+};
+int takes_next(next_item /*unused*/, int /*unused*/) { return 0; }
+py::list takes_rest(py::object const& from, py::object const& /*unused*/) { return py::list(from); }
+
+/// A function of another class, with an overload.
+struct lender {
+    int of_int(int of) { return of; }
+};
+struct borrower : lender {
+    int of_text(std::string const& /*unused*/) { return -1; }
+};
+
 /// Policies that refuse a call, and set no error.
 struct refusing : py::default_call_policies {
     static inline int asked = 0;
@@ -264,6 +318,37 @@ BOOST_PYTHON_MODULE(CALLS_MODULE) {
         with_alias.attr("g") = with_alias.attr("f");
         with_alias.def("f", bound(&lone::of_text));
     }
+    py::class_<lent>("lent", py::init<py::object>())
+        .def("__repr__", bound(&lent::shown))
+        .def("__str__", bound(&lent::shown))
+        .def("__len__", bound(&lent::size))
+        .def("__bool__", bound(&lent::size))
+        .add_property("size", bound<lent>(&lent::size));
+    py::def("shown", bound(&lent::shown));
+    py::register_exception_translator<silent>(+[](silent const& /*unused*/) {});
+    py::to_python_converter<not_shown, no_object>();
+    py::def("silent", bound(&negated));
+    py::def("silent", bound(&throws_silently));
+    py::def("without_error", bound(&negated));
+    py::def("without_error", bound(&throws_no_error));
+    py::def("only_silent", bound(&throws_silently));
+    py::def("no_object", bound(&shows_nothing));
+    py::def("no_object_then_fast", bound(&negated));
+    py::def("no_object_then_fast", bound(&shows_nothing));
+    py::def("no_object_then_plain", &negated);
+    py::def("no_object_then_plain", bound(&shows_nothing));
+    py::def("calls_of_nothing", +[] { return calls_of_nothing; });
+    py::converter::registry::push_back(&next_item::convertible, &next_item::construct,
+                                       py::type_id<next_item>());
+    py::def("rest_by_plain", &takes_rest);
+    py::def("rest_by_plain", bound(&takes_next));
+    py::def("rest_by_fast", bound(&takes_rest));
+    py::def("rest_by_fast", bound(&takes_next));
+    py::class_<lender> lends("lender");
+    lends.def("f", bound(&lender::of_int), py::arg("number"));
+    py::class_<borrower, py::bases<lender>> borrows("borrower");
+    borrows.attr("f") = lends.attr("f");
+    borrows.def("f", bound(&borrower::of_text), py::arg("text"));
     py::def("populate", &populate);
     py::def("applied_to_itself", bound(+[](py::object const& of) { return of(of); }));
     py::def("refused", bound(&add), refusing());

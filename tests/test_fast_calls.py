@@ -5,11 +5,15 @@ import functools
 import gc
 import inspect
 import itertools
+import json
+import operator
 import os
 import pickle
 import pydoc
 import random
+import re
 import signal
+import subprocess
 import sys
 import threading
 import types
@@ -37,7 +41,8 @@ def shown(value):
 
 def neutral(text):
     return (
-        text.replace("fast_calls", "calls")
+        re.sub(" at 0x[0-9a-f]+", "", text)
+        .replace("fast_calls", "calls")
         .replace("plain_calls", "calls")
         .replace("10fast", "")
         .replace("11plain", "")
@@ -602,6 +607,97 @@ class SameAsPlain(unittest.TestCase):
             return made
 
         self.assertEqual("int:34", self.same(call, "arguments of a partial"))
+
+    def test_arguments_that_pythons_own_code_has_only_borrowed(self):
+        """PyObject_CallOneArg() passes on what its caller may lose meanwhile."""
+
+        def lost_by(used):
+            def call(module):
+                lists = [[]]
+                freed = []
+
+                def lose():
+                    lists[0].clear()
+                    freed.extend(bytes(range(48)) * 1 for _ in range(100))
+
+                lists[0].append(module.lent(lose))
+                return used(lists[0], module)
+
+            return call
+
+        def of_an_error(items, _):
+            error = ValueError(items.pop())
+            items.append(error)
+            return str(error)
+
+        for label, used in (
+            ("an item of a list", lambda items, _: repr(items)),
+            (
+                "what is encoded",
+                lambda items, m: json.JSONEncoder(check_circular=False, default=m.shown).encode(
+                    items
+                ),
+            ),
+            ("a property", lambda items, _: list(map(operator.attrgetter("size"), iter(items)))),
+            ("a length", lambda items, _: [len(each) for each in iter(items)]),
+            ("a truth", lambda items, _: list(filter(None, iter(items))) and None),
+        ):
+            self.same(lost_by(used), label)
+
+        def by_error(module):
+            error = ValueError(module.lent(lambda: setattr(error, "args", ())))
+            return str(error)
+
+        self.same(by_error, "an error's argument")
+
+    def test_exceptions_without_a_python_error_end_the_call(self):
+        for name in "silent", "without_error", "only_silent":
+            self.same(lambda m, name=name: getattr(m, name)(1), name)
+            self.same(lambda m, name=name: getattr(m, name)(*(1,)), f"{name}, by a tuple")
+
+    def test_results_that_are_no_object_are_left_to_the_next_overload(self):
+        for name in "no_object", "no_object_then_fast", "no_object_then_plain":
+            self.same(lambda m, name=name: getattr(m, name)(1), name)
+            self.same(lambda m: m.calls_of_nothing(), f"calls by {name}")
+
+    def test_a_conversion_is_tried_once(self):
+        for name in "rest_by_plain", "rest_by_fast":
+            self.same(lambda m, name=name: getattr(m, name)(iter("abcd"), "text"), name)
+
+    def test_an_overload_of_another_classs_function(self):
+        for call in (
+            lambda m: m.borrower().f(1),
+            lambda m: m.borrower().f("text"),
+            lambda m: m.borrower().f(number=1),
+            lambda m: m.borrower().f(text="text"),
+            lambda m: m.borrower().f(None),
+            lambda m: m.lender().f("text"),
+            lambda m: m.borrower.f.__doc__,
+        ):
+            self.same(call, "a function of another class")
+
+    def test_recursion_needs_no_more_stack(self):
+        program = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+applied = __import__(sys.argv[2]).applied_to_itself
+def recurse():
+    try: applied(applied)
+    except RecursionError: print("ends")
+threading.stack_size(int(sys.argv[3]) << 10)
+thread = threading.Thread(target=recurse)
+thread.start(); thread.join()
+"""
+        for size in range(512, 1537, 128):
+            plain, fast = (
+                subprocess.run(
+                    [sys.executable, "-c", program, sys.path[0], module.__name__, str(size)],
+                    stdout=subprocess.PIPE,
+                    check=False,
+                ).stdout
+                for module in MODULES
+            )
+            self.assertTrue(plain != b"ends\n" or fast == plain, f"{size} KiB")
 
     def test_more_arguments_than_any_function_has(self):
         for count in (15, 16, 64, 65, 1000):

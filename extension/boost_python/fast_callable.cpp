@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <span>
 #include <utility>
 
 namespace handoff::detail {
@@ -19,13 +21,53 @@ namespace {
 
 namespace py = boost::python;
 
+constexpr std::size_t few_parameters = 8;
+
+/// Of a call that no fast overload took, while Boost.Python's function goes on with it: that passes
+/// over what has been tried, so that nothing is converted or called twice.
+class tried_call {
+public:
+    tried_call(fast_overload const* newest, PyObject* const* arguments, std::size_t given)
+        : next_(newest), arguments_(arguments, given), outer_(std::exchange(current, this)) {}
+    ~tried_call() { current = outer_; }
+    tried_call(tried_call const&) = delete;
+    tried_call& operator=(tried_call const&) = delete;
+
+    /// True once for each overload. Given: the arguments, maybe with default values.
+    static bool includes(fast_overload const& overload, std::span<PyObject* const> given) {
+        if (current == nullptr || given.size() < current->arguments_.size() ||
+            !std::ranges::equal(given.first(current->arguments_.size()), current->arguments_)) {
+            return false;
+        }
+        for (auto const* each = current->next_; each != nullptr; each = each->older.get()) {
+            if (each == &overload) {
+                current->next_ = each->older.get();
+                return true;
+            }
+        }
+        return false;
+    }
+
+private:
+    fast_overload const* next_;
+    std::span<PyObject* const> arguments_;
+    tried_call* outer_;
+
+    static constinit thread_local tried_call* current;
+};
+constinit thread_local tried_call* tried_call::current = nullptr;
+
 /// Like boost::python::detail::caller, for any signature.
 struct caller_of_overload {
     std::shared_ptr<fast_overload> overload;
 
     PyObject* operator()(PyObject* tuple, PyObject* /*keywords*/) const {
-        auto* const result =
-            overload->call(reinterpret_cast<PyTupleObject*>(tuple)->ob_item, tuple);
+        auto* const* const arguments = reinterpret_cast<PyTupleObject*>(tuple)->ob_item;
+        if (tried_call::includes(*overload,
+                                 {arguments, static_cast<std::size_t>(PyTuple_GET_SIZE(tuple))})) {
+            return nullptr;
+        }
+        auto* const result = overload->call(arguments, tuple);
         return result == fast_overload::no_match() ? nullptr : result;
     }
     [[nodiscard]] unsigned min_arity() const { return static_cast<unsigned>(overload->arity); }
@@ -52,54 +94,48 @@ PyTypeObject fast_callable_type{};
            PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HAVE_VECTORCALL) != 0;
 }
 
-/// The result, or no_match(). It does not throw.
-[[gnu::always_inline]] inline PyObject* call_overload(fast_overload& overload,
-                                                      PyObject* const* arguments,
-                                                      std::size_t given) {
+/// The result, or no_match().
+PyObject* call_overload(fast_overload& overload, PyObject* const* arguments, std::size_t given) {
+    return overload.arity == given ? overload.call(arguments, nullptr)
+                                   : overload.call_with_defaults(arguments, given);
+}
+
+bool has_no_result(PyObject* result) {
+    return result == nullptr || result == fast_overload::no_match();
+}
+
+/// After the newest overload, which had that for a result: that of the overload that matches, the
+/// newest first; or no_match(). A null without an error is no match either, as for Boost.Python.
+[[gnu::noinline]] PyObject* call_older(fast_overload const& newest, PyObject* result,
+                                       PyObject* const* arguments, std::size_t given) {
+    auto* each = newest.older.get();
+    while (has_no_result(result)) {
+        if (PyErr_Occurred() != nullptr) {
+            return nullptr;
+        }
+        if (each == nullptr) {
+            return fast_overload::no_match();
+        }
+        result = call_overload(*each, arguments, given);
+        each = each->older.get();
+    }
+    return result;
+}
+
+/// The result of the overload that matches, or no_match(). Null: a C++ exception has ended it.
+[[gnu::always_inline]] inline PyObject* call_overloads(fast_overload& newest,
+                                                       PyObject* const* arguments,
+                                                       std::size_t given) {
     try {
-        return overload.arity == given ? overload.call(arguments, nullptr)
-                                       : overload.call_with_defaults(arguments, given);
+        auto* const result = call_overload(newest, arguments, given);
+        if (has_no_result(result)) [[unlikely]] {
+            return call_older(newest, result, arguments, given);
+        }
+        return result;
     } catch (...) {
         py::handle_exception();
         return nullptr;
     }
-}
-
-/// After the newest overload, whose result was null or no_match(): that of the overload that
-/// matches, the newest first, as by Boost.Python; or no_match().
-[[gnu::noinline]] PyObject* call_older(fast_overload const& newest, PyObject* result,
-                                       PyObject* const* arguments, std::size_t given) {
-    bool has_returned_nothing = false;
-    for (fast_overload* each = newest.older.get();; each = each->older.get()) {
-        if (result != nullptr && result != fast_overload::no_match()) {
-            return result;
-        }
-        if (PyErr_Occurred() != nullptr) {
-            return nullptr;
-        }
-        has_returned_nothing = has_returned_nothing || result == nullptr;
-        if (each == nullptr) {
-            break;
-        }
-        result = call_overload(*each, arguments, given);
-    }
-    if (has_returned_nothing) {  // it is not called a second time, by Boost.Python
-        PyErr_SetString(PyExc_SystemError,
-                        "a C++ function's result was converted to NULL, and no exception was set");
-        return nullptr;
-    }
-    return fast_overload::no_match();
-}
-
-/// The result of the overload that matches, or no_match().
-[[gnu::always_inline]] inline PyObject* call_overloads(fast_overload& newest,
-                                                       PyObject* const* arguments,
-                                                       std::size_t given) {
-    auto* const result = call_overload(newest, arguments, given);
-    if (result == nullptr || result == fast_overload::no_match()) [[unlikely]] {
-        return call_older(newest, result, arguments, given);
-    }
-    return result;
 }
 
 /// CPython counts a call within calls, and refuses it where the stack would end. It is not asked
@@ -124,15 +160,21 @@ public:
 #endif
 
 /// As call_overloads(). A call that CPython refuses is left to Boost.Python's own, which raises.
-[[gnu::cold, gnu::noinline]] PyObject* call_counted(fast_overload& newest,
+[[gnu::cold, gnu::noinline]] PyObject* call_counted(fast_callable const& called,
                                                     PyObject* const* arguments, std::size_t given) {
     if (Py_EnterRecursiveCall("") != 0) {
         PyErr_Clear();
-        return fast_overload::no_match();
+        return PyObject_Vectorcall(called.plain, arguments, given, nullptr);
     }
-    auto* const result = call_overloads(newest, arguments, given);
+    auto* const result = call_overloads(*called.newest, arguments, given);
     Py_LeaveRecursiveCall();
     return result;
+}
+
+[[gnu::noinline]] PyObject* call_plain_after(fast_callable const& called,
+                                             PyObject* const* arguments, std::size_t given) {
+    tried_call const tried(called.newest.get(), arguments, given);
+    return PyObject_Vectorcall(called.plain, arguments, given, nullptr);
 }
 
 /// The result of the overload that matches, or else of Boost.Python's function.
@@ -140,20 +182,23 @@ public:
                                              PyObject* const* arguments, std::size_t given) {
     PyObject* result = nullptr;
     if (calls_in_progress > few_calls) [[unlikely]] {
-        result = call_counted(*called.newest, arguments, given);
+        result = call_counted(called, arguments, given);
     } else {
         [[maybe_unused]] call_in_progress const counted{};
         result = call_overloads(*called.newest, arguments, given);
     }
     if (result == fast_overload::no_match()) [[unlikely]] {
-        return PyObject_Vectorcall(called.plain, arguments, given, nullptr);
+        return call_plain_after(called, arguments, given);
     }
     return result;
 }
 
-/// Raises what CPython raises after such a call.
-[[gnu::cold, gnu::noinline]] PyObject* refuse_result_beside_error(PyObject* called,
-                                                                  PyObject* result) {
+/// Raises what CPython raises after such a call: a result beside an error, or neither of them.
+[[gnu::cold, gnu::noinline]] PyObject* refuse_result(PyObject* called, PyObject* result) {
+    if (result == nullptr) {
+        return PyErr_Format(PyExc_SystemError, "%R returned NULL without setting an exception",
+                            called);
+    }
     py::handle<> const cause(take_raised_exception());
     Py_DECREF(result);
     PyErr_Format(PyExc_SystemError, "%R returned a result with an exception set", called);
@@ -164,7 +209,30 @@ public:
     return nullptr;
 }
 
-/// The caller keeps the arguments until the call's end, and then looks at the result.
+/// Whether CPython looks, after a call, if there is either a result or an error. Source: CPython's
+/// Objects/call.c: _PyObject_VectorcallTstate() does, for every instruction that calls.
+/// _PyVectorcall_Call(), for `f(*arguments)`, does not, and does not pass this flag.
+bool is_result_looked_at(std::size_t flags) {
+    return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0;
+}
+
+/// Whether the caller keeps the arguments until the call's end. An instruction of Python does: they
+/// are in its frame. A function in C often lends what it has borrowed, as list.__repr__() lends an
+/// item through PyObject_CallOneArg(); it has put them on the stack. Others, such as a bound
+/// method, a partial() and `f(*arguments)`, do not pass the flag. Source: CPython's
+/// Python/bytecodes.c, CALL; Objects/call.c and classobject.c.
+bool keeps_arguments([[maybe_unused]] PyObject* const* arguments,
+                     [[maybe_unused]] std::size_t flags) {
+#if PY_VERSION_HEX >= 0x030E0000  // where an instruction copies them to the stack
+    return false;
+#else
+    constexpr std::uintptr_t far = 1U << 20U;
+    auto const here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0 &&
+           reinterpret_cast<std::uintptr_t>(arguments) - here > far;
+#endif
+}
+
 [[gnu::noinline]] PyObject* call_with_kept(PyObject* self, PyObject* const* arguments,
                                            std::size_t given) {
     Py_INCREF(self);
@@ -173,19 +241,22 @@ public:
     return result;
 }
 
-/// What is called, or a converter, may run Python code that drops the bound method or the partial()
-/// that made this call, and with it its arguments.
+/// What is called, or a converter, may run Python code, or let other threads do so, that drops an
+/// argument, or what lends it. Room: for so many arguments; a deep recursion has a small stack.
+template <std::size_t Room>
 [[gnu::noinline]] PyObject* call_with_lent(PyObject* self, PyObject* const* arguments,
-                                           std::size_t given) {
+                                           std::size_t flags) {
+    auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
     Py_INCREF(self);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is given is set
-    std::array<PyObject*, fast_overload::most_parameters> kept;
+    std::array<PyObject*, Room> kept;
     for (std::size_t index = 0; index < given; ++index) {
         kept[index] = Py_NewRef(arguments[index]);
     }
     auto* result = call(fast_callable::of(self), kept.data(), given);
-    if (result != nullptr && PyErr_Occurred() != nullptr) [[unlikely]] {
-        result = refuse_result_beside_error(self, result);
+    if (!is_result_looked_at(flags) && (result == nullptr) == (PyErr_Occurred() == nullptr))
+        [[unlikely]] {
+        result = refuse_result(self, result);
     }
     for (std::size_t index = 0; index < given; ++index) {
         Py_DECREF(kept[index]);
@@ -200,20 +271,18 @@ public:
     return PyObject_Vectorcall(plain.get(), arguments, flags, keywords);
 }
 
-/// Whether a call comes from an instruction of Python, which keeps the arguments until the call's
-/// end, and then looks at the result; or from a function in C that does so, as
-/// PyObject_CallOneArg(). They pass this flag. A bound method, a partial() and `f(*arguments)` do
-/// not. Source: CPython's Python/bytecodes.c, CALL; Objects/call.c and classobject.c.
-bool keeps_arguments(std::size_t flags) { return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0; }
-
 PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flags,
                     PyObject* keywords) {
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
     if (keywords != nullptr || given > fast_overload::most_parameters) [[unlikely]] {
         return call_plain(self, arguments, flags, keywords);
     }
-    return keeps_arguments(flags) ? call_with_kept(self, arguments, given)
-                                  : call_with_lent(self, arguments, given);
+    if (keeps_arguments(arguments, flags)) {
+        return call_with_kept(self, arguments, given);
+    }
+    return given <= few_parameters
+               ? call_with_lent<few_parameters>(self, arguments, flags)
+               : call_with_lent<fast_overload::most_parameters>(self, arguments, flags);
 }
 
 void destroy_fast(PyObject* self) {
@@ -289,16 +358,27 @@ void make_types_ready(PyTypeObject const& function) {
 
 }  // namespace
 
-PyObject* fast_overload::call_with_defaults(PyObject* const* arguments, std::size_t given) {
+/// Room: for so many parameters.
+template <std::size_t Room>
+[[gnu::noinline]] static PyObject* call_completed(fast_overload& overload,
+                                                  PyObject* const* arguments, std::size_t given) {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only the first are set, and read
-    std::array<PyObject*, most_parameters> all;
-    for (std::size_t index = 0; index < arity; ++index) {
-        all[index] = index < given ? arguments[index] : defaults[index].get();
+    std::array<PyObject*, Room> all;
+    for (std::size_t index = 0; index < overload.arity; ++index) {
+        all[index] = index < given ? arguments[index] : overload.defaults[index].get();
         if (all[index] == nullptr) {
-            return no_match();
+            return fast_overload::no_match();
         }
     }
-    return given < arity ? call(all.data(), nullptr) : no_match();
+    return overload.call(all.data(), nullptr);
+}
+
+PyObject* fast_overload::call_with_defaults(PyObject* const* arguments, std::size_t given) {
+    if (given >= arity) {
+        return no_match();
+    }
+    return arity <= few_parameters ? call_completed<few_parameters>(*this, arguments, given)
+                                   : call_completed<most_parameters>(*this, arguments, given);
 }
 
 PyObject* tuple_of(PyObject* const* arguments, std::size_t count) {
@@ -353,10 +433,10 @@ void fast_definition::add_to(py::object const& space, char const* name, char con
     if (Py_TYPE(before.ptr()) == &fast_callable_type) {
         overload_->older = fast_callable::of(before.ptr()).newest;
     }
-    py::objects::add_to_namespace(space, name, plain_, doc);
     if (PyDict_CheckExact(names.ptr())) {
         Py_SET_TYPE(names.ptr(), &names_type);
     }
+    py::objects::add_to_namespace(space, name, plain_, doc);
     target.attr(name) = fast;
     if (py::object(names[name]).ptr() != plain_.ptr()) {
         target.attr(name) = plain_;  // or a later overload would replace all
