@@ -3,7 +3,12 @@
 // Python's allocator hands out parts of large blocks: what is used after it was freed goes unseen
 // there, and what only a Python object refers to looks lost. PYTHONMALLOC=malloc would do, but -E
 // and -I ignore it, and a script sees it in its environment.
+//
+// A free-threaded Python keeps its own: its garbage collector finds the objects in the allocator's
+// memory. Source: docs.python.org, c-api/memory.html, "The mimalloc allocator".
 #include <Python.h>
+
+#ifndef Py_GIL_DISABLED
 
 #include <cstdlib>
 
@@ -21,3 +26,5 @@ namespace {
 }();
 
 }  // namespace
+
+#endif
