@@ -214,7 +214,7 @@ thread.start(); work(); over.set(); thread.join()
             with self.subTest(way):
                 self.assertRegex(
                     outcome.stderr,
-                    r"^giltrace: work \(<string>:3\) held the GIL for .*\n"
+                    r"^giltrace: work \(<string>:3\),? .*held the GIL for .*\n"
                     r"  do: most of these holds outlast Python's switch interval \(5 ms\), so .*: "
                     r"--stack-after 0\.002 names native code in holds that short\nGIL of ",
                 )

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace handoff::detail {
 
@@ -21,7 +22,7 @@ namespace {
 
 namespace py = boost::python;
 
-constexpr std::size_t few_parameters = 8;
+constexpr std::size_t few_parameters = 8;  // as most functions have
 
 /// Of a call that no fast overload took, while Boost.Python's function goes on with it: that passes
 /// over what has been tried, so that nothing is converted or called twice.
@@ -241,27 +242,48 @@ bool keeps_arguments([[maybe_unused]] PyObject* const* arguments,
     return result;
 }
 
+PyObject* looked_at(PyObject* called, PyObject* result, std::size_t flags) {
+    if (!is_result_looked_at(flags) && (result == nullptr) == (PyErr_Occurred() == nullptr))
+        [[unlikely]] {
+        return refuse_result(called, result);
+    }
+    return result;
+}
+
 /// What is called, or a converter, may run Python code, or let other threads do so, that drops an
-/// argument, or what lends it. Room: for so many arguments; a deep recursion has a small stack.
-template <std::size_t Room>
+/// argument, or what lends it.
 [[gnu::noinline]] PyObject* call_with_lent(PyObject* self, PyObject* const* arguments,
                                            std::size_t flags) {
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
     Py_INCREF(self);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is given is set
-    std::array<PyObject*, Room> kept;
+    std::array<PyObject*, few_parameters> kept;
     for (std::size_t index = 0; index < given; ++index) {
         kept[index] = Py_NewRef(arguments[index]);
     }
-    auto* result = call(fast_callable::of(self), kept.data(), given);
-    if (!is_result_looked_at(flags) && (result == nullptr) == (PyErr_Occurred() == nullptr))
-        [[unlikely]] {
-        result = refuse_result(self, result);
-    }
+    auto* const result = looked_at(self, call(fast_callable::of(self), kept.data(), given), flags);
     for (std::size_t index = 0; index < given; ++index) {
         Py_DECREF(kept[index]);
     }
     Py_DECREF(self);
+    return result;
+}
+
+/// The same with more of them, which a tuple keeps.
+[[gnu::cold, gnu::noinline]] PyObject* call_with_many_lent(PyObject* self,
+                                                           PyObject* const* arguments,
+                                                           std::size_t flags) {
+    auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
+    PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(given));
+    if (tuple == nullptr) {
+        return nullptr;
+    }
+    for (std::size_t index = 0; index < given; ++index) {
+        PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(index), Py_NewRef(arguments[index]));
+    }
+    auto* const kept = reinterpret_cast<PyTupleObject*>(tuple)->ob_item;
+    auto* const result = looked_at(self, call_with_kept(self, kept, given), flags);
+    Py_DECREF(tuple);
     return result;
 }
 
@@ -280,9 +302,8 @@ PyObject* call_fast(PyObject* self, PyObject* const* arguments, std::size_t flag
     if (keeps_arguments(arguments, flags)) {
         return call_with_kept(self, arguments, given);
     }
-    return given <= few_parameters
-               ? call_with_lent<few_parameters>(self, arguments, flags)
-               : call_with_lent<fast_overload::most_parameters>(self, arguments, flags);
+    return given <= few_parameters ? call_with_lent(self, arguments, flags)
+                                   : call_with_many_lent(self, arguments, flags);
 }
 
 void destroy_fast(PyObject* self) {
@@ -358,27 +379,20 @@ void make_types_ready(PyTypeObject const& function) {
 
 }  // namespace
 
-/// Room: for so many parameters.
-template <std::size_t Room>
-[[gnu::noinline]] static PyObject* call_completed(fast_overload& overload,
-                                                  PyObject* const* arguments, std::size_t given) {
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only the first are set, and read
-    std::array<PyObject*, Room> all;
-    for (std::size_t index = 0; index < overload.arity; ++index) {
-        all[index] = index < given ? arguments[index] : overload.defaults[index].get();
-        if (all[index] == nullptr) {
-            return fast_overload::no_match();
-        }
-    }
-    return overload.call(all.data(), nullptr);
-}
-
 PyObject* fast_overload::call_with_defaults(PyObject* const* arguments, std::size_t given) {
     if (given >= arity) {
         return no_match();
     }
-    return arity <= few_parameters ? call_completed<few_parameters>(*this, arguments, given)
-                                   : call_completed<most_parameters>(*this, arguments, given);
+    std::array<PyObject*, few_parameters> few{};  // a deep recursion has a small stack
+    std::vector<PyObject*> many(arity <= few.size() ? 0 : arity);
+    auto* const all = arity <= few.size() ? few.data() : many.data();
+    for (std::size_t index = 0; index < arity; ++index) {
+        all[index] = index < given ? arguments[index] : defaults[index].get();
+        if (all[index] == nullptr) {
+            return no_match();
+        }
+    }
+    return call(all, nullptr);
 }
 
 PyObject* tuple_of(PyObject* const* arguments, std::size_t count) {

@@ -214,7 +214,7 @@ constexpr auto cure_of_unknown_code =
     "the "
     "stacks of shorter holds as well\n";
 
-// Of a Python function whose holds end in no line that is known: they are too short to be looked
+// Of a Python function most of whose holds are too short to be looked at.
 // at.
 constexpr auto cure_of_short_calls =
     "  do: most of these holds outlast Python's switch interval (5 ms), so what this function "
@@ -267,7 +267,8 @@ std::optional<told_answer> hang(timeline const& shown) {
 
 told_answer answer(timeline const& shown) {
     static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
-    static constexpr std::uint64_t over_switch_interval = 6'000'000;
+    static constexpr std::uint64_t over_switch_interval = 5'500'000;
+    static constexpr std::uint64_t is_looked_at = 10'000'000;  // unless another time is given
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
         return {.what = "nobody waited for the GIL"};
@@ -305,7 +306,7 @@ told_answer answer(timeline const& shown) {
                 in_words(cause.longest) + ")";
     }
     bool const calls_shortly = activity.what == timeline::activity::kind::function &&
-                               cause.end.empty() && cause.median > over_switch_interval;
+                               cause.median > over_switch_interval && cause.median < is_looked_at;
     return {.what = told, .cure = calls_shortly ? cure_of_short_calls : cure_of(activity)};
 }
 
