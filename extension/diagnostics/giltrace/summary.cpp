@@ -215,11 +215,9 @@ constexpr auto cure_of_unknown_code =
     "stacks of shorter holds as well\n";
 
 // Of a Python function most of whose holds are too short to be looked at.
-// at.
 constexpr auto cure_of_short_calls =
     "  do: most of these holds outlast Python's switch interval (5 ms), so what this function "
-    "calls "
-    "may not release the GIL: --stack-after 0.002 names native code in holds that short\n";
+    "calls may not release the GIL: --stack-after 0.002 names native code in holds that short\n";
 
 constexpr auto cure_of_hang =
     "  do: run it with `python3 -m gilwatch`, which says in which line the holder is\n";
