@@ -21,7 +21,7 @@ namespace {
 struct object {
     PyObject_HEAD  // NOLINT(readability-identifier-naming)
         PyObject* called;  // owned
-    detail::gil_exclusion exclusion;  // guards `called`
+    detail::gil_exclusion exclusion;  // guards the others
     ticker* of;        // null: the ticker is gone
 };
 
@@ -44,8 +44,15 @@ int clear(PyObject* self) {
 }
 
 void finalize(PyObject* self) {
-    if (ticker* const of = from(self).of) {
-        gil_scheduler().cut(*of);
+    boost::intrusive_ptr<ticker> its;
+    {
+        std::scoped_lock const alone(from(self).exclusion);
+        if (ticker* const of = from(self).of) {
+            its = ticker::referred(*of);
+        }
+    }
+    if (its != nullptr) {
+        gil_scheduler().cut(*its);
     }
 }
 
@@ -99,6 +106,9 @@ boost::python::object called_by(PyObject* callback) {
         boost::python::handle<>(boost::python::borrowed(from(callback).called)));
 }
 
-void forget_ticker(PyObject* callback) noexcept { from(callback).of = nullptr; }
+void forget_ticker(PyObject* callback) noexcept {
+    std::scoped_lock const alone(from(callback).exclusion);
+    from(callback).of = nullptr;
+}
 
 }  // namespace handoff::callback

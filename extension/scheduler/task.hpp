@@ -4,7 +4,7 @@
 #include "scheduler.hpp"
 
 #include <boost/intrusive/avl_set.hpp>
-#include <boost/smart_ptr/intrusive_ref_counter.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -17,7 +17,7 @@ namespace handoff {
 /// Made by new, and owned by boost::intrusive_ptr, because there may be millions and each byte
 /// counts. An active run owns a reference. When the run has ended, some thread drops it, without
 /// the scheduler's mutex.
-class scheduler::task : public boost::intrusive_ref_counter<task> {
+class scheduler::task {
 public:
     /// Whether a delivery may run other code, and so take any time. Then another thread stands
     /// by, and the scheduler's mutex is not held.
@@ -59,6 +59,28 @@ public:
 
     [[nodiscard]] bool may_block() const noexcept { return may_block_; }
 
+    /// A reference, for a caller that has none but keeps the destructor from ending meanwhile; null
+    /// if the last one is gone. boost::intrusive_ref_counter cannot say that.
+    template <class Derived>
+    [[nodiscard]] static boost::intrusive_ptr<Derived> referred(Derived& its) noexcept {
+        auto& references = static_cast<task&>(its).references_;
+        auto known = references.load(std::memory_order_relaxed);
+        while (known != 0 &&
+               !references.compare_exchange_weak(known, known + 1, std::memory_order_relaxed)) {
+        }
+        return {known == 0 ? nullptr : &its, false};
+    }
+
+    friend void intrusive_ptr_add_ref(task const* its) noexcept {
+        its->references_.fetch_add(1, std::memory_order_relaxed);
+    }
+    friend void intrusive_ptr_release(task const* its) noexcept {
+        // What any thread did with it comes before its end.
+        if (its->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+            delete its;
+        }
+    }
+
 protected:
     /// Whether the delivery in progress belongs to a run that was not cut meanwhile.
     [[nodiscard]] bool wanted(turn const& now) const noexcept;
@@ -84,6 +106,7 @@ private:
     /// A thread that reads it without the mutex is synchronised by what a turn waits for.
     void become(run is) noexcept { run_.store(is, std::memory_order_relaxed); }
 
+    mutable std::atomic<std::uint32_t> references_ = 0;
     // Guarded by the scheduler's mutex; a turn reads the atomics without it.
     std::atomic<std::uint32_t> count_ = 0;  // number of runs
     // In the queue, or among those whose run has ended and whose reference is not dropped yet.
