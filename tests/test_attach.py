@@ -646,7 +646,7 @@ class Starts(Attached):
                 self.assertRegex(
                     outcome.stderr,
                     r"^giltrace: process \d+ has ended, or become another program, and .*\n"
-                    r"giltrace: .*\nGIL of ",
+                    r"giltrace: .*\n(  do: .*\n)?GIL of ",
                 )
                 self.assertEqual(outcome.stderr.count("GIL of "), 1)
                 events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]

@@ -169,9 +169,9 @@ worst_cause worst_cause_of(timeline const& shown) {
         }
     }
     if (!lengths.empty()) {
-        auto const middle = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() / 2);
-        std::ranges::nth_element(lengths, middle);
-        found.median = *middle;
+        auto const first = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() / 4);
+        std::ranges::nth_element(lengths, first);
+        found.quartile = *first;
     }
     coverage const of_it(std::move(its));
     std::vector<std::uint64_t> by_waiter;

@@ -52,7 +52,7 @@ struct worst_cause {
     std::size_t holds = 0;
     std::uint64_t held = 0;  // while others waited; zero: nobody held it then
     std::uint64_t longest = 0;  // of one hold
-    std::uint64_t median = 0;
+    std::uint64_t quartile = 0;  // of four holds three took so long at least
     std::string end{};  // where in Python most of that ended; empty: in no one line, or unknown
     timeline::lane const* holder = nullptr;  // the thread that did it most
     std::size_t holders = 0;
