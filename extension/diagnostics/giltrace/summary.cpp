@@ -304,8 +304,9 @@ told_answer answer(timeline const& shown) {
         told += " (" + std::to_string(cause.holds) + " holds, the longest " +
                 in_words(cause.longest) + ")";
     }
+    static constexpr std::size_t several = 10;
     bool const calls_shortly = activity.what == timeline::activity::kind::function &&
-                               cause.quartile > over_switch_interval &&
+                               cause.holds >= several && cause.quartile > over_switch_interval &&
                                cause.quartile < is_looked_at;
     return {.what = told, .cure = calls_shortly ? cure_of_short_calls : cure_of(activity)};
 }
