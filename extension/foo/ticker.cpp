@@ -228,7 +228,7 @@ scheduler::task::delivered ticker::deliver_due(scheduler::turn& now) {
         if (!wanted(now)) {  // dropped meanwhile, by a finalizer
             return {.is = delivered::ended};
         }
-        if (!deliver_next()) {
+        if (!deliver_next(now)) {
             if (PyErr_Occurred() == nullptr) {
                 return next();
             }
@@ -288,9 +288,9 @@ py::object ticker::delivery_in_progress() const {
            py::make_tuple(delivered_.load(), interval_.count(), described(on_message()));
 }
 
-/// Appends n = len(messages) and calls back, with delivered_ = n. On false a Python error is set,
-/// or the list is being sorted.
-bool ticker::deliver_next() {
+/// Appends n = len(messages) and calls back, with delivered_ = n, unless the run was cut meanwhile.
+/// On false a Python error is set, or the list is being sorted.
+bool ticker::deliver_next(scheduler::turn const& now) {
     Py_ssize_t n = 0;
     py::handle<> number;
     {
@@ -309,6 +309,9 @@ bool ticker::deliver_next() {
     if (has_callback()) {
         // With a reference of its own: the callback may drop its Foo, and clear the list.
         py::object const called = on_message();
+        if (!wanted(now)) {  // asked with the reference, which the collector sees from now on
+            return true;
+        }
         returned =
             bool(py::handle<>(py::allow_null(PyObject_CallOneArg(called.ptr(), number.get()))));
     }

@@ -83,7 +83,7 @@ private:
     [[nodiscard]] delivered next() const noexcept;
     delivered deliver_at_once(scheduler::turn& now) noexcept;
     delivered deliver_due(scheduler::turn& now);
-    bool deliver_next();
+    bool deliver_next(scheduler::turn const& now);
     bool append_and_count(Py_ssize_t count) noexcept;
     void count(Py_ssize_t so_many) noexcept;
     [[nodiscard]] boost::python::object on_message() const;
