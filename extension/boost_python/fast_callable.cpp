@@ -105,8 +105,9 @@ bool has_no_result(PyObject* result) {
     return result == nullptr || result == fast_overload::no_match();
 }
 
-/// After the newest overload, which had that for a result: that of the overload that matches, the
-/// newest first; or no_match(). A null without an error is no match either, as for Boost.Python.
+/// Goes on after the newest overload with the older ones. Result: what the newest returned.
+/// Returns: what the first overload that matches returns, or no_match(). An overload that returns
+/// null without an error does not match, as for Boost.Python.
 [[gnu::noinline]] PyObject* call_older(fast_overload const& newest, PyObject* result,
                                        PyObject* const* arguments, std::size_t given) {
     auto* each = newest.older.get();
@@ -210,12 +211,10 @@ public:
     return nullptr;
 }
 
-/// Whether CPython looks, after a call, if there is either a result or an error. Source: CPython's
-/// Objects/call.c: _PyObject_VectorcallTstate() does, for every instruction that calls.
+/// Whether CPython checks, after the call, that it has either a result or an error. Source:
+/// CPython's Objects/call.c: _PyObject_VectorcallTstate() does, for every instruction that calls.
 /// _PyVectorcall_Call(), for `f(*arguments)`, does not, and does not pass this flag.
-bool is_result_looked_at(std::size_t flags) {
-    return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0;
-}
+bool is_result_checked(std::size_t flags) { return (flags & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0; }
 
 /// Whether the caller keeps the arguments until the call's end. An instruction of Python does: they
 /// are in its frame. A function in C often lends what it has borrowed, as list.__repr__() lends an
@@ -242,8 +241,9 @@ bool keeps_arguments([[maybe_unused]] PyObject* const* arguments,
     return result;
 }
 
-PyObject* looked_at(PyObject* called, PyObject* result, std::size_t flags) {
-    if (!is_result_looked_at(flags) && (result == nullptr) == (PyErr_Occurred() == nullptr))
+/// The result, checked as CPython does where it does not.
+PyObject* checked(PyObject* called, PyObject* result, std::size_t flags) {
+    if (!is_result_checked(flags) && (result == nullptr) == (PyErr_Occurred() == nullptr))
         [[unlikely]] {
         return refuse_result(called, result);
     }
@@ -261,7 +261,7 @@ PyObject* looked_at(PyObject* called, PyObject* result, std::size_t flags) {
     for (std::size_t index = 0; index < given; ++index) {
         kept[index] = Py_NewRef(arguments[index]);
     }
-    auto* const result = looked_at(self, call(fast_callable::of(self), kept.data(), given), flags);
+    auto* const result = checked(self, call(fast_callable::of(self), kept.data(), given), flags);
     for (std::size_t index = 0; index < given; ++index) {
         Py_DECREF(kept[index]);
     }
@@ -274,15 +274,12 @@ PyObject* looked_at(PyObject* called, PyObject* result, std::size_t flags) {
                                                            PyObject* const* arguments,
                                                            std::size_t flags) {
     auto const given = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-    PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(given));
+    PyObject* const tuple = tuple_of(arguments, given);
     if (tuple == nullptr) {
         return nullptr;
     }
-    for (std::size_t index = 0; index < given; ++index) {
-        PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(index), Py_NewRef(arguments[index]));
-    }
     auto* const kept = reinterpret_cast<PyTupleObject*>(tuple)->ob_item;
-    auto* const result = looked_at(self, call_with_kept(self, kept, given), flags);
+    auto* const result = checked(self, call_with_kept(self, kept, given), flags);
     Py_DECREF(tuple);
     return result;
 }
@@ -396,11 +393,11 @@ PyObject* fast_overload::call_with_defaults(PyObject* const* arguments, std::siz
 }
 
 PyObject* tuple_of(PyObject* const* arguments, std::size_t count) {
-    py::handle<> tuple(PyTuple_New(static_cast<Py_ssize_t>(count)));
-    for (std::size_t index = 0; index < count; ++index) {
-        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(index), Py_NewRef(arguments[index]));
+    PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(count));
+    for (std::size_t index = 0; tuple != nullptr && index < count; ++index) {
+        PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(index), Py_NewRef(arguments[index]));
     }
-    return tuple.release();
+    return tuple;
 }
 
 py::object names_in(py::object const& space) {

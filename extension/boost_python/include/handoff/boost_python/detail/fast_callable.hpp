@@ -46,7 +46,7 @@ private:
     static inline PyObject unmatched{};
 };
 
-/// A new reference; throws error_already_set.
+/// Returns: a new reference; null with a Python error set.
 PyObject* tuple_of(PyObject* const* arguments, std::size_t count);
 
 /// The dictionary of a class or of a module.
