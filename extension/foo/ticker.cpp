@@ -42,7 +42,7 @@ bool being_sorted(PyObject* list) noexcept {
 
 /// A guess of a thread that does not have the list's lock, and does not wait for one that sorts.
 /// list.sort() writes a plain integer, which ThreadSanitizer would report.
-[[gnu::no_sanitize("thread"), gnu::noinline]] bool seems_to_be_sorted(PyObject* list) noexcept {
+[[gnu::no_sanitize_thread]] bool seems_to_be_sorted(PyObject* list) noexcept {
     return __atomic_load_n(&reinterpret_cast<PyListObject*>(list)->allocated, __ATOMIC_RELAXED) ==
            -1;
 }

@@ -2,9 +2,11 @@
 #include "handoff_pieces.hpp"
 #include "timeline_output.hpp"
 #include "wait_causes.hpp"
+#include <handoff/giltrace.hpp>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdarg>
 #include <functional>
 #include <optional>
@@ -264,10 +266,19 @@ std::optional<told_answer> hang(timeline const& shown) {
                                " held it"};
 }
 
+/// Whether a Python function held the GIL in many calls of native code, each too short for its
+/// stack to be taken. Python code itself drops the GIL after the switch interval, or a little later
+/// where other programs run.
+bool is_of_short_calls(timeline::activity const& held, worst_cause const& cause) {
+    static constexpr std::size_t many = 10;
+    static constexpr std::chrono::microseconds over_switch_interval{5700};
+    std::chrono::nanoseconds const usual(cause.quartile);
+    return held.what == timeline::activity::kind::function && cause.holds >= many &&
+           usual > over_switch_interval && usual < giltrace::options{}.stack_after;
+}
+
 told_answer answer(timeline const& shown) {
     static constexpr std::uint64_t long_wait = 10'000'000;  // twice the switch interval
-    static constexpr std::uint64_t over_switch_interval = 5'700'000;  // not by what else runs
-    static constexpr std::uint64_t is_looked_at = 10'000'000;  // unless another time is given
     auto const [worst, count] = longest_waits(shown, [](auto const&) { return true; });
     if (worst.empty()) {
         return {.what = "nobody waited for the GIL"};
@@ -304,11 +315,8 @@ told_answer answer(timeline const& shown) {
         told += " (" + std::to_string(cause.holds) + " holds, the longest " +
                 in_words(cause.longest) + ")";
     }
-    static constexpr std::size_t several = 10;
-    bool const calls_shortly = activity.what == timeline::activity::kind::function &&
-                               cause.holds >= several && cause.quartile > over_switch_interval &&
-                               cause.quartile < is_looked_at;
-    return {.what = told, .cure = calls_shortly ? cure_of_short_calls : cure_of(activity)};
+    return {.what = told,
+            .cure = is_of_short_calls(activity, cause) ? cure_of_short_calls : cure_of(activity)};
 }
 
 }  // namespace

@@ -149,7 +149,7 @@ void on_take() noexcept {
 
 void on_drop() noexcept { held_since.store(0, std::memory_order_relaxed); }
 
-/// Continues the thread's last wait, if that has just ended in vain or was interrupted by a signal.
+/// Continues the thread's last wait if it has just ended without the GIL, or by a signal.
 void on_attach_wait(attach_wait what) noexcept {
     if (own_wait != nullptr && own_wait->may_go_on(now_in_ticks())) {
         own_wait->paused.store(0, std::memory_order_relaxed);
