@@ -116,6 +116,12 @@ class Traced(InFolder):
         yield "module", self.run_command(STOCK, "-m", "giltrace", "-o", output, "-c", code)
         yield "host", self.run_command(HOST, "-X", f"giltrace={output}", "-c", code)
 
+    def assert_told(self, code, expected):
+        """On stderr, of the program `code`, in every way."""
+        for way, outcome in self.traced(code):
+            with self.subTest(way):
+                self.assertRegex(outcome.stderr, expected)
+
     def lanes(self, output="trace.json"):
         """By the threads' names."""
         events = json.loads((self.folder / output).read_text())["traceEvents"]
@@ -187,17 +193,13 @@ class Trace(Traced):
 
     def test_begins_with_what_cost_most(self):
         code = LastSeconds.LONG_WAIT + "hold(); hold(); over.set(); thread.join()\n"
-        for way, outcome in self.traced(code):
-            with self.subTest(way):
-                self.assertRegex(
-                    outcome.stderr,
-                    r"^giltrace: hold \(<string>:9\), ending in line 11, held the GIL for \d+ ms, "
-                    r"in 'MainThread' \d+, while 'waiter' \d+ waited for it "
-                    r"\(\d+ holds, the longest \d+ ms\)\nGIL of ",
-                )
-        for way, outcome in self.traced("pass"):
-            with self.subTest(way):
-                self.assertRegex(outcome.stderr, "^giltrace: nobody waited for the GIL\nGIL of ")
+        self.assert_told(
+            code,
+            r"^giltrace: hold \(<string>:9\), ending in line 11, held the GIL for \d+ ms, "
+            r"in 'MainThread' \d+, while 'waiter' \d+ waited for it "
+            r"\(\d+ holds, the longest \d+ ms\)\nGIL of ",
+        )
+        self.assert_told("pass", "^giltrace: nobody waited for the GIL\nGIL of ")
 
     def test_says_how_to_see_calls_that_are_too_short_to_be_looked_at(self):
         calls = """
@@ -210,14 +212,12 @@ over = threading.Event()
 thread = threading.Thread(target=wait)
 thread.start(); work(); over.set(); thread.join()
 """
-        for way, outcome in self.traced(calls):
-            with self.subTest(way):
-                self.assertRegex(
-                    outcome.stderr,
-                    r"^giltrace: work \(<string>:3\),? .*held the GIL for .*\n"
-                    r"  do: most of these holds outlast Python's switch interval \(5 ms\), so .*: "
-                    r"--stack-after 0\.002 names native code in holds that short\nGIL of ",
-                )
+        self.assert_told(
+            calls,
+            r"^giltrace: work \(<string>:3\),? .*held the GIL for .*\n"
+            r"  do: most of these holds outlast Python's switch interval \(5 ms\), so .*: "
+            r"--stack-after 0\.002 names native code in holds that short\nGIL of ",
+        )
 
     def test_has_the_summary_in_each_output(self):
         for output in "trace.json", "trace.html", "trace.svg":
@@ -644,12 +644,10 @@ thread.join()
         code = self.code("dozes").replace(
             "long_holds.dozes()", "ctypes.PyDLL(None).usleep(400_000)"
         )
-        for way, outcome in self.traced(f"import ctypes\n{code.lstrip()}"):
-            with self.subTest(way):
-                self.assertRegex(
-                    outcome.stderr,
-                    r"^giltrace: call \(<string>:11\), ending in line 12, held the GIL for \d+ ms ",
-                )
+        self.assert_told(
+            f"import ctypes\n{code.lstrip()}",
+            r"^giltrace: call \(<string>:11\), ending in line 12, held the GIL for \d+ ms ",
+        )
 
     def test_of_a_native_thread_is_named(self):
         self.assert_named("thread_works", "native", r"^simulate\(\) at long_holds\.cpp:\d+")
