@@ -834,7 +834,7 @@ ROWS = {
             at_most=1.05,
             cause=LIBRARIES,
         ),
-        Row("… what of it is no file's", "startup.anonymous.host", "startup.anonymous.python"),
+        Row("… its anonymous part", "startup.anonymous.host", "startup.anonymous.python"),
     ),
     "scripts": (
         Row(
